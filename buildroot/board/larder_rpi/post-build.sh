@@ -29,8 +29,9 @@ set -- "$BUILD_DIR"/busybox-[0-9]*/.config
 # The overlay's inittab starts everything; what packages bring for an rcS that
 # would run init.d/S* is dead weight, and so are tools for a writable root.
 rm -f "$target"/etc/init.d/S[0-9][0-9]*
-rm -f "$target"/etc/ntpd.conf "$target"/etc/fstab
-rm -rf "$target"/etc/network "$target"/etc/cron
+for leftover in etc/ntpd.conf etc/fstab etc/network etc/cron etc/init.d/functions; do
+	[ -e "$top/overlay/$leftover" ] || rm -rf "${target:?}/$leftover"
+done
 
 # Who made this card: the only place where the two builders tell themselves apart.
 version=$(sed -n '/^version = /{s/^version = "\(.*\)"$/\1/p;q;}' "$top/Cargo.toml")
@@ -51,9 +52,16 @@ ln -s ../usr/lib/os-release "$target/etc/os-release"
 
 # Every program that the overlay calls, and the mount points.
 while read -r path _; do
-	case $path in '' | '#'*) continue ;; esac
-	[ -e "$target$path" ] || [ -L "$target$path" ] ||
-		fail "the root has no $path (asked for in board/larder_rpi/programs)"
+	case $path in
+	'' | '#'*) continue ;;
+	/*) places=$path ;;
+	*) places="/usr/bin/$path /usr/sbin/$path" ;;
+	esac
+	found=
+	for place in $places; do
+		if [ -e "$target$place" ] || [ -L "$target$place" ]; then found=$place; fi
+	done
+	[ -n "$found" ] || fail "the root has no $path (asked for in board/larder_rpi/programs)"
 done <"$board/programs"
 grep -q '^::respawn:.*/usr/bin/larder appliance' "$target/etc/inittab" ||
 	fail "the overlay's inittab does not start 'larder appliance'"
@@ -73,5 +81,11 @@ for program in larder syncthing; do
 	); do
 		[ -e "$target/lib/$needed" ] || [ -e "$target/usr/lib/$needed" ] ||
 			fail "/usr/bin/$program needs $needed, which the root does not have"
+	done
+	# A build machine newer than the toolchain asks for symbols that the
+	# card's C library does not have yet.
+	for symbols in $("$readelf" -V "$file" | grep -o 'GLIBC_[0-9.]*' | sort -u); do
+		"$readelf" -V "$target/lib/libc.so.6" | grep -q "Name: $symbols\( \|$\)" ||
+			fail "/usr/bin/$program needs $symbols; the card's C library is older: build it on an older system"
 	done
 done
