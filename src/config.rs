@@ -1,0 +1,130 @@
+//! The settings: the text of `larder.toml` in, one validated [`Config`] or a list of complaints out.
+//!
+//! Pure: whoever reads the file hands its text in. The rest of the house never sees a raw value.
+
+use crate::model::{Action, Bytes, DeviceName};
+use std::collections::BTreeMap;
+
+/// Everything the owner can set, validated.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// `[nas]`.
+    pub nas: Nas,
+    /// `[devices.<name>]`, by name.
+    pub devices: BTreeMap<DeviceName, Device>,
+    /// `[night]`.
+    pub night: Night,
+    /// `[led]`.
+    pub led: Led,
+    /// `[web]`.
+    pub web: Web,
+    /// `[drive]`.
+    pub drive: Drive,
+    /// `[wifi]`.
+    pub wifi: Option<Wifi>,
+    /// `keep_versions`: how long old contents are kept, in seconds. Default 30 days.
+    pub keep_versions: i64,
+    /// `undo`: how long a destroyed file waits before its content goes, in seconds. Default 0: at once.
+    pub undo: i64,
+}
+
+/// `[nas]`: the appliance itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Nas {
+    /// What people call it; shown on pages. Default "Larder".
+    pub name: String,
+    /// Time zone of the house (IANA name), for the night window. Default "UTC".
+    pub timezone: String,
+}
+
+/// `[devices.<name>]`: one device.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Device {
+    /// What people call it; default its name.
+    pub label: String,
+    /// The sync engine's id of it; without one the device is asked for when it pairs.
+    pub id: Option<String>,
+    /// How much it may hold; `None` is no limit.
+    pub quota: Option<Bytes>,
+    /// What kind of device.
+    pub role: Role,
+    /// The wishes its page may make. Default all.
+    pub may: Vec<Action>,
+}
+
+/// What kind of device it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Role {
+    /// A phone, tablet or computer.
+    #[default]
+    Device,
+    /// Another NAS, which holds what it is told to.
+    Nas,
+    /// A machine that stores everything encrypted and can read nothing.
+    Vault,
+}
+
+/// `[night]`: when work that can wait is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Night {
+    /// Minutes after midnight, in the house's time zone. Default 01:00.
+    pub from: u16,
+    /// Minutes after midnight; before `from` it is on the next day. Default 05:00.
+    pub to: u16,
+    /// Join equal files by hard links. Default true.
+    pub dedup: bool,
+}
+
+/// `[led]`: the status LED.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Led {
+    /// BCM number of the header pin; `None` for the board's own LED alone. Default 17.
+    pub pin: Option<u8>,
+    /// The LED lights when the pin is low. Default false.
+    pub active_low: bool,
+}
+
+/// `[web]`: the pages over the local network.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Web {
+    /// Serve the common page on the local network. Default true.
+    pub enabled: bool,
+    /// TCP port. Default 8080.
+    pub port: u16,
+}
+
+/// `[drive]`: what may be done with a drive that is not a Larder drive yet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Drive {
+    /// Serial number of the one drive to format, once.
+    pub format: Option<String>,
+    /// Copy the files of a drive that can't be used into `files/` of the Larder drive beside it.
+    pub import: bool,
+}
+
+/// `[wifi]`: the wireless network to join.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wifi {
+    /// Network name.
+    pub ssid: String,
+    /// Passphrase of 8 to 63 characters; `None` for an open network.
+    pub password: Option<String>,
+    /// Two-letter country, for the permitted channels.
+    pub country: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            nas: Nas { name: "Larder".into(), timezone: "UTC".into() },
+            devices: BTreeMap::new(),
+            night: Night { from: 60, to: 300, dedup: true },
+            led: Led { pin: Some(17), active_low: false },
+            web: Web { enabled: true, port: 8080 },
+            drive: Drive::default(),
+            wifi: None,
+            keep_versions: 30 * 86_400,
+            undo: 0,
+        }
+    }
+}

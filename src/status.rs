@@ -1,0 +1,87 @@
+//! What the house tells the world about itself: one [`Report`] feeds the log, the LED, STATUS.txt
+//! and the pages.
+
+use crate::model::{Bytes, DeviceName, Time};
+use serde::{Deserialize, Serialize};
+
+/// The one state that the LED shows. Ordered by urgency: of several that hold, the greatest shows.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// Everything is in order and nothing moves.
+    #[default]
+    Ready,
+    /// Night work.
+    Working,
+    /// Bytes move to or from a device.
+    Syncing,
+    /// Starting up.
+    Starting,
+    /// No drive is plugged in.
+    WaitingForDrive,
+    /// The owner is asked something; the page and STATUS.txt say what.
+    Attention,
+    /// The settings have an error; the last good ones are in force.
+    SettingsError,
+    /// There is no room on the drive.
+    DriveFull,
+    /// The drive can't be used: wrong file system, damaged, read-only or failing.
+    DriveUnusable,
+    /// Stopped; the drive may be unplugged.
+    StoppedSafely,
+}
+
+/// Something that somebody should know.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Notice {
+    /// Since when.
+    pub at: Time,
+    /// What the LED makes of it; `Ready` for something merely told.
+    pub condition: Condition,
+    /// What is the matter, naming the thing.
+    pub what: String,
+    /// What to do about it.
+    pub next: String,
+}
+
+/// One device, as told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeviceReport {
+    /// Its name.
+    pub name: DeviceName,
+    /// What people call it.
+    pub label: String,
+    /// Bytes charged to it.
+    pub used: Bytes,
+    /// Its quota; `None` is no limit.
+    pub quota: Option<Bytes>,
+    /// How many files it holds.
+    pub files: u64,
+    /// When the sync engine last saw it, where there is one.
+    pub last_seen: Option<Time>,
+}
+
+/// The state of the house.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// What the LED shows.
+    pub condition: Condition,
+    /// Version of Larder.
+    pub version: String,
+    /// Where the common page is served on the local network.
+    pub address: Option<String>,
+    /// The sync engine's id of this NAS, to pair with.
+    pub device_id: Option<String>,
+    /// The drive, in words: label, size, state.
+    pub drive: String,
+    /// Free bytes on the drive, and its size.
+    pub space: Option<(Bytes, Bytes)>,
+    /// How many masters there are, and their bytes.
+    pub files: (u64, Bytes),
+    /// The devices.
+    pub devices: Vec<DeviceReport>,
+    /// What somebody should know, the most urgent first.
+    pub notices: Vec<Notice>,
+}
