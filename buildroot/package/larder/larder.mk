@@ -41,7 +41,7 @@ endef
 # Engine and sync engine run as this user, so files that Syncthing makes
 # belong to the engine. No password, no shell; its state is on the drive.
 define LARDER_USERS
-	larder 1000 larder 1000 * - - - Larder
+	larder 1000 larder 1000 * /run/larder - - Larder engine and sync engine
 endef
 
 # The mount points: when nothing is mounted there, nobody but root writes.
