@@ -79,6 +79,7 @@ def main():
         "LINUX": versions["linux"],
         "SYNCTHING": versions["syncthing-bin"],
         "BUSYBOX": versions["busybox"],
+        "TOOLCHAIN": versions["toolchain-external-bootlin"],
         "CVE": cve,
     }
     print(fill(args.template.read_text(), values), end="")

@@ -60,9 +60,8 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def pytest_generate_tests(metafunc):
-    for fixture, setting in (("buildroot", "BUILDROOT"), ("card", "IMAGE")):
-        if fixture in metafunc.fixturenames:
-            paths = given(setting)
-            marks = [] if paths else [pytest.mark.skip(reason=f"{setting}= is not given: {metafunc.module.WHAT}")]
-            params = [pytest.param(p, id=p.name) for p in paths] or [pytest.param(None, id="none", marks=marks)]
-            metafunc.parametrize(fixture, params, scope="module")
+    if "buildroot" in metafunc.fixturenames:
+        reason = f"BUILDROOT= is not given: {metafunc.module.WHAT}"
+        params = [pytest.param(p, id=p.name) for p in given("BUILDROOT")]
+        none = [pytest.param(None, id="none", marks=pytest.mark.skip(reason=reason))]
+        metafunc.parametrize("buildroot", params or none, scope="module")

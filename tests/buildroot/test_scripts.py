@@ -278,6 +278,7 @@ BILL = {
         {"bom-ref": "linux", "name": "linux", "version": "6.12.104"},
         {"bom-ref": "busybox", "name": "busybox", "version": "1.37.0"},
         {"bom-ref": "syncthing-bin", "name": "syncthing-bin", "version": "2.1.3"},
+        {"bom-ref": "toolchain-external-bootlin", "name": "toolchain-external-bootlin", "version": "2024.05-1"},
         {"bom-ref": "host-xz", "name": "xz", "version": "5.6"},
     ],
     "dependencies": [{"ref": "larder", "dependsOn": ["linux"]}],
@@ -297,7 +298,9 @@ def test_sbom_has_the_crates_and_no_time():
     assert done["dependencies"][0]["dependsOn"] == ["linux", "pkg:cargo/toml@1.2"]
     later = sbom.finish(bill(metadata={"timestamp": "later", "component": {"name": "larder-image"}}, serialNumber="x"), LOCK)
     assert later == done, "the run leaves no trace"
-    assert sbom.listed(done, "0.1.0") == "busybox 1.37.0\nlarder 0.1.0\nlinux 6.12.104\nsyncthing-bin 2.1.3\n"
+    assert sbom.listed(done, "0.1.0") == (
+        "busybox 1.37.0\nlarder 0.1.0\nlinux 6.12.104\nsyncthing-bin 2.1.3\ntoolchain-external-bootlin 2024.05-1\n"
+    )
 
 
 def test_sbom_without_the_engine_is_refused():

@@ -45,10 +45,13 @@ define LARDER_USERS
 endef
 
 # The mount points: when nothing is mounted there, nobody but root writes.
+# BusyBox's own package makes it run as root for everybody, for su and the
+# like; nobody here needs that.
 define LARDER_PERMISSIONS
 	/usr/bin/larder f 0755 0 0 - - - - -
 	/drive d 0755 0 0 - - - - -
 	/boot d 0755 0 0 - - - - -
+	/bin/busybox f 0755 0 0 - - - - -
 endef
 
 $(eval $(generic-package))
