@@ -264,7 +264,7 @@ dd if="$fat" of="$img" bs=1M seek="$BOOT_START_MIB" conv=notrunc,sparse status=n
 dd if="$work/root.squashfs" of="$img" bs=1M seek=$((BOOT_START_MIB + BOOT_MIB)) conv=notrunc,sparse status=none
 
 step "compressing, listing"
-xz -T0 -6 --block-size=16MiB -k -f "$img"
+[ -n "${NO_XZ:-}" ] || xz -T0 -6 --block-size=16MiB -k -f "$img"
 python3 image/bmap.py "$img" >"$img.bmap"
 python3 image/sbom.py --version "$version" --packages image/packages.txt --unpacked "$pk" --lock Cargo.lock \
     --list "$work/$name.packages.txt" >"$work/$name.sbom.json"
