@@ -126,6 +126,9 @@ pub enum Entry {
     Other,
 }
 
+/// The names in a folder, sorted, each with what is there.
+pub type Listing = Vec<(Vec<u8>, Entry)>;
+
 /// Room on the drive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Space {
@@ -144,7 +147,7 @@ pub trait FileSystem {
     fn look(&mut self, at: &Spot) -> Result<Option<Entry>, FsError>;
 
     /// The names in a folder with what is there, sorted; `None` when there is no such folder.
-    fn list(&mut self, dir: &Spot) -> Result<Option<Vec<(Vec<u8>, Entry)>>, FsError>;
+    fn list(&mut self, dir: &Spot) -> Result<Option<Listing>, FsError>;
 
     /// Makes a folder and those above it. That it is there already is fine.
     fn make_dir(&mut self, at: &Spot) -> Result<(), FsError>;

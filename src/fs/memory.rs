@@ -1,6 +1,6 @@
 //! A drive in memory, for plans and tests: the same behaviour as the real one, and faults on demand.
 
-use super::{Entry, FileSystem, FsError, Space};
+use super::{Entry, FileSystem, FsError, Listing, Space};
 use crate::model::{Bytes, FileId, Place, RelPath, Spot, Stat, Time};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -199,7 +199,7 @@ impl FileSystem for Memory {
         Ok(self.find(at)?.map(|node| self.entry(node)))
     }
 
-    fn list(&mut self, dir: &Spot) -> Result<Option<Vec<(Vec<u8>, Entry)>>, FsError> {
+    fn list(&mut self, dir: &Spot) -> Result<Option<Listing>, FsError> {
         match self.find(dir)? {
             Some(Node::Dir) => {}
             Some(_) => return Err(FsError::NotRegular { at: dir.clone() }),

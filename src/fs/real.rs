@@ -5,7 +5,7 @@
 //! and checked descriptor (`/proc/self/fd/N` with `AT_SYMLINK_FOLLOW`, linkat(2)), so that nothing
 //! can be swapped between the look and the link.
 
-use super::{Entry, FileSystem, FsError, Space};
+use super::{Entry, FileSystem, FsError, Listing, Space};
 use crate::model::{Bytes, FileId, Place, RelPath, Spot, Stat, Time};
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, fsync,
@@ -21,8 +21,8 @@ use std::path::Path;
 const SYNC_ALL_FROM: usize = 24;
 /// Open folder handles kept for the next operation.
 const KEPT: usize = 8;
-const FOLDER: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// Without O_NOFOLLOW: RESOLVE_NO_SYMLINKS refuses links too, and tells them (ELOOP) from files.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// A mounted drive, or any folder that plays one.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Real {
     /// Opens the folder that is the drive's root. It must be there already: a drive that is not
     /// plugged in is never made up.
     pub fn open(root: &Path) -> Result<Self, Errno> {
-        let root = openat(CWD, root, FOLDER - OFlags::NOFOLLOW, Mode::empty())?;
+        let root = openat(CWD, root, FOLDER, Mode::empty())?;
         Ok(Self { root, open: Vec::new(), changed: BTreeMap::new(), all_changed: false })
     }
 
@@ -222,7 +222,7 @@ impl FileSystem for Real {
         }
     }
 
-    fn list(&mut self, dir: &Spot) -> Result<Option<Vec<(Vec<u8>, Entry)>>, FsError> {
+    fn list(&mut self, dir: &Spot) -> Result<Option<Listing>, FsError> {
         let fail = |e| FsError::new(dir, "list the folder", e);
         let fd = match self.beneath(dir) {
             Ok(fd) => fd,
