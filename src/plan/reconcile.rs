@@ -58,9 +58,7 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
         return match (book, home) {
             (Some(_), _) if !settled => None,
             (Some(_), _) => Some(forget(world, device, path)),
-            (None, Some(m)) if holding.wants(path) => {
-                Some(vec![Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) }])
-            }
+            (None, Some(m)) if holding.wants(path) => Some(follow(world, sight, m)),
             (None, _) => Some(Vec::new()),
         };
     };

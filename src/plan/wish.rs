@@ -247,7 +247,7 @@ impl<'a> Asked<'a> {
         for &device in devices {
             let Some(holding) = self.holding(device) else { continue };
             if let Some(link) = holding.book.get(path) {
-                if !self.world.files.get(path).is_some_and(|m| m.id.ino == link.id.ino) {
+                if self.world.files.get(path).is_none_or(|m| m.id.ino != link.id.ino) {
                     return Err(Planned::waiting(format!(
                         "the copy on {} to be safely at home",
                         self.label(device)
