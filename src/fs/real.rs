@@ -95,8 +95,11 @@ impl Real {
 
     /// Remembers that the folder of `at` has to reach the disk.
     fn touch(&mut self, at: &Spot) -> Result<(), FsError> {
+        if self.all_changed {
+            return Ok(());
+        }
         let dir = at.place.clone().at(at.path.parent().unwrap_or_default());
-        if self.all_changed || self.changed.contains_key(&dir) {
+        if self.changed.contains_key(&dir) {
             return Ok(());
         }
         if self.changed.len() + 1 >= SYNC_ALL_FROM {
@@ -149,8 +152,11 @@ impl Real {
             Errno::EXIST => FsError::new(b, doing, e),
             e => FsError::new(a, doing, e),
         })?;
-        self.touch(a)?;
-        self.touch(b)
+        // A name that moves between folders has to reach the disk in both at once or in neither:
+        // only a commit of the whole file system promises that.
+        self.all_changed = true;
+        self.changed.clear();
+        Ok(())
     }
 
     /// Opens a name without following anything and looks at what was opened.
