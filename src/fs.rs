@@ -14,6 +14,7 @@ mod real;
 
 pub use memory::Memory;
 pub use real::Real;
+pub(crate) use real::look_at;
 
 use crate::model::{Bytes, Spot, Stat};
 use rustix::io::Errno;

@@ -7,4 +7,5 @@ pub mod fs;
 pub mod ledger;
 pub mod model;
 pub mod plan;
+pub mod scan;
 pub mod status;
