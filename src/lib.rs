@@ -9,3 +9,4 @@ pub mod model;
 pub mod plan;
 pub mod scan;
 pub mod status;
+pub mod worklist;
