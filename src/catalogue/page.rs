@@ -36,15 +36,25 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
         include_str!("app.js"),
     ];
     // One function around all, so that the parts share names and nothing else sees them.
-    let js = format!("\"use strict\";(()=>{{\n{}}})();", lean(&parts.concat()));
-    Assets { css_hash: sha256(&css), js_hash: sha256(&js), css, js }
+    let app = format!("\"use strict\";(()=>{{\n{}}})();", lean(&parts.concat()));
+    let boot = lean(include_str!("boot.js"));
+    Assets {
+        hashes: [sha256(&css), sha256(&boot), sha256(&app)],
+        css,
+        boot,
+        code: pack(app.as_bytes()),
+    }
 });
 
 struct Assets {
     css: String,
-    js: String,
-    css_hash: String,
-    js_hash: String,
+    /// What unpacks the app.
+    boot: String,
+    /// The app, packed: it is a third of its size so, and the page stays below 100 kB. As a script
+    /// element that `boot` adds it is still held to its hash.
+    code: String,
+    /// Of css, boot and the app unpacked.
+    hashes: [String; 3],
 }
 
 /// What every page has in common besides the data.
@@ -222,7 +232,7 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .take(VERSIONS_MAX)
         .map(|v| {
             json!({"id": v.id, "path": v.path.to_percent(), "at": v.at.secs(), "size": v.size,
-                "why": v.why})
+                "why": v.why, "gone": view.files.get(&v.path).is_none()})
         })
         .collect();
     let shares: Vec<Value> = view
@@ -270,17 +280,16 @@ fn head(home: Option<&str>) -> Result<String, CatalogueError> {
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_template("page.html.j2", TEMPLATE)?;
     let assets = &*ASSETS;
+    let [css, boot, app] = &assets.hashes;
     let csp = format!(
-        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; \
+        "default-src 'none'; script-src 'sha256-{boot}' 'sha256-{app}'; style-src 'sha256-{css}'; \
          img-src 'self' file: data:; connect-src 'self'{}{}; base-uri 'none'; form-action 'none'",
-        assets.js_hash,
-        assets.css_hash,
         if home.is_some() { " " } else { "" },
         home.unwrap_or_default(),
     );
     let mut head = environment
         .get_template("page.html.j2")?
-        .render(context! { csp, css => &assets.css, js => &assets.js })?;
+        .render(context! { csp, css => &assets.css, code => &assets.code, boot => &assets.boot })?;
     head.push('\n');
     Ok(head)
 }
