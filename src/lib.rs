@@ -2,6 +2,7 @@
 //! of their devices. ARCHITECTURE.md shows the rooms and how data flows through them.
 
 pub mod apply;
+pub mod catalogue;
 pub mod config;
 pub mod fs;
 pub mod ledger;
