@@ -10,7 +10,9 @@
 use larder::catalogue::{
     Answered, DeviceView, Encoder, Held, Live, PageOf, ShareView, VersionView, View,
 };
-use larder::model::{Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId};
+use larder::model::{
+    Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId,
+};
 use larder::status::{Condition, Notice, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufWriter;

@@ -7,6 +7,7 @@
 
 use super::{Entry, FileSystem, FsError, Listing, Space};
 use crate::model::{Bytes, FileId, Place, RelPath, Spot, Stat, Time};
+use crate::scan::{Scan, scan};
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, fsync,
     linkat, mkdirat, openat, openat2, renameat_with, statx, syncfs, unlinkat,
@@ -43,9 +44,20 @@ impl Real {
         Ok(Self { root, open: Vec::new(), changed: BTreeMap::new(), all_changed: false })
     }
 
-    /// A handle of its own to one of the drive's folders, for the scan.
-    pub fn handle(&mut self, dir: &Spot) -> Result<OwnedFd, FsError> {
-        self.beneath(dir)
+    /// Makes the folder of a place itself. What is the server's own is nobody else's to read.
+    fn make_place(&mut self, at: &Spot) -> Result<(), FsError> {
+        let folder = at.place.folder();
+        let mut end = 0;
+        while end < folder.len() {
+            end = folder[end + 1..].find('/').map_or(folder.len(), |i| end + 1 + i);
+            let mode = if folder.starts_with("BTsyncApp") { Mode::RWXU } else { MODE_DIR };
+            match mkdirat(&self.root, &folder[..end], mode) {
+                Ok(()) => self.all_changed = true,
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(FsError::new(at, "make the folder", e)),
+            }
+        }
+        Ok(())
     }
 
     fn beneath(&self, dir: &Spot) -> Result<OwnedFd, FsError> {
@@ -257,6 +269,7 @@ impl FileSystem for Real {
         if self.folder(at).is_ok() {
             return Ok(());
         }
+        self.make_place(at)?;
         let mut path = RelPath::root();
         for name in at.path.names() {
             // A part of a checked path is a path.
@@ -368,6 +381,14 @@ impl FileSystem for Real {
             }
         }
         Ok(())
+    }
+
+    fn scan(&mut self, from: &Spot) -> Result<Scan, FsError> {
+        match self.beneath(&from.place.clone().at(RelPath::root())) {
+            Ok(handle) => scan(&handle, &from.place, &from.path),
+            Err(FsError::Missing { .. }) => Ok(Scan::default()),
+            Err(e) => Err(e),
+        }
     }
 
     fn space(&mut self) -> Result<Space, FsError> {
