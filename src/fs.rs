@@ -9,9 +9,11 @@
 
 #[cfg(test)]
 mod contract;
+mod dry_run;
 mod memory;
 mod real;
 
+pub use dry_run::DryRun;
 pub use memory::Memory;
 pub use real::Real;
 pub(crate) use real::look_at;

@@ -3,7 +3,11 @@
 
 pub mod apply;
 pub mod catalogue;
+pub mod check;
+pub mod cli;
 pub mod config;
+pub mod daemon;
+pub mod engine;
 pub mod fs;
 pub mod ledger;
 pub mod model;
