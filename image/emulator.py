@@ -160,6 +160,7 @@ class Machine:
         self.monitor = None
         self.started = None
         self.plugged = {}
+        self._patterns = None
 
     def __enter__(self):
         return self
@@ -327,16 +328,56 @@ class Machine:
         levels = words[0] | words[1] << 32
         return bool(levels >> pin & 1), bool(levels >> BOARD_LED & 1)
 
-    def watch_light(self, seconds, pin=17, every=0.02):
-        """The lights over time: [(seconds, header, board)], one entry at each change."""
+    def watch_lights(self, seconds, pin=17, every=0.02):
+        """The lights over time: [(seconds, header, board)]."""
         seen = []
         begin = time.monotonic()
         while (now := time.monotonic() - begin) < seconds:
-            level = self.lights(pin)
-            if not seen or seen[-1][1:] != level:
-                seen.append((now, *level))
+            seen.append((now, *self.lights(pin)))
             time.sleep(every)
         return seen
+
+    def patterns(self):
+        """What the LED can show: {condition: twenty slots of # and .}, as the program on the card has it."""
+        if self._patterns is None:
+            rows = [line.split(" ", 1) for line in self.sh("larder led table", 60, check=True).splitlines()]
+            self._patterns = {name: drawing.strip() for name, drawing in rows}
+        return self._patterns
+
+    def condition(self, pin=17, seconds=4):
+        """The condition that the LED shows: (name, share of the looks that agree with its pattern)."""
+        return recognise(self.watch_lights(seconds, pin), self.patterns())
+
+    def wait_condition(self, name, timeout=60, pin=17):
+        """Waits until the LED shows it."""
+        end = time.monotonic() + timeout * slow()
+        seen = []
+        while True:
+            shown, share = self.condition(pin)
+            if shown == name and share > AGREES:
+                return
+            seen.append(f"{shown} ({share:.0%})")
+            if time.monotonic() > end:
+                raise AssertionError(f"the LED does not show {name}: {', '.join(seen[-6:])}")
+
+
+SLOT = 0.1
+# A busy machine delays the guest's own clock by a slot now and then.
+AGREES = 0.85
+
+
+def recognise(looks, patterns, light=1):
+    """Which pattern the looks of `watch_lights` show: (name, share that agrees). Every shift is tried."""
+    best = ("", 0.0)
+    for name, drawing in patterns.items():
+        slots = [slot == "#" for slot in drawing]
+        cycle = len(slots)
+        for shift in range(cycle * 4):
+            hits = sum(look[light] == slots[int(look[0] / SLOT + shift / 4) % cycle] for look in looks)
+            share = hits / len(looks)
+            if share > best[1]:
+                best = (name, share)
+    return best
 
 
 def family_tree(folder):
