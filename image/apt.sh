@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A private apt for another architecture, to be sourced by the image builder and the cross build.
 #
 # Comes in: a directory to work in (under build/, kept between runs). Goes out: .deb files whose hashes were checked

@@ -209,7 +209,7 @@ done
 for file in bootcode.bin start.elf fixup.dat start_cd.elf fixup_cd.dat start4.elf fixup4.dat start4cd.elf fixup4cd.dat; do
     cp "$pk/raspi-firmware/usr/lib/raspi-firmware/$file" "$boot/"
 done
-cp image/boot/* "$boot/"
+cp -L image/boot/* "$boot/"
 sed -i "s/root=PARTUUID=[0-9a-f]*-02/root=PARTUUID=$DISK_ID-02/" "$boot/cmdline.txt"
 
 # Licences travel with what they cover.
@@ -264,7 +264,7 @@ dd if="$fat" of="$img" bs=1M seek="$BOOT_START_MIB" conv=notrunc,sparse status=n
 dd if="$work/root.squashfs" of="$img" bs=1M seek=$((BOOT_START_MIB + BOOT_MIB)) conv=notrunc,sparse status=none
 
 step "compressing, listing"
-xz -T0 -6 --block-size=16MiB -k -f "$img"
+[ -n "${NO_XZ:-}" ] || xz -T0 -6 --block-size=16MiB -k -f "$img"
 python3 image/bmap.py "$img" >"$img.bmap"
 python3 image/sbom.py --version "$version" --packages image/packages.txt --unpacked "$pk" --lock Cargo.lock \
     --list "$work/$name.packages.txt" >"$work/$name.sbom.json"
@@ -272,4 +272,4 @@ python3 image/sbom.py --version "$version" --packages image/packages.txt --unpac
 mkdir -p "$out/boot"
 cp "$boot"/kernel7.img "$boot"/initrd.img "$boot"/*.dtb "$boot"/cmdline.txt "$out/boot/"
 mv "$work/$name".* "$out/"
-ls -l "$out" | awk 'NR > 1 { print "image:", $5, $9 }'
+find "$out" -maxdepth 1 -type f -printf 'image: %s %f\n' | sort -k 3
