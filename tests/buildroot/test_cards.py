@@ -65,6 +65,16 @@ BUILDROOT_ONLY = {
     "usr/sbin/update-ca-certificates": "ca-certificates'",
     "usr/bin/ld*": "glibc's",
     "usr/bin/getent": "glibc's",
+    **{
+        f"usr/{place}/{name}": "util-linux's, with sfdisk"
+        for place in ("bin", "sbin")
+        for name in (
+            "cal cfdisk chcpu choom col colcrt colrm column coresched ctrlaltdel delpart enosys exch fdisk fincore findmnt "
+            "hardlink i386 ipcmk irqtop isosize last* ldattach linux32 linux64 look ls* mcookie mesg mkfs mkfs.* namei "
+            "pipesz prlimit partx addpart resizepart readprofile rename rtcwake script* setarch setterm sfdisk swap* "
+            "uclampset ul uname26 utmpdump uuid* waitpid wall wdctl whereis wipefs zramctl blkzone"
+        ).split()
+    },
     "usr/bin/nl-*": "libnl's tools",
     "usr/sbin/nl-*": "libnl's tools",
     "usr/bin/genl-*": "libnl's tools",
@@ -140,9 +150,12 @@ def test_every_program_is_on_the_card(image):
     for short in ("bin", "sbin", "lib"):
         if entries[short][1] == f"usr/{short}":
             present |= {p.removeprefix("/usr") for p in present if p.startswith(f"/usr/{short}/")}
+    debian = variant(image) == "debian"
     for line in (BOARD / "programs").read_text().splitlines():
         if line and not line.startswith("#"):
-            name = line.split()[0]
+            name, package, _ = line.split()
+            if debian and package.startswith("?"):
+                continue
             wanted = {name} if name.startswith("/") else {f"/usr/bin/{name}", f"/usr/sbin/{name}"}
             assert wanted & present, f"{name} is not on the card"
 
