@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import BOARD, TOP, TREE, defconfig, fragment, layout
+from external_tree import BOARD, TOP, TREE, defconfig, fragment, layout
 
 # Files of the shared overlay and of image/boot that the Buildroot card replaces, and why.
 REPLACED = {

@@ -10,7 +10,7 @@ import subprocess
 from fnmatch import fnmatch
 
 import pytest
-from conftest import BOARD, TOP, given, layout
+from external_tree import BOARD, TOP, given, layout
 
 WHAT = "no card's root was looked into, and the two builders' file lists were not compared"
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import BOARD, TOP, defconfig, fragment, given
+from external_tree import BOARD, TOP, defconfig, fragment, given
 
 WHAT = "no symbol of the kernel fragment was looked up"
 

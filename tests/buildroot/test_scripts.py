@@ -10,7 +10,7 @@ import struct
 import subprocess
 
 import pytest
-from conftest import BOARD, TOP, TREE, layout
+from external_tree import BOARD, TOP, TREE, layout
 
 EPOCH = "1790000000"
 FIRMWARE = "bootcode.bin start.elf fixup.dat start_cd.elf fixup_cd.dat start4.elf fixup4.dat start4cd.elf fixup4cd.dat"
@@ -283,7 +283,16 @@ BILL = {
     ],
     "dependencies": [{"ref": "larder", "dependsOn": ["linux"]}],
 }
-LOCK = '[[package]]\nname = "larder"\nversion = "0.1.0"\n[[package]]\nname = "toml"\nversion = "1.2"\nsource = "r"\nchecksum = "aa"\n'
+LOCK = """
+[[package]]
+name = "larder"
+version = "0.1.0"
+[[package]]
+name = "toml"
+version = "1.2"
+source = "r"
+checksum = "aa"
+"""
 
 
 def bill(**changes):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import BOARD, TOP, TREE, defconfig, fragment
+from external_tree import BOARD, TOP, TREE, defconfig, fragment
 
 WHAT = "no check-package, no configuring, no hash check, no show-info was run"
 
