@@ -224,7 +224,7 @@ fn look(places: &Places) -> Result<Engine> {
 
 fn path_of(text: &str) -> Result<RelPath> {
     let trimmed = text.trim_end_matches('/');
-    RelPath::new(trimmed.as_bytes()).with_context(|| format!("{}", show(text.as_bytes())))
+    RelPath::new(trimmed.as_bytes()).with_context(|| show(text.as_bytes()))
 }
 
 fn list(places: &Places, path: &str, json: bool, out: &mut impl Write) -> Result<()> {
