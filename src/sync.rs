@@ -27,6 +27,7 @@ mod outbox;
 mod pairing;
 mod reconcile;
 mod runner;
+pub mod syncthing;
 mod types;
 
 pub use book::{FolderBook, FolderKey};
@@ -37,6 +38,7 @@ pub use outbox::Outbox;
 pub use pairing::{Pairing, read_id};
 pub use reconcile::{Call, reconcile};
 pub use runner::{Handle, start};
+pub use syncthing::Syncthing;
 pub use types::{
     Absence, Capabilities, Change, Delivered, Desired, Event, Folder, FolderId, Kind, Mode,
     Password, Peer, PeerId, Pending, PendingFolder, PendingPeer, Question, Received, RemoteChange,

@@ -375,3 +375,115 @@ mod memory {
         assert!(handle.is_stopped());
     }
 }
+
+mod syncthing {
+    use super::super::syncthing::Settings;
+    use super::*;
+    use std::io::Write;
+    use std::sync::Arc;
+    use tokio::sync::watch;
+
+    /// Debian's Syncthing, or `None` after saying so where everybody sees it.
+    fn program() -> Option<String> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sync/get-syncthing");
+        let got = std::process::Command::new(script).output().unwrap();
+        if got.status.success() {
+            return Some(String::from_utf8(got.stdout).unwrap().trim().to_owned());
+        }
+        // Not by a macro: this must be seen although the test passes.
+        let said = String::from_utf8_lossy(&got.stderr);
+        std::io::stderr()
+            .write_all(format!("\n*** SKIPPED: no Syncthing to test with:\n{said}***\n").as_bytes())
+            .unwrap();
+        assert!(std::env::var_os("LARDER_NEED_SYNCTHING").is_none(), "it was asked for");
+        None
+    }
+
+    pub(super) struct One {
+        pub(super) engine: Arc<Syncthing>,
+        pub(super) address: String,
+        pub(super) id: PeerId,
+        stop: watch::Sender<bool>,
+        task: tokio::task::JoinHandle<()>,
+        pub(super) dir: tempfile::TempDir,
+    }
+
+    impl One {
+        async fn start(program: &str, name: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let mut settings = Settings::new(program, dir.path().join("home"));
+            settings.name = name.into();
+            settings.listen = vec![format!("tcp://{port}")];
+            settings.local_discovery = false;
+            settings.reconnect_s = 1;
+            let engine = Arc::new(Syncthing::new(settings));
+            let (stop, stopped) = watch::channel(false);
+            let served = Arc::clone(&engine);
+            let task = tokio::spawn(async move { served.serve(Outbox::default(), stopped).await });
+            until("up", || async { engine.pending().await.is_ok() }).await;
+            let id = engine.identity().await.unwrap().unwrap();
+            Self { engine, address: format!("tcp://{port}"), id, stop, task, dir }
+        }
+
+        async fn stop(self) {
+            self.stop.send_replace(true);
+            self.task.await.unwrap();
+        }
+    }
+
+    struct Two(One, One);
+
+    impl Two {
+        fn files(&self) -> std::path::PathBuf {
+            self.1.dir.path().join("files")
+        }
+    }
+
+    impl Bench for Two {
+        type Engine = Syncthing;
+        fn engine(&self) -> &Syncthing {
+            &self.0.engine
+        }
+        fn stranger(&self) -> PeerId {
+            read_id("P56IOI7MZJNU2IQGDREYDM2MGTMGL3BXNPQ6W5BTBBZ4TJXZWICQ").unwrap()
+        }
+        fn partner(&self) -> (PeerId, Peer) {
+            let addresses = vec![self.1.address.clone()];
+            (self.1.id.clone(), Peer { name: "partner".into(), addresses, untrusted: false })
+        }
+        async fn takes(&self, folder: &FolderId, path: &RelPath) {
+            let us = Peer {
+                name: "us".into(),
+                addresses: vec![self.0.address.clone()],
+                untrusted: false,
+            };
+            self.1.engine.put_peer(&self.0.id, &us).await.unwrap();
+            std::fs::create_dir(self.files()).unwrap();
+            let peers = BTreeMap::from([(self.0.id.clone(), None)]);
+            let (path_here, mode) = (self.files(), Mode::SendReceive);
+            let theirs = Folder { label: "x".into(), path: path_here, mode, peers };
+            self.1.engine.put_folder(folder, &theirs).await.unwrap();
+            let file = self.files().join(std::str::from_utf8(path.as_bytes()).unwrap());
+            until("taken", || async { file.exists() }).await;
+        }
+        async fn deletes(&self, folder: &FolderId, path: &RelPath) {
+            let name = std::str::from_utf8(path.as_bytes()).unwrap();
+            remove(&self.files().join(name));
+            self.1.engine.changed(folder, std::slice::from_ref(path)).await.unwrap();
+            let ours = &self.0.engine.current().await.unwrap().folders[folder].path;
+            until("deleted", || async { !ours.join(name).exists() }).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn keeps_the_contract() {
+        let Some(program) = program() else { return };
+        let (ours, theirs) =
+            tokio::join!(One::start(&program, "ours"), One::start(&program, "theirs"));
+        let two = Two(ours, theirs);
+        let dir = tempfile::tempdir().unwrap();
+        holds(&two, dir.path()).await;
+        tokio::join!(two.0.stop(), two.1.stop());
+    }
+}
