@@ -249,6 +249,11 @@ impl Party {
         all[0]
     }
 
+    /// Processor time its Syncthing has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu(&format!("/proc/{}/stat", self.process()))
+    }
+
     pub(crate) fn kill(&self) {
         let pid = rustix::process::Pid::from_raw(self.process()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -330,4 +335,12 @@ pub(crate) fn noise(size: usize, mut seed: u64) -> Vec<u8> {
     }
     bytes.truncate(size);
     bytes
+}
+
+/// Processor time a process has used, from its `stat` (proc(5): fields 14 and 15, in 1/100 s).
+pub(crate) fn cpu(stat: &str) -> Duration {
+    let text = std::fs::read_to_string(stat).unwrap();
+    let (_, fields) = text.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2).map(|f| f.parse::<u64>().unwrap());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
 }

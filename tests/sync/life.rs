@@ -183,22 +183,12 @@ fn a_missing_wrong_or_left_over_program_is_told_and_got_over() {
     }
 
     // It ends at once, saying why: told with its words, and tried again.
-    put(
-        nas.path("").as_path(),
-        "fake",
-        b"#!/bin/sh\n[ $1 = --version ] && echo 'syncthing v1.29.5 x' && exit\n\
-          [ $1 = generate ] && exec PROGRAM \"$@\"\necho 'WARNING: the sky fell'\nexit 7\n"
-            .iter()
-            .copied()
-            .collect::<Vec<u8>>()
-            .as_slice(),
+    let text = format!(
+        "#!/bin/sh\n[ $1 = --version ] && echo 'syncthing v1.29.5 x' && exit\n\
+         [ $1 = generate ] && exec '{}' \"$@\"\necho 'WARNING: the sky fell'\nexit 7\n",
+        program.display()
     );
-    let text = String::from_utf8(content(&fake)).unwrap();
-    put(
-        nas.path("").as_path(),
-        "fake",
-        text.replace("PROGRAM", program.to_str().unwrap()).as_bytes(),
-    );
+    put(&nas.path(""), "fake", text.as_bytes());
     std::fs::set_permissions(&fake, PermissionsExt::from_mode(0o755)).unwrap();
     let from = nas.mark();
     nas.start();

@@ -2,7 +2,7 @@
 //! of the house. Every instance has a home and folders of its own in a temporary directory, talks
 //! to named addresses only, and is gone when its test is.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "what fails here fails the test")]
 
 mod lab;
 mod life;

@@ -164,6 +164,40 @@ fn a_thousand_small_files_are_told_in_few_events() {
     assert!(heard < 200, "{heard} events");
 }
 
+/// How a busy folder delays another one, and what 10,000 files cost us. Not part of every run:
+/// `cargo test --release --test sync -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement of a minute or more"]
+fn measure_ten_thousand_files_and_a_wish_beside_them() {
+    let Some(program) = program() else { return };
+    let (mut nas, mut phone) = pair(&program, "many");
+    nas.share("page", larder::sync::Mode::SendReceive, &[&phone]);
+    phone.share("page", larder::sync::Mode::SendReceive, &[&nas]);
+    let here = nas.path("many");
+    let names: Vec<String> = (0..10_000).map(|i| format!("{i}.jpg")).collect();
+    for (i, name) in names.iter().enumerate() {
+        put(&here, name, &noise(4_000, i as u64 + 1));
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let from = nas.mark();
+    let (began, ours, theirs) = (Instant::now(), cpu("/proc/self/stat"), nas.cpu());
+    nas.changed("many", &names);
+    std::thread::sleep(Duration::from_secs(1));
+    put(&nas.path("page"), "a.jpg", &noise(1_000_000, 99));
+    let wish = Instant::now();
+    nas.changed("page", &["a.jpg"]);
+    nas.hear_delivered(from, "page", &phone, &["a.jpg"]);
+    println!("1 MB in another folder meanwhile: {:?} to proof", wish.elapsed());
+    nas.hear_delivered(from, "many", &phone, &names);
+    let heard = nas.heard(from).len();
+    println!(
+        "10,000 files: {:?}, {heard} events; both houses' own time {:?}, the NAS's Syncthing {:?}",
+        began.elapsed(),
+        cpu("/proc/self/stat") - ours,
+        nas.cpu() - theirs,
+    );
+}
+
 #[test]
 fn what_a_hostile_phone_plants_is_told_for_what_it_is() {
     let Some(program) = program() else { return };
