@@ -416,7 +416,7 @@ mod syncthing {
             settings.name = name.into();
             settings.listen = vec![format!("tcp://{port}")];
             settings.local_discovery = false;
-            settings.reconnect_s = 1;
+            settings.reconnect_s = 5;
             let engine = Arc::new(Syncthing::new(settings));
             let (stop, stopped) = watch::channel(false);
             let served = Arc::clone(&engine);

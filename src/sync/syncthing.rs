@@ -59,7 +59,7 @@ pub struct Settings {
     pub nat: bool,
     /// How often peers are told how far a file is, in seconds; -1 is never (default).
     pub progress_s: i32,
-    /// How often a peer that is away is tried, in seconds. Default 20.
+    /// How often a peer that is away is tried, in seconds; at least 5. Default 20.
     pub reconnect_s: u32,
     /// Limit of what is sent, in KiB/s; 0 is none (default).
     pub max_send_kbps: u32,
@@ -115,7 +115,7 @@ impl Settings {
             ("maxFolderConcurrency", self.folders_at_once.to_string()),
             ("maxConcurrentIncomingRequestKiB", "32768".into()),
             ("databaseTuning", "small".into()),
-            ("reconnectionIntervalS", self.reconnect_s.to_string()),
+            ("reconnectionIntervalS", self.reconnect_s.max(5).to_string()),
             ("maxSendKbps", self.max_send_kbps.to_string()),
         ]);
         all

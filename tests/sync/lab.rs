@@ -76,7 +76,7 @@ impl Party {
         settings.name = name.into();
         settings.listen = vec![format!("tcp://{port}")];
         settings.local_discovery = false;
-        settings.reconnect_s = 1;
+        settings.reconnect_s = 5;
         set(&mut settings);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -30,8 +30,8 @@ pub(super) struct Raw {
 pub(super) enum News {
     /// Tell the owner.
     Tell(Event),
-    /// The peer may have taken something of the folder.
-    Touched(Way),
+    /// The peer may have taken something of the folder; how many things it lacks, where known.
+    Touched(Way, Option<u64>),
     /// A peer is there, or no longer.
     Connected(PeerId, bool),
     /// So many blocks of these files are there.
@@ -70,7 +70,7 @@ fn meaning(raw: &Raw) -> Option<Vec<News>> {
             let (folder, peer) = way.clone();
             let status = completion.status();
             let mut news = vec![News::Tell(Event::Completion { folder, peer: Some(peer), status })];
-            news.push(News::Touched(way));
+            news.push(News::Touched(way, Some(status.need_items)));
             if status.need_items > 0 {
                 news.push(News::Busy);
             }
@@ -80,7 +80,7 @@ fn meaning(raw: &Raw) -> Option<Vec<News>> {
             let status = wire::Summary::deserialize(&raw.data["summary"]).ok()?.status();
             vec![News::Tell(Event::Completion { folder: folder()?, peer: None, status })]
         }
-        "RemoteIndexUpdated" => vec![News::Touched((folder()?, peer("device")?)), News::Busy],
+        "RemoteIndexUpdated" => vec![News::Touched((folder()?, peer("device")?), None), News::Busy],
         "LocalIndexUpdated" => vec![News::Busy],
         "RemoteDownloadProgress" => {
             let state = raw.data["state"].as_object()?;

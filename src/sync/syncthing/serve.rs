@@ -248,7 +248,8 @@ impl Session {
         };
         let version: Value = core.rest.get("/rest/system/version").await?;
         let version = format!("Syncthing {}", version["version"].as_str().unwrap_or("?"));
-        put_right(core, &own).await?;
+        let mut refused = None;
+        put_right(core, &own, &mut refused).await?;
         // The first question opens the subscription; what happens from here on is not missed.
         let mut since = 0;
         let first = self.next(core, since, 0).await?;
@@ -283,7 +284,7 @@ impl Session {
                 // Not again and again, should something else insist on other options.
                 if put_right_at.elapsed() > Duration::from_secs(2) {
                     put_right_at = Instant::now();
-                    put_right(core, &own).await?;
+                    put_right(core, &own, &mut refused).await?;
                 }
                 out.check();
             }
@@ -342,7 +343,7 @@ impl Session {
     async fn take(&self, core: &Core, out: &Outbox, news: News) {
         match news {
             News::Tell(event) => out.event(event),
-            News::Touched(way) => core.tracker().touched(&way),
+            News::Touched(way, needed) => core.tracker().touched(&way, needed),
             News::Connected(peer, up) => self.set_connected(&peer, up),
             News::Blocks(way, files) => self.progress(core, out, way, files).await,
             News::Busy => {
@@ -431,7 +432,7 @@ impl Session {
                     let took = Duration::from_secs(1);
                     let mut tracker = core.tracker();
                     tracker.answered(&way, &[], &HashSet::new(), Instant::now(), took);
-                    tracker.touched(&way);
+                    tracker.touched(&way, None);
                 }
             }
         }
@@ -520,13 +521,24 @@ async fn total(core: &Core) -> Option<u64> {
     Some(all["total"]["inBytesTotal"].as_u64()? + all["total"]["outBytesTotal"].as_u64()?)
 }
 
-/// Puts the options, and what we are called, right.
-async fn put_right(core: &Core, own: &PeerId) -> Result<(), SyncError> {
+/// Puts the options, and what we are called, right. What it makes of our options when it does not
+/// take them as they are is kept in `refused`, and then is right.
+async fn put_right(
+    core: &Core,
+    own: &PeerId,
+    refused: &mut Option<Value>,
+) -> Result<(), SyncError> {
+    let at = "/rest/config/options";
     let ours = wire::options(&core.settings);
-    let theirs: Value = core.rest.get("/rest/config/options").await?;
-    if !wire::agrees(&ours, &theirs) {
+    let theirs: Value = core.rest.get(at).await?;
+    if !wire::agrees(&ours, &theirs) && refused.as_ref() != Some(&theirs) {
         log::info!("sync: options are put right");
-        core.rest.call(Method::PATCH, "/rest/config/options", Some(&ours)).await?;
+        core.rest.call(Method::PATCH, at, Some(&ours)).await?;
+        let now: Value = core.rest.get(at).await?;
+        if !wire::agrees(&ours, &now) {
+            log::warn!("sync: this version does not take all our options as they are");
+            *refused = Some(now);
+        }
     }
     let at = format!("/rest/config/devices/{}", query(own.as_str().as_bytes()));
     let us: Value = core.rest.get(&at).await?;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Never ask more often than this about one folder of one peer.
 const SHORTEST: Duration = Duration::from_millis(300);
-/// Asking may take this part of the time: one in fifteen.
-const SHARE: u32 = 15;
+/// Asking may take this part of the time: one in ten.
+const SHARE: u32 = 10;
 /// Up to so many files are asked for one by one, which is quicker than the list.
 pub(super) const FEW: usize = 8;
 /// How many files are followed at most for one folder of one peer.
@@ -39,6 +39,15 @@ struct Files {
     percent: BTreeMap<RelPath, u8>,
     due: bool,
     not_before: Option<Instant>,
+    last: Option<Last>,
+}
+
+/// What the last list cost.
+#[derive(Clone, Copy)]
+struct Last {
+    at: Instant,
+    took: Duration,
+    needed: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -87,10 +96,14 @@ impl Tracker {
         self.ways.retain(|way, _| !gone(way));
     }
 
-    /// The peer may have taken something.
-    pub(super) fn touched(&mut self, way: &Way) {
-        if let Some(files) = self.ways.get_mut(way) {
-            files.due = true;
+    /// The peer may have taken something. `needed`: how many things it lacks now, where known; the
+    /// list costs as much as it is long, so towards the end it is asked for more often.
+    pub(super) fn touched(&mut self, way: &Way, needed: Option<u64>) {
+        let Some(files) = self.ways.get_mut(way) else { return };
+        files.due = true;
+        if let (Some(needed), Some(last)) = (needed, files.last) {
+            let part = needed.min(last.needed) as f64 / last.needed.max(1) as f64;
+            files.not_before = Some(last.at + SHORTEST.max((last.took * SHARE).mul_f64(part)));
         }
     }
 
@@ -126,6 +139,7 @@ impl Tracker {
         files.due = false;
         // Until the answer is here.
         files.not_before = Some(now + Duration::from_secs(120));
+        files.last = None;
         Some((way.clone(), files.waiting.iter().map(|(p, w)| (p.clone(), w.number)).collect()))
     }
 
@@ -143,6 +157,7 @@ impl Tracker {
         let (mut here, mut unsure) = (Vec::new(), Vec::new());
         let Some(files) = self.ways.get_mut(way) else { return (here, unsure) };
         files.not_before = Some(now + SHORTEST.max(took * SHARE));
+        files.last = Some(Last { at: now, took, needed: needed.len() as u64 });
         for one in asked {
             // Not followed any more: gone, or changed since.
             let Some(waiting) = files.waiting.get_mut(&one.0).filter(|w| w.number == one.1) else {
@@ -232,10 +247,12 @@ mod tests {
         let (here, unsure) = t.answered(&w, &asked, &needs(&["a", "b"]), now, SHORTEST);
         assert_eq!((names(&here), names(&unsure)), (vec![], vec!["c".to_owned()]));
         // Not before its time, however often the peer says something.
-        t.touched(&w);
+        t.touched(&w, None);
         assert!(t.take_due(now).is_none());
         let later = t.next(now).unwrap();
         assert_eq!(later - now, SHORTEST * SHARE);
+        t.touched(&w, Some(1));
+        assert_eq!(t.next(now).unwrap() - now, SHORTEST * SHARE / 2);
         let (w, asked) = t.take_due(later).unwrap();
         let (here, unsure) = t.answered(&w, &asked, &needs(&["b"]), later, SHORTEST);
         assert_eq!((names(&here), names(&unsure)), (vec!["a".to_owned()], vec!["c".to_owned()]));
@@ -253,7 +270,7 @@ mod tests {
         t.add(way(), [path("a")]);
         let (w, asked) = t.take_due(now).unwrap();
         t.answered(&w, &asked, &needs(&["a"]), now, SHORTEST);
-        t.touched(&w);
+        t.touched(&w, None);
         let (w, asked) = t.take_due(now + Duration::from_secs(60)).unwrap();
         // Changed again and looked at again, while the list was on its way.
         t.add(way(), [path("a")]);

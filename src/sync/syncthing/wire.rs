@@ -70,7 +70,7 @@ pub(super) fn options(settings: &Settings) -> Value {
         "maxFolderConcurrency": settings.folders_at_once,
         "maxConcurrentIncomingRequestKiB": 32_768,
         "databaseTuning": "small",
-        "reconnectionIntervalS": settings.reconnect_s,
+        "reconnectionIntervalS": settings.reconnect_s.max(5),
         "maxRecvKbps": 0,
         "maxSendKbps": settings.max_send_kbps,
         "limitBandwidthInLan": settings.max_send_kbps > 0,
