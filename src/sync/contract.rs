@@ -186,6 +186,13 @@ async fn proof_of_delivery<B: Bench>(bench: &B, dir: &Path) {
     engine.changed(&id, std::slice::from_ref(&file)).await.unwrap();
     assert_ne!(engine.delivered(&id, &file, &partner).await.unwrap(), Delivered::Unknown);
     assert_eq!(engine.absence(&id, &file).await.unwrap(), Absence::StillThere);
+    // The whole folder may be looked at as well.
+    std::fs::File::create(root.join("whole")).unwrap();
+    engine.changed(&id, &[]).await.unwrap();
+    assert_eq!(engine.absence(&id, &path("whole")).await.unwrap(), Absence::StillThere);
+    remove(&root.join("whole"));
+    engine.changed(&id, &[]).await.unwrap();
+    assert_eq!(engine.absence(&id, &path("whole")).await.unwrap(), Absence::Here);
     // Somebody who is no member has proved nothing.
     let stranger = bench.stranger();
     assert_eq!(engine.delivered(&id, &file, &stranger).await.unwrap(), Delivered::Unknown);

@@ -8,6 +8,9 @@ use super::{
 };
 use crate::model::RelPath;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -142,6 +145,20 @@ impl State {
     }
 }
 
+/// The files of a folder, without the names that stay at home.
+fn files_below(root: &Path, at: &RelPath, all: &mut Vec<RelPath>) {
+    let folder = root.join(OsStr::from_bytes(at.as_bytes()));
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Ok(path) = at.join(name.as_bytes()) else { continue };
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files_below(root, &path, all),
+            Ok(kind) if kind.is_file() && !name.as_bytes().starts_with(b".") => all.push(path),
+            _ => {}
+        }
+    }
+}
+
 impl SyncEngine for Memory {
     fn name(&self) -> &'static str {
         "memory"
@@ -253,9 +270,15 @@ impl SyncEngine for Memory {
         let at = state.folder(folder)?.clone();
         state.looked.push((folder.clone(), paths.to_vec()));
         let mut there = Vec::new();
-        for path in paths {
-            use std::os::unix::ffi::OsStrExt;
-            let on_disk = at.path.join(std::ffi::OsStr::from_bytes(path.as_bytes()));
+        let mut all = paths.to_vec();
+        if paths.is_empty() {
+            files_below(&at.path, &RelPath::root(), &mut all);
+            all.extend(state.known.get(folder).into_iter().flatten().cloned());
+            all.sort();
+            all.dedup();
+        }
+        for path in &all {
+            let on_disk = at.path.join(OsStr::from_bytes(path.as_bytes()));
             let key = (folder.clone(), path.clone());
             state.taken.retain(|(f, _, p)| (f, p) != (folder, path));
             let known = state.known.entry(folder.clone()).or_default();

@@ -28,6 +28,8 @@ struct Shared {
     filled: Notify,
     /// The wanted state is to be compared with the engine's.
     check: Notify,
+    /// The wanted state is in force: what was refused for want of it may be tried again.
+    settled: Notify,
 }
 
 #[derive(Default)]
@@ -94,6 +96,14 @@ impl Outbox {
 
     pub(super) fn is_up(&self) -> bool {
         self.lock().up
+    }
+
+    pub(super) fn settled(&self) {
+        self.shared.settled.notify_one();
+    }
+
+    pub(super) async fn until_settled(&self) {
+        self.shared.settled.notified().await;
     }
 
     pub(super) async fn checked(&self) {

@@ -70,11 +70,11 @@ impl Handle {
     /// means the whole folder. While the engine is down they wait. Paths of a folder that is not
     /// wanted are forgotten.
     pub fn changed(&self, folder: &FolderId, paths: impl IntoIterator<Item = RelPath>) {
+        let mut paths = paths.into_iter().peekable();
         let mut folders = self.dirty.lock();
         let entry = folders.entry(folder.clone()).or_default();
-        let before = entry.single.len();
+        entry.whole |= paths.peek().is_none();
         entry.single.extend(paths);
-        entry.whole |= entry.single.len() == before && before == 0;
         if entry.single.len() > MOST_PATHS {
             entry.single.clear();
             entry.whole = true;
@@ -150,6 +150,8 @@ async fn settle<E: SyncEngine>(
     let mut wait = RETRY.0;
     let mut restless = 0;
     let mut retry = None::<Duration>;
+    // The owner was not told yet that what he wants is so.
+    let mut owed = true;
     loop {
         let again = async {
             match retry {
@@ -163,7 +165,7 @@ async fn settle<E: SyncEngine>(
                     // The owner dropped its handle, which also stops the engine.
                     std::future::pending::<()>().await;
                 }
-                restless = 0;
+                (restless, owed) = (0, true);
             }
             () = out.checked() => {}
             () = again => {}
@@ -171,18 +173,21 @@ async fn settle<E: SyncEngine>(
         let desired = wanted.borrow_and_update().clone();
         let Some(desired) = desired else { continue };
         if !out.is_up() {
-            retry = None;
+            (retry, owed) = (None, true);
             continue;
         }
         match settle_once(engine, &desired).await {
             Ok(0) => {
                 out.well("settle");
-                out.event(Event::Settled);
-                (wait, restless, retry) = (RETRY.0, 0, None);
+                if owed {
+                    out.event(Event::Settled);
+                }
+                out.settled();
+                (wait, restless, retry, owed) = (RETRY.0, 0, None, false);
             }
             // Look whether it stays so.
             Ok(_) if restless < RESTLESS => {
-                restless += 1;
+                (restless, owed) = (restless + 1, true);
                 retry = Some(Duration::ZERO);
             }
             Ok(calls) => {
@@ -241,6 +246,7 @@ async fn look<E: SyncEngine>(
     let mut running: JoinSet<(FolderId, Paths, Result<(), SyncError>)> = JoinSet::new();
     let mut busy = BTreeSet::new();
     let mut later = BTreeMap::<FolderId, Paths>::new();
+    let mut again = tokio::time::interval(RETRY.0);
     loop {
         while out.is_up() && running.len() < LOOKED_AT_ONCE {
             let next = {
@@ -252,15 +258,22 @@ async fn look<E: SyncEngine>(
             busy.insert(id.clone());
             let engine = Arc::clone(engine);
             running.spawn(async move {
-                let list: Vec<RelPath> =
-                    if paths.whole { Vec::new() } else { paths.single.iter().cloned().collect() };
-                let done = engine.changed(&id, &list).await;
+                let list: Vec<RelPath> = paths.single.iter().cloned().collect();
+                let mut done = Ok(());
+                if paths.whole {
+                    done = engine.changed(&id, &[]).await;
+                }
+                if done.is_ok() && !list.is_empty() {
+                    done = engine.changed(&id, &list).await;
+                }
                 (id, paths, done)
             });
         }
         tokio::select! {
             () = dirty.more.notified() => {}
-            () = tokio::time::sleep(RETRY.0), if !later.is_empty() || !out.is_up() => {
+            () = async { tokio::select! { () = out.until_settled() => {}, _ = again.tick() => {} } },
+                if !later.is_empty() || !out.is_up() =>
+            {
                 for (id, paths) in std::mem::take(&mut later) {
                     dirty.put_back(id, paths);
                 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 /// The events asked for. `RemoteChangeDetected` comes only when asked for by name.
 pub(super) const ASKED: &str = "StateChanged,FolderCompletion,FolderSummary,RemoteIndexUpdated,\
 LocalIndexUpdated,RemoteDownloadProgress,ItemFinished,RemoteChangeDetected,DeviceConnected,\
-DeviceDisconnected,PendingDevicesChanged,PendingFoldersChanged,ConfigSaved";
+DeviceDisconnected,PendingDevicesChanged,PendingFoldersChanged,ConfigSaved,FolderErrors";
 
 /// One event as Syncthing tells it.
 #[derive(Deserialize)]
@@ -40,6 +40,8 @@ pub(super) enum News {
     Busy,
     /// The state of a folder: whether it takes something now, and what stops it.
     Folder { folder: FolderId, taking: bool, error: Option<String> },
+    /// Single files of a folder can't be taken, and why; `None`: all can.
+    Untaken { folder: FolderId, why: Option<String> },
     /// Who asks to be let in has changed.
     Pending,
     /// The configuration was written.
@@ -77,11 +79,33 @@ fn meaning(raw: &Raw) -> Option<Vec<News>> {
             news
         }
         "FolderSummary" => {
-            let status = wire::Summary::deserialize(&raw.data["summary"]).ok()?.status();
-            vec![News::Tell(Event::Completion { folder: folder()?, peer: None, status })]
+            let summary = wire::Summary::deserialize(&raw.data["summary"]).ok()?;
+            let (folder, status) = (folder()?, summary.status());
+            let completion = Event::Completion { folder: folder.clone(), peer: None, status };
+            let mut news = vec![News::Tell(completion)];
+            if summary.errors == 0 {
+                news.push(News::Untaken { folder, why: None });
+            }
+            news
         }
         "RemoteIndexUpdated" => vec![News::Touched((folder()?, peer("device")?), None), News::Busy],
         "LocalIndexUpdated" => vec![News::Busy],
+        "FolderErrors" => {
+            let errors = raw.data["errors"].as_array()?;
+            let first = errors.first()?;
+            let show =
+                |key: &str| crate::model::show(first[key].as_str().unwrap_or_default().as_bytes());
+            let why = format!(
+                "{} can't be taken, such as `{}`: {}",
+                match errors.len() {
+                    1 => "1 file".into(),
+                    n => format!("{n} files"),
+                },
+                show("path"),
+                show("error")
+            );
+            vec![News::Untaken { folder: folder()?, why: Some(why) }]
+        }
         "RemoteDownloadProgress" => {
             let state = raw.data["state"].as_object()?;
             let files = state
@@ -202,6 +226,18 @@ mod tests {
             of("StateChanged", json!({ "folder": "f", "to": "error", "error": "no\nspace" }));
         let folder = FolderId::new("f").unwrap();
         assert_eq!(news, [News::Folder { folder, taking: false, error: Some("no▯space".into()) }]);
+        let folder = FolderId::new("f").unwrap();
+        let errors = json!([{ "path": "a", "error": "insufficient space" }]);
+        assert_eq!(
+            of("FolderErrors", json!({ "folder": "f", "errors": errors })),
+            [News::Untaken {
+                folder: folder.clone(),
+                why: Some("1 file can't be taken, such as `a`: insufficient space".into())
+            }]
+        );
+        let summary = json!({ "errors": 0, "state": "idle" });
+        let news = of("FolderSummary", json!({ "folder": "f", "summary": summary }));
+        assert_eq!(news[1], News::Untaken { folder, why: None });
         let news = of("DeviceConnected", json!({ "id": "P", "addr": "127.0.0.1:1" }));
         assert!(matches!(
             &news[1],

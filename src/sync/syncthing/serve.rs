@@ -50,7 +50,8 @@ struct Running {
 struct Session {
     connected: Mutex<BTreeSet<PeerId>>,
     taking: Mutex<BTreeSet<FolderId>>,
-    failing: Mutex<BTreeMap<FolderId, String>>,
+    /// What is wrong with folders: stopped (true), or single files of them.
+    failing: Mutex<BTreeMap<(FolderId, bool), String>>,
     busy: Notify,
 }
 
@@ -100,6 +101,8 @@ async fn run(
     };
     out.down();
     running.stop(core).await;
+    // Told by this session, and nobody's any more.
+    out.well("folder");
     out.event(Event::Moving(false));
     for peer in session.connected.into_inner().unwrap_or_else(PoisonError::into_inner) {
         out.event(Event::Connection { peer, up: false, address: None, last_seen: None });
@@ -351,32 +354,36 @@ impl Session {
                     self.busy.notify_one();
                 }
             }
-            News::Folder { folder, taking, error } => self.folder(out, folder, taking, error),
+            News::Folder { folder, taking, error } => {
+                let mut all = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+                if taking {
+                    all.insert(folder.clone());
+                } else {
+                    all.remove(&folder);
+                }
+                drop(all);
+                let error = error.map(|e| format!("is stopped: {e}"));
+                self.failing(out, (folder, true), error);
+            }
+            News::Untaken { folder, why } => self.failing(out, (folder, false), why),
             News::Pending | News::Config => {}
         }
     }
 
-    fn folder(&self, out: &Outbox, folder: FolderId, taking: bool, error: Option<String>) {
-        let mut all = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
-        if taking {
-            all.insert(folder.clone());
-        } else {
-            all.remove(&folder);
-        }
-        drop(all);
+    fn failing(&self, out: &Outbox, which: (FolderId, bool), error: Option<String>) {
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         match error {
             Some(error) => {
-                failing.insert(folder, error);
+                failing.insert(which, error);
             }
             None => {
-                failing.remove(&folder);
+                failing.remove(&which);
             }
         }
-        match failing.iter().next() {
-            Some((folder, error)) => out.trouble(
+        match failing.iter().next_back() {
+            Some(((folder, _), error)) => out.trouble(
                 "folder",
-                format!("the sync engine stopped folder {folder}: {error}"),
+                format!("folder {folder} of the sync engine: {error}"),
                 "look at the drive; it goes on by itself once that is in order".into(),
             ),
             None => out.well("folder"),

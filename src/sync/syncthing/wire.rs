@@ -41,6 +41,8 @@ pub(super) fn folder_settings() -> Value {
         "scanProgressIntervalS": -1,
         "caseSensitiveFS": true,
         "copyRangeMethod": "all",
+        // 2.x waits a second for more before it takes anything; 1.x does not know this.
+        "pullerDelayS": 0.1,
         "junctionsAsDirs": false,
         "disableFsync": false,
     })
@@ -250,6 +252,7 @@ pub(super) struct Summary {
     need_bytes: u64,
     local_bytes: u64,
     state: String,
+    pub(super) errors: u64,
 }
 
 impl Summary {
