@@ -14,5 +14,6 @@ pub mod model;
 pub mod plan;
 pub mod scan;
 pub mod status;
+pub mod sync;
 pub mod watch;
 pub mod worklist;
