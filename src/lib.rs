@@ -2,5 +2,6 @@
 //! of their devices. ARCHITECTURE.md shows the rooms and how data flows through them.
 
 pub mod config;
+pub mod led;
 pub mod model;
 pub mod status;

@@ -33,6 +33,44 @@ pub enum Condition {
     StoppedSafely,
 }
 
+impl Condition {
+    /// All conditions, the least urgent first.
+    pub const ALL: [Self; 10] = [
+        Self::Ready,
+        Self::Working,
+        Self::Syncing,
+        Self::Starting,
+        Self::WaitingForDrive,
+        Self::Attention,
+        Self::SettingsError,
+        Self::DriveFull,
+        Self::DriveUnusable,
+        Self::StoppedSafely,
+    ];
+
+    /// Its name, as in reports and in the table of the LED.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Working => "working",
+            Self::Syncing => "syncing",
+            Self::Starting => "starting",
+            Self::WaitingForDrive => "waiting-for-drive",
+            Self::Attention => "attention",
+            Self::SettingsError => "settings-error",
+            Self::DriveFull => "drive-full",
+            Self::DriveUnusable => "drive-unusable",
+            Self::StoppedSafely => "stopped-safely",
+        }
+    }
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Something that somebody should know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Notice {
