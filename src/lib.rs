@@ -4,4 +4,5 @@
 pub mod config;
 pub mod led;
 pub mod model;
+pub mod mounts;
 pub mod status;

@@ -1,5 +1,13 @@
 //! What the house tells the world about itself: one [`Report`] feeds the log, the LED, STATUS.txt
 //! and the pages.
+//!
+//! [`text`] turns a report into what an owner reads, [`layout`] says which bytes make it a file
+//! that survives a power cut at any moment (both pure), [`writer`] and [`fat`] put it there.
+
+pub mod fat;
+pub mod layout;
+pub mod text;
+pub mod writer;
 
 use crate::model::{Bytes, DeviceName, Time};
 use serde::{Deserialize, Serialize};
