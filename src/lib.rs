@@ -2,6 +2,7 @@
 //! of their devices. ARCHITECTURE.md shows the rooms and how data flows through them.
 
 pub mod config;
+pub mod drive;
 pub mod led;
 pub mod model;
 pub mod mounts;
