@@ -1,6 +1,19 @@
 //! The settings: the text of `larder.toml` in, one validated [`Config`] or a list of complaints out.
 //!
 //! Pure: whoever reads the file hands its text in. The rest of the house never sees a raw value.
+//! A text with one mistake changes nothing: half a change could evict or refuse what the other half
+//! allows. [`Settings`] keeps the last good ones meanwhile. The file is written by people who have
+//! never seen its format, so every complaint has its line and says what to write instead.
+
+mod complaint;
+mod parse;
+mod section;
+mod settings;
+mod value;
+
+pub use complaint::Complaint;
+pub use parse::{MAX_BYTES, parse, parse_bytes};
+pub use settings::{Change, Settings};
 
 use crate::model::{Action, Bytes, DeviceName};
 use std::collections::BTreeMap;
@@ -116,6 +129,13 @@ pub struct Wifi {
     pub country: String,
 }
 
+/// The commented file that a new card carries: every setting in plain words, with its default.
+///
+/// A line that begins with `#` and no space is an example to be switched on by taking the `#` away.
+pub fn example() -> &'static str {
+    include_str!("config/larder.toml")
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -131,3 +151,6 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ pub use wish::{Action, Answer, Origin, Seen, Wish, WishId};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// The name of a device, as it is written in the settings and used for its folder on the drive.
 ///
@@ -22,7 +23,7 @@ use std::fmt;
 /// the settings refuse two names that differ only in case (a drive may be read on Windows).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct DeviceName(Box<str>);
+pub struct DeviceName(Arc<str>);
 
 /// Why a text is no device name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +56,7 @@ impl TryFrom<String> for DeviceName {
 
 impl From<DeviceName> for String {
     fn from(name: DeviceName) -> Self {
-        name.0.into()
+        name.as_str().to_owned()
     }
 }
 
@@ -144,15 +145,15 @@ pub struct Stat {
     pub id: FileId,
     /// How many names the inode has.
     pub nlink: u32,
-    /// Bytes allocated on the drive (blocks × 512).
-    pub allocated: u64,
+    /// Sectors of 512 bytes allocated on the drive. Stops counting at 2 TiB, where the size takes over.
+    pub sectors: u32,
 }
 
 impl Stat {
     /// What the file costs a quota: the larger of its size and what it occupies, so that sparse
     /// files are charged in full.
     pub fn charge(&self) -> Bytes {
-        Bytes(self.id.size.max(self.allocated))
+        Bytes(self.id.size.max(u64::from(self.sectors) * 512))
     }
 }
 
@@ -161,6 +162,8 @@ impl Stat {
 pub struct Link {
     /// The content the link had when it was recorded.
     pub id: FileId,
+    /// What it costs the device's quota.
+    pub charge: Bytes,
     /// Last use: got, opened through the page, or changed by the device. Seconds since 1970.
     pub used: i64,
 }

@@ -282,7 +282,14 @@ impl<T: Copy> Tree<T> {
         });
     }
 
-    /// Gives back memory that growing left over. Worth it once, after a full scan.
+    /// Gives back the memory that growing left over in one folder's files.
+    pub fn shrink_dir(&mut self, dir: DirId) {
+        let d = &mut self.dirs[dir.0 as usize];
+        d.files.shrink_to_fit();
+        d.names.shrink_to_fit();
+    }
+
+    /// Gives back the memory that growing left over. Worth it once, after a full scan.
     pub fn shrink(&mut self) {
         for d in &mut self.dirs {
             d.files.shrink_to_fit();

@@ -151,8 +151,24 @@ impl Seen {
     }
 }
 
+impl Serialize for WishId {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for WishId {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        Self::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("an id is 20 lower-case hexadecimal digits"))
+    }
+}
+
 /// One wish, checked for form. Whether it can be fulfilled is the plan's matter.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// Its serialized form is the ledger's; worklists are read by the room `worklist`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Wish {
     /// Its identity.
     pub id: WishId,

@@ -1,0 +1,432 @@
+//! Makes catalogue pages of generated families of files, for the browser tests and to look at.
+//!
+//! `cargo run --example page -- --files 3000 --out build/pages [--case NAME] [--seed N]`
+//! Cases: `plain` (default), `empty`, `hostile`, `news` (answers, notices, versions, shares),
+//! `log` (a change is appended to a base), `wide` (nine devices).
+//! Writes `catalogue/catalogue.html` (the page of HTCphone), `home/catalogue.html` (the common
+//! page) and says on one line what it cost.
+#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
+
+use larder::catalogue::{
+    Answered, DeviceView, Encoder, Held, Live, PageOf, ShareView, VersionView, View,
+};
+use larder::model::{Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Time, Tree, WishId};
+use larder::status::{Condition, Notice, Report};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::time::Instant;
+
+const NOW: i64 = 1_795_000_000;
+const PLACES: [&str; 12] = [
+    "Garden",
+    "Lake",
+    "Birthday",
+    "Istanbul",
+    "Mountains",
+    "Grandparents",
+    "Snow",
+    "Market",
+    "Harbour",
+    "School play",
+    "Picnic",
+    "Old town",
+];
+const WORDS: [&str; 24] = [
+    "Tower", "Blue", "Sea", "River", "Lantern", "Winter", "Slow", "Train", "Paper", "Orchard",
+    "Copper", "Window", "Morning", "Bridge", "Kite", "Salt", "Velvet", "Echo", "Harvest", "Moss",
+    "Signal", "Island", "Amber", "Quiet",
+];
+
+/// SplitMix64: small, and the same everywhere.
+struct Lot(u64);
+
+impl Lot {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len() as u64) as usize]
+    }
+}
+
+/// A family's drive: photos by year and event, music by artist and album, documents, projects.
+fn family(files: usize, lot: &mut Lot) -> Tree<FileId> {
+    let mut tree = Tree::new();
+    let mut ino = 100;
+    let mut put = |tree: &mut Tree<FileId>, path: String, size: u64, mtime: i64| {
+        ino += 1;
+        let id = FileId { ino, size, mtime: Time::from_secs(mtime) };
+        tree.insert(&RelPath::new(path.as_bytes()).unwrap(), id);
+    };
+    while tree.len() < files {
+        let room = (files - tree.len()) as u64;
+        match lot.below(20) {
+            0..12 => {
+                let year = 2004 + lot.below(22);
+                let (month, day) = (1 + lot.below(12), 1 + lot.below(28));
+                let place = lot.one(&PLACES);
+                let folder = format!("Photos/{year}/{year}-{month:02}-{day:02} {place}");
+                let mut at = (year as i64 - 1970) * 31_556_952
+                    + month as i64 * 2_629_746
+                    + day as i64 * 86_400;
+                let style = lot.below(3);
+                let first = lot.below(9000);
+                for n in 0..(8 + lot.below(80)).min(room) {
+                    at += 5 + lot.below(400) as i64;
+                    let size = 900_000 + lot.below(6_000_000);
+                    let (h, m, s) = (at / 3600 % 24, at / 60 % 60, at % 60);
+                    let name = match style {
+                        0 => format!("DSC_{:04}.JPG", first + n),
+                        1 => format!("IMG_{year}{month:02}{day:02}_{h:02}{m:02}{s:02}.jpg"),
+                        _ => format!("IMG-{year}{month:02}{day:02}-WA{n:04}.jpg"),
+                    };
+                    put(&mut tree, format!("{folder}/{name}"), size, at);
+                }
+            }
+            12..16 => {
+                let artist = format!("The {} {}s", lot.one(&WORDS), lot.one(&WORDS));
+                let album = format!("{} {}", lot.one(&WORDS), lot.one(&WORDS));
+                let at = 1_100_000_000 + lot.below(600_000_000) as i64;
+                for n in 1..=(6 + lot.below(12)).min(room) {
+                    let title =
+                        format!("{} {} {}", lot.one(&WORDS), lot.one(&WORDS), lot.one(&WORDS));
+                    let size = 3_000_000 + lot.below(9_000_000);
+                    put(
+                        &mut tree,
+                        format!("Music/{artist}/{album}/{n:02} - {title}.mp3"),
+                        size,
+                        at + n as i64,
+                    );
+                }
+            }
+            16..19 => {
+                let folder = lot.one(&["Letters", "House", "Tax", "School", "Recipes", "Travel"]);
+                let year = 2010 + lot.below(16);
+                for _ in 0..(3 + lot.below(20)).min(room) {
+                    let kind = lot.one(&["pdf", "txt", "odt", "xlsx"]);
+                    let name =
+                        format!("{} {} {}.{kind}", lot.one(&WORDS), lot.one(&WORDS), lot.below(90));
+                    let at = (year as i64 - 1970) * 31_556_952 + lot.below(31_000_000) as i64;
+                    put(
+                        &mut tree,
+                        format!("Documents/{folder}/{year}/{name}"),
+                        2_000 + lot.below(3_000_000),
+                        at,
+                    );
+                }
+            }
+            _ => {
+                let project = format!("{}{}", lot.one(&WORDS), lot.below(40));
+                for _ in 0..(4 + lot.below(30)).min(room) {
+                    let kind = lot.one(&["js", "rs", "html", "zip", "png"]);
+                    let name =
+                        format!("{}{}.{kind}", lot.one(&WORDS).to_lowercase(), lot.one(&WORDS));
+                    let at = 1_500_000_000 + lot.below(290_000_000) as i64;
+                    put(
+                        &mut tree,
+                        format!("Projects/{project}/{name}"),
+                        200 + lot.below(90_000),
+                        at,
+                    );
+                }
+            }
+        }
+    }
+    tree
+}
+
+/// Names that would do harm where a page trusts them.
+fn hostile() -> Tree<FileId> {
+    let names: [&[u8]; 16] = [
+        b"<script>window.pwned=1</script>.txt",
+        b"<img src=x onerror=window.pwned=1>.jpg",
+        b"</script><script>window.pwned=1</script>",
+        b"\"><svg onload=window.pwned=1>.svg",
+        b"javascript:window.pwned=1",
+        b"<!--WORKLIST-BEGIN-->",
+        b"{{ 7*7 }}${7*7}",
+        b"a\nb\r\tc.txt",
+        b"\x1b[31mred.txt",
+        b"not utf-8 \xff\xfe\x80.bin",
+        "gpj.\u{202e}exe".as_bytes(),
+        "\u{5e9}\u{5dc}\u{5d5}\u{5dd}.txt".as_bytes(),
+        "Cafe\u{301} & Bar #1?x=%2e%2e.pdf".as_bytes(),
+        b"back\\slash:star*.txt",
+        b" leading and trailing ",
+        &[b'x'; 255],
+    ];
+    let mut tree = Tree::new();
+    for (i, name) in names.iter().enumerate() {
+        for folder in [&b""[..], b"<b>folder</b> & \xf0\x28"] {
+            let mut path = folder.to_vec();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+            let id = FileId {
+                ino: i as u64 + 1,
+                size: 10 + i as u64,
+                mtime: Time::from_secs(NOW - 99_999),
+            };
+            tree.insert(&RelPath::new(&path).unwrap(), id);
+        }
+    }
+    tree
+}
+
+/// A device that holds whole folders by lot, and so many of every thousand other files.
+fn book(files: &Tree<FileId>, lot: &mut Lot, folders: u64, single: u64) -> Tree<Link> {
+    let mut book = Tree::new();
+    files.for_each_dir(Tree::<FileId>::ROOT, |dir, path| {
+        let all = lot.below(100) < folders;
+        let mut at = None;
+        for (name, id) in files.files(dir) {
+            if all || lot.below(1000) < single {
+                let to = *at.get_or_insert_with(|| book.insert_dir(&RelPath::new(path).unwrap()));
+                book.insert_in(to, name, Link { id: *id, used: NOW });
+            }
+        }
+    });
+    book
+}
+
+struct Args {
+    files: usize,
+    out: PathBuf,
+    case: String,
+    seed: u64,
+}
+
+fn args() -> Args {
+    let mut args = Args { files: 2400, out: "build/pages".into(), case: "plain".into(), seed: 7 };
+    let mut given = std::env::args().skip(1);
+    while let (Some(key), Some(value)) = (given.next(), given.next()) {
+        match key.as_str() {
+            "--files" => args.files = value.parse().unwrap(),
+            "--out" => args.out = value.into(),
+            "--case" => args.case = value,
+            "--seed" => args.seed = value.parse().unwrap(),
+            other => panic!("unknown option {other}"),
+        }
+    }
+    args
+}
+
+fn path(text: &str) -> RelPath {
+    RelPath::new(text.as_bytes()).unwrap()
+}
+
+fn main() {
+    let args = args();
+    let mut lot = Lot(args.seed);
+    let mut files = match args.case.as_str() {
+        "empty" => Tree::new(),
+        "hostile" => hostile(),
+        _ => family(args.files, &mut lot),
+    };
+    if args.case == "plain" || args.case == "news" {
+        files.insert_dir(&path("Empty folder"));
+    }
+    let mut known = vec![
+        ("HTCphone", "Phone", 12, 8, Some(Bytes(8_000_000_000))),
+        ("LinuxLaptop", "Laptop", 30, 40, None),
+        ("tablet", "Tablet", 2, 1, Some(Bytes(32_000_000_000))),
+        ("win7Laptop", "Desk computer", 20, 60, Some(Bytes(250_000_000_000))),
+    ];
+    if args.case == "wide" {
+        let more = ["aunt", "garage", "kitchen", "oldphone", "vault"];
+        known.extend(more.map(|name| (name, name, 5, 50, None)));
+    }
+    known.sort_by_key(|d| d.0);
+    let names: Vec<DeviceName> = known.iter().map(|d| DeviceName::new(d.0).unwrap()).collect();
+    let books: Vec<Tree<Link>> = known.iter().map(|d| book(&files, &mut lot, d.2, d.3)).collect();
+    let mut pins = BTreeSet::new();
+    let mut follows = BTreeSet::new();
+    let mut live: Vec<BTreeMap<RelPath, Live>> = vec![BTreeMap::new(); books.len()];
+    for (d, book) in books.iter().enumerate() {
+        let mut n = 0;
+        book.for_each(Tree::<Link>::ROOT, |at, _| {
+            n += 1;
+            let at = RelPath::new(at).unwrap();
+            if d == 0 && n == 5 {
+                pins.insert(at.clone());
+                follows.insert(at.parent().unwrap());
+            }
+            if n % 97 == 0 && n < 600 && d == 0 {
+                live[d].insert(at, if n % 2 == 0 { Live::Queued } else { Live::Syncing(50) });
+            } else if n % 301 == 0 && n < 1000 {
+                live[d].insert(at, Live::Syncing(30));
+            }
+        });
+    }
+    let none = BTreeSet::new();
+    let used: Vec<u64> = books
+        .iter()
+        .map(|book| {
+            let mut sum = 0;
+            book.for_each(Tree::<Link>::ROOT, |_, link| sum += link.id.size);
+            sum
+        })
+        .collect();
+    let mut all = 0;
+    files.for_each(Tree::<FileId>::ROOT, |_, id| all += id.size);
+
+    let first = {
+        let mut found = RelPath::root();
+        files.for_each(Tree::<FileId>::ROOT, |at, _| {
+            if found.is_root() {
+                found = RelPath::new(at).unwrap();
+            }
+        });
+        found
+    };
+    let news = args.case == "news";
+    let mut report = Report {
+        address: Some("http://larder.local:8080/".into()),
+        space: Some((Bytes(612_345_678_901), Bytes(2_700_000_000_000))),
+        ..Report::default()
+    };
+    let (mut versions, mut shares, mut held, mut answers) = (vec![], vec![], vec![], vec![]);
+    if news {
+        report.notices.push(Notice {
+            at: Time::from_secs(NOW - 600),
+            condition: Condition::SettingsError,
+            what: "larder.toml, line 12: unknown key `qouta`".into(),
+            next: "Did you mean `quota`? The settings from before stay in force until then.".into(),
+        });
+        held.push(Held { device: names[0].clone(), path: path("Photos"), files: 212 });
+        for (n, why) in ["changed on Laptop", "changed on Phone"].iter().enumerate() {
+            versions.push(VersionView {
+                id: 40 + n as u64,
+                path: first.clone(),
+                at: Time::from_secs(NOW - 90_000 * (n as i64 + 1)),
+                size: Bytes(48_000 + n as u64),
+                why: (*why).into(),
+            });
+        }
+        versions.push(VersionView {
+            id: 39,
+            path: path("Documents/Letters/To the bank.odt"),
+            at: Time::from_secs(NOW - 5_000),
+            size: Bytes(23_000),
+            why: "destroyed".into(),
+        });
+        shares.push(ShareView {
+            path: first.clone(),
+            with: "the neighbours".into(),
+            at: Time::from_secs(NOW - 400_000),
+            link: String::new(),
+            folder: false,
+        });
+        for (n, (action, answer)) in [
+            (Action::Get, Answer::Waiting("Waiting for Phone to come into reach.".into())),
+            (
+                Action::Destroy,
+                Answer::Refused(
+                    "It changed after you saw it. Look at it again, then wish once more.".into(),
+                ),
+            ),
+            (Action::Pin, Answer::Done("It stays on Phone.".into())),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            answers.push(Answered {
+                id: WishId::parse(&format!("{n:020x}")).unwrap(),
+                action,
+                path: first.clone(),
+                answer,
+                at: Time::from_secs(NOW - 60 * (n as i64 + 1)),
+            });
+        }
+    }
+    let make = |files: &Tree<FileId>, encoder: &mut Encoder, generation| {
+        let devices: Vec<DeviceView<'_>> = (0..books.len())
+            .map(|d| DeviceView {
+                name: &names[d],
+                label: known[d].1,
+                book: &books[d],
+                pins: if d == 0 { &pins } else { &none },
+                follows: if d == 0 { &follows } else { &none },
+                live: &live[d],
+                used: Bytes(used[d]),
+                quota: known[d].4.map(|q| Bytes(q.0.max(used[d]))),
+                last_seen: None,
+            })
+            .collect();
+        let view = View {
+            nas_name: "NAS",
+            files,
+            devices: &devices,
+            report: &report,
+            versions: &versions,
+            shares: &shares,
+            held: &held,
+            undo: if news { 86_400 } else { 0 },
+            now: Time::from_secs(NOW + generation),
+        };
+        let start = Instant::now();
+        encoder.update(&view).unwrap();
+        let updated = start.elapsed();
+        let common = PageOf {
+            device: None,
+            page_id: "home0001",
+            key: "home-secret",
+            generation: generation as u64,
+            answers: &[],
+            harvested: &[],
+            may: &Action::ALL,
+        };
+        let phone = names.iter().find(|n| n.as_str() == "HTCphone").unwrap();
+        let own = PageOf {
+            device: Some(phone),
+            page_id: "htc00001",
+            key: "phone-secret",
+            answers: &answers,
+            ..common
+        };
+        let start = Instant::now();
+        let mut size = 0;
+        for (of, folder) in [(&own, "catalogue"), (&common, "home")] {
+            let page = encoder.page(of).unwrap();
+            let folder = args.out.join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            let file = std::fs::File::create(folder.join("catalogue.html")).unwrap();
+            page.write_to(&mut BufWriter::new(file)).unwrap();
+            size = page.size();
+        }
+        println!(
+            "{} files, page {size} bytes ({:.2} a file; data {}, log {}), update {:.1} ms, two pages written {:.1} ms",
+            files.len(),
+            size as f64 / files.len().max(1) as f64,
+            encoder.data_len(),
+            encoder.log_len(),
+            updated.as_secs_f64() * 1e3,
+            start.elapsed().as_secs_f64() * 1e3,
+        );
+    };
+    let mut encoder = Encoder::new();
+    make(&files, &mut encoder, 1);
+    make(&files, &mut encoder, 2);
+    if args.case == "log" {
+        let id = FileId { ino: 1, size: 4242, mtime: Time::from_secs(NOW) };
+        files.insert(&path("Photos/2012/added later.jpg"), id);
+        files.insert(&path("A new folder/inside/new.txt"), id);
+        files.remove(&first);
+        files.remove_dir(&path("Photos/2004"));
+        make(&files, &mut encoder, 3);
+    }
+    // What a browser test opens.
+    let opened = args.out.join("files").join("Photos");
+    std::fs::create_dir_all(opened).unwrap();
+}

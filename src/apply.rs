@@ -1,0 +1,496 @@
+//! Carries operations out, one at a time, so that a cut at any moment loses nothing.
+//!
+//! In comes an [`Op`], out come the [`Fact`]s that hold afterwards. The journal is the drive itself:
+//! a content that is between two names lies at `tmp/<number>/<path>`, an old one at
+//! `versions/<number>/<path>`, so that [`recover`] knows what it was without asking anybody. A name is
+//! never removed where others work: it is renamed into `tmp` first, looked at there, and goes back
+//! when it is not what was meant.
+
+use crate::fs::{Entry, FileSystem, FsError};
+use crate::model::{Link, Place, RelPath, Spot, Stat, Time};
+use crate::plan::{Fact, Op, Version, Why, World, in_transit, kept, master};
+
+/// Why an operation did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The drive said no.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// Unlinking would have been the end of the content.
+    #[error("{at}: it is the last name of its content, so it stays")]
+    LastName {
+        /// Which name.
+        at: Spot,
+    },
+}
+
+/// Carries out operations.
+#[derive(Debug)]
+pub struct Applier {
+    /// The number that the next old content, or the next name in transit, gets.
+    next: u64,
+}
+
+impl Applier {
+    /// Starts numbering above everything that was numbered before.
+    pub fn new(next: u64) -> Self {
+        Self { next }
+    }
+
+    /// Does one thing. On an error nothing has changed but what the facts so far say: an operation
+    /// is done or not done.
+    pub fn apply(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        world: &World,
+        op: &Op,
+        now: Time,
+    ) -> Result<Vec<Fact>, ApplyError> {
+        Ok(match op {
+            Op::Note(fact) => vec![fact.clone()],
+            Op::MakeDir(at) => {
+                fs.make_dir(at)?;
+                match at.place {
+                    Place::Files => vec![Fact::Folder(at.path.clone())],
+                    _ => Vec::new(),
+                }
+            }
+            Op::RemoveDir(at) => match (fs.remove_dir(at)?, &at.place) {
+                (true, Place::Files) => vec![Fact::NoFolder(at.path.clone())],
+                _ => Vec::new(),
+            },
+            Op::Link { from, ino, to } => {
+                let stat = link(fs, from, *ino, to)?;
+                there(to, stat, now).into_iter().collect()
+            }
+            Op::Unlink { at, ino } => self.unlink(fs, at, *ino)?,
+            Op::Replace { at, old, by, new, why } => {
+                self.replace(fs, (at, *old), (by, *new), why, now)?
+            }
+            Op::Retire { path, id, keep } => {
+                let at = master(path);
+                match fs.stat(&at)? {
+                    None => return Ok(vec![Fact::NoMaster(path.clone())]),
+                    Some(stat) if stat.id != *id => {
+                        return Err(FsError::Changed { at }.into());
+                    }
+                    Some(_) => {}
+                }
+                let number = self.number();
+                let mut facts = vec![Fact::NoMaster(path.clone())];
+                if *keep {
+                    facts.push(keep_at(fs, &at, number, path, Why::Destroyed, now)?);
+                } else {
+                    let transit = in_transit(number, path);
+                    carry(fs, &at, id.ino, &transit)?;
+                    fs.unlink(&transit)?;
+                    tidy(fs, &transit)?;
+                }
+                facts
+            }
+            Op::Rename { from, to, ino } => {
+                make_room_for(fs, to)?;
+                carry(fs, from, *ino, to)?;
+                let gone = match &from.place {
+                    Place::Device(device) => Some(Fact::NoLink(device.clone(), from.path.clone())),
+                    Place::Files => Some(Fact::NoMaster(from.path.clone())),
+                    _ => None,
+                };
+                let now_there = fs.stat(to)?.and_then(|stat| there(to, stat, now));
+                gone.into_iter().chain(now_there).collect()
+            }
+            Op::Restore { version, path } => {
+                let (from, to) = (kept(*version, path), master(path));
+                let stat = fs.stat(&from)?.ok_or(FsError::Missing { at: from.clone() })?;
+                make_room_for(fs, &to)?;
+                carry(fs, &from, stat.id.ino, &to)?;
+                tidy(fs, &from)?;
+                vec![Fact::Master(path.clone(), stat), Fact::NoVersion(*version)]
+            }
+            Op::DropVersion(number) => {
+                if let Some(version) = world.versions.get(number) {
+                    let at = kept(*number, &version.path);
+                    match fs.unlink(&at) {
+                        Ok(()) | Err(FsError::Missing { .. }) => {}
+                        Err(e) => return Err(e.into()),
+                    }
+                    tidy(fs, &at)?;
+                }
+                vec![Fact::NoVersion(*number)]
+            }
+        })
+    }
+
+    /// The number that comes next; for a ledger that wants to know.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn unlink(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        at: &Spot,
+        ino: u64,
+    ) -> Result<Vec<Fact>, ApplyError> {
+        let gone = match &at.place {
+            Place::Device(device) => vec![Fact::NoLink(device.clone(), at.path.clone())],
+            _ => Vec::new(),
+        };
+        // One fixed name: apply is single-threaded, and recovery empties it.
+        let transit = Place::Tmp.at(RelPath::new(b"unlink").unwrap_or_default());
+        match carry(fs, at, ino, &transit) {
+            Ok(()) => {}
+            Err(ApplyError::Fs(FsError::Missing { .. })) => return Ok(gone),
+            Err(e) => return Err(e),
+        }
+        let last = fs.stat(&transit)?.is_some_and(|stat| stat.nlink < 2);
+        if last {
+            fs.rename(&transit, at)?;
+            return Err(ApplyError::LastName { at: at.clone() });
+        }
+        fs.unlink(&transit)?;
+        Ok(gone)
+    }
+
+    fn replace(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        (at, old): (&Spot, u64),
+        (by, new): (&Spot, u64),
+        why: &Why,
+        now: Time,
+    ) -> Result<Vec<Fact>, ApplyError> {
+        let number = self.number();
+        let transit = in_transit(number, &at.path);
+        let stat = link(fs, by, new, &transit)?;
+        if let Err(e) = fs.exchange(&transit, at) {
+            fs.unlink(&transit)?;
+            tidy(fs, &transit)?;
+            return Err(e.into());
+        }
+        // What was at the name lies in transit now, whatever it was: nothing can be lost any more.
+        let was = fs.stat(&transit)?.ok_or(FsError::Missing { at: transit.clone() })?;
+        if was.id.ino != old {
+            fs.exchange(&transit, at)?;
+            fs.unlink(&transit)?;
+            tidy(fs, &transit)?;
+            return Err(FsError::Changed { at: at.clone() }.into());
+        }
+        let mut facts: Vec<Fact> = there(at, stat, now).into_iter().collect();
+        if at.place == Place::Files || was.nlink < 2 {
+            facts.push(keep_at(fs, &transit, number, &at.path, why.clone(), now)?);
+        } else {
+            fs.unlink(&transit)?;
+        }
+        tidy(fs, &transit)?;
+        Ok(facts)
+    }
+}
+
+/// The fact that a file is at a spot now.
+fn there(at: &Spot, stat: Stat, now: Time) -> Option<Fact> {
+    match &at.place {
+        Place::Files => Some(Fact::Master(at.path.clone(), stat)),
+        Place::Device(device) => {
+            let link = Link { id: stat.id, charge: stat.charge(), used: now.secs() };
+            Some(Fact::Link(device.clone(), at.path.clone(), link))
+        }
+        _ => None,
+    }
+}
+
+/// Links, making the folder first when it is not there. That the name means this very file already
+/// is as good.
+fn link(fs: &mut dyn FileSystem, from: &Spot, ino: u64, to: &Spot) -> Result<Stat, ApplyError> {
+    match fs.link(from, ino, to) {
+        Err(FsError::Missing { at }) if at == *to => {
+            make_room_for(fs, to)?;
+            Ok(fs.link(from, ino, to)?)
+        }
+        Err(FsError::Exists { at }) if at == *to => match fs.stat(to)? {
+            Some(stat) if stat.id.ino == ino => Ok(stat),
+            _ => Err(FsError::Exists { at }.into()),
+        },
+        other => Ok(other?),
+    }
+}
+
+fn make_room_for(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
+    let folder = at.path.parent().unwrap_or_default();
+    Ok(fs.make_dir(&at.place.clone().at(folder))?)
+}
+
+/// Renames the file that is inode `ino`; brings back whatever else was there instead.
+fn carry(fs: &mut dyn FileSystem, from: &Spot, ino: u64, to: &Spot) -> Result<(), ApplyError> {
+    make_room_for(fs, to)?;
+    fs.rename(from, to)?;
+    match fs.look(to)? {
+        Some(Entry::File(stat)) if stat.id.ino == ino => Ok(()),
+        _ => {
+            fs.rename(to, from)?;
+            Err(FsError::Changed { at: from.clone() }.into())
+        }
+    }
+}
+
+/// Puts what is at `at` among the old contents.
+fn keep_at(
+    fs: &mut dyn FileSystem,
+    at: &Spot,
+    number: u64,
+    path: &RelPath,
+    why: Why,
+    now: Time,
+) -> Result<Fact, ApplyError> {
+    let stat = fs.stat(at)?.ok_or(FsError::Missing { at: at.clone() })?;
+    let to = kept(number, path);
+    make_room_for(fs, &to)?;
+    carry(fs, at, stat.id.ino, &to)?;
+    Ok(Fact::Version(number, Version { path: path.clone(), id: stat.id, at: now, why }))
+}
+
+/// Removes the empty folders above a name in `tmp` or `versions`.
+fn tidy(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
+    for folder in at.path.ancestors().into_iter().rev() {
+        if folder.is_root() || !fs.remove_dir(&at.place.clone().at(folder))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Puts in order what a cut left in `tmp`, and finds old contents that the ledger does not know.
+///
+/// A name in `tmp` whose content has another name is superfluous. One that is a content's last name
+/// becomes an old version, so that it is kept and can be brought back.
+pub fn recover(
+    fs: &mut dyn FileSystem,
+    world: &World,
+    next: u64,
+    now: Time,
+) -> Result<(Vec<Fact>, Applier), ApplyError> {
+    let mut left = Vec::new();
+    walk(fs, &Place::Tmp.at(RelPath::root()), &mut left)?;
+    let mut old = Vec::new();
+    walk(fs, &Place::Versions.at(RelPath::root()), &mut old)?;
+    let numbers = left.iter().chain(&old).filter_map(|(spot, _)| split(&spot.path)).map(|(n, _)| n);
+    let mut applier = Applier::new(numbers.max().map_or(0, |n| n + 1).max(next));
+    let mut facts = Vec::new();
+    for (at, stat) in &old {
+        if let Some((number, path)) = split(&at.path)
+            && !world.versions.contains_key(&number)
+        {
+            let version = Version { path, id: stat.id, at: now, why: Why::Rescued };
+            facts.push(Fact::Version(number, version));
+        }
+    }
+    for (at, stat) in &left {
+        // A link in transit and its sibling may both be here: look again at each.
+        if fs.stat(at)?.is_some_and(|s| s.nlink > 1) {
+            fs.unlink(at)?;
+        } else {
+            let path = split(&at.path).map_or_else(|| at.path.clone(), |(_, path)| path);
+            let number = applier.number();
+            log::warn!("{} had lost its name; it is kept as version {number}", path);
+            facts.push(keep_at(fs, at, number, &path, Why::Rescued, now)?);
+            debug_assert_eq!(stat.nlink, 1, "{at}");
+        }
+        tidy(fs, at)?;
+    }
+    for (number, version) in &world.versions {
+        if !old.iter().any(|(at, _)| *at == kept(*number, &version.path)) {
+            facts.push(Fact::NoVersion(*number));
+        }
+    }
+    Ok((facts, applier))
+}
+
+/// Number and path of a numbered spot.
+fn split(path: &RelPath) -> Option<(u64, RelPath)> {
+    let (number, rest) = path.as_bytes().split_at(path.as_bytes().iter().position(|&b| b == b'/')?);
+    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+    Some((number, RelPath::new(&rest[1..]).ok()?))
+}
+
+fn walk(
+    fs: &mut dyn FileSystem,
+    dir: &Spot,
+    found: &mut Vec<(Spot, Stat)>,
+) -> Result<(), ApplyError> {
+    for (name, entry) in fs.list(dir)?.unwrap_or_default() {
+        let Ok(path) = dir.path.join(&name) else { continue };
+        let at = dir.place.clone().at(path);
+        match entry {
+            Entry::File(stat) => found.push((at, stat)),
+            Entry::Dir => walk(fs, &at, found)?,
+            Entry::Other => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::Memory;
+    use crate::model::DeviceName;
+    use crate::plan::on;
+    use rustix::io::Errno;
+    use std::collections::BTreeSet;
+
+    const NOW: Time = Time::from_secs(1_795_428_000);
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text.as_bytes()).unwrap()
+    }
+
+    fn htc() -> DeviceName {
+        DeviceName::new("HTCphone").unwrap()
+    }
+
+    /// A master, a phone's link of it, a phone's edit, and an unsaved file.
+    fn house() -> Memory {
+        let mut fs = Memory::new();
+        fs.make_dir(&on(&htc(), &RelPath::root())).unwrap();
+        let x = fs.put(&master(&path("d/x")), b"x", NOW);
+        fs.link(&master(&path("d/x")), x, &on(&htc(), &path("x"))).unwrap();
+        fs.put(&master(&path("d/y")), b"y", NOW);
+        fs.put(&on(&htc(), &path("d/y")), b"y edited", NOW);
+        fs.put(&on(&htc(), &path("new")), b"new", NOW);
+        fs.calls = 0;
+        fs
+    }
+
+    fn ino(fs: &mut Memory, at: &Spot) -> u64 {
+        fs.stat(at).unwrap().unwrap().id.ino
+    }
+
+    fn ops(fs: &mut Memory) -> Vec<Op> {
+        let phone = |p: &str| on(&htc(), &path(p));
+        let x = fs.stat(&master(&path("d/x"))).unwrap().unwrap();
+        vec![
+            Op::Link {
+                from: phone("new"),
+                ino: ino(fs, &phone("new")),
+                to: master(&path("deep/er/new")),
+            },
+            Op::Replace {
+                at: master(&path("d/y")),
+                old: ino(fs, &master(&path("d/y"))),
+                by: phone("d/y"),
+                new: ino(fs, &phone("d/y")),
+                why: Why::Edited(htc()),
+            },
+            Op::Unlink { at: phone("x"), ino: x.id.ino },
+            Op::Rename {
+                from: phone("new"),
+                to: phone("folder/renamed"),
+                ino: ino(fs, &phone("new")),
+            },
+            Op::Retire { path: path("d/x"), id: x.id, keep: true },
+            Op::MakeDir(master(&path("empty"))),
+        ]
+    }
+
+    fn contents(fs: &Memory) -> BTreeSet<Vec<u8>> {
+        fs.contents().map(<[u8]>::to_vec).collect()
+    }
+
+    #[test]
+    fn each_operation_does_what_it_says() {
+        let mut fs = house();
+        let mut world = World::default();
+        let mut applier = Applier::new(1);
+        for op in ops(&mut fs) {
+            for fact in applier.apply(&mut fs, &world, &op, NOW).unwrap() {
+                world.note(&fact);
+            }
+        }
+        let names: Vec<_> = fs.files().map(|(at, _)| at.to_string()).collect();
+        assert_eq!(
+            names,
+            [
+                "BTsync/files/d/y",
+                "BTsync/files/deep/er/new",
+                "BTsync/devices/HTCphone/d/y",
+                "BTsync/devices/HTCphone/folder/renamed",
+                "BTsyncApp/versions/1/d/y",
+                "BTsyncApp/versions/2/d/x",
+            ]
+        );
+        assert_eq!(world.versions[&1].why, Why::Edited(htc()));
+        let back = Op::Restore { version: 2, path: path("d/x") };
+        applier.apply(&mut fs, &world, &back, NOW).unwrap();
+        assert_eq!(fs.content(&master(&path("d/x"))), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn nothing_is_lost_wherever_the_power_fails() {
+        let before = contents(&house());
+        for cut in 0.. {
+            let mut fs = house();
+            let todo = ops(&mut fs);
+            fs.fail_from = Some((cut, Errno::IO));
+            let mut world = World::default();
+            let mut applier = Applier::new(1);
+            let mut failed = false;
+            for op in &todo {
+                match applier.apply(&mut fs, &world, op, NOW) {
+                    Ok(facts) => facts.iter().for_each(|f| world.note(f)),
+                    Err(_) => {
+                        failed = true;
+                        break;
+                    }
+                }
+            }
+            assert_eq!(contents(&fs), before, "cut at call {cut}");
+            fs.fail_from = None;
+            // The ledger forgot everything since the start.
+            let (facts, _) = recover(&mut fs, &World::default(), 1, NOW).unwrap();
+            assert_eq!(contents(&fs), before, "recovered after a cut at call {cut}");
+            assert!(fs.files().all(|(at, _)| at.place != Place::Tmp), "cut at call {cut}");
+            let kept_files = fs.files().filter(|(at, _)| at.place == Place::Versions).count();
+            let known = facts.iter().filter(|f| matches!(f, Fact::Version(..))).count();
+            assert_eq!(kept_files, known, "cut at call {cut}");
+            if !failed {
+                assert!(cut > 20, "the operations make more calls than {cut}");
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_meant_is_left_alone() {
+        let mut fs = house();
+        let world = World::default();
+        let mut applier = Applier::new(1);
+        let x = fs.stat(&master(&path("d/x"))).unwrap().unwrap().id;
+        let other = crate::model::FileId { size: 99, ..x };
+        let before: Vec<_> = fs.files().map(|(at, ino)| (at.clone(), ino)).collect();
+        for op in [
+            Op::Unlink { at: on(&htc(), &path("x")), ino: 999 },
+            Op::Unlink {
+                at: on(&htc(), &path("new")),
+                ino: ino(&mut fs, &on(&htc(), &path("new"))),
+            },
+            Op::Retire { path: path("d/x"), id: other, keep: false },
+            Op::Replace {
+                at: master(&path("d/y")),
+                old: 999,
+                by: master(&path("d/x")),
+                new: x.ino,
+                why: Why::Replaced,
+            },
+            Op::Rename { from: master(&path("d/x")), to: master(&path("z")), ino: 999 },
+        ] {
+            assert!(applier.apply(&mut fs, &world, &op, NOW).is_err(), "{op}");
+            let after: Vec<_> = fs.files().map(|(at, ino)| (at.clone(), ino)).collect();
+            assert_eq!(after, before, "{op}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! From the text of `larder.toml` to a [`Config`]: reads the tables, checks what spans several
+//! settings, and gathers every complaint before it gives up.
+
+use super::complaint::{Complaint, Lines, Wrong, clip, syntax};
+use super::section::{Critic, Section, boolean};
+use super::{Config, Device, Role, Wifi, value};
+use crate::model::{Action, DeviceName};
+use std::collections::BTreeMap;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Largest file that is read, in bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+/// Most complaints at once; more are only counted.
+const MAX_COMPLAINTS: usize = 20;
+
+/// Reads the bytes of the file: as [`parse`], and complains of what is no text.
+pub fn parse_bytes(bytes: &[u8]) -> Result<Config, Vec<Complaint>> {
+    let save = "open it in a text editor and save it as plain text, encoding UTF-8";
+    let whole = |what: &str, next: &str| Err(vec![Wrong::new(what, next).at(1)]);
+    if bytes.len() > MAX_BYTES {
+        return whole(
+            &format!(
+                "the file has {} bytes, and no settings need more than {MAX_BYTES}",
+                bytes.len()
+            ),
+            "put a copy of the example in its place",
+        );
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return whole("the file is saved as UTF-16", save);
+    }
+    if bytes.contains(&0) {
+        return whole("the file is no text", "put a copy of the example in its place");
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse_text(text),
+        Err(error) => {
+            let before = &bytes[..error.valid_up_to()];
+            let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+            Err(vec![Wrong::new("there is a character that is not UTF-8", save).at(line)])
+        }
+    }
+}
+
+/// Reads the text of the file. Either everything in it is good, or all that is wrong is told, in
+/// the order of the lines. An empty text gives the defaults.
+pub fn parse(text: &str) -> Result<Config, Vec<Complaint>> {
+    parse_bytes(text.as_bytes())
+}
+
+fn parse_text(text: &str) -> Result<Config, Vec<Complaint>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut critic = Critic { lines: Lines::new(text), complaints: Vec::new() };
+    let config = read(&mut critic, root.get_ref());
+    let Critic { lines, mut complaints } = critic;
+
+    // What the parser could not read explains itself; what follows from it would only confuse.
+    let broken: Vec<Complaint> =
+        errors.iter().take(MAX_COMPLAINTS * 2).map(|error| syntax(error, &lines)).collect();
+    for error in &broken {
+        let muted = if lines.text(error.line).starts_with('[') {
+            lines.under(error.line)
+        } else {
+            error.line..error.line + 1
+        };
+        complaints.retain(|complaint| !muted.contains(&complaint.line));
+    }
+    complaints.extend(broken);
+    if complaints.is_empty() && errors.is_empty() {
+        return Ok(config);
+    }
+    complaints.sort_by_key(|complaint| complaint.line);
+    complaints.dedup();
+    if complaints.len() > MAX_COMPLAINTS {
+        let line = complaints[MAX_COMPLAINTS].line;
+        complaints.truncate(MAX_COMPLAINTS);
+        let next = "put these right first, or begin again with a copy of the example";
+        complaints.push(Wrong::new("more is wrong from here on", next).at(line));
+    }
+    Err(complaints)
+}
+
+/// Reads everything that can be read, with the defaults for the rest.
+fn read(critic: &mut Critic<'_>, root: &DeTable<'_>) -> Config {
+    let mut config = Config::default();
+    critic.check_keys("", "", root);
+    let top = Section::new(root, 0);
+    top.read(critic, "keep_versions", &mut config.keep_versions, value::keep_versions);
+    top.read(critic, "undo", &mut config.undo, value::undo);
+    let open = |critic: &mut Critic<'_>, name: &'static str| {
+        root.get(name).and_then(|value| critic.section(name, name, value))
+    };
+    if let Some(nas) = open(critic, "nas") {
+        nas.read(critic, "name", &mut config.nas.name, value::label);
+        nas.read(critic, "timezone", &mut config.nas.timezone, value::timezone);
+    }
+    if let Some(night) = open(critic, "night") {
+        night.read(critic, "from", &mut config.night.from, value::time_of_day);
+        night.read(critic, "to", &mut config.night.to, value::time_of_day);
+        night.read(critic, "dedup", &mut config.night.dedup, boolean);
+        if config.night.from == config.night.to {
+            let at = night.get("to").or(night.get("from")).map_or(night.at, |(_, at)| at);
+            let next = "make `to` later than `from`; it may be on the next day";
+            critic.add(at, Wrong::new("the night begins and ends at the same time", next));
+        }
+    }
+    if let Some(led) = open(critic, "led") {
+        led.read(critic, "pin", &mut config.led.pin, value::pin);
+        led.read(critic, "active_low", &mut config.led.active_low, boolean);
+    }
+    if let Some(web) = open(critic, "web") {
+        web.read(critic, "enabled", &mut config.web.enabled, boolean);
+        web.read(critic, "port", &mut config.web.port, value::port);
+    }
+    if let Some(drive) = open(critic, "drive") {
+        let some = |key: &str, v: &DeValue<'_>| value::serial(key, v).map(Some);
+        drive.read(critic, "format", &mut config.drive.format, some);
+        drive.read(critic, "adopt", &mut config.drive.adopt, some);
+        drive.read(critic, "import", &mut config.drive.import, boolean);
+    }
+    if let Some(section) = open(critic, "wifi") {
+        config.wifi = wifi(critic, &section);
+    }
+    if let Some(value) = root.get("devices") {
+        config.devices = devices(critic, value);
+    }
+    config
+}
+
+fn wifi(critic: &mut Critic<'_>, section: &Section<'_>) -> Option<Wifi> {
+    let mut wifi = Wifi { ssid: String::new(), password: None, country: String::new() };
+    section.read(critic, "ssid", &mut wifi.ssid, value::ssid);
+    section.read(critic, "password", &mut wifi.password, value::passphrase);
+    section.read(critic, "country", &mut wifi.country, value::country);
+    for (key, next) in [
+        ("ssid", "write ssid = \"…\" below it, the name that phones show"),
+        ("country", "write country = \"DE\" below it, with your own two letters"),
+    ] {
+        if section.get(key).is_none() {
+            critic.add(section.at, Wrong::new(format!("[wifi] has no `{key}`"), next));
+        }
+    }
+    Some(wifi)
+}
+
+fn devices(critic: &mut Critic<'_>, value: &Spanned<DeValue<'_>>) -> BTreeMap<DeviceName, Device> {
+    let DeValue::Table(table) = value.get_ref() else {
+        let next = "write [devices.HTCphone] for each device, and its settings below it";
+        let wrong = Wrong::new("`devices` must be headings, one for each device", next);
+        critic.add(value.span().start, wrong);
+        return BTreeMap::new();
+    };
+    // In the order of the file, so that of two that clash the second is complained of.
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+
+    let mut devices = BTreeMap::new();
+    let mut names: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    let mut ids: BTreeMap<String, String> = BTreeMap::new();
+    for (key, value) in entries {
+        let text: &str = key.get_ref();
+        let at = key.span().start;
+        let name = critic.take(at, value::device_name(text));
+        let line = critic.lines.line(at);
+        if let Some((other, first)) = names.get(&text.to_ascii_lowercase()) {
+            let what = format!("`{}` and `{other}` (line {first}) differ only in case", clip(text));
+            let next =
+                "give one of the two another name: some drives and Windows can't tell them apart";
+            critic.add(at, Wrong::new(what, next));
+        }
+        names.entry(text.to_ascii_lowercase()).or_insert((clip(text), line));
+        let heading = format!("devices.{text}");
+        let Some(section) = critic.section("devices.<name>", &heading, value) else { continue };
+        let device = device(critic, text, &section);
+        if let Some(id) = &device.id {
+            if let Some(other) = ids.get(id) {
+                let at = section.get("id").map_or(at, |(_, at)| at);
+                let what = format!("`{}` has the same id as `{other}`", clip(text));
+                critic.add(at, Wrong::new(what, "every device has its own; copy it again"));
+            }
+            ids.entry(id.clone()).or_insert(clip(text));
+        }
+        if let Some(name) = name {
+            devices.insert(name, device);
+        }
+    }
+    devices
+}
+
+fn device(critic: &mut Critic<'_>, name: &str, section: &Section<'_>) -> Device {
+    let mut device = Device {
+        label: name.to_owned(),
+        id: None,
+        quota: None,
+        role: Role::default(),
+        may: Action::ALL.to_vec(),
+    };
+    section.read(critic, "label", &mut device.label, value::label);
+    let some = |key: &str, v: &DeValue<'_>| value::device_id(key, v).map(Some);
+    section.read(critic, "id", &mut device.id, some);
+    section.read(critic, "quota", &mut device.quota, value::quota);
+    section.read(critic, "role", &mut device.role, value::role);
+    section.read(critic, "may", &mut device.may, value::may);
+    device
+}

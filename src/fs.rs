@@ -1,0 +1,194 @@
+//! The one door to the drive: every change of a name or a page goes through [`FileSystem`].
+//!
+//! In come [`Spot`]s, which can't leave their folder, and the inode that the plan meant; out come
+//! facts or an [`FsError`] that names the spot. There is a real implementation and one in memory;
+//! one contract suite (`contract.rs`) holds both to the same behaviour.
+//!
+//! What it must never do: overwrite a name, follow a symbolic link, touch what is not a regular
+//! file or a folder, or act on another inode than the one it was told.
+
+#[cfg(test)]
+mod contract;
+mod memory;
+mod real;
+
+pub use memory::Memory;
+pub use real::Real;
+pub(crate) use real::look_at;
+
+use crate::model::{Bytes, Spot, Stat};
+use rustix::io::Errno;
+
+/// What keeps the drive from working. Work stops; nothing is recorded as done or refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// No room (ENOSPC, EDQUOT).
+    Full,
+    /// It may not be written (EROFS).
+    ReadOnly,
+    /// It fails or is gone (EIO, ENODEV, ENXIO, ESTALE …).
+    Failing,
+}
+
+/// Why an operation did not happen. Unless it says otherwise, nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum FsError {
+    /// There is no such name.
+    #[error("{at}: there is nothing of this name any more")]
+    Missing {
+        /// Which name.
+        at: Spot,
+    },
+    /// The name is taken.
+    #[error("{at}: the name is taken, and nothing is overwritten")]
+    Exists {
+        /// Which name.
+        at: Spot,
+    },
+    /// The name belongs to another file now.
+    #[error("{at}: it is not the file it was a moment ago")]
+    Changed {
+        /// Which name.
+        at: Spot,
+    },
+    /// A symbolic link, a device, a pipe, or a folder where a file was meant.
+    #[error("{at}: it is not a regular file (or lies behind a symbolic link); remove it by hand")]
+    NotRegular {
+        /// Which name.
+        at: Spot,
+    },
+    /// The inode has all the names that the file system allows (65,000 on ext4).
+    #[error("{at}: the file has as many links as the file system allows")]
+    TooManyLinks {
+        /// Which name.
+        at: Spot,
+    },
+    /// The drive does not work. Everything waits until it does.
+    #[error("{at}: {doing}: {source}")]
+    Drive {
+        /// What is the matter with it.
+        trouble: Trouble,
+        /// Where it showed.
+        at: Spot,
+        /// What was tried.
+        doing: &'static str,
+        /// What the kernel said.
+        source: Errno,
+    },
+    /// The kernel said no for another reason.
+    #[error("{at}: {doing}: {source}")]
+    Other {
+        /// Where.
+        at: Spot,
+        /// What was tried.
+        doing: &'static str,
+        /// What the kernel said.
+        source: Errno,
+    },
+}
+
+impl FsError {
+    /// Sorts an answer of the kernel.
+    pub fn new(at: &Spot, doing: &'static str, source: Errno) -> Self {
+        let at = at.clone();
+        let trouble = |trouble| Self::Drive { trouble, at: at.clone(), doing, source };
+        match source {
+            Errno::NOENT | Errno::NOTDIR => Self::Missing { at },
+            Errno::EXIST | Errno::NOTEMPTY => Self::Exists { at },
+            Errno::LOOP | Errno::XDEV | Errno::ISDIR => Self::NotRegular { at },
+            Errno::MLINK => Self::TooManyLinks { at },
+            Errno::NOSPC | Errno::DQUOT => trouble(Trouble::Full),
+            Errno::ROFS => trouble(Trouble::ReadOnly),
+            // EUCLEAN is how ext4, xfs and btrfs report a damaged structure.
+            Errno::IO | Errno::NODEV | Errno::NXIO | Errno::STALE | Errno::UCLEAN => {
+                trouble(Trouble::Failing)
+            }
+            _ => Self::Other { at, doing, source },
+        }
+    }
+
+    /// The trouble with the drive, when that is why.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Drive { trouble, .. } => Some(*trouble),
+            _ => None,
+        }
+    }
+}
+
+/// What a folder has at one name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Entry {
+    /// A regular file.
+    File(Stat),
+    /// A folder.
+    Dir,
+    /// Anything else, which Larder leaves alone.
+    Other,
+}
+
+/// The names in a folder, sorted, each with what is there.
+pub type Listing = Vec<(Vec<u8>, Entry)>;
+
+/// Room on the drive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Space {
+    /// What may still be written.
+    pub free: Bytes,
+    /// The size of the file system.
+    pub total: Bytes,
+}
+
+/// The drive, as far as Larder changes and reads it.
+///
+/// Single-threaded: the owner loop has the only one. Every mutating method does one thing that a
+/// power cut leaves either done or not done; [`FileSystem::sync`] makes what was done last.
+pub trait FileSystem {
+    /// What is at a name; `None` when nothing is.
+    fn look(&mut self, at: &Spot) -> Result<Option<Entry>, FsError>;
+
+    /// The names in a folder with what is there, sorted; `None` when there is no such folder.
+    fn list(&mut self, dir: &Spot) -> Result<Option<Listing>, FsError>;
+
+    /// Makes a folder and those above it. That it is there already is fine.
+    fn make_dir(&mut self, at: &Spot) -> Result<(), FsError>;
+
+    /// Removes an empty folder; `false` when it is not empty or not there.
+    fn remove_dir(&mut self, at: &Spot) -> Result<bool, FsError>;
+
+    /// Gives the regular file `from`, which must be inode `ino`, another name. The name must be
+    /// free and its folder there. Returns the facts of the file that was linked.
+    fn link(&mut self, from: &Spot, ino: u64, to: &Spot) -> Result<Stat, FsError>;
+
+    /// Renames; the new name must be free and its folder there.
+    fn rename(&mut self, from: &Spot, to: &Spot) -> Result<(), FsError>;
+
+    /// Exchanges what two names mean, at once; both must be there.
+    fn exchange(&mut self, a: &Spot, b: &Spot) -> Result<(), FsError>;
+
+    /// Takes a name away, whatever file it means: callers first bring the name to a place of ours
+    /// where nobody else changes it, and look.
+    fn unlink(&mut self, at: &Spot) -> Result<(), FsError>;
+
+    /// The content of a small file; `None` when it is not there. More than `limit` bytes is
+    /// cut at `limit` + 1, so that the caller sees it is too large.
+    fn read(&mut self, at: &Spot, limit: u64) -> Result<Option<Vec<u8>>, FsError>;
+
+    /// Writes a new file, completely and on the disk, at a free name.
+    fn write_new(&mut self, at: &Spot, content: &[u8]) -> Result<(), FsError>;
+
+    /// Returns when every change made so far is on the disk.
+    fn sync(&mut self) -> Result<(), FsError>;
+
+    /// How much room there is.
+    fn space(&mut self) -> Result<Space, FsError>;
+
+    /// The facts of the regular file at a name; `None` when there is nothing.
+    fn stat(&mut self, at: &Spot) -> Result<Option<Stat>, FsError> {
+        match self.look(at)? {
+            None => Ok(None),
+            Some(Entry::File(stat)) => Ok(Some(stat)),
+            Some(_) => Err(FsError::NotRegular { at: at.clone() }),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What every drive does: one suite, run on the real one and on the one in memory.
+
+use super::{Entry, FileSystem, FsError, Memory, Real};
+use crate::model::{DeviceName, Place, RelPath, Spot};
+
+fn files(path: &str) -> Spot {
+    Place::Files.at(RelPath::new(path.as_bytes()).unwrap())
+}
+
+fn phone(path: &str) -> Spot {
+    Place::Device(DeviceName::new("HTCphone").unwrap()).at(RelPath::new(path.as_bytes()).unwrap())
+}
+
+fn tmp(path: &str) -> Spot {
+    Place::Tmp.at(RelPath::new(path.as_bytes()).unwrap())
+}
+
+fn ino(fs: &mut dyn FileSystem, at: &Spot) -> u64 {
+    fs.stat(at).unwrap().unwrap().id.ino
+}
+
+/// Both drives, the real one in a temporary folder with symbolic links and a pipe planted.
+fn drives() -> (tempfile::TempDir, Real, Memory) {
+    let dir = tempfile::tempdir().unwrap();
+    for place in ["BTsync/files", "BTsync/devices/HTCphone", "BTsyncApp/tmp", "outside"] {
+        std::fs::create_dir_all(dir.path().join(place)).unwrap();
+    }
+    let phone_dir = dir.path().join("BTsync/devices/HTCphone");
+    std::os::unix::fs::symlink("../../../outside", phone_dir.join("evil")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", phone_dir.join("passwd")).unwrap();
+    let mut memory = Memory::new();
+    memory.make_dir(&phone("")).unwrap();
+    memory.put_other(&phone("evil"));
+    memory.put_other(&phone("passwd"));
+    let real = Real::open(dir.path()).unwrap();
+    (dir, real, memory)
+}
+
+fn each(test: impl Fn(&mut dyn FileSystem)) {
+    let (_dir, mut real, mut memory) = drives();
+    println!("on the real drive");
+    test(&mut real);
+    println!("on the drive in memory");
+    test(&mut memory);
+}
+
+#[test]
+fn links_give_one_content_two_names() {
+    each(|fs| {
+        fs.make_dir(&files("a")).unwrap();
+        fs.write_new(&files("a/x"), b"hello").unwrap();
+        let x = ino(fs, &files("a/x"));
+        let stat = fs.link(&files("a/x"), x, &phone("x")).unwrap();
+        assert_eq!((stat.id.ino, stat.id.size, stat.nlink), (x, 5, 2));
+        assert_eq!(fs.stat(&phone("x")).unwrap().unwrap(), stat);
+        assert_eq!(fs.read(&phone("x"), 100).unwrap().unwrap(), b"hello");
+        fs.unlink(&phone("x")).unwrap();
+        assert_eq!(fs.stat(&phone("x")).unwrap(), None);
+        assert_eq!(fs.stat(&files("a/x")).unwrap().unwrap().nlink, 1);
+        fs.sync().unwrap();
+    });
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    each(|fs| {
+        fs.write_new(&files("x"), b"1").unwrap();
+        fs.write_new(&files("y"), b"2").unwrap();
+        let x = ino(fs, &files("x"));
+        let taken =
+            |r: Result<(), FsError>| matches!(r, Err(FsError::Exists { at }) if at == files("y"));
+        assert!(taken(fs.link(&files("x"), x, &files("y")).map(|_| ())));
+        assert!(taken(fs.rename(&files("x"), &files("y"))));
+        assert!(taken(fs.write_new(&files("y"), b"3")));
+        assert_eq!(fs.read(&files("y"), 9).unwrap().unwrap(), b"2");
+        assert_eq!(ino(fs, &files("x")), x);
+    });
+}
+
+#[test]
+fn only_the_inode_that_was_meant_is_linked() {
+    each(|fs| {
+        fs.write_new(&files("x"), b"1").unwrap();
+        let x = ino(fs, &files("x"));
+        let changed = fs.link(&files("x"), x + 1, &phone("x"));
+        assert!(matches!(changed, Err(FsError::Changed { at }) if at == files("x")));
+        assert_eq!(fs.look(&phone("x")).unwrap(), None);
+        let missing = fs.link(&files("none"), x, &phone("x"));
+        assert!(matches!(missing, Err(FsError::Missing { .. })));
+        let no_folder = fs.link(&files("x"), x, &phone("no/folder/x"));
+        assert!(matches!(no_folder, Err(FsError::Missing { .. })));
+    });
+}
+
+#[test]
+fn symbolic_links_lead_nowhere() {
+    each(|fs| {
+        fs.write_new(&files("x"), b"1").unwrap();
+        let x = ino(fs, &files("x"));
+        assert_eq!(fs.look(&phone("evil")).unwrap(), Some(Entry::Other));
+        for r in [
+            fs.link(&files("x"), x, &phone("evil/x")).map(|_| ()),
+            fs.link(&phone("passwd"), x, &files("p")).map(|_| ()),
+            fs.read(&phone("passwd"), 10).map(|_| ()),
+            fs.stat(&phone("evil")).map(|_| ()),
+            fs.make_dir(&phone("evil")),
+            fs.make_dir(&phone("evil/below")),
+        ] {
+            assert!(matches!(r, Err(FsError::NotRegular { .. })), "{r:?}");
+        }
+        assert_eq!(fs.look(&files("p")).unwrap(), None);
+    });
+}
+
+#[test]
+fn exchange_keeps_both() {
+    each(|fs| {
+        fs.write_new(&files("x"), b"old").unwrap();
+        fs.write_new(&tmp("1"), b"new").unwrap();
+        fs.exchange(&tmp("1"), &files("x")).unwrap();
+        assert_eq!(fs.read(&files("x"), 9).unwrap().unwrap(), b"new");
+        assert_eq!(fs.read(&tmp("1"), 9).unwrap().unwrap(), b"old");
+        assert!(matches!(fs.exchange(&tmp("none"), &files("x")), Err(FsError::Missing { .. })));
+        fs.rename(&tmp("1"), &files("kept")).unwrap();
+        assert_eq!(fs.look(&tmp("1")).unwrap(), None);
+    });
+}
+
+#[test]
+fn folders_are_made_with_those_above_and_removed_when_empty() {
+    each(|fs| {
+        fs.make_dir(&files("a/b/c")).unwrap();
+        fs.make_dir(&files("a/b")).unwrap();
+        fs.write_new(&files("a/b/x"), b"1").unwrap();
+        assert!(matches!(fs.make_dir(&files("a/b/x")), Err(FsError::NotRegular { .. })));
+        assert!(!fs.remove_dir(&files("a/b")).unwrap());
+        assert!(fs.remove_dir(&files("a/b/c")).unwrap());
+        assert!(!fs.remove_dir(&files("a/b/c")).unwrap());
+        let names: Vec<_> =
+            fs.list(&files("a/b")).unwrap().unwrap().into_iter().map(|(n, _)| n).collect();
+        assert_eq!(names, [b"x"]);
+        assert_eq!(fs.list(&files("nowhere")).unwrap(), None);
+        // A handle kept to a folder that was made anew must not matter.
+        fs.unlink(&files("a/b/x")).unwrap();
+        assert!(fs.remove_dir(&files("a/b")).unwrap());
+        fs.make_dir(&files("a/b")).unwrap();
+        fs.write_new(&files("a/b/y"), b"2").unwrap();
+        assert_eq!(fs.read(&files("a/b/y"), 9).unwrap().unwrap(), b"2");
+    });
+}
+
+#[test]
+fn reading_is_cut_one_byte_past_the_limit() {
+    each(|fs| {
+        fs.write_new(&files("x"), b"12345").unwrap();
+        assert_eq!(fs.read(&files("x"), 3).unwrap().unwrap(), b"1234");
+        assert_eq!(fs.read(&files("none"), 3).unwrap(), None);
+        assert!(fs.space().unwrap().free.0 > 0);
+    });
+}
+
+#[test]
+fn names_of_any_bytes_are_names() {
+    each(|fs| {
+        for name in
+            [&b"\xff\xfe"[..], b"new\nline", "\u{202e}gpj.exe".as_bytes(), b"...", &[b'x'; 255]]
+        {
+            let at = Place::Files.at(RelPath::new(name).unwrap());
+            fs.write_new(&at, b"1").unwrap();
+            let ino = ino(fs, &at);
+            let to = Place::Device(DeviceName::new("HTCphone").unwrap()).at(at.path.clone());
+            fs.link(&at, ino, &to).unwrap();
+            assert_eq!(fs.stat(&to).unwrap().unwrap().id.ino, ino);
+        }
+    });
+}

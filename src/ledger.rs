@@ -1,0 +1,631 @@
+//! The ledger: what the file system can't tell, in SQLite on the drive.
+//!
+//! [`Fact`]s and wishes in; the remembered part of the [`World`] out. Write-ahead log with
+//! `synchronous=FULL`: what [`Ledger::commit`] returned from is on the disk. Losing the ledger loses
+//! no file: links are recognised by their inodes, and pages of an older ledger are told apart by its
+//! epoch.
+
+use crate::model::{Answer, Bytes, DeviceName, FileId, Link, Origin, RelPath, Time, Wish, WishId};
+use crate::plan::{Fact, Version, World};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Migrations by number; the database's `user_version` says how many have been made.
+const MIGRATIONS: [&str; 1] = [include_str!("ledger/schema.sql")];
+
+/// What went wrong with the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// SQLite said no.
+    #[error("{}: {doing}: {source}", .path.display())]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// It was written by a newer Larder.
+    #[error(
+        "{}: it was written by a newer Larder (its version is {found}, this one knows {known}); \
+         update this NAS", .path.display()
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// A row makes no sense.
+    #[error("{}: {what}; `larder check` tells more", .path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What makes no sense.
+        what: String,
+    },
+}
+
+impl LedgerError {
+    /// True when the content is damaged, so that a new ledger has to be begun; not when the drive
+    /// fails or is full.
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Sqlite { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+            }
+            Self::Newer { .. } => false,
+        }
+    }
+
+    /// True when there is no room for it.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. }
+            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+}
+
+/// A wish as it stands in the ledger.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Its place in the order of arrival.
+    pub seq: i64,
+    /// Whose it is.
+    pub origin: Origin,
+    /// What is asked for.
+    pub wish: Wish,
+    /// Something may have been done for it already.
+    pub begun: bool,
+}
+
+/// An answered or waiting wish, for its page.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answered {
+    /// Which wish.
+    pub id: WishId,
+    /// What was asked for, as its page named it.
+    pub action: String,
+    /// To what.
+    pub path: RelPath,
+    /// When it arrived.
+    pub at: Time,
+    /// The answer; without one it has not been its turn.
+    pub answer: Option<Answer>,
+}
+
+/// The open ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    db: Connection,
+    devices: HashMap<DeviceName, i64>,
+    in_transaction: bool,
+}
+
+impl Ledger {
+    /// Opens or begins the ledger at a path.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        Self::with(path, || Connection::open(path))
+    }
+
+    /// A copy in memory of the ledger at a path (or an empty one), for a run that changes nothing.
+    pub fn open_copy(path: &Path) -> Result<Self, LedgerError> {
+        Self::with(path, || {
+            let mut db = Connection::open_in_memory()?;
+            if path.exists() {
+                let from =
+                    Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                rusqlite::backup::Backup::new(&from, &mut db)?.step(-1)?;
+            }
+            Ok(db)
+        })
+    }
+
+    fn with(
+        path: &Path,
+        open: impl FnOnce() -> rusqlite::Result<Connection>,
+    ) -> Result<Self, LedgerError> {
+        let fail =
+            |doing| move |source| LedgerError::Sqlite { path: path.to_owned(), doing, source };
+        let mut db = open().map_err(fail("open the ledger"))?;
+        // FULL: a commit is on the disk when it returns (sqlite.org/pragma.html#pragma_synchronous).
+        db.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA cache_size = -2000; PRAGMA temp_store = MEMORY;",
+        )
+        .map_err(fail("set the ledger up"))?;
+        let found: usize = db
+            .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+            .map_err(fail("read the ledger's version"))?
+            .try_into()
+            .unwrap_or(usize::MAX);
+        if found > MIGRATIONS.len() {
+            let path = path.to_owned();
+            return Err(LedgerError::Newer { path, found, known: MIGRATIONS.len() });
+        }
+        for (number, migration) in MIGRATIONS.iter().enumerate().skip(found) {
+            let migrate = |db: &mut Connection| {
+                let change = db.transaction()?;
+                change.execute_batch(migration)?;
+                change.pragma_update(
+                    None,
+                    "user_version",
+                    i64::try_from(number + 1).unwrap_or(i64::MAX),
+                )?;
+                change.commit()
+            };
+            migrate(&mut db).map_err(fail("bring the ledger up to date"))?;
+        }
+        Ok(Self { path: path.to_owned(), db, devices: HashMap::new(), in_transaction: false })
+    }
+
+    fn fail(&self, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> LedgerError + use<> {
+        let path = self.path.clone();
+        move |source| LedgerError::Sqlite { path, doing, source }
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> LedgerError {
+        LedgerError::Damaged { path: self.path.clone(), what: what.into() }
+    }
+
+    /// Reads what is remembered of the devices and the old contents; the masters are the scan's.
+    pub fn load(&mut self) -> Result<World, LedgerError> {
+        const DOING: &str = "read the ledger";
+        let mut world = World::default();
+        let mut names = HashMap::new();
+        {
+            let mut rows =
+                self.db.prepare("SELECT id, name FROM devices").map_err(self.fail(DOING))?;
+            let rows = rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?)));
+            for row in rows.map_err(self.fail(DOING))? {
+                let (id, name): (i64, String) = row.map_err(self.fail(DOING))?;
+                let name = DeviceName::new(&name).map_err(|e| self.damaged(e.to_string()))?;
+                names.insert(id, name);
+            }
+        }
+        let device = |id: i64| {
+            names.get(&id).cloned().ok_or_else(|| self.damaged(format!("no device {id}")))
+        };
+        let path = |bytes: &[u8]| RelPath::new(bytes).map_err(|e| self.damaged(e.to_string()));
+        let mut links = self
+            .db
+            .prepare("SELECT device, path, ino, size, mtime, charge, used FROM links")
+            .map_err(self.fail(DOING))?;
+        let mut rows = links.query([]).map_err(self.fail(DOING))?;
+        while let Some(row) = rows.next().map_err(self.fail(DOING))? {
+            let read = || -> rusqlite::Result<(i64, &[u8], Link)> {
+                let id = FileId {
+                    ino: row.get::<_, i64>(2)?.cast_unsigned(),
+                    size: row.get::<_, i64>(3)?.cast_unsigned(),
+                    mtime: Time(row.get(4)?),
+                };
+                let charge = Bytes(row.get::<_, i64>(5)?.cast_unsigned());
+                Ok((
+                    row.get(0)?,
+                    row.get_ref(1)?.as_blob().unwrap_or_default(),
+                    Link { id, charge, used: row.get(6)? },
+                ))
+            };
+            let (id, bytes, link) = read().map_err(self.fail(DOING))?;
+            world.note(&Fact::Link(device(id)?, path(bytes)?, link));
+        }
+        let mut rules =
+            self.db.prepare("SELECT device, rule, path FROM rules").map_err(self.fail(DOING))?;
+        let rows = rules
+            .query_map([], |r| Ok((r.get(0)?, r.get::<_, String>(1)?, r.get::<_, Vec<u8>>(2)?)));
+        for row in rows.map_err(self.fail(DOING))? {
+            let (id, rule, bytes): (i64, _, _) = row.map_err(self.fail(DOING))?;
+            let (device, path) = (device(id)?, path(&bytes)?);
+            world.note(&match rule.as_str() {
+                "follow" => Fact::Follow(device, path),
+                "except" => Fact::Except(device, path),
+                "pin" => Fact::Pin(device, path),
+                other => return Err(self.damaged(format!("a rule named {other}"))),
+            });
+        }
+        let mut versions = self
+            .db
+            .prepare("SELECT number, path, ino, size, mtime, at, why FROM versions")
+            .map_err(self.fail(DOING))?;
+        let mut rows = versions.query([]).map_err(self.fail(DOING))?;
+        while let Some(row) = rows.next().map_err(self.fail(DOING))? {
+            let read = || -> rusqlite::Result<(u64, Vec<u8>, FileId, Time, String)> {
+                let id = FileId {
+                    ino: row.get::<_, i64>(2)?.cast_unsigned(),
+                    size: row.get::<_, i64>(3)?.cast_unsigned(),
+                    mtime: Time(row.get(4)?),
+                };
+                let number = row.get::<_, i64>(0)?.cast_unsigned();
+                Ok((number, row.get(1)?, id, Time(row.get(5)?), row.get(6)?))
+            };
+            let (number, bytes, id, at, why) = read().map_err(self.fail(DOING))?;
+            let why = serde_json::from_str(&why).map_err(|e| self.damaged(e.to_string()))?;
+            world.note(&Fact::Version(number, Version { path: path(&bytes)?, id, at, why }));
+        }
+        Ok(world)
+    }
+
+    /// Begins a transaction if none is open. Facts and wishes go into it until [`Self::commit`].
+    fn begin(&mut self) -> Result<(), LedgerError> {
+        if !self.in_transaction {
+            self.db.execute_batch("BEGIN IMMEDIATE").map_err(self.fail("begin to write"))?;
+            self.in_transaction = true;
+        }
+        Ok(())
+    }
+
+    /// Everything recorded so far is on the disk when this returns.
+    pub fn commit(&mut self) -> Result<(), LedgerError> {
+        if self.in_transaction {
+            self.db.execute_batch("COMMIT").map_err(self.fail("bring the ledger to the disk"))?;
+            self.in_transaction = false;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, sql: &str, values: impl rusqlite::Params) -> Result<usize, LedgerError> {
+        self.begin()?;
+        let run = self.db.prepare_cached(sql).and_then(|mut s| s.execute(values));
+        run.map_err(self.fail("write to the ledger"))
+    }
+
+    fn device(&mut self, name: &DeviceName) -> Result<i64, LedgerError> {
+        if let Some(&id) = self.devices.get(name) {
+            return Ok(id);
+        }
+        self.run("INSERT OR IGNORE INTO devices (name) VALUES (?1)", [name.as_str()])?;
+        let id = self
+            .db
+            .query_row("SELECT id FROM devices WHERE name = ?1", [name.as_str()], |r| r.get(0))
+            .map_err(self.fail("look a device up"))?;
+        self.devices.insert(name.clone(), id);
+        Ok(id)
+    }
+
+    /// Records a fact. What the drive itself tells is not recorded.
+    pub fn record(&mut self, fact: &Fact) -> Result<(), LedgerError> {
+        match fact {
+            Fact::Master(..) | Fact::NoMaster(_) | Fact::Folder(_) | Fact::NoFolder(_) => {}
+            Fact::Link(device, path, link) => {
+                let device = self.device(device)?;
+                self.run(
+                    "INSERT INTO links (device, path, ino, size, mtime, charge, used)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                     ON CONFLICT DO UPDATE SET ino = ?3, size = ?4, mtime = ?5, charge = ?6,
+                     used = ?7",
+                    params![
+                        device,
+                        path.as_bytes(),
+                        link.id.ino.cast_signed(),
+                        link.id.size.cast_signed(),
+                        link.id.mtime.0,
+                        link.charge.0.cast_signed(),
+                        link.used
+                    ],
+                )?;
+            }
+            Fact::NoLink(device, path) => {
+                let device = self.device(device)?;
+                self.run(
+                    "DELETE FROM links WHERE device = ?1 AND path = ?2",
+                    params![device, path.as_bytes()],
+                )?;
+            }
+            Fact::Follow(device, path) => self.rule(device, "follow", path)?,
+            Fact::Unfollow(device, path) => self.no_rule(device, "follow", path)?,
+            Fact::Except(device, path) => self.rule(device, "except", path)?,
+            Fact::Unexcept(device, path) => self.no_rule(device, "except", path)?,
+            Fact::Pin(device, path) => self.rule(device, "pin", path)?,
+            Fact::Unpin(device, path) => self.no_rule(device, "pin", path)?,
+            Fact::Used(device, path, at) => {
+                let device = self.device(device)?;
+                self.run(
+                    "UPDATE links SET used = max(used, ?3) WHERE device = ?1 AND path = ?2",
+                    params![device, path.as_bytes(), at],
+                )?;
+            }
+            Fact::Version(number, v) => {
+                let why = serde_json::to_string(&v.why).unwrap_or_default();
+                self.run(
+                    "INSERT OR REPLACE INTO versions (number, path, ino, size, mtime, at, why)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    params![
+                        number.cast_signed(),
+                        v.path.as_bytes(),
+                        v.id.ino.cast_signed(),
+                        v.id.size.cast_signed(),
+                        v.id.mtime.0,
+                        v.at.0,
+                        why
+                    ],
+                )?;
+            }
+            Fact::NoVersion(number) => {
+                self.run("DELETE FROM versions WHERE number = ?1", [number.cast_signed()])?;
+            }
+            Fact::Answer(origin, id, answer) => {
+                let state = if matches!(answer, Answer::Waiting(_)) { 1 } else { 2 };
+                self.run(
+                    "UPDATE wishes SET state = ?3, answer = ?4 WHERE origin = ?1 AND id = ?2",
+                    params![origin_text(origin), id.to_string(), state, text_of(answer)],
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rule(&mut self, device: &DeviceName, rule: &str, path: &RelPath) -> Result<(), LedgerError> {
+        let device = self.device(device)?;
+        self.run(
+            "INSERT OR IGNORE INTO rules (device, rule, path) VALUES (?1, ?2, ?3)",
+            params![device, rule, path.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    fn no_rule(
+        &mut self,
+        device: &DeviceName,
+        rule: &str,
+        path: &RelPath,
+    ) -> Result<(), LedgerError> {
+        let device = self.device(device)?;
+        self.run(
+            "DELETE FROM rules WHERE device = ?1 AND rule = ?2 AND path = ?3",
+            params![device, rule, path.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// Takes a wish in; `false` when it has been taken in before.
+    pub fn receive(
+        &mut self,
+        origin: &Origin,
+        wish: &Wish,
+        now: Time,
+    ) -> Result<bool, LedgerError> {
+        let body = serde_json::to_string(wish).unwrap_or_default();
+        let new = self.run(
+            "INSERT OR IGNORE INTO wishes (origin, id, state, received, action, path, wish)
+             VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6)",
+            params![
+                origin_text(origin),
+                wish.id.to_string(),
+                now.0,
+                wish.action.name(),
+                wish.path.as_bytes(),
+                body
+            ],
+        )?;
+        Ok(new > 0)
+    }
+
+    /// Takes in that a wish could not be read; `false` when it has been taken in before.
+    pub fn refuse(
+        &mut self,
+        origin: &Origin,
+        id: WishId,
+        why: &str,
+        now: Time,
+    ) -> Result<bool, LedgerError> {
+        let new = self.run(
+            "INSERT OR IGNORE INTO wishes (origin, id, state, received, action, path, answer)
+             VALUES (?1, ?2, 2, ?3, '', x'', ?4)",
+            params![
+                origin_text(origin),
+                id.to_string(),
+                now.0,
+                text_of(&Answer::Refused(why.to_owned()))
+            ],
+        )?;
+        Ok(new > 0)
+    }
+
+    /// Marks a wish as begun.
+    pub fn begin_wish(&mut self, seq: i64) -> Result<(), LedgerError> {
+        self.run("UPDATE wishes SET state = 1 WHERE seq = ?1 AND state = 0", [seq])?;
+        Ok(())
+    }
+
+    /// The wishes that have no final answer, in the order of their arrival: `most` of them, after
+    /// the one numbered `after`.
+    pub fn open_wishes(&self, after: i64, most: usize) -> Result<Vec<Entry>, LedgerError> {
+        const DOING: &str = "read the open wishes";
+        let mut rows = self
+            .db
+            .prepare_cached(
+                "SELECT seq, origin, wish, state FROM wishes WHERE state < 2 AND seq > ?1
+                 ORDER BY seq LIMIT ?2",
+            )
+            .map_err(self.fail(DOING))?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = rows.query_map([after, most], |r| {
+            Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?, r.get::<_, String>(2)?, r.get(3)?))
+        });
+        let mut entries = Vec::new();
+        for row in rows.map_err(self.fail(DOING))? {
+            let (seq, origin, body, state): (_, _, _, i64) = row.map_err(self.fail(DOING))?;
+            let wish = serde_json::from_str(&body)
+                .map_err(|e| self.damaged(format!("wish {seq} can't be read: {e}")))?;
+            let origin = self.origin(&origin)?;
+            entries.push(Entry { seq, origin, wish, begun: state > 0 });
+        }
+        Ok(entries)
+    }
+
+    /// The last wishes of a page with their answers, the newest first.
+    pub fn answers(&self, origin: &Origin, most: usize) -> Result<Vec<Answered>, LedgerError> {
+        const DOING: &str = "read the answers";
+        let mut rows = self
+            .db
+            .prepare_cached(
+                "SELECT id, action, path, received, answer FROM wishes WHERE origin = ?1
+                 ORDER BY seq DESC LIMIT ?2",
+            )
+            .map_err(self.fail(DOING))?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = rows.query_map(params![origin_text(origin), most], |r| {
+            Ok((
+                r.get::<_, String>(0)?,
+                r.get::<_, String>(1)?,
+                r.get::<_, Vec<u8>>(2)?,
+                r.get::<_, i64>(3)?,
+                r.get::<_, Option<String>>(4)?,
+            ))
+        });
+        let mut answers = Vec::new();
+        for row in rows.map_err(self.fail(DOING))? {
+            let (id, action, path, at, answer) = row.map_err(self.fail(DOING))?;
+            let id = WishId::parse(&id).ok_or_else(|| self.damaged(format!("a wish id {id}")))?;
+            let path = RelPath::new(&path).map_err(|e| self.damaged(e.to_string()))?;
+            let answer = answer.and_then(|text| serde_json::from_str(&text).ok());
+            answers.push(Answered { id, action, path, at: Time(at), answer });
+        }
+        Ok(answers)
+    }
+
+    fn origin(&self, text: &str) -> Result<Origin, LedgerError> {
+        if text.is_empty() {
+            return Ok(Origin::Home);
+        }
+        let name = DeviceName::new(text).map_err(|e| self.damaged(e.to_string()))?;
+        Ok(Origin::Device(name))
+    }
+
+    /// A remembered text.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, LedgerError> {
+        self.db
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0))
+            .optional()
+            .map_err(self.fail("read the ledger"))
+    }
+
+    /// Remembers a text.
+    pub fn set_meta(&mut self, key: &str, value: &str) -> Result<(), LedgerError> {
+        self.run(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
+            [key, value],
+        )?;
+        Ok(())
+    }
+
+    /// Asks SQLite to verify the whole database; `None` when it is sound.
+    pub fn verify(&self) -> Result<Option<String>, LedgerError> {
+        let found: String = self
+            .db
+            .query_row("PRAGMA integrity_check(1)", [], |r| r.get(0))
+            .map_err(self.fail("verify the ledger"))?;
+        Ok((found != "ok").then_some(found))
+    }
+}
+
+fn origin_text(origin: &Origin) -> &str {
+    match origin {
+        Origin::Home => "",
+        Origin::Device(device) => device.as_str(),
+    }
+}
+
+fn text_of(answer: &Answer) -> String {
+    // A tagged enum of strings always has a JSON form.
+    serde_json::to_string(answer).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Action;
+    use crate::plan::Why;
+
+    fn wish(id: &str) -> Wish {
+        Wish {
+            id: WishId::parse(id).unwrap(),
+            action: Action::Get,
+            path: RelPath::new(b"a/\xff").unwrap(),
+            to: vec![DeviceName::new("HTCphone").unwrap()],
+            from: None,
+            with: None,
+            limit_mb: None,
+            seen: Some(crate::model::Seen { size: 1, mtime: 2 }),
+            at: Time::from_secs(5),
+        }
+    }
+
+    #[test]
+    fn remembers_facts_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ledger.sqlite");
+        let device = DeviceName::new("HTCphone").unwrap();
+        let path = RelPath::new(b"a/\xff").unwrap();
+        let id = FileId { ino: u64::MAX, size: 3, mtime: Time(-4) };
+        let link = Link { id, charge: Bytes(5), used: 6 };
+        let version =
+            Version { path: path.clone(), id, at: Time(7), why: Why::Edited(device.clone()) };
+        let mut expected = World::default();
+        let mut ledger = Ledger::open(&file).unwrap();
+        for fact in [
+            Fact::Link(device.clone(), path.clone(), link),
+            Fact::Follow(device.clone(), RelPath::root()),
+            Fact::Except(device.clone(), path.clone()),
+            Fact::Pin(device.clone(), path.clone()),
+            Fact::Used(device.clone(), path.clone(), 99),
+            Fact::Version(8, version),
+        ] {
+            ledger.record(&fact).unwrap();
+            expected.note(&fact);
+        }
+        ledger.commit().unwrap();
+        drop(ledger);
+        let world = Ledger::open(&file).unwrap().load().unwrap();
+        assert_eq!(world.versions, expected.versions);
+        let (a, b) = (&world.devices[&device], &expected.devices[&device]);
+        assert_eq!(a.book.get(&path), b.book.get(&path));
+        assert_eq!((&a.follows, &a.exceptions, &a.pins), (&b.follows, &b.exceptions, &b.pins));
+        assert_eq!(a.used(), b.used());
+    }
+
+    #[test]
+    fn takes_a_wish_once_and_keeps_its_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(&dir.path().join("l")).unwrap();
+        let one = wish("00112233445566778899");
+        assert!(ledger.receive(&Origin::Home, &one, Time(1)).unwrap());
+        assert!(!ledger.receive(&Origin::Home, &one, Time(2)).unwrap());
+        let open = ledger.open_wishes(0, 10).unwrap();
+        assert_eq!((open.len(), &open[0].wish, open[0].begun), (1, &one, false));
+        ledger.begin_wish(open[0].seq).unwrap();
+        assert!(ledger.open_wishes(0, 10).unwrap()[0].begun);
+        let waiting = Answer::Waiting("the drive".into());
+        ledger.record(&Fact::Answer(Origin::Home, one.id, waiting)).unwrap();
+        assert_eq!(ledger.open_wishes(0, 10).unwrap().len(), 1);
+        let done = Answer::Done("linked".into());
+        ledger.record(&Fact::Answer(Origin::Home, one.id, done.clone())).unwrap();
+        assert_eq!(ledger.open_wishes(0, 10).unwrap(), []);
+        let answers = ledger.answers(&Origin::Home, 5).unwrap();
+        assert_eq!((answers[0].id, answers[0].answer.as_ref()), (one.id, Some(&done)));
+        assert!(!ledger.refuse(&Origin::Home, one.id, "no", Time(3)).unwrap());
+        let device = Origin::Device(DeviceName::new("x").unwrap());
+        assert!(ledger.refuse(&device, one.id, "no", Time(3)).unwrap());
+    }
+
+    #[test]
+    fn tells_damage_and_a_newer_ledger() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("l");
+        #[allow(clippy::disallowed_methods)]
+        std::fs::write(&file, b"this is no database, but long enough to be looked at as one....")
+            .unwrap();
+        assert!(Ledger::open(&file).unwrap_err().is_damage());
+        let file = dir.path().join("n");
+        let ledger = Ledger::open(&file).unwrap();
+        ledger.db.pragma_update(None, "user_version", 99).unwrap();
+        drop(ledger);
+        assert!(matches!(Ledger::open(&file), Err(LedgerError::Newer { found: 99, .. })));
+    }
+}

@@ -1,0 +1,215 @@
+//! What should happen, as data.
+//!
+//! In come the [`World`] as it is known, a wish or a look at one name, the settings and the time;
+//! out comes a list of [`Op`]s. Everything here is pure: no file system, no clock, no network.
+//! `apply` carries the operations out and answers with [`Fact`]s, which bring the world (and the
+//! ledger) up to date. Planning again after any interruption yields only what is left to do.
+
+mod folder;
+mod quota;
+mod reconcile;
+mod wish;
+mod world;
+
+pub use quota::{Shortfall, make_room};
+pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
+pub use wish::{Attempt, OFFERED, Planned, wish};
+pub use world::{Holding, Version, Why, World};
+
+use crate::model::{Answer, DeviceName, FileId, Link, Origin, Place, RelPath, Spot, Stat, WishId};
+use std::fmt;
+
+/// At most so many operations are planned at once: memory and the length of a turn stay bounded,
+/// and the rest is planned from where the first ones led.
+pub const CHUNK: usize = 16_384;
+
+/// One thing to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Make a folder and those above it.
+    MakeDir(Spot),
+    /// Remove a folder if it is empty.
+    RemoveDir(Spot),
+    /// Give the file `from`, while it is inode `ino`, the free name `to`.
+    Link {
+        /// A name of the file.
+        from: Spot,
+        /// The inode that is meant.
+        ino: u64,
+        /// The new name.
+        to: Spot,
+    },
+    /// Take the name away from inode `ino`, which must have another name.
+    Unlink {
+        /// The name.
+        at: Spot,
+        /// The inode that is meant.
+        ino: u64,
+    },
+    /// Let a name that means inode `old` mean inode `new`; `old` is kept as a version when the
+    /// name is a master's, or when it was the content's last name.
+    Replace {
+        /// The name.
+        at: Spot,
+        /// What it means now.
+        old: u64,
+        /// A name of what it shall mean.
+        by: Spot,
+        /// The inode that is meant by that.
+        new: u64,
+        /// Why, should the old content be kept.
+        why: Why,
+    },
+    /// The end of a master: its name goes, and the content with it unless it has other names or
+    /// waits in `versions/`.
+    Retire {
+        /// The master.
+        path: RelPath,
+        /// The content that was decided on.
+        id: FileId,
+        /// Let the content wait in `versions/`.
+        keep: bool,
+    },
+    /// Another name for the same file in the same place.
+    Rename {
+        /// From here.
+        from: Spot,
+        /// To this free name.
+        to: Spot,
+        /// The inode that is meant.
+        ino: u64,
+    },
+    /// Bring a kept content back under a free name among the masters.
+    Restore {
+        /// Number of the version.
+        version: u64,
+        /// The name it gets.
+        path: RelPath,
+    },
+    /// Let an old content go.
+    DropVersion(u64),
+    /// Remember something; nothing on the drive's folders changes.
+    Note(Fact),
+}
+
+/// Something that is so now. The world and the ledger take it in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fact {
+    /// A master is there.
+    Master(RelPath, Stat),
+    /// A master is not there any more.
+    NoMaster(RelPath),
+    /// A folder among the masters is there.
+    Folder(RelPath),
+    /// A folder among the masters is not there any more.
+    NoFolder(RelPath),
+    /// A device's folder has this link.
+    Link(DeviceName, RelPath, Link),
+    /// A device's folder does not have this link any more.
+    NoLink(DeviceName, RelPath),
+    /// A device follows a folder: what comes into it later is linked too.
+    Follow(DeviceName, RelPath),
+    /// It does not follow it any more.
+    Unfollow(DeviceName, RelPath),
+    /// The device does not want this file, although it follows its folder.
+    Except(DeviceName, RelPath),
+    /// It may have it again.
+    Unexcept(DeviceName, RelPath),
+    /// Never evict this file, or what is in this folder.
+    Pin(DeviceName, RelPath),
+    /// It may be evicted again.
+    Unpin(DeviceName, RelPath),
+    /// Used at that time (seconds since 1970).
+    Used(DeviceName, RelPath, i64),
+    /// An old content is kept.
+    Version(u64, Version),
+    /// An old content is not kept any more.
+    NoVersion(u64),
+    /// A wish has this answer.
+    Answer(Origin, WishId, Answer),
+}
+
+/// A master's spot.
+pub fn master(path: &RelPath) -> Spot {
+    Place::Files.at(path.clone())
+}
+
+/// Where an old content waits: `versions/<number>/<path>`, so that the drive itself says what it
+/// was; by its bare name when the path would be too long.
+pub fn kept(number: u64, path: &RelPath) -> Spot {
+    numbered(Place::Versions, number, path)
+}
+
+/// Where a name is in transit: `tmp/<number>/<path>`, for the same reason.
+pub fn in_transit(number: u64, path: &RelPath) -> Spot {
+    numbered(Place::Tmp, number, path)
+}
+
+fn numbered(place: Place, number: u64, path: &RelPath) -> Spot {
+    let number = number.to_string();
+    let full = [number.as_bytes(), b"/", path.as_bytes()].concat();
+    let path = RelPath::new(&full).or_else(|_| {
+        let name = path.name().unwrap_or(b"file");
+        RelPath::new(&[number.as_bytes(), b"/", name].concat())
+    });
+    // A number and one checked name are a path.
+    place.at(path.unwrap_or_default())
+}
+
+/// The spot in a device's folder.
+pub fn on(device: &DeviceName, path: &RelPath) -> Spot {
+    Place::Device(device.clone()).at(path.clone())
+}
+
+impl fmt::Display for Op {
+    /// One line a person can read, for `--dry-run` and the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MakeDir(at) => write!(f, "make folder   {at}"),
+            Self::RemoveDir(at) => write!(f, "remove folder {at} if it is empty"),
+            Self::Link { from, to, .. } => write!(f, "link          {from} -> {to}"),
+            Self::Unlink { at, .. } => write!(f, "unlink        {at}"),
+            Self::Replace { at, by, .. } => write!(f, "replace       {at} by {by}"),
+            Self::Retire { path, keep: true, .. } => {
+                write!(f, "destroy       {} (kept for undo)", master(path))
+            }
+            Self::Retire { path, .. } => write!(f, "destroy       {}", master(path)),
+            Self::Rename { from, to, .. } => write!(f, "rename        {from} -> {to}"),
+            Self::Restore { version, path } => {
+                write!(f, "restore       version {version} -> {}", master(path))
+            }
+            Self::DropVersion(version) => write!(f, "let go        version {version}"),
+            Self::Note(fact) => write!(f, "note          {fact}"),
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Master(path, _) => write!(f, "{path} is at home"),
+            Self::NoMaster(path) => write!(f, "{path} is not at home any more"),
+            Self::Folder(path) => write!(f, "folder {path} is at home"),
+            Self::NoFolder(path) => write!(f, "folder {path} is not at home any more"),
+            Self::Link(device, path, _) => write!(f, "{device} has {path}"),
+            Self::NoLink(device, path) => write!(f, "{device} does not have {path} any more"),
+            Self::Follow(device, path) => write!(f, "{device} follows the folder `{path}`"),
+            Self::Unfollow(device, path) => write!(f, "{device} stops following `{path}`"),
+            Self::Except(device, path) => write!(f, "{device} does not want {path}"),
+            Self::Unexcept(device, path) => write!(f, "{device} may have {path} again"),
+            Self::Pin(device, path) => write!(f, "{device} pins {path}"),
+            Self::Unpin(device, path) => write!(f, "{device} unpins {path}"),
+            Self::Used(device, path, _) => write!(f, "{device} used {path}"),
+            Self::Version(number, v) => write!(f, "version {number} of {} is kept", v.path),
+            Self::NoVersion(number) => write!(f, "version {number} is not kept any more"),
+            Self::Answer(origin, id, answer) => {
+                let text = match answer {
+                    Answer::Done(t) => format!("done: {t}"),
+                    Answer::Waiting(t) => format!("waiting: {t}"),
+                    Answer::Refused(t) => format!("refused: {t}"),
+                };
+                write!(f, "answer to {origin}, wish {id}: {text}")
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Wishes for whole folders: the same as for files, in parts of bounded size.
+
+use super::quota::{Shortfall, evict, make_room};
+use super::wish::{Asked, Attempt};
+use super::{CHUNK, Fact, Holding, Op, World, master, on};
+use crate::model::{Bytes, DeviceName, DirId, Link, RelPath, Seen, Spot, Stat, Time, Tree};
+use std::collections::BTreeSet;
+
+/// The part of a folder get that is to be done now.
+pub(super) struct FolderPlan {
+    pub(super) ops: Vec<Op>,
+    /// How many files do not fit the quota, and their bytes.
+    pub(super) left_out: (u64, Bytes),
+}
+
+/// Links what of a folder is not on the device yet, and follows it. What does not fit the quota is
+/// left out, the oldest files first.
+pub(super) fn get_folder(asked: &Asked<'_>, device: &DeviceName, path: &RelPath) -> FolderPlan {
+    let mut plan = FolderPlan { ops: Vec::new(), left_out: (0, Bytes(0)) };
+    let (Some(holding), Some(dir)) = (asked.holding(device), asked.world.files.dir(path)) else {
+        return plan;
+    };
+    if !holding.follows.contains(path) {
+        plan.ops.push(Op::Note(Fact::Follow(device.clone(), path.clone())));
+    }
+    // Who presses [get] on a folder wants all of it, what was left out before included.
+    if asked.attempt == Attempt::First {
+        for except in within(&holding.exceptions, path) {
+            plan.ops.push(Op::Note(Fact::Unexcept(device.clone(), except)));
+        }
+    }
+    let fits_whole = match asked.quota(device) {
+        None => true,
+        Some(quota) => {
+            let mut need = holding.used().0;
+            missing(asked, holding, path, |_, stat| need += holding.price(stat).0);
+            need <= quota.0
+        }
+    };
+    if !fits_whole {
+        return get_what_fits(asked, device, path, plan);
+    }
+    let begun = asked.attempt == Attempt::Again;
+    missing_in(asked, holding, dir, |path, stat| {
+        if plan.ops.len() < CHUNK && !(begun && holding.excepts(&path)) {
+            let to = on(device, &path);
+            plan.ops.push(Op::Link { from: master(&path), ino: stat.id.ino, to });
+        }
+    });
+    plan
+}
+
+/// A folder that is larger than the room on the device: the newest files that fit, room made for
+/// them by what was used longest ago outside the folder.
+fn get_what_fits(
+    asked: &Asked<'_>,
+    device: &DeviceName,
+    path: &RelPath,
+    mut plan: FolderPlan,
+) -> FolderPlan {
+    let (Some(holding), Some(quota)) = (asked.holding(device), asked.quota(device)) else {
+        return plan;
+    };
+    let mut wanted: Vec<(Time, RelPath, Stat)> = Vec::new();
+    missing(asked, holding, path, |p, stat| {
+        if asked.attempt == Attempt::Again && holding.excepts(&p) {
+            // The first part of this plan found no room for it.
+            plan.left_out.0 += 1;
+            plan.left_out.1.0 += stat.id.size;
+        } else {
+            wanted.push((stat.id.mtime, p, *stat));
+        }
+    });
+    wanted.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    // The most that can be made free without touching the folder itself.
+    let evictable =
+        match make_room(asked.world, device, Some(quota), Bytes(u64::MAX / 2), Some(path)) {
+            Ok(_) => 0,
+            Err(Shortfall { .. }) => evictable(asked.world, holding, path),
+        };
+    let mut room = (quota.0 + evictable).saturating_sub(holding.used().0);
+    let mut chosen = Vec::new();
+    let mut need = 0;
+    let mut inodes = BTreeSet::new();
+    for (_, p, stat) in wanted {
+        let price = if inodes.contains(&stat.id.ino) { 0 } else { holding.price(&stat).0 };
+        if price <= room {
+            room -= price;
+            need += price;
+            inodes.insert(stat.id.ino);
+            chosen.push((p, stat));
+        } else {
+            plan.left_out.0 += 1;
+            plan.left_out.1.0 += stat.id.size;
+            plan.ops.push(Op::Note(Fact::Except(device.clone(), p)));
+        }
+    }
+    match make_room(asked.world, device, Some(quota), Bytes(need), Some(path)) {
+        Ok(going) => plan.ops.extend(evict(asked.world, device, &going)),
+        // The sum above says it fits; if it does not, nothing is linked that would not.
+        Err(_) => return plan,
+    }
+    for (p, stat) in chosen {
+        let to = on(device, &p);
+        plan.ops.push(Op::Link { from: master(&p), ino: stat.id.ino, to });
+    }
+    plan
+}
+
+fn evictable(world: &World, holding: &Holding, keep: &RelPath) -> u64 {
+    let mut sum = 0;
+    let mut counted = BTreeSet::new();
+    holding.book.for_each(Tree::<Link>::ROOT, |p, link| {
+        let Ok(p) = RelPath::new(p) else { return };
+        let at_home = world.files.get(&p).is_some_and(|m| m.id.ino == link.id.ino);
+        let single = holding.links_of(link.id.ino) == 1;
+        if at_home
+            && single
+            && !holding.pinned(&p)
+            && !p.is_within(keep)
+            && counted.insert(link.id.ino)
+        {
+            sum += link.charge.0;
+        }
+    });
+    sum
+}
+
+fn missing(asked: &Asked<'_>, holding: &Holding, path: &RelPath, each: impl FnMut(RelPath, &Stat)) {
+    if let Some(dir) = asked.world.files.dir(path) {
+        missing_in(asked, holding, dir, each);
+    }
+}
+
+/// Every master below a folder that the device does not have.
+fn missing_in(
+    asked: &Asked<'_>,
+    holding: &Holding,
+    dir: DirId,
+    mut each: impl FnMut(RelPath, &Stat),
+) {
+    let files = &asked.world.files;
+    let mut bytes = Vec::new();
+    files.for_each_dir(dir, |d, at| {
+        // Folder by folder, so that a path is made only for what is missing.
+        let held = RelPath::new(at).ok().and_then(|p| holding.book.dir(&p));
+        for (name, stat) in files.files(d) {
+            if held.is_some_and(|h| holding.book.get_in(h, name).is_some())
+                && holding.absent.is_empty()
+            {
+                continue;
+            }
+            bytes.clear();
+            bytes.extend_from_slice(at);
+            if !at.is_empty() {
+                bytes.push(b'/');
+            }
+            bytes.extend_from_slice(name);
+            let Ok(path) = RelPath::new(&bytes) else { continue };
+            if holding.book.get(&path).is_none() || holding.absent.contains_key(&path) {
+                each(path, stat);
+            }
+        }
+    });
+}
+
+/// Unlinks what a device has below a folder, and stops following it.
+pub(super) fn delete_folder(world: &World, device: &DeviceName, path: &RelPath) -> Vec<Op> {
+    let Some(holding) = world.devices.get(device) else { return Vec::new() };
+    let mut ops = Vec::new();
+    for follow in within(&holding.follows, path) {
+        ops.push(Op::Note(Fact::Unfollow(device.clone(), follow)));
+    }
+    for pin in within(&holding.pins, path) {
+        ops.push(Op::Note(Fact::Unpin(device.clone(), pin)));
+    }
+    let above = path.ancestors().iter().any(|a| holding.follows.contains(a));
+    for except in within(&holding.exceptions, path) {
+        if !(above && except == *path) {
+            ops.push(Op::Note(Fact::Unexcept(device.clone(), except)));
+        }
+    }
+    if above && !holding.exceptions.contains(path) {
+        ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
+    }
+    if let Some(dir) = holding.book.dir(path) {
+        holding.book.for_each(dir, |p, link| {
+            let Ok(p) = RelPath::new(p) else { return };
+            // A copy that is not at home yet stays until it is.
+            let at_home = world.files.get(&p).is_some_and(|m| m.id.ino == link.id.ino);
+            if ops.len() < CHUNK && (at_home || holding.absent.contains_key(&p)) {
+                ops.push(Op::Unlink { at: on(device, &p), ino: link.id.ino });
+            }
+        });
+        remove_folders(&holding.book, dir, |p| on(device, &p), &mut ops);
+    }
+    ops
+}
+
+/// Destroys the masters below a folder and every link made from them, then the empty folders.
+/// `Err` names a device whose change of one of them is not at home yet.
+pub(super) fn destroy_folder(
+    world: &World,
+    path: &RelPath,
+    keep: bool,
+) -> Result<Vec<Op>, DeviceName> {
+    let Some(dir) = world.files.dir(path) else { return Ok(Vec::new()) };
+    let mut ops = Vec::new();
+    let mut unsaved = None;
+    world.files.for_each(dir, |p, m| {
+        if ops.len() >= CHUNK || unsaved.is_some() {
+            return;
+        }
+        let Ok(p) = RelPath::new(p) else { return };
+        for (device, holding) in &world.devices {
+            match holding.book.get(&p) {
+                Some(link) if link.id.ino == m.id.ino => {
+                    ops.push(Op::Unlink { at: on(device, &p), ino: link.id.ino });
+                }
+                Some(_) => unsaved = Some(device.clone()),
+                None => {}
+            }
+        }
+        ops.push(Op::Retire { path: p, id: m.id, keep });
+    });
+    if let Some(device) = unsaved {
+        return Err(device);
+    }
+    for (device, holding) in &world.devices {
+        for follow in within(&holding.follows, path) {
+            ops.push(Op::Note(Fact::Unfollow(device.clone(), follow)));
+        }
+        for pin in within(&holding.pins, path) {
+            ops.push(Op::Note(Fact::Unpin(device.clone(), pin)));
+        }
+        for except in within(&holding.exceptions, path) {
+            ops.push(Op::Note(Fact::Unexcept(device.clone(), except)));
+        }
+        if let Some(dir) = holding.book.dir(path) {
+            remove_folders(&holding.book, dir, |p| on(device, &p), &mut ops);
+        }
+    }
+    remove_folders(&world.files, dir, |p| master(&p), &mut ops);
+    Ok(ops)
+}
+
+/// The empty folders of a tree go, the deepest first; only once their files fit the same part.
+fn remove_folders<T: Copy>(
+    tree: &Tree<T>,
+    dir: DirId,
+    spot: impl Fn(RelPath) -> Spot,
+    ops: &mut Vec<Op>,
+) {
+    if ops.len() >= CHUNK {
+        return;
+    }
+    let mut folders = Vec::new();
+    tree.for_each_dir(dir, |_, p| folders.extend(RelPath::new(p)));
+    ops.extend(folders.into_iter().rev().filter(|p| !p.is_root()).map(|p| Op::RemoveDir(spot(p))));
+}
+
+/// What a page shows of a folder: the sum of the sizes and the newest mtime of its files.
+pub(super) fn seen_folder(world: &World, path: &RelPath) -> Seen {
+    let mut seen = Seen { size: 0, mtime: 0 };
+    if let Some(dir) = world.files.dir(path) {
+        let mut newest: Option<i64> = None;
+        world.files.for_each(dir, |_, stat| {
+            seen.size += stat.id.size;
+            newest = newest.max(Some(stat.id.mtime.secs()));
+        });
+        seen.mtime = newest.unwrap_or(0);
+    }
+    seen
+}
+
+fn within(set: &BTreeSet<RelPath>, folder: &RelPath) -> Vec<RelPath> {
+    set.iter().filter(|p| p.is_within(folder)).cloned().collect()
+}

@@ -1,0 +1,387 @@
+//! What one name in a device's folder means, from three facts: what the book says (B), what is seen
+//! there (S), and the master of that path (M).
+//!
+//! | B | S | M | meaning |
+//! |---|---|---|---|
+//! | – | – | M | the device follows the folder: link it |
+//! | – | S | – | the device made a file: it becomes a master |
+//! | – | S | S | a link of ours that a crash kept from the book |
+//! | – | S | M | the device made a file whose name is taken at home: keep both |
+//! | B | – |   | the device deleted it, once that has settled |
+//! | B | B | B | all is well |
+//! | B | B | – | the master was renamed at home: the link follows. Or removed there: it comes back |
+//! | B | B | M | the master was replaced at home: the device gets the new one |
+//! | B | S | – | edited on the device: it becomes the master |
+//! | B | S | B | edited on the device, unchanged at home: it becomes the new version |
+//! | B | S | M | changed on both sides: keep both |
+//!
+//! "The same" is the same inode. A change in place is a change of all its names at once, so it only
+//! matters when the names mean different inodes.
+
+use super::quota::{evict, make_room};
+use super::{Fact, Op, Why, World, master, on};
+use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
+use std::collections::{HashMap, HashSet};
+
+/// A look at one name in a device's folder.
+#[derive(Clone, Debug)]
+pub struct Sight<'a> {
+    /// Whose folder.
+    pub device: &'a DeviceName,
+    /// Which name.
+    pub path: &'a RelPath,
+    /// The regular file that is there.
+    pub seen: Option<Stat>,
+    /// What is absent (here, or the master) has been so long enough to be believed.
+    pub settled: bool,
+    /// Where the inode that the book names is a master now, should it have moved.
+    pub moved: Option<&'a RelPath>,
+    /// The device's quota.
+    pub quota: Option<Bytes>,
+    /// The time of the look.
+    pub now: Time,
+}
+
+/// Plans what follows from a look; `None` when it must settle first.
+pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
+    let Sight { device, path, seen, settled, .. } = *sight;
+    let holding = world.devices.get(device)?;
+    let book = holding.book.get(path);
+    let home = world.files.get(path);
+    let recorded = |stat: Stat, used| {
+        let link = Link { id: stat.id, charge: stat.charge(), used };
+        Op::Note(Fact::Link(device.clone(), path.clone(), link))
+    };
+    let now = sight.now.secs();
+
+    let Some(seen) = seen else {
+        return match (book, home) {
+            (Some(_), _) if !settled => None,
+            (Some(_), _) => Some(forget(world, device, path)),
+            (None, Some(m)) if holding.wants(path) => Some(follow(world, sight, m)),
+            (None, _) => Some(Vec::new()),
+        };
+    };
+    let same = |id: &FileId| id.ino == seen.id.ino;
+    let adopt = || Op::Link { from: on(device, path), ino: seen.id.ino, to: master(path) };
+    let ops = match (book, home) {
+        (_, Some(m)) if same(&m.id) => match book {
+            Some(b) if b.id == seen.id => Vec::new(),
+            Some(b) if same(&b.id) => vec![recorded(seen, b.used)],
+            _ => vec![recorded(seen, now)],
+        },
+        (None, None) | (Some(_), None) if world.is_folder(path) => keep_both(world, sight, seen),
+        (None, None) => match superfluous_conflict_copy(world, path, &seen) {
+            true => vec![Op::Unlink { at: on(device, path), ino: seen.id.ino }],
+            false => vec![adopt(), recorded(seen, now)],
+        },
+        (None, Some(_)) => keep_both(world, sight, seen),
+        (Some(b), None) if same(&b.id) && !settled => return None,
+        (Some(b), None) if same(&b.id) => match sight.moved {
+            Some(to) if holding.book.get(to).is_none() => {
+                vec![Op::Rename { from: on(device, path), to: on(device, to), ino: seen.id.ino }]
+            }
+            Some(_) => vec![Op::Unlink { at: on(device, path), ino: seen.id.ino }],
+            None => vec![adopt(), recorded(seen, b.used)],
+        },
+        (Some(_), None) => vec![adopt(), recorded(seen, now)],
+        // The link is as we made it, the master is another file: the device gets that.
+        (Some(b), Some(m)) if b.id == seen.id => vec![Op::Replace {
+            at: on(device, path),
+            old: seen.id.ino,
+            by: master(path),
+            new: m.id.ino,
+            why: Why::Replaced,
+        }],
+        // The master is as it was, the link is another file: the device edited it.
+        (Some(b), Some(m)) if b.id == m.id => vec![
+            Op::Replace {
+                at: master(path),
+                old: m.id.ino,
+                by: on(device, path),
+                new: seen.id.ino,
+                why: Why::Edited(device.clone()),
+            },
+            recorded(seen, now),
+        ],
+        (Some(_), Some(_)) => keep_both(world, sight, seen),
+    };
+    Some(ops)
+}
+
+/// A file came into a folder that the device follows: room is made for it, or it is left out.
+fn follow(world: &World, sight: &Sight<'_>, m: &Stat) -> Vec<Op> {
+    let Sight { device, path, quota, .. } = *sight;
+    let price = world.devices.get(device).map_or(Bytes(0), |h| h.price(m));
+    match make_room(world, device, quota, price, Some(path)) {
+        Ok(going) => {
+            let mut ops = evict(world, device, &going);
+            ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
+            ops
+        }
+        Err(_) => vec![Op::Note(Fact::Except(device.clone(), path.clone()))],
+    }
+}
+
+/// The device does not have it any more, by its own doing: only the link is forgotten.
+fn forget(world: &World, device: &DeviceName, path: &RelPath) -> Vec<Op> {
+    let mut ops = vec![Op::Note(Fact::NoLink(device.clone(), path.clone()))];
+    if world.devices.get(device).is_some_and(|h| h.wants(path)) {
+        ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
+    }
+    ops
+}
+
+/// The device's content goes by a name of its own, at home and on the device; the master keeps its
+/// name, and the device gets the master under it again.
+fn keep_both(world: &World, sight: &Sight<'_>, seen: Stat) -> Vec<Op> {
+    let Sight { device, path, now, .. } = *sight;
+    // A crash may have come between the link at home and the rename on the device.
+    let folder = path.parent().unwrap_or_default();
+    let begun = world.files.dir(&folder).and_then(|dir| {
+        let (name, _) = world.files.files(dir).find(|(_, m)| m.id.ino == seen.id.ino)?;
+        folder.join(name).ok()
+    });
+    let other = begun.unwrap_or_else(|| conflict_name(world, path, device, now));
+    let link = Link { id: seen.id, charge: seen.charge(), used: now.secs() };
+    let mut ops = vec![
+        Op::Link { from: on(device, path), ino: seen.id.ino, to: master(&other) },
+        Op::Rename { from: on(device, path), to: on(device, &other), ino: seen.id.ino },
+        Op::Note(Fact::Link(device.clone(), other, link)),
+        Op::Note(Fact::NoLink(device.clone(), path.clone())),
+    ];
+    if let Some(m) = world.files.get(path) {
+        ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
+    }
+    ops
+}
+
+/// `name (HTCphone 2026-11-23 10-00-00).ext`: where a device's content goes when its name is taken
+/// at home. Cut to 255 bytes, and counted on until it is free.
+pub fn conflict_name(world: &World, path: &RelPath, device: &DeviceName, now: Time) -> RelPath {
+    let name = path.name().unwrap_or(b"file");
+    let dot = name.iter().rposition(|&b| b == b'.').filter(|&i| i > 0 && name.len() - i <= 16);
+    let (stem, extension) = name.split_at(dot.unwrap_or(name.len()));
+    let folder = path.parent().unwrap_or_default();
+    let mut count = 1;
+    loop {
+        let mark = match count {
+            1 => format!(" ({device} {})", now.for_name()),
+            n => format!(" ({device} {} {n})", now.for_name()),
+        };
+        let room = 255usize.saturating_sub(mark.len() + extension.len());
+        // Not in the middle of a character.
+        let mut cut = stem.len().min(room);
+        while cut < stem.len() && cut > 0 && stem[cut] & 0xc0 == 0x80 {
+            cut -= 1;
+        }
+        let full = [&stem[..cut], mark.as_bytes(), extension].concat();
+        match folder.join(&full) {
+            Ok(free) if world.files.get(&free).is_none() && !world.is_folder(&free) => return free,
+            Ok(_) => count += 1,
+            // The folder's path is so long that no mark fits: the name goes to the top folder.
+            Err(_) => return RelPath::new(&full).unwrap_or_default(),
+        }
+    }
+}
+
+/// True for the sync engine's copy of our own side of a conflict: its content is the master's.
+/// (`name.sync-conflict-YYYYMMDD-HHMMSS-XXXXXXX.ext`, docs.syncthing.net "Conflict resolution".)
+fn superfluous_conflict_copy(world: &World, path: &RelPath, seen: &Stat) -> bool {
+    const MARK: &[u8] = b".sync-conflict-";
+    const LEN: usize = MARK.len() + 8 + 1 + 6 + 1 + 7;
+    let Some(name) = path.name() else { return false };
+    let Some(start) = name.windows(MARK.len()).position(|w| w == MARK) else { return false };
+    let Some(rest) = name.get(start + LEN..) else { return false };
+    let base = [&name[..start], rest].concat();
+    path.parent()
+        .and_then(|folder| folder.join(&base).ok())
+        .and_then(|base| world.files.get(&base).copied())
+        .is_some_and(|m| m.id.ino == seen.id.ino)
+}
+
+/// Where each of some inodes is a master: one walk over all masters.
+pub fn moved_masters(world: &World, wanted: &HashSet<u64>) -> HashMap<u64, RelPath> {
+    let mut found = HashMap::new();
+    if wanted.is_empty() {
+        return found;
+    }
+    world.files.for_each(Tree::<Stat>::ROOT, |path, stat| {
+        if wanted.contains(&stat.id.ino)
+            && let Ok(path) = RelPath::new(path)
+        {
+            found.entry(stat.id.ino).or_insert(path);
+        }
+    });
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::from_secs(1_795_428_000);
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text.as_bytes()).unwrap()
+    }
+
+    fn htc() -> DeviceName {
+        DeviceName::new("HTCphone").unwrap()
+    }
+
+    fn stat(ino: u64, mtime: i64) -> Stat {
+        Stat { id: FileId { ino, size: 10, mtime: Time::from_secs(mtime) }, nlink: 2, sectors: 8 }
+    }
+
+    /// B, S and M as (inode, mtime).
+    fn plan(
+        b: Option<(u64, i64)>,
+        s: Option<(u64, i64)>,
+        m: Option<(u64, i64)>,
+        settled: bool,
+        moved: Option<&str>,
+        follows: bool,
+    ) -> Option<Vec<String>> {
+        let mut world = World::default();
+        world.devices.entry(htc()).or_default();
+        if let Some((ino, mtime)) = b {
+            let id = stat(ino, mtime).id;
+            world.note(&Fact::Link(htc(), path("d/x.txt"), Link { id, charge: Bytes(1), used: 0 }));
+        }
+        if let Some((ino, mtime)) = m {
+            world.note(&Fact::Master(path("d/x.txt"), stat(ino, mtime)));
+        }
+        if follows {
+            world.note(&Fact::Follow(htc(), path("d")));
+        }
+        let moved = moved.map(path);
+        let (device, at) = (htc(), path("d/x.txt"));
+        let sight = Sight {
+            device: &device,
+            path: &at,
+            seen: s.map(|(ino, mtime)| stat(ino, mtime)),
+            settled,
+            moved: moved.as_ref(),
+            quota: None,
+            now: NOW,
+        };
+        let ops = reconcile(&world, &sight)?;
+        // One line an operation, the parts that all have in common shortened.
+        let short = |op: &Op| {
+            op.to_string()
+                .replace("BTsync/files/", "F:")
+                .replace("BTsync/devices/HTCphone/", "P:")
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        Some(ops.iter().map(short).collect())
+    }
+
+    const KEEP_BOTH: [&str; 5] = [
+        "link P:d/x.txt -> F:d/x (HTCphone 2026-11-23 10-00-00).txt",
+        "rename P:d/x.txt -> P:d/x (HTCphone 2026-11-23 10-00-00).txt",
+        "note HTCphone has d/x (HTCphone 2026-11-23 10-00-00).txt",
+        "note HTCphone does not have d/x.txt any more",
+        "link F:d/x.txt -> P:d/x.txt",
+    ];
+
+    #[test]
+    fn every_row_of_the_table() {
+        let (one, two, three) = (Some((1, 0)), Some((2, 0)), Some((3, 0)));
+        let touched = Some((1, 9));
+        type Id = Option<(u64, i64)>;
+        let rows: Vec<(Id, Id, Id, &[&str])> = vec![
+            (None, None, None, &[]),
+            (None, None, one, &[]),
+            (None, one, None, &["link P:d/x.txt -> F:d/x.txt", "note HTCphone has d/x.txt"]),
+            (None, one, one, &["note HTCphone has d/x.txt"]),
+            (None, one, two, &KEEP_BOTH),
+            (one, None, one, &["note HTCphone does not have d/x.txt any more"]),
+            (one, None, None, &["note HTCphone does not have d/x.txt any more"]),
+            (one, one, one, &[]),
+            (one, touched, touched, &["note HTCphone has d/x.txt"]),
+            (one, one, None, &["link P:d/x.txt -> F:d/x.txt", "note HTCphone has d/x.txt"]),
+            (one, one, two, &["replace P:d/x.txt by F:d/x.txt"]),
+            (one, touched, two, &KEEP_BOTH),
+            (one, two, None, &["link P:d/x.txt -> F:d/x.txt", "note HTCphone has d/x.txt"]),
+            (one, two, two, &["note HTCphone has d/x.txt"]),
+            (one, two, one, &["replace F:d/x.txt by P:d/x.txt", "note HTCphone has d/x.txt"]),
+            (one, two, touched, &KEEP_BOTH),
+            (one, two, three, &KEEP_BOTH),
+        ];
+        for (b, s, m, ops) in rows {
+            let planned = plan(b, s, m, true, None, false).unwrap();
+            assert_eq!(planned, ops, "book {b:?}, seen {s:?}, master {m:?}");
+        }
+    }
+
+    #[test]
+    fn absence_is_not_deletion_until_it_has_settled() {
+        let one = Some((1, 0));
+        assert_eq!(plan(one, None, one, false, None, false), None);
+        assert_eq!(plan(one, one, None, false, None, false), None);
+        // What is there needs no settling.
+        assert!(plan(one, Some((2, 0)), one, false, None, false).is_some());
+    }
+
+    #[test]
+    fn a_follower_gets_what_comes_and_remembers_what_it_deleted() {
+        let one = Some((1, 0));
+        assert_eq!(
+            plan(None, None, one, false, None, true).unwrap(),
+            ["link F:d/x.txt -> P:d/x.txt"]
+        );
+        assert_eq!(
+            plan(one, None, one, true, None, true).unwrap(),
+            ["note HTCphone does not have d/x.txt any more", "note HTCphone does not want d/x.txt"]
+        );
+    }
+
+    #[test]
+    fn a_rename_at_home_takes_the_link_along() {
+        let one = Some((1, 0));
+        assert_eq!(
+            plan(one, one, None, true, Some("e/y.txt"), false).unwrap(),
+            ["rename P:d/x.txt -> P:e/y.txt"]
+        );
+    }
+
+    #[test]
+    fn the_sync_engines_copy_of_our_own_side_goes() {
+        let mut world = World::default();
+        world.devices.entry(htc()).or_default();
+        world.note(&Fact::Master(path("a/x.txt"), stat(1, 0)));
+        let (device, at) = (htc(), path("a/x.sync-conflict-20261123-100000-ABCDEFG.txt"));
+        let mut sight = Sight {
+            device: &device,
+            path: &at,
+            seen: Some(stat(1, 0)),
+            settled: false,
+            moved: None,
+            quota: None,
+            now: NOW,
+        };
+        let ops = reconcile(&world, &sight).unwrap();
+        assert_eq!(ops, [Op::Unlink { at: on(&device, &at), ino: 1 }]);
+        sight.seen = Some(stat(2, 0));
+        assert!(matches!(reconcile(&world, &sight).unwrap()[0], Op::Link { .. }));
+    }
+
+    #[test]
+    fn conflict_names_are_free_and_fit() {
+        let mut world = World::default();
+        let name =
+            |world: &World, text: &str| conflict_name(world, &path(text), &htc(), NOW).to_string();
+        assert_eq!(name(&world, "a/b.tar.gz"), "a/b.tar (HTCphone 2026-11-23 10-00-00).gz");
+        assert_eq!(name(&world, "a/.hidden"), "a/.hidden (HTCphone 2026-11-23 10-00-00)");
+        let taken = conflict_name(&world, &path("x"), &htc(), NOW);
+        world.note(&Fact::Master(taken, stat(1, 0)));
+        assert_eq!(name(&world, "x"), "x (HTCphone 2026-11-23 10-00-00 2)");
+        let long = format!("{}.jpg", "é".repeat(125));
+        let cut = conflict_name(&world, &path(&long), &htc(), NOW);
+        assert!(cut.as_bytes().len() <= 255 && cut.as_bytes().ends_with(b"10-00-00).jpg"));
+        assert!(std::str::from_utf8(cut.as_bytes()).is_ok());
+    }
+}

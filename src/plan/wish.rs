@@ -1,0 +1,435 @@
+//! What a wish asks for, as operations and an answer.
+//!
+//! Planning is repeatable: a wish that was cut off is planned again against what there is now, and
+//! only what is missing comes out. What can be checked only once (that the file is the one the user
+//! saw) is checked on the first attempt alone.
+
+use super::folder::{FolderPlan, delete_folder, destroy_folder, get_folder, seen_folder};
+use super::quota::{evict, make_room};
+use super::{CHUNK, Fact, Holding, Op, Why, World, master, on};
+use crate::config::Config;
+use crate::model::{Action, Answer, Bytes, DeviceName, Origin, RelPath, Stat, Time, Wish};
+
+/// The wishes that this NAS fulfils; pages offer no others.
+pub const OFFERED: [Action; 9] = [
+    Action::Get,
+    Action::Open,
+    Action::Delete,
+    Action::Destroy,
+    Action::Move,
+    Action::Mkdir,
+    Action::Pin,
+    Action::Unpin,
+    Action::Undo,
+];
+
+/// Whether anything was done for the wish before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attempt {
+    /// No.
+    First,
+    /// Perhaps: it was begun and cut off, or planned in parts.
+    Again,
+}
+
+/// The plan for a wish.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Planned {
+    /// What to do.
+    pub ops: Vec<Op>,
+    /// The answer once that is done.
+    pub answer: Answer,
+    /// True when there is more to do after these operations: plan again.
+    pub more: bool,
+}
+
+impl Planned {
+    fn refused(why: impl Into<String>) -> Self {
+        Self { ops: Vec::new(), answer: Answer::Refused(why.into()), more: false }
+    }
+
+    fn waiting(why: impl Into<String>) -> Self {
+        Self { ops: Vec::new(), answer: Answer::Waiting(why.into()), more: false }
+    }
+
+    fn done(ops: Vec<Op>, what: impl Into<String>) -> Self {
+        let more = ops.len() >= CHUNK;
+        Self { ops, answer: Answer::Done(what.into()), more }
+    }
+}
+
+/// Everything that the plan of one wish looks at.
+pub(super) struct Asked<'a> {
+    pub(super) world: &'a World,
+    pub(super) config: &'a Config,
+    pub(super) wish: &'a Wish,
+    pub(super) attempt: Attempt,
+    pub(super) now: Time,
+}
+
+/// Plans a wish that came from `origin`.
+pub fn wish(
+    world: &World,
+    config: &Config,
+    origin: &Origin,
+    wish: &Wish,
+    attempt: Attempt,
+    now: Time,
+) -> Planned {
+    let asked = Asked { world, config, wish, attempt, now };
+    let own = match origin {
+        Origin::Home => None,
+        Origin::Device(device) => Some(device),
+    };
+    if let Some(device) = own {
+        let Some(settings) = config.devices.get(device) else {
+            return Planned::refused(format!(
+                "{device} is not in the settings; add [devices.{device}] to larder.toml"
+            ));
+        };
+        if !settings.may.contains(&wish.action) {
+            return Planned::refused(format!(
+                "{} may not {}; the owner can allow it with `may` in larder.toml",
+                settings.label, wish.action
+            ));
+        }
+    }
+    let to: Vec<&DeviceName> =
+        if wish.to.is_empty() { own.into_iter().collect() } else { wish.to.iter().collect() };
+    let from = wish.from.as_ref().or(own);
+    if let Some(unknown) = to.iter().copied().chain(from).find(|d| !config.devices.contains_key(*d))
+    {
+        let known: Vec<_> = config.devices.keys().map(DeviceName::as_str).collect();
+        return Planned::refused(format!(
+            "there is no device {unknown} in the settings (there are: {})",
+            if known.is_empty() { "none yet".into() } else { known.join(", ") }
+        ));
+    }
+    let per_device = matches!(
+        wish.action,
+        Action::Get | Action::Open | Action::Delete | Action::Move | Action::Pin | Action::Unpin
+    );
+    if per_device && to.is_empty() {
+        return Planned::refused("say for which device: this page belongs to no device");
+    }
+    match wish.action {
+        Action::Get => asked.get(&to),
+        Action::Open => asked.open(&to),
+        Action::Delete => asked.delete(&to),
+        Action::Destroy => asked.destroy(),
+        Action::Move => match from {
+            Some(from) => asked.move_on(from, &to),
+            None => Planned::refused("say from which device: this page belongs to no device"),
+        },
+        Action::Mkdir => asked.mkdir(),
+        Action::Pin | Action::Unpin => asked.pin(&to),
+        Action::Undo => asked.undo(),
+        other => Planned::refused(format!("this NAS does not {other} yet; update Larder")),
+    }
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn holding(&self, device: &DeviceName) -> Option<&'a Holding> {
+        self.world.devices.get(device)
+    }
+
+    fn master(&self) -> Option<&'a Stat> {
+        self.world.files.get(&self.wish.path)
+    }
+
+    fn is_folder(&self) -> bool {
+        self.world.is_folder(&self.wish.path)
+    }
+
+    pub(super) fn quota(&self, device: &DeviceName) -> Option<Bytes> {
+        self.config.devices.get(device).and_then(|d| d.quota)
+    }
+
+    fn label(&self, device: &DeviceName) -> String {
+        self.config.devices.get(device).map_or_else(|| device.to_string(), |d| d.label.clone())
+    }
+
+    fn labels(&self, devices: &[&DeviceName]) -> String {
+        devices.iter().map(|d| self.label(d)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn not_there(&self) -> Planned {
+        Planned::refused(format!(
+            "there is no {} at home any more; the page was older than the drive",
+            self.wish.path
+        ))
+    }
+
+    fn get(&self, to: &[&DeviceName]) -> Planned {
+        match self.link_to(to) {
+            Ok((ops, missing)) => {
+                let what = format!("{} is on its way to {}", self.what(), self.labels(to));
+                Planned::done(ops, what + &missing)
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    /// The operations that link the file or folder into devices' folders, and what to say of what
+    /// did not fit.
+    fn link_to(&self, to: &[&DeviceName]) -> Result<(Vec<Op>, String), Planned> {
+        let path = &self.wish.path;
+        let mut ops = Vec::new();
+        let mut missing = String::new();
+        for &device in to {
+            let Some(holding) = self.holding(device) else { continue };
+            if let Some(m) = self.master() {
+                let there = holding.book.get(path).is_some_and(|l| l.id.ino == m.id.ino);
+                let need = if there { Bytes(0) } else { holding.price(m) };
+                let going = make_room(self.world, device, self.quota(device), need, Some(path))
+                    .map_err(|s| {
+                        Planned::refused(format!("{path} does not fit {}: {s}", self.label(device)))
+                    })?;
+                ops.extend(evict(self.world, device, &going));
+                if holding.exceptions.contains(path) {
+                    ops.push(Op::Note(Fact::Unexcept(device.clone(), path.clone())));
+                }
+                ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
+            } else if self.is_folder() {
+                let FolderPlan { ops: more, left_out } = get_folder(self, device, path);
+                ops.extend(more);
+                if left_out.0 > 0 {
+                    missing.push_str(&format!(
+                        "; {} files ({}) did not fit {}",
+                        left_out.0,
+                        left_out.1,
+                        self.label(device)
+                    ));
+                }
+            } else {
+                return Err(self.not_there());
+            }
+            if ops.len() >= CHUNK {
+                break;
+            }
+        }
+        Ok((ops, missing))
+    }
+
+    fn what(&self) -> String {
+        match (self.wish.path.is_root(), self.master()) {
+            (true, _) => "everything".into(),
+            (_, Some(m)) => format!("{} ({})", self.wish.path, Bytes(m.id.size)),
+            _ => self.wish.path.to_string(),
+        }
+    }
+
+    fn open(&self, to: &[&DeviceName]) -> Planned {
+        // A device whose clock runs ahead must not make its files the last to go for ever.
+        let at = self.wish.at.min(self.now).secs();
+        let used = |&&device: &&&DeviceName| {
+            self.holding(device).is_some_and(|h| h.book.get(&self.wish.path).is_some())
+        };
+        let note = |device: &&DeviceName| {
+            Op::Note(Fact::Used((*device).clone(), self.wish.path.clone(), at))
+        };
+        Planned::done(to.iter().filter(used).map(note).collect(), "noted")
+    }
+
+    fn delete(&self, to: &[&DeviceName]) -> Planned {
+        match self.unlink_from(to) {
+            Ok(ops) => Planned::done(
+                ops,
+                format!("{} is gone from {}; it stays at home", self.wish.path, self.labels(to)),
+            ),
+            Err(planned) => planned,
+        }
+    }
+
+    fn unlink_from(&self, devices: &[&DeviceName]) -> Result<Vec<Op>, Planned> {
+        let path = &self.wish.path;
+        let mut ops = Vec::new();
+        for &device in devices {
+            let Some(holding) = self.holding(device) else { continue };
+            if let Some(link) = holding.book.get(path) {
+                if self.world.files.get(path).is_none_or(|m| m.id.ino != link.id.ino) {
+                    return Err(Planned::waiting(format!(
+                        "the copy on {} to be safely at home",
+                        self.label(device)
+                    )));
+                }
+                if holding.wants(path) {
+                    ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
+                }
+                if holding.pins.contains(path) {
+                    ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
+                }
+                ops.push(Op::Unlink { at: on(device, path), ino: link.id.ino });
+            } else if holding.book.dir(path).is_some() || holding.follows(path) {
+                ops.extend(delete_folder(self.world, device, path));
+            }
+        }
+        Ok(ops)
+    }
+
+    fn move_on(&self, from: &DeviceName, to: &[&DeviceName]) -> Planned {
+        let path = &self.wish.path;
+        let targets: Vec<&DeviceName> = to.iter().copied().filter(|d| *d != from).collect();
+        if targets.is_empty() {
+            return Planned::refused("choose another device to move it to");
+        }
+        let at_source = self
+            .holding(from)
+            .is_some_and(|h| h.book.get(path).is_some() || h.book.dir(path).is_some());
+        if !at_source && self.attempt == Attempt::First {
+            return Planned::refused(format!("{path} is not on {}", self.label(from)));
+        }
+        let (mut ops, missing) = match self.link_to(&targets) {
+            Ok(linked) => linked,
+            Err(refused) => return refused,
+        };
+        if !missing.is_empty() {
+            return Planned::refused(format!("nothing was moved{missing}"));
+        }
+        // First there, then not here: the links of this part are made before any is taken away.
+        if ops.len() < CHUNK {
+            match self.unlink_from(&[from]) {
+                Ok(more) => ops.extend(more),
+                Err(planned) => return planned,
+            }
+        }
+        let (source, target) = (self.label(from), self.labels(&targets));
+        Planned::done(ops, format!("{path} went from {source} to {target}"))
+    }
+
+    fn destroy(&self) -> Planned {
+        let path = &self.wish.path;
+        if path.is_root() {
+            return Planned::refused("everything at once can't be destroyed; choose a folder");
+        }
+        let keep = self.config.undo > 0;
+        let Some(m) = self.master() else {
+            return match (self.is_folder(), self.attempt) {
+                (true, _) => self.destroy_folder(keep),
+                (false, Attempt::First) => self.not_there(),
+                (false, Attempt::Again) => {
+                    Planned::done(Vec::new(), format!("{path} is destroyed"))
+                }
+            };
+        };
+        if self.attempt == Attempt::First {
+            match self.wish.seen {
+                None => return Planned::refused(NOT_SEEN),
+                Some(seen) if !seen.matches(&m.id) => {
+                    return Planned::refused(format!("{path} {CHANGED}"));
+                }
+                Some(_) => {}
+            }
+        }
+        let mut ops = Vec::new();
+        for device in self.world.holders(path) {
+            let Some(link) = self.holding(device).and_then(|h| h.book.get(path)) else { continue };
+            if link.id.ino != m.id.ino {
+                return Planned::waiting(format!(
+                    "the change that {} made to it to come home",
+                    self.label(device)
+                ));
+            }
+            ops.push(Op::Unlink { at: on(device, path), ino: link.id.ino });
+        }
+        ops.push(Op::Retire { path: path.clone(), id: m.id, keep });
+        let devices = match ops.len() - 1 {
+            0 => String::new(),
+            1 => " and on one device".into(),
+            n => format!(" and on {n} devices"),
+        };
+        Planned::done(ops, format!("{path} is destroyed, at home{devices}"))
+    }
+
+    fn destroy_folder(&self, keep: bool) -> Planned {
+        let path = &self.wish.path;
+        if self.attempt == Attempt::First {
+            match self.wish.seen {
+                None => return Planned::refused(NOT_SEEN),
+                Some(seen) if seen != seen_folder(self.world, path) => {
+                    return Planned::refused(format!("{path} {CHANGED}"));
+                }
+                Some(_) => {}
+            }
+        }
+        match destroy_folder(self.world, path, keep) {
+            Ok(ops) => Planned::done(ops, format!("{path} and all that was in it is destroyed")),
+            Err(device) => Planned::waiting(format!(
+                "a change that {} made in it to come home",
+                self.label(&device)
+            )),
+        }
+    }
+
+    fn mkdir(&self) -> Planned {
+        let path = &self.wish.path;
+        let file_in_the_way = |p: &RelPath| self.world.files.get(p).is_some();
+        if file_in_the_way(path) || path.ancestors().iter().any(file_in_the_way) {
+            return Planned::refused(format!("a file of that name is there already: {path}"));
+        }
+        Planned::done(vec![Op::MakeDir(master(path))], format!("the folder {path} is there"))
+    }
+
+    fn pin(&self, to: &[&DeviceName]) -> Planned {
+        let path = &self.wish.path;
+        let mut ops = Vec::new();
+        for &device in to {
+            let Some(holding) = self.holding(device) else { continue };
+            if self.wish.action == Action::Unpin {
+                ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
+                continue;
+            }
+            let there = holding.book.get(path).is_some() || holding.book.dir(path).is_some();
+            if !there && !holding.follows(path) {
+                let label = self.label(device);
+                return Planned::refused(format!("{path} is not on {label}; get it first"));
+            }
+            ops.push(Op::Note(Fact::Pin(device.clone(), path.clone())));
+        }
+        let what = match self.wish.action {
+            Action::Pin => format!("{path} stays on {}", self.labels(to)),
+            _ => format!("{path} may make room on {} when needed", self.labels(to)),
+        };
+        Planned::done(ops, what)
+    }
+
+    fn undo(&self) -> Planned {
+        let path = &self.wish.path;
+        let wanted = self.wish.with.as_deref();
+        let found = self.world.versions.iter().rev().find(|(number, v)| match wanted {
+            Some(text) => text == number.to_string() && v.path == *path,
+            None => v.path == *path,
+        });
+        let Some((&number, version)) = found else {
+            return match self.attempt {
+                Attempt::Again => Planned::done(Vec::new(), format!("{path} is back")),
+                Attempt::First => {
+                    Planned::refused(format!("no old version of {path} is kept any more"))
+                }
+            };
+        };
+        let ops = match self.master() {
+            // Cut off between bringing it back and forgetting the version.
+            Some(m) if m.id.ino == version.id.ino => vec![Op::DropVersion(number)],
+            Some(m) => vec![
+                Op::Replace {
+                    at: master(path),
+                    old: m.id.ino,
+                    by: super::kept(number, path),
+                    new: version.id.ino,
+                    why: Why::Undone,
+                },
+                Op::DropVersion(number),
+            ],
+            None if self.is_folder() => {
+                return Planned::refused(format!("a folder is at {path} now; rename it first"));
+            }
+            None => vec![Op::Restore { version: number, path: path.clone() }],
+        };
+        Planned::done(ops, format!("{path} is back as it was on {}", version.id.mtime.rfc3339()))
+    }
+}
+
+const NOT_SEEN: &str = "the page did not say what it showed; open the newest page and try again";
+const CHANGED: &str =
+    "has changed since the page showed it, so nothing was destroyed; look again and decide anew";

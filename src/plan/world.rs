@@ -1,0 +1,253 @@
+//! What is known: the masters, what each device holds, and the old contents that are kept.
+
+use super::Fact;
+use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Everything that plans are made from.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// The masters, as the drive was last seen.
+    pub files: Tree<Stat>,
+    /// What each device of the settings holds.
+    pub devices: BTreeMap<DeviceName, Holding>,
+    /// Old contents, by number.
+    pub versions: BTreeMap<u64, Version>,
+}
+
+/// What one device holds, and how it wants it.
+#[derive(Clone, Debug, Default)]
+pub struct Holding {
+    /// Its links as they were recorded.
+    pub book: Tree<Link>,
+    /// Folders it follows.
+    pub follows: BTreeSet<RelPath>,
+    /// Files and folders below a followed one that it does not want.
+    pub exceptions: BTreeSet<RelPath>,
+    /// Files and folders that are never evicted.
+    pub pins: BTreeSet<RelPath>,
+    /// Links that are in the book but not in the folder, and since when: not believed yet. Kept in
+    /// memory only; after a restart they have to settle anew.
+    pub absent: BTreeMap<RelPath, Time>,
+    /// Inodes that count against the quota: how many links, and what one costs. Each is charged once.
+    charged: HashMap<u64, (u32, Bytes)>,
+    used: Bytes,
+}
+
+/// An old content.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Version {
+    /// The master that it was.
+    pub path: RelPath,
+    /// Its facts.
+    pub id: FileId,
+    /// Since when it is old.
+    pub at: Time,
+    /// Why it is.
+    pub why: Why,
+}
+
+/// Why a content is old.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "why", content = "by", rename_all = "kebab-case")]
+pub enum Why {
+    /// A device edited the file.
+    Edited(DeviceName),
+    /// It was replaced at home.
+    Replaced,
+    /// It was destroyed; it waits for [undo].
+    Destroyed,
+    /// A version was brought back in its stead.
+    Undone,
+    /// It was found without a name after a power cut.
+    Rescued,
+}
+
+impl Holding {
+    /// Bytes charged to the quota.
+    pub fn used(&self) -> Bytes {
+        self.used
+    }
+
+    /// What one more link to an inode would cost: nothing when one is there already.
+    pub fn price(&self, stat: &Stat) -> Bytes {
+        if self.charged.contains_key(&stat.id.ino) { Bytes(0) } else { stat.charge() }
+    }
+
+    /// How many links of an inode the device has.
+    pub fn links_of(&self, ino: u64) -> u32 {
+        self.charged.get(&ino).map_or(0, |(links, _)| *links)
+    }
+
+    /// What an inode costs the quota, however many links it has.
+    pub fn cost_of(&self, ino: u64) -> Bytes {
+        self.charged.get(&ino).map_or(Bytes(0), |(_, cost)| *cost)
+    }
+
+    /// True when a followed folder covers the path and nothing excepts it.
+    pub fn wants(&self, path: &RelPath) -> bool {
+        self.follows(path) && !self.excepts(path)
+    }
+
+    /// True when a followed folder covers the path, excepted or not.
+    pub fn follows(&self, path: &RelPath) -> bool {
+        covers(&self.follows, path)
+    }
+
+    /// True when the path or a folder above it is an exception.
+    pub fn excepts(&self, path: &RelPath) -> bool {
+        covers(&self.exceptions, path)
+    }
+
+    /// True when the path or a folder above it is pinned.
+    pub fn pinned(&self, path: &RelPath) -> bool {
+        covers(&self.pins, path)
+    }
+
+    fn put(&mut self, path: &RelPath, link: Link) {
+        self.absent.remove(path);
+        if let Some(old) = self.book.insert(path, link) {
+            self.uncharge(old.id.ino);
+        }
+        let entry = self.charged.entry(link.id.ino).or_insert((0, link.charge));
+        entry.0 += 1;
+        if entry.0 == 1 {
+            self.used.0 += link.charge.0;
+        } else {
+            // The file may have grown since the first link was recorded.
+            self.used.0 = self.used.0 - entry.1.0 + link.charge.0;
+            entry.1 = link.charge;
+        }
+    }
+
+    fn take(&mut self, path: &RelPath) {
+        self.absent.remove(path);
+        if let Some(old) = self.book.remove(path) {
+            self.uncharge(old.id.ino);
+        }
+    }
+
+    fn uncharge(&mut self, ino: u64) {
+        if let Some(entry) = self.charged.get_mut(&ino) {
+            entry.0 -= 1;
+            if entry.0 == 0 {
+                self.used.0 -= entry.1.0;
+                self.charged.remove(&ino);
+            }
+        }
+    }
+}
+
+fn covers(set: &BTreeSet<RelPath>, path: &RelPath) -> bool {
+    !set.is_empty() && (set.contains(path) || path.ancestors().iter().any(|a| set.contains(a)))
+}
+
+impl World {
+    /// Takes a fact in.
+    pub fn note(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Master(path, stat) => {
+                self.files.insert(path, *stat);
+            }
+            Fact::NoMaster(path) => {
+                self.files.remove(path);
+            }
+            Fact::Folder(path) => {
+                self.files.insert_dir(path);
+            }
+            Fact::NoFolder(path) => self.files.remove_dir(path),
+            Fact::Version(number, version) => {
+                self.versions.insert(*number, version.clone());
+            }
+            Fact::NoVersion(number) => {
+                self.versions.remove(number);
+            }
+            Fact::Link(device, path, link) => self.holding(device).put(path, *link),
+            Fact::NoLink(device, path) => self.holding(device).take(path),
+            Fact::Follow(device, path) => {
+                self.holding(device).follows.insert(path.clone());
+            }
+            Fact::Unfollow(device, path) => {
+                self.holding(device).follows.remove(path);
+            }
+            Fact::Except(device, path) => {
+                self.holding(device).exceptions.insert(path.clone());
+            }
+            Fact::Unexcept(device, path) => {
+                self.holding(device).exceptions.remove(path);
+            }
+            Fact::Pin(device, path) => {
+                self.holding(device).pins.insert(path.clone());
+            }
+            Fact::Unpin(device, path) => {
+                self.holding(device).pins.remove(path);
+            }
+            Fact::Used(device, path, at) => {
+                if let Some(link) = self.holding(device).book.get_mut(path) {
+                    link.used = link.used.max(*at);
+                }
+            }
+            Fact::Answer(..) => {}
+        }
+    }
+
+    fn holding(&mut self, device: &DeviceName) -> &mut Holding {
+        self.devices.entry(device.clone()).or_default()
+    }
+
+    /// The devices that have a link of that name.
+    pub fn holders<'a>(&'a self, path: &'a RelPath) -> impl Iterator<Item = &'a DeviceName> {
+        self.devices.iter().filter(|(_, h)| h.book.get(path).is_some()).map(|(d, _)| d)
+    }
+
+    /// True when the path is a folder among the masters.
+    pub fn is_folder(&self, path: &RelPath) -> bool {
+        self.files.dir(path).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(ino: u64, charge: u64) -> Link {
+        Link { id: FileId { ino, ..FileId::default() }, charge: Bytes(charge), used: 0 }
+    }
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_inode_is_charged_once_at_its_newest_price() {
+        let mut h = Holding::default();
+        h.put(&path("a"), link(1, 100));
+        h.put(&path("b"), link(1, 150));
+        h.put(&path("c"), link(2, 10));
+        assert_eq!((h.used(), h.links_of(1)), (Bytes(160), 2));
+        h.take(&path("a"));
+        assert_eq!((h.used(), h.cost_of(1), h.links_of(1)), (Bytes(160), Bytes(150), 1));
+        h.put(&path("b"), link(3, 5));
+        assert_eq!(h.used(), Bytes(15));
+        h.take(&path("b"));
+        h.take(&path("b"));
+        h.take(&path("c"));
+        assert_eq!((h.used(), h.charged.len()), (Bytes(0), 0));
+    }
+
+    #[test]
+    fn wants_what_it_follows_but_for_exceptions() {
+        let mut h = Holding::default();
+        h.follows.insert(path("Photos"));
+        h.exceptions.insert(path("Photos/2012"));
+        h.exceptions.insert(path("Photos/x"));
+        for (at, wanted) in
+            [("Photos/a", true), ("Photos/2012/a", false), ("Photos/x", false), ("Music/a", false)]
+        {
+            assert_eq!(h.wants(&path(at)), wanted, "{at}");
+        }
+        h.follows = [RelPath::root()].into();
+        assert!(h.wants(&path("Music/a")));
+    }
+}

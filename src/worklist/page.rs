@@ -1,0 +1,169 @@
+//! Where worklists are: within pages, and in files beside them. Finds, writes and names them.
+
+use super::{VERSION, Worklist};
+use crate::model::{Action, Seen, Wish};
+use serde::Serialize;
+
+const BEGIN: &str = "<!--WORKLIST-BEGIN--><script type=\"application/json\" id=\"work\">";
+const END: &str = "</script><!--WORKLIST-END-->";
+
+/// Why there is no worklist in a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FindError {
+    /// No opening marker.
+    #[error("the page has no worklist; it is no catalogue page, or an editor took it out")]
+    Missing,
+    /// The opening marker of the last worklist is there, and its closing marker does not follow.
+    #[error("the page's worklist is cut off or damaged; open the newest page and save it again")]
+    Damaged,
+}
+
+/// Finds the worklist of a page: the text between the last pair of markers.
+///
+/// A page's own code may have the markers in it, so earlier ones never count, not even when the
+/// last pair is damaged. The first `<` behind the opening marker must begin the closing one (pages
+/// write `<` as `\u003c` inside), so that a browser and this see the same text.
+pub fn find(page: &[u8]) -> Result<&[u8], FindError> {
+    let (start, end) = locate(page)?;
+    Ok(&page[start..end])
+}
+
+fn locate(page: &[u8]) -> Result<(usize, usize), FindError> {
+    let mut end = page.len();
+    let start = loop {
+        let at = page[..end].iter().rposition(|&b| b == b'<').ok_or(FindError::Missing)?;
+        if page[at..].starts_with(BEGIN.as_bytes()) {
+            break at + BEGIN.len();
+        }
+        end = at;
+    };
+    let length = page[start..].iter().position(|&b| b == b'<').ok_or(FindError::Damaged)?;
+    let end = start + length;
+    if page[end..].starts_with(END.as_bytes()) { Ok((start, end)) } else { Err(FindError::Damaged) }
+}
+
+/// A page with another worklist in the place of its own; all else stays byte by byte.
+pub fn put(page: &[u8], list: &Worklist) -> Result<Vec<u8>, FindError> {
+    let (start, end) = locate(page)?;
+    Ok([&page[..start], to_json(list).as_bytes(), &page[end..]].concat())
+}
+
+/// The line of the page that holds the worklist: markers and text, without a line break. Diagnostics
+/// are not written.
+pub fn encode(list: &Worklist) -> String {
+    format!("{BEGIN}{}{END}", to_json(list))
+}
+
+/// The worklist as JSON on one line, as in a downloaded file. Has no `<`.
+pub fn to_json(list: &Worklist) -> String {
+    let raw = RawList {
+        v: VERSION,
+        page: &list.page,
+        key: &list.key,
+        device: list.device.as_deref(),
+        generation: list.generation,
+        items: list.wishes.iter().map(RawWish::from).collect(),
+    };
+    // Texts and numbers only: there is nothing in it that JSON can't hold.
+    serde_json::to_string(&raw).unwrap_or_default().replace('<', "\\u003c")
+}
+
+#[derive(Serialize)]
+struct RawList<'a> {
+    v: u64,
+    page: &'a str,
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a str>,
+    #[serde(rename = "gen")]
+    generation: u64,
+    items: Vec<RawWish<'a>>,
+}
+
+#[derive(Serialize)]
+struct RawWish<'a> {
+    id: String,
+    op: Action,
+    path: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    to: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_mb: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<Seen>,
+    at: String,
+}
+
+impl<'a> From<&'a Wish> for RawWish<'a> {
+    fn from(wish: &'a Wish) -> Self {
+        Self {
+            id: wish.id.to_string(),
+            op: wish.action,
+            path: wish.path.to_percent(),
+            to: wish.to.iter().map(|name| name.as_str()).collect(),
+            from: wish.from.as_ref().map(|name| name.as_str()),
+            with: wish.with.as_deref(),
+            limit_mb: wish.limit_mb,
+            seen: wish.seen,
+            at: wish.at.rfc3339(),
+        }
+    }
+}
+
+/// What a file in a page's folder is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// The page itself, `catalogue.html`.
+    Page,
+    /// A copy of the page that the sync engine put aside, `catalogue.sync-conflict-*.html`.
+    ConflictCopy,
+    /// A worklist that a browser saved as a file, `catalogue-worklist-<device>-<time>.json`, also
+    /// with the ` (1)` that browsers add to a name which exists.
+    Download,
+}
+
+/// Tells by its name what a file in a page's folder is; `None` is a file that is not ours to read.
+///
+/// Names in transit (`*.crswap`, `.syncthing.*.tmp`, `*.crdownload`, `*.part`) are none of them.
+/// The device in the name of a download proves nothing and is not read.
+pub fn file_kind(name: &[u8]) -> Option<Kind> {
+    const LONGEST: usize = 255;
+    let text = std::str::from_utf8(name).ok().filter(|text| text.len() <= LONGEST)?;
+    if text == "catalogue.html" {
+        return Some(Kind::Page);
+    }
+    let plain = |middle: &str, extra: &[u8]| {
+        !middle.is_empty()
+            && middle.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
+    };
+    if let Some(middle) = between(text, "catalogue.sync-conflict-", ".html") {
+        return plain(middle, b"-.").then_some(Kind::ConflictCopy);
+    }
+    let middle = without_number(between(text, "catalogue-worklist-", ".json")?);
+    let (device, time) = middle.rsplit_once('-')?;
+    let fits = plain(device, b"-._") && plain(time, b"._") && time.contains(is_digit);
+    fits.then_some(Kind::Download)
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    text.strip_prefix(before)?.strip_suffix(after)
+}
+
+/// Takes a browser's ` (1)` or `(1)` off the end.
+fn without_number(text: &str) -> &str {
+    let number = text.strip_suffix(')').and_then(|rest| rest.rsplit_once('('));
+    match number {
+        Some((rest, digits)) if !digits.is_empty() && digits.chars().all(is_digit) => {
+            rest.strip_suffix(' ').unwrap_or(rest)
+        }
+        _ => text,
+    }
+}
+
+const fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
