@@ -1,6 +1,7 @@
 //! Larder keeps a family's files at home and puts exactly the files that somebody asks for on each
 //! of their devices. ARCHITECTURE.md shows the rooms and how data flows through them.
 
+pub mod appliance;
 pub mod apply;
 pub mod catalogue;
 pub mod config;

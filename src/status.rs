@@ -109,8 +109,9 @@ pub struct DeviceReport {
     pub last_seen: Option<Time>,
 }
 
-/// The state of the house.
+/// The state of the house. What a line of JSON leaves out has its default.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// What the LED shows.
     pub condition: Condition,

@@ -63,8 +63,9 @@ enum Claim {
     Holds,
 }
 
-/// Decides. `disks` come in the order in which they are to be preferred.
-pub fn decide(disks: &[Disk], settings: &config::Drive) -> Decision {
+/// Decides. `disks` come in the order in which they are to be preferred; `in_use` is the volume
+/// that is mounted already, which stays whatever else is plugged in.
+pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) -> Decision {
     let mut decision = Decision::default();
     let wished = |wish: &Option<String>, disk: &Disk| {
         wish.as_deref().is_some_and(|wish| wish.trim().eq_ignore_ascii_case(&disk.identity))
@@ -80,7 +81,9 @@ pub fn decide(disks: &[Disk], settings: &config::Drive) -> Decision {
         }
     }
     // The first of the greatest claims: max_by_key takes the last of equals, hence the reversal.
-    let best = claims.iter().rev().max_by_key(|(claim, disk, _)| (!disk.read_only, *claim));
+    let best = claims.iter().rev().max_by_key(|(claim, disk, volume)| {
+        (in_use == Some(volume.node.as_str()), !disk.read_only, *claim)
+    });
     if let Some((_, disk, volume)) = best {
         if disk.read_only {
             decision.advice.push(write_protected(disk));
@@ -93,7 +96,7 @@ pub fn decide(disks: &[Disk], settings: &config::Drive) -> Decision {
             decision.advice.push(second_drive(other, spare));
         }
     }
-    let in_use = decision.mount.clone();
+    let ours = decision.mount.is_some();
     for disk in disks.iter().filter(|disk| claims.iter().all(|(_, claimed, _)| claimed != disk)) {
         let formats = wished(&settings.format, disk);
         let advice = if let Some(why) = &disk.failed {
@@ -109,15 +112,15 @@ pub fn decide(disks: &[Disk], settings: &config::Drive) -> Decision {
             continue;
         } else {
             let sources = importable(disk);
-            if in_use.is_some() && settings.import && !sources.is_empty() {
+            if ours && settings.import && !sources.is_empty() {
                 decision.import.extend(sources);
                 continue;
             }
-            foreign(disk, in_use.is_some())
+            foreign(disk, ours)
         };
         decision.advice.push(advice);
     }
-    if in_use.is_some() {
+    if ours {
         // A drive works: whatever lies beside it is merely told.
         for advice in &mut decision.advice {
             advice.condition = Condition::Ready;
@@ -310,7 +313,7 @@ mod tests {
     }
 
     fn mounts(disks: &[Disk], settings: &config::Drive) -> Option<String> {
-        let decision = decide(disks, settings);
+        let decision = decide(disks, settings, None);
         assert!(decision.mount.is_none() || decision.format.is_none() || disks.len() > 1);
         decision.mount.map(|choice| choice.node)
     }
@@ -329,7 +332,7 @@ mod tests {
                 ("", None, false),
                 ("larder", Some(Inside::Files), false),
             ] {
-                let decision = decide(&[one(kind, label, inside.clone())], &none);
+                let decision = decide(&[one(kind, label, inside.clone())], &none, None);
                 assert_eq!(decision.mount.is_some(), used, "{kind:?} {label:?} {inside:?}");
                 assert_eq!(decision.advice.is_empty(), used, "{kind:?} {label:?} {inside:?}");
             }
@@ -342,7 +345,7 @@ mod tests {
     #[test]
     fn a_drive_with_other_files_waits_for_the_owners_word() {
         let drive = [one(Kind::Ext, "", Some(Inside::Files))];
-        let decision = decide(&drive, &wish(None, None, true));
+        let decision = decide(&drive, &wish(None, None, true), None);
         assert_eq!(decision.advice[0].condition, Condition::Attention);
         assert!(decision.advice[0].next.contains("adopt = \"SER-sda\""), "{decision:?}");
         assert!(decision.import.is_empty());
@@ -353,7 +356,7 @@ mod tests {
     #[test]
     fn exfat_is_told_why_and_what_to_do_and_its_exact_words() {
         let drive = [one(Kind::Exfat, "PHOTOS", None)];
-        let decision = decide(&drive, &wish(None, None, false));
+        let decision = decide(&drive, &wish(None, None, false), None);
         assert_eq!(decision.advice[0].condition, Condition::DriveUnusable);
         assert_eq!(
             decision.advice[0].what,
@@ -367,11 +370,11 @@ mod tests {
     #[test]
     fn a_blank_drive_is_offered_and_formatted_by_its_serial_only() {
         let drive = [one(Kind::Blank, "", None)];
-        let offered = decide(&drive, &wish(None, None, true));
+        let offered = decide(&drive, &wish(None, None, true), None);
         assert_eq!(offered.format, None);
         assert_eq!(offered.advice[0].condition, Condition::Attention);
-        assert_eq!(decide(&drive, &wish(Some("SER-sdb"), None, false)).format, None);
-        let wished = decide(&drive, &wish(Some(" ser-sda "), None, false));
+        assert_eq!(decide(&drive, &wish(Some("SER-sdb"), None, false), None).format, None);
+        let wished = decide(&drive, &wish(Some(" ser-sda "), None, false), None);
         assert_eq!(wished.format, Some(("sda".into(), "SER-sda".into())));
         assert_eq!(wished.advice, []);
     }
@@ -384,11 +387,11 @@ mod tests {
             one(Kind::Btrfs, "", Some(Inside::Larder)),
             one(Kind::Xfs, "", Some(Inside::Nothing)),
         ] {
-            assert_eq!(decide(std::slice::from_ref(&ours), &wished).format, None, "{ours:?}");
+            assert_eq!(decide(std::slice::from_ref(&ours), &wished, None).format, None, "{ours:?}");
         }
         let mut lost = one(Kind::Unknown, "", None);
         lost.volumes[0].signature.marked = true;
-        let decision = decide(&[lost], &wished);
+        let decision = decide(&[lost], &wished, None);
         assert_eq!(decision.format, None);
         assert!(decision.advice[0].what.contains("can't be read any more"), "{decision:?}");
     }
@@ -397,7 +400,7 @@ mod tests {
     fn two_drives_of_one_serial_are_not_guessed_between() {
         let mut twins = [one(Kind::Blank, "", None), one(Kind::Blank, "", None)];
         twins[1].name = "sdb".into();
-        let decision = decide(&twins, &wish(Some("SER-sda"), None, false));
+        let decision = decide(&twins, &wish(Some("SER-sda"), None, false), None);
         assert_eq!(decision.format, None);
         assert!(decision.advice[0].what.contains("same serial"), "{decision:?}");
     }
@@ -406,14 +409,14 @@ mod tests {
     fn a_write_protected_or_failing_drive_is_told() {
         let mut protected = one(Kind::Ext, "LARDER", None);
         protected.read_only = true;
-        let decision = decide(&[protected.clone()], &wish(None, None, false));
+        let decision = decide(&[protected.clone()], &wish(None, None, false), None);
         assert_eq!(decision.mount, None);
         assert!(decision.advice[0].what.contains("write-protected"));
         protected.volumes[0].signature.kind = Kind::Blank;
-        assert_eq!(decide(&[protected], &wish(Some("SER-sda"), None, false)).format, None);
+        assert_eq!(decide(&[protected], &wish(Some("SER-sda"), None, false), None).format, None);
         let mut broken = one(Kind::Ext, "LARDER", None);
         (broken.failed, broken.volumes) = (Some("Input/output error".into()), vec![]);
-        let decision = decide(&[broken], &wish(Some("SER-sda"), None, false));
+        let decision = decide(&[broken], &wish(Some("SER-sda"), None, false), None);
         assert_eq!((decision.mount, decision.format), (None, None));
         assert!(decision.advice[0].what.contains("Input/output error"));
     }
@@ -423,11 +426,11 @@ mod tests {
         let ours = one(Kind::Ext, "LARDER", None);
         let volumes = vec![volume("sdb1", Kind::Exfat, "PHOTOS", None)];
         let disks = [disk("sdb", volumes), ours];
-        let told = decide(&disks, &wish(None, None, false));
+        let told = decide(&disks, &wish(None, None, false), None);
         assert_eq!(told.mount.unwrap().node, "sda1");
         assert_eq!(told.advice[0].condition, Condition::Ready);
         assert!(told.advice[0].next.contains("import = true"));
-        let wished = decide(&disks, &wish(None, None, true));
+        let wished = decide(&disks, &wish(None, None, true), None);
         assert_eq!(wished.import[0].node, "sdb1");
         assert_eq!(wished.advice, []);
     }
@@ -439,13 +442,23 @@ mod tests {
         let holds = disk("sdc", vec![volume("sdc1", Kind::Ext, "", Some(Inside::Larder))]);
         let none = wish(None, None, false);
         let all = [empty.clone(), labelled.clone(), holds.clone()];
-        let decision = decide(&all, &none);
+        let decision = decide(&all, &none, None);
         assert_eq!(decision.mount.unwrap().node, "sdc1");
         assert_eq!(decision.advice.len(), 1, "{:?}", decision.advice);
         assert_eq!(mounts(&[labelled.clone(), empty], &none).as_deref(), Some("sdb1"));
         let mut protected = holds;
         protected.read_only = true;
         assert_eq!(mounts(&[protected, labelled], &none).as_deref(), Some("sdb1"));
+    }
+
+    #[test]
+    fn a_drive_in_use_stays_when_a_better_one_is_plugged_in() {
+        let labelled = one(Kind::Ext, "LARDER", None);
+        let holds = disk("sdb", vec![volume("sdb1", Kind::Ext, "", Some(Inside::Larder))]);
+        let disks = [labelled, holds];
+        let none = wish(None, None, false);
+        assert_eq!(decide(&disks, &none, None).mount.unwrap().node, "sdb1");
+        assert_eq!(decide(&disks, &none, Some("sda1")).mount.unwrap().node, "sda1");
     }
 
     fn any_disk() -> impl Strategy<Value = Disk> {
@@ -488,7 +501,7 @@ mod tests {
             }
             let name = |wish: Option<i32>| wish.map(|id| format!("S{id}"));
             let settings = config::Drive { format: name(format), adopt: name(adopt), import };
-            let decision = decide(&disks, &settings);
+            let decision = decide(&disks, &settings, None);
             let of = |name: &str| disks.iter().find(|disk| disk.name == name).unwrap();
             if let Some((name, _)) = &decision.format {
                 let disk = of(name);
