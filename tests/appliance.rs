@@ -2,6 +2,7 @@
 //! checked, formatted, left alone and unmounted, and what the engine is told.
 //!
 //! Skipped, loudly, where there is no root, no loop device or no tool.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods)] // a test
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -92,7 +93,6 @@ impl House {
         self.dir.path().join(name)
     }
 
-    #[allow(clippy::disallowed_methods)] // test files
     fn put(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
     }
@@ -106,7 +106,6 @@ impl House {
         Loop::on(Path::new(&image.to_string()))
     }
 
-    #[allow(clippy::disallowed_methods)] // test files
     fn pull(&self, disk: &Loop) {
         fs::remove_file(self.path("sys/block").join(disk.name())).unwrap();
     }
@@ -385,14 +384,12 @@ fn a_damaged_ext4_of_ours_is_repaired_and_a_hopeless_one_told() {
     let image = hopeless.0.display();
     sh(&format!("debugfs -w -R 'clri <2>' {image} && debugfs -w -R 'ssv state 2' {image}"))
         .unwrap();
-    let before = md5(&hopeless.0);
     house.plug(&hopeless);
     let mut larder = house.start();
     larder.says("drive-unusable:");
     larder.says("e2fsck gave up");
     larder.stop();
     assert_eq!(house.lines("out/starts"), 1, "an engine ran on a damaged drive");
-    drop(before);
 }
 
 #[test]
@@ -452,13 +449,19 @@ fn an_engine_that_does_not_listen_is_killed_in_time_when_the_drive_goes() {
 
 #[test]
 fn a_drive_whose_disk_fails_is_noticed_said_and_left() {
-    if !possible(&["mkfs.ext4", "qemu-storage-daemon"]) {
-        return;
+    for (size, kind) in [("64M", "ext4"), ("320M", "xfs"), ("160M", "btrfs")] {
+        if possible(&[&format!("mkfs.{kind}"), "qemu-storage-daemon"]) {
+            the_disk_fails(size, kind);
+        }
     }
+}
+
+fn the_disk_fails(size: &str, kind: &str) {
     let house = House::new("");
     let (image, export) = (house.path("disk.raw"), house.path("export"));
     house.put("export", "");
-    sh(&format!("truncate -s 64M {0} && mkfs.ext4 -q -L LARDER {0}", image.display())).unwrap();
+    sh(&format!("truncate -s {size} {0} && mkfs.{kind} -q -L LARDER {0}", image.display()))
+        .unwrap();
     let mut daemon = Command::new("qemu-storage-daemon")
         .arg("--blockdev")
         .arg(format!("driver=file,node-name=f,filename={}", image.display()))
@@ -477,6 +480,8 @@ fn a_drive_whose_disk_fails_is_noticed_said_and_left() {
     larder.says("ready:");
     daemon.kill().unwrap();
     daemon.wait().unwrap();
+    // The engine of this test only appends; a file system notices when it is to reach the disk.
+    sh(&format!("sync -f {}", house.path("drive").display()));
     larder.says("drive-unusable:");
     larder.says("failed while it was in use");
     larder.stop();

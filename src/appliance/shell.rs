@@ -5,6 +5,7 @@
 
 use super::child::Child;
 use super::machine::{Effect, Event, Machine};
+use super::watch::{LOOK_EVERY, look, signals};
 use super::{ApplianceError, Options, user};
 use crate::config;
 use crate::drive::decide::{Advice, Choice};
@@ -24,8 +25,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How often the disks are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a busy mount is waited for before it is detached.
 const BUSY_FOR: Duration = Duration::from_secs(2);
 /// How often a STATUS.txt that can't be opened is tried again.
@@ -46,6 +45,7 @@ struct Shell<'a> {
     status: Option<Writer>,
     status_tried: Option<Instant>,
     shown: Option<Condition>,
+    told: Vec<String>,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), ApplianceError> {
@@ -77,6 +77,7 @@ pub(super) fn run(options: &Options) -> Result<(), ApplianceError> {
         status: None,
         status_tried: None,
         shown: None,
+        told: Vec::new(),
     };
     shell.turn(Machine::new(settings.drive, complaints), &hear);
     Ok(())
@@ -94,11 +95,11 @@ impl Shell<'_> {
             for child in [&mut self.engine, &mut self.import].into_iter().flatten() {
                 child.press();
             }
-            let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            for effect in machine.step(event, now) {
+            for effect in machine.step(event, self.now()) {
                 if effect == Effect::Exit {
-                    self.publish(&machine.report(wall()));
-                    return;
+                    let report = machine.report(wall());
+                    self.publish(&report);
+                    return self.last_word(&report);
                 }
                 self.act(effect);
             }
@@ -247,14 +248,15 @@ impl Shell<'_> {
     fn publish(&mut self, report: &Report) {
         if self.shown != Some(report.condition) {
             log::info!("{}: {}", report.condition, report.drive);
-            for notice in &report.notices {
-                log::info!("{} {}", notice.what, notice.next);
-            }
             if let Some(player) = &self.player {
                 player.show(report.condition);
             }
             self.shown = Some(report.condition);
         }
+        for notice in report.notices.iter().filter(|notice| !self.told.contains(&notice.what)) {
+            log::info!("{} {}", notice.what, notice.next);
+        }
+        self.told = report.notices.iter().map(|notice| notice.what.clone()).collect();
         if self.status.is_none() && self.status_tried.is_none_or(|at| at.elapsed() >= STATUS_AGAIN)
         {
             self.status_tried = Some(Instant::now());
@@ -263,14 +265,33 @@ impl Shell<'_> {
                 Err(why) => log::warn!("{why}"),
             }
         }
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let written = wall().rfc3339().replace('T', " ").replace('Z', " UTC");
-        if let Some(Err(why)) =
-            self.status.as_mut().map(|status| status.offer(&text::text(report), &written, now))
+        let now = self.now();
+        let status = self.status.as_mut();
+        if let Some(Err(why)) = status.map(|file| file.offer(&text::text(report), &written(), now))
         {
             log::warn!("{why}");
         }
     }
+
+    /// STATUS.txt once more before the end, without waiting for it to settle.
+    fn last_word(&mut self, report: &Report) {
+        let now = self.now();
+        let status = self.status.as_mut();
+        if let Some(Err(why)) = status.map(|file| file.write(&text::text(report), &written(), now))
+        {
+            log::warn!("{why}");
+        }
+    }
+
+    /// Milliseconds since the start.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The time in words.
+fn written() -> String {
+    wall().rfc3339().replace('T', " ").replace('Z', " UTC")
 }
 
 /// Checks that the drive is still the one that was probed, then checks it, mounts it and makes
@@ -399,61 +420,6 @@ fn settings(boot: &Path) -> (config::Config, Vec<Advice>) {
 /// `[led]` of the settings on the boot partition, for `larder led test`.
 pub fn led(boot: &Path) -> config::Led {
     settings(boot).0.led
-}
-
-/// Looks at the disks and at the health of the mount for as long as anybody listens.
-fn look(options: Options, send: Sender<Event>) {
-    std::thread::spawn(move || {
-        let mut before = None;
-        loop {
-            match devices::present(&options.roots) {
-                Ok(present) => {
-                    let present: Vec<(String, u64)> =
-                        present.into_iter().map(|disk| (disk.name, disk.sequence)).collect();
-                    if before.as_ref() != Some(&present) {
-                        before = Some(present.clone());
-                        if send.send(Event::Present(present)).is_err() {
-                            return;
-                        }
-                    }
-                }
-                Err(why) => log::error!("the disks can't be listed: {why}"),
-            }
-            let sick = mounts::at(&options.drive).ok().flatten().is_some_and(|m| m.read_only);
-            if sick && send.send(Event::Sick).is_err() {
-                return;
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
-    });
-}
-
-fn signals(send: Sender<Event>) -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let (mut term, mut int, mut user) = runtime.block_on(async {
-        let listen = |kind| signal(kind);
-        io::Result::Ok((
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::user_defined1())?,
-        ))
-    })?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            loop {
-                let event = tokio::select! {
-                    _ = term.recv() => Event::Stop,
-                    _ = int.recv() => Event::Stop,
-                    _ = user.recv() => Event::Eject,
-                };
-                if send.send(event).is_err() {
-                    return;
-                }
-            }
-        });
-    });
-    Ok(())
 }
 
 fn tell(send: &Sender<Event>, event: Event) {

@@ -107,6 +107,8 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
             ambiguous(disk)
         } else if formats && disk.read_only {
             write_protected(disk)
+        } else if formats && ours {
+            later(disk)
         } else if formats {
             decision.format.get_or_insert((disk.name.clone(), disk.identity.clone()));
             continue;
@@ -207,6 +209,15 @@ fn ambiguous(disk: &Disk) -> Advice {
         Condition::Attention,
         format!("Two drives with the same serial number {} are plugged in.", disk.identity),
         "Unplug the one that larder.toml does not mean, then switch off and on again.",
+    )
+}
+
+fn later(disk: &Disk) -> Advice {
+    advice(
+        Condition::Ready,
+        format!("{} is to be formatted, but a Larder drive is in use.", of(disk)),
+        "Unplug the Larder drive: then it is formatted and used. Or take the `format` line out of \
+         larder.toml.",
     )
 }
 
@@ -430,6 +441,9 @@ mod tests {
         assert_eq!(told.mount.unwrap().node, "sda1");
         assert_eq!(told.advice[0].condition, Condition::Ready);
         assert!(told.advice[0].next.contains("import = true"));
+        let format = decide(&disks, &wish(Some("SER-sdb"), None, false), None);
+        assert_eq!(format.format, None);
+        assert!(format.advice[0].what.contains("is to be formatted, but"));
         let wished = decide(&disks, &wish(None, None, true), None);
         assert_eq!(wished.import[0].node, "sdb1");
         assert_eq!(wished.advice, []);
@@ -525,6 +539,7 @@ mod tests {
                 + usize::from(decision.format.is_some()) + decision.advice.len();
             let spare = disks.iter().filter(|d| claim(&d.volumes[0], false) == Some(Claim::Empty));
             prop_assert!(handled + spare.count() >= disks.len() || format.is_some());
+            prop_assert!(decision.mount.is_none() || decision.format.is_none());
         }
     }
 }

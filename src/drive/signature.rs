@@ -355,5 +355,4 @@ fn serial(number: u32) -> String {
 }
 
 #[cfg(test)]
-#[path = "signature_tests.rs"]
 mod tests;

@@ -16,6 +16,11 @@ use std::path::{Path, PathBuf};
 
 /// The least time between two writes, in milliseconds.
 pub const EVERY_MS: u64 = 60_000;
+/// A text that changes again within this time, in milliseconds, is not written yet: the states that
+/// a start or a pulled drive runs through would cost the minute in which the result is to be told.
+pub const SETTLED_MS: u64 = 3_000;
+/// A text that never settles is written after this time all the same.
+const RESTLESS_MS: u64 = 15_000;
 const NAME: &str = "STATUS.txt";
 
 /// Why STATUS.txt can't be written. The house goes on without it.
@@ -44,6 +49,17 @@ pub struct Writer {
     image: Vec<u8>,
     text: Option<String>,
     last_try_ms: Option<u64>,
+    waiting: Option<Waiting>,
+}
+
+/// A text that waits to be written.
+#[derive(Debug)]
+struct Waiting {
+    text: String,
+    /// Since when it is this one.
+    since_ms: u64,
+    /// Since when something waits.
+    first_ms: u64,
 }
 
 impl Writer {
@@ -79,7 +95,7 @@ impl Writer {
         // Direct, so that exactly these sectors are written and not the pages around them.
         let file = open(OFlags::DIRECT | OFlags::DSYNC).or_else(|_| open(OFlags::DSYNC));
         let file = file.map_err(io)?;
-        Ok(Self { file, runs, image, path: device, text: None, last_try_ms: None })
+        Ok(Self { file, runs, image, path: device, text: None, last_try_ms: None, waiting: None })
     }
 
     fn in_folder(path: PathBuf) -> io::Result<Self> {
@@ -95,17 +111,36 @@ impl Writer {
             file.sync_all()?;
         }
         let runs = vec![Run { offset: 0, length: LENGTH as u64 }];
-        Ok(Self { file, runs, image, path, text: None, last_try_ms: None })
+        Ok(Self { file, runs, image, path, text: None, last_try_ms: None, waiting: None })
     }
 
-    /// Writes `text` unless it is there already or the last write was less than a minute ago;
-    /// whoever calls does so again soon. `now_ms` is any clock that only goes forward, `written`
-    /// the time in words. Answers whether something was written.
+    /// Writes `text` once it has settled, unless it is there already or the last write was less than
+    /// a minute ago; whoever calls does so again soon. `now_ms` is any clock that only goes
+    /// forward, `written` the time in words. Answers whether something was written.
     pub fn offer(&mut self, text: &str, written: &str, now_ms: u64) -> Result<bool, StatusError> {
+        if self.text.as_deref() == Some(text) {
+            self.waiting = None;
+            return Ok(false);
+        }
+        let fresh = |first_ms| Waiting { text: text.to_owned(), since_ms: now_ms, first_ms };
+        let waiting = match self.waiting.take() {
+            Some(waiting) if waiting.text == text => waiting,
+            Some(waiting) => fresh(waiting.first_ms),
+            None => fresh(now_ms),
+        };
+        let settled = now_ms.saturating_sub(waiting.since_ms) >= SETTLED_MS
+            || now_ms.saturating_sub(waiting.first_ms) >= RESTLESS_MS;
+        self.waiting = Some(waiting);
+        if settled { self.write(text, written, now_ms) } else { Ok(false) }
+    }
+
+    /// As [`Writer::offer`], without waiting for the text to settle.
+    pub fn write(&mut self, text: &str, written: &str, now_ms: u64) -> Result<bool, StatusError> {
         let early = self.last_try_ms.is_some_and(|last| now_ms.saturating_sub(last) < EVERY_MS);
         if early || self.text.as_deref() == Some(text) {
             return Ok(false);
         }
+        self.waiting = None;
         if layout::read(&self.image).as_deref().map(str::trim_end) == Some(text.trim_end()) {
             // A restart finds what it would write.
             self.text = Some(text.to_owned());
@@ -113,7 +148,7 @@ impl Writer {
         }
         self.last_try_ms = Some(now_ms);
         for step in layout::steps(&self.image, text, written) {
-            self.write(step.offset, &step.bytes)
+            self.put(step.offset, &step.bytes)
                 .map_err(|source| StatusError::Io { path: self.path.clone(), source })?;
         }
         self.text = Some(text.to_owned());
@@ -121,7 +156,7 @@ impl Writer {
     }
 
     /// Writes the sectors that differ from what is there, and waits until they are on the card.
-    fn write(&mut self, offset: usize, bytes: &[u8]) -> io::Result<()> {
+    fn put(&mut self, offset: usize, bytes: &[u8]) -> io::Result<()> {
         for (index, sector) in bytes.chunks(SECTOR).enumerate() {
             let at = offset + index * SECTOR;
             if self.image[at..at + SECTOR] != *sector {
@@ -168,21 +203,40 @@ mod tests {
     fn it_writes_what_changed_and_at_most_once_a_minute() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = Writer::open(dir.path()).unwrap();
-        assert!(writer.offer("one\n", "now", 5).unwrap());
+        assert!(writer.write("one\n", "now", 5).unwrap());
         assert_eq!(there(dir.path()), "one\n");
-        assert!(!writer.offer("two\n", "now", 59_000).unwrap());
+        assert!(!writer.write("two\n", "now", 59_000).unwrap());
         assert_eq!(there(dir.path()), "one\n");
-        assert!(writer.offer("two\n", "now", 60_005).unwrap());
-        assert!(!writer.offer("two\n", "later", 999_000).unwrap());
+        assert!(writer.write("two\n", "now", 60_005).unwrap());
+        assert!(!writer.write("two\n", "later", 999_000).unwrap());
         assert_eq!(there(dir.path()), "two\n");
+    }
+
+    #[test]
+    fn what_passes_by_is_not_written_and_what_never_settles_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(dir.path()).unwrap();
+        assert!(!writer.offer("starting\n", "now", 0).unwrap());
+        assert!(!writer.offer("checking\n", "now", 2_000).unwrap());
+        assert!(!writer.offer("ready\n", "now", 4_000).unwrap());
+        assert!(!writer.offer("ready\n", "now", 6_999).unwrap());
+        assert!(writer.offer("ready\n", "now", 7_000).unwrap());
+        assert_eq!(there(dir.path()), "ready\n");
+        let mut wrote_at = None;
+        for second in 8..200 {
+            if writer.offer(&format!("{second}\n"), "now", second * 1_000).unwrap() {
+                wrote_at.get_or_insert(second);
+            }
+        }
+        assert_eq!(wrote_at, Some(67));
     }
 
     #[test]
     fn a_restart_does_not_write_the_same_again() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Writer::open(dir.path()).unwrap().offer("one\n", "now", 0).unwrap());
+        assert!(Writer::open(dir.path()).unwrap().write("one\n", "now", 0).unwrap());
         let before = std::fs::read(dir.path().join(NAME)).unwrap();
-        assert!(!Writer::open(dir.path()).unwrap().offer("one\n", "later", 0).unwrap());
+        assert!(!Writer::open(dir.path()).unwrap().write("one\n", "later", 0).unwrap());
         assert_eq!(std::fs::read(dir.path().join(NAME)).unwrap(), before);
     }
 
@@ -190,7 +244,7 @@ mod tests {
     fn a_file_that_an_owner_shortened_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(NAME), "mine now").unwrap();
-        assert!(Writer::open(dir.path()).unwrap().offer("one\n", "now", 0).unwrap());
+        assert!(Writer::open(dir.path()).unwrap().write("one\n", "now", 0).unwrap());
         assert_eq!(there(dir.path()), "one\n");
     }
 
@@ -210,7 +264,7 @@ mod tests {
         }
         let before = std::fs::read(&image).unwrap();
         let mut writer = Writer::on_fat(image.clone()).unwrap();
-        assert!(writer.offer("one\n", "now", 0).unwrap());
+        assert!(writer.write("one\n", "now", 0).unwrap());
         let after = std::fs::read(&image).unwrap();
         let mut file = Vec::new();
         for run in &writer.runs {

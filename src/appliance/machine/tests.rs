@@ -4,6 +4,7 @@ use super::*;
 use crate::drive::signature::{Kind, Signature};
 use crate::drive::{Inside, Volume};
 use crate::model::Bytes;
+use crate::status::Notice;
 use proptest::prelude::*;
 
 fn disk(name: &str, sequence: u64, kind: Kind, label: &str) -> Disk {
