@@ -23,14 +23,14 @@ function closeBox() {
 }
 
 function button(b) {
-  return h("button", { class: "act" + (b.main ? " main" : "") + (b.danger ? " danger" : ""), disabled: b.off, onclick: b.act, "data-op": b.op },
+  return h("button", { class: "act" + (b.main ? " main" : "") + (b.danger ? " danger" : ""), disabled: !!b.off, onclick: b.act, "data-op": b.op },
     icon(b.icon), h("b", {}, b.label), b.hint && h("small", {}, b.hint));
 }
 
 const whereOf = x => { const up = isFolder(x) ? x.parent : x.f; return up && up.path ? bdi(showPath(up.path)) : "top level"; };
 
 function factsOf(x) {
-  const facts = isFolder(x) ? plural(x.all.files, "file") + " \u00b7 " + size(x.all.bytes) : size(x.s) + " \u00b7 " + date(x.m);
+  const facts = isFolder(x) ? sumsOf(x) : size(x.s) + " \u00b7 " + date(x.m);
   return x.parent === null ? [facts] : [facts + " \u00b7 ", whereOf(x)];
 }
 
