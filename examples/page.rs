@@ -1,9 +1,9 @@
 //! Makes catalogue pages of generated families of files, for the browser tests and to look at.
 //!
 //! `cargo run --example page -- --files 3000 --out build/pages [--case NAME] [--seed N]
-//! [--now SECONDS]`
+//! [--now SECONDS] [--home URL]`
 //! Cases: `plain` (default), `empty`, `hostile`, `news` (answers, notices, versions, shares),
-//! `log` (a change is appended to a base), `wide` (nine devices).
+//! `log` (a change is appended to a base), `wide` (nine devices), `child` (may only get and open).
 //! Writes `catalogue/catalogue.html` (the page of HTCphone), `home/catalogue.html` (the common
 //! page) and says on one line what it cost.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
@@ -214,10 +214,17 @@ struct Args {
     out: PathBuf,
     case: String,
     seed: u64,
+    home: String,
 }
 
 fn args() -> Args {
-    let mut args = Args { files: 2400, out: "build/pages".into(), case: "plain".into(), seed: 7 };
+    let mut args = Args {
+        files: 2400,
+        out: "build/pages".into(),
+        case: "plain".into(),
+        seed: 7,
+        home: String::new(),
+    };
     let mut given = std::env::args().skip(1);
     while let (Some(key), Some(value)) = (given.next(), given.next()) {
         match key.as_str() {
@@ -225,6 +232,7 @@ fn args() -> Args {
             "--out" => args.out = value.into(),
             "--case" => args.case = value,
             "--seed" => args.seed = value.parse().unwrap(),
+            "--home" => args.home = value,
             "--now" => {}
             other => panic!("unknown option {other}"),
         }
@@ -302,7 +310,7 @@ fn main() {
     };
     let news = args.case == "news";
     let mut report = Report {
-        address: Some("http://larder.local:8080/".into()),
+        address: (!args.home.is_empty()).then(|| args.home.clone()),
         space: Some((Bytes(612_345_678_901), Bytes(2_700_000_000_000))),
         ..Report::default()
     };
@@ -395,7 +403,7 @@ fn main() {
             generation: generation as u64,
             answers: &[],
             harvested: &[],
-            may: &Action::ALL,
+            may: if args.case == "child" { &[Action::Get, Action::Open] } else { &Action::ALL },
         };
         let phone = names.iter().find(|n| n.as_str() == "HTCphone").unwrap();
         let own = PageOf {
