@@ -20,11 +20,11 @@ function head() {
   const part = device => device.quota ? Math.min(100, device.used * 100 / device.quota) : 0;
   by("rings").replaceChildren(...house.devices.slice(0, 8).map((device, d) => {
     const words = device.label + ": " + size(device.used) + (device.quota === null ? ", no limit" : " of " + size(device.quota));
-    return h("button", { class: "device" + (d === me ? " own" : "") + (part(device) > 95 ? " tight" : ""), "aria-label": words, title: words, onclick: devicesBox }, ring(part(device), letters[d], "ring", words));
+    return h("button", { class: "device" + (d === me ? " own" : "") + (part(device) > 95 ? " tight" : ""), "aria-label": words, title: words, onclick: devicesBox }, ring(part(device), letters[d], "ring"));
   }));
   if (house.space) {
     const [free, all] = house.space, used = all ? 100 - free * 100 / all : 0, words = clean(house.nas) + ": " + size(free) + " free of " + size(all);
-    by("rings").append(h("button", { class: "device nas", "aria-label": words, title: words, onclick: devicesBox }, ring(used, "N", "ring" + (used > 95 ? " tight" : ""), words)));
+    by("rings").append(h("button", { class: "device nas", "aria-label": words, title: words, onclick: devicesBox }, ring(used, "N", "ring" + (used > 95 ? " tight" : ""))));
     by("space").replaceChildren(size(free) + " free of " + size(all), meter(used, "Room used on the drive"));
   }
 }

@@ -188,7 +188,7 @@ function folderStep(f) {
     wish("mkdir", path);
     closeBox();
   };
-  input.addEventListener("keydown", e => { if (e.key === "Enter") go(); });
+  input.addEventListener("keydown", e => { if (e.key === "Enter") { e.preventDefault(); go(); } });
   step({ icon: "mkdir", title: "Create a folder", facts: ["in ", bdi(titleOf(f))], back: backTo(f), parts: [h("label", { class: "field" }, "Name", input), wrong],
     buttons: [{ op: "go", icon: "mkdir", label: "Create folder", hint: "on the NAS", main: true, huge: true, act: go }, { icon: "close", label: "Cancel", huge: true, hint: "change nothing", act: closeBox }] });
 }

@@ -101,6 +101,7 @@ function settle() {
   view.sel = Math.min(view.sel, view.rows.length - 1);
   if (!view.rows.length && !view.busy) view.rows = [{ note: emptyWords(), depth: 1 }];
   by("list").setAttribute("aria-busy", view.busy > 0);
+  by("list").dataset.shows = view.filter + ":" + view.query;
   draw();
   crumbs();
   tally();
@@ -219,7 +220,7 @@ function ring(percent_, word, cls, words) {
     if (part === "fill") c.setAttribute("stroke-dasharray", round * percent_ / 100 + " " + round);
     svg.append(c);
   }
-  return h("span", { class: cls, title: words, role: "img", "aria-label": words }, svg, h("i", {}, String(word)));
+  return h("span", { class: cls, title: words, role: words && "img", "aria-label": words, "aria-hidden": !words }, svg, h("i", {}, String(word)));
 }
 
 // Opens or closes a folder of the tree.

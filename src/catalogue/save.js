@@ -142,6 +142,8 @@ async function intoFile() {
       await writer.close();
     } catch (error) {
       await writer.abort().catch(() => {});
+      // What can't be read any more has changed meanwhile.
+      if (error.name === "NotReadableError" || error.name === "NotFoundError") continue;
       throw error;
     }
     await remember("readwrite", s => s.put(handle, cfg.page)).catch(() => {});

@@ -76,7 +76,7 @@ export async function expand(page, name) {
 
 export async function search(page, words) {
   await page.locator("#q").fill(words);
-  await page.locator("#count", { hasText: /\d found$/ }).waitFor();
+  await page.locator(`#list[data-shows$=${JSON.stringify(":" + words.trim())}][aria-busy=false]`).waitFor();
 }
 
 /** Wishes that the page keeps. */

@@ -144,6 +144,7 @@ test("hostile names are text and nothing else", async t => {
   assert.equal(use.path, "not%20utf-8%20%FF%FE%80.bin");
   // A name that is a path of its own or has a query in it stays one name.
   await opened.close();
+  await home.keyboard.press("Escape");
   await search(home, "bar #1");
   const link = home.evaluate(() => new Promise(resolve => addEventListener("click", e => { if (e.target.href) { e.preventDefault(); resolve(e.target.href); } }, true)));
   await home.evaluate(() => { const click = HTMLAnchorElement.prototype.click; HTMLAnchorElement.prototype.click = function () { document.body.append(this); click.call(this); this.remove(); }; });
