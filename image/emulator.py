@@ -415,6 +415,24 @@ def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None
     return Drive(path, serial, read_only)
 
 
+def _e2fsprogs(*command):
+    sbin = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    return subprocess.run([str(word) for word in command], capture_output=True, env=sbin, check=False)
+
+
+def fsck(path):
+    """Looks at an ext4 image and repairs nothing: 0 when there is nothing to repair."""
+    return _e2fsprogs("e2fsck", "-f", "-n", path).returncode
+
+
+def debugfs(path, *requests):
+    """Changes an ext4 image by debugfs."""
+    for request in requests:
+        done = _e2fsprogs("debugfs", "-w", "-R", request, path)
+        if done.returncode:
+            raise RuntimeError(f"debugfs {request}: {done.stderr.decode()}")
+
+
 @contextlib.contextmanager
 def work_folder(keep=None):
     """A folder for one run; gone afterwards unless `keep` names it."""

@@ -84,7 +84,13 @@ impl Real {
         let (Some(path), Some(name)) = (at.path.parent(), at.path.name()) else {
             return Err(FsError::NotRegular { at: at.clone() });
         };
-        Ok((self.folder(&at.place.clone().at(path))?, name))
+        let folder = self.folder(&at.place.clone().at(path)).map_err(|e| match e {
+            // Callers ask for a name: that its folder is missing is that the name is.
+            FsError::Missing { .. } => FsError::Missing { at: at.clone() },
+            FsError::NotRegular { .. } => FsError::NotRegular { at: at.clone() },
+            e => e,
+        })?;
+        Ok((folder, name))
     }
 
     fn folder(&mut self, dir: &Spot) -> Result<BorrowedFd<'_>, FsError> {
