@@ -10,4 +10,5 @@ pub mod model;
 pub mod plan;
 pub mod scan;
 pub mod status;
+pub mod web;
 pub mod worklist;
