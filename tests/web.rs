@@ -210,7 +210,9 @@ async fn talk(mut stream: TcpStream, request: &[u8]) -> Answer {
 
 async fn hear(mut stream: TcpStream) -> Answer {
     let mut all = Vec::new();
-    drop(stream.read_to_end(&mut all).await);
+    // A test that would wait for ever fails instead.
+    let ended = tokio::time::timeout(Duration::from_secs(120), stream.read_to_end(&mut all));
+    drop(ended.await.expect("the answer ends"));
     let Some(end) = all.windows(4).position(|w| w == b"\r\n\r\n") else {
         return Answer { status: 0, headers: Vec::new(), body: all };
     };
@@ -599,7 +601,8 @@ async fn a_drive_that_goes_away_is_let_go_of() {
     test.house.send_modify(|house| house.drive = None);
     let mut rest = Vec::new();
     let ended = stream.read_to_end(&mut rest).await;
-    assert!(ended.is_err() || rest.len() < 1 << 30, "cut off, and seen to be");
+    // What was on its way already, which the sockets' buffers bound; not the film.
+    assert!(rest.len() < 64 << 20, "{} bytes, {ended:?}", rest.len());
     tokio::time::timeout(Duration::from_secs(30), async {
         while !open_beneath(&drive).is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -920,15 +923,19 @@ async fn slow_clients_keep_nobody_waiting() {
         slow.push(stream);
     }
     // The same address is told to come back, another one is served.
-    let answer = loop {
-        let answer = test.get("/").await;
-        // Connections are counted when they are taken, which may be after this one was made.
-        if answer.status != 200 {
-            break answer;
+    let full = async {
+        loop {
+            let answer = test.get("/").await;
+            // Connections are counted when they are taken, which may be after this one was made.
+            if answer.status != 200 {
+                return answer.status;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
     };
-    assert!(matches!(answer.status, 503 | 0), "{}", answer.status);
+    let status = tokio::time::timeout(Duration::from_secs(30), full).await;
+    let status = status.expect("an address has no more than its places");
+    assert!(matches!(status, 503 | 0), "{status}");
     let other = || connect_from(Ipv4Addr::new(127, 0, 0, 2), test.at);
     for _ in 0..20 {
         let answer = talk(other().await, request("GET", "/", "").as_bytes()).await;
