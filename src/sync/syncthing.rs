@@ -8,6 +8,7 @@
 
 mod events;
 mod home;
+mod process;
 mod rest;
 mod serve;
 mod track;
