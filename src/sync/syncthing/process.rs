@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Child;
 
+/// Longest path of a unix socket (unix(7): 108 with its NUL).
+const MOST_SOCKET: usize = 107;
 /// How long it may take to stop before it is killed. It closes its database then.
 const STOP: Duration = Duration::from_secs(20);
 /// Its lines kept to tell why it ended.
@@ -33,6 +35,14 @@ pub(super) struct Running {
 /// Starts it; it may not answer yet.
 pub(super) async fn start(core: &Core) -> Result<Running, SyncError> {
     let settings = &core.settings;
+    let socket = settings.socket();
+    if socket.as_os_str().len() > MOST_SOCKET {
+        let path = socket.display();
+        return Err(SyncError::Refused {
+            doing: "open its interface".into(),
+            answer: format!("{path} is longer than {MOST_SOCKET} bytes; use a shorter folder"),
+        });
+    }
     let version = home::version(settings).await?;
     let mut lot = [0; 32];
     getrandom::fill(&mut lot)
