@@ -10,7 +10,9 @@
 use larder::catalogue::{
     Answered, DeviceView, Encoder, Held, Live, PageOf, ShareView, VersionView, View,
 };
-use larder::model::{Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Time, Tree, WishId};
+use larder::model::{
+    Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId,
+};
 use larder::status::{Condition, Notice, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufWriter;
@@ -60,13 +62,13 @@ impl Lot {
 }
 
 /// A family's drive: photos by year and event, music by artist and album, documents, projects.
-fn family(files: usize, lot: &mut Lot) -> Tree<FileId> {
+fn family(files: usize, lot: &mut Lot) -> Tree<Stat> {
     let mut tree = Tree::new();
     let mut ino = 100;
-    let mut put = |tree: &mut Tree<FileId>, path: String, size: u64, mtime: i64| {
+    let mut put = |tree: &mut Tree<Stat>, path: String, size: u64, mtime: i64| {
         ino += 1;
         let id = FileId { ino, size, mtime: Time::from_secs(mtime) };
-        tree.insert(&RelPath::new(path.as_bytes()).unwrap(), id);
+        tree.insert(&RelPath::new(path.as_bytes()).unwrap(), Stat { id, ..Stat::default() });
     };
     while tree.len() < files {
         let room = (files - tree.len()) as u64;
@@ -146,7 +148,7 @@ fn family(files: usize, lot: &mut Lot) -> Tree<FileId> {
 }
 
 /// Names that would do harm where a page trusts them.
-fn hostile() -> Tree<FileId> {
+fn hostile() -> Tree<Stat> {
     let names: [&[u8]; 16] = [
         b"<script>window.pwned=1</script>.txt",
         b"<img src=x onerror=window.pwned=1>.jpg",
@@ -178,22 +180,22 @@ fn hostile() -> Tree<FileId> {
                 size: 10 + i as u64,
                 mtime: Time::from_secs(NOW - 99_999),
             };
-            tree.insert(&RelPath::new(&path).unwrap(), id);
+            tree.insert(&RelPath::new(&path).unwrap(), Stat { id, ..Stat::default() });
         }
     }
     tree
 }
 
 /// A device that holds whole folders by lot, and so many of every thousand other files.
-fn book(files: &Tree<FileId>, lot: &mut Lot, folders: u64, single: u64) -> Tree<Link> {
+fn book(files: &Tree<Stat>, lot: &mut Lot, folders: u64, single: u64) -> Tree<Link> {
     let mut book = Tree::new();
-    files.for_each_dir(Tree::<FileId>::ROOT, |dir, path| {
+    files.for_each_dir(Tree::<Stat>::ROOT, |dir, path| {
         let all = lot.below(100) < folders;
         let mut at = None;
         for (name, id) in files.files(dir) {
             if all || lot.below(1000) < single {
                 let to = *at.get_or_insert_with(|| book.insert_dir(&RelPath::new(path).unwrap()));
-                book.insert_in(to, name, Link { id: *id, used: NOW });
+                book.insert_in(to, name, Link { id: id.id, charge: id.charge(), used: NOW });
             }
         }
     });
@@ -279,11 +281,11 @@ fn main() {
         })
         .collect();
     let mut all = 0;
-    files.for_each(Tree::<FileId>::ROOT, |_, id| all += id.size);
+    files.for_each(Tree::<Stat>::ROOT, |_, stat| all += stat.id.size);
 
     let first = {
         let mut found = RelPath::root();
-        files.for_each(Tree::<FileId>::ROOT, |at, _| {
+        files.for_each(Tree::<Stat>::ROOT, |at, _| {
             if found.is_root() {
                 found = RelPath::new(at).unwrap();
             }
@@ -350,7 +352,7 @@ fn main() {
             });
         }
     }
-    let make = |files: &Tree<FileId>, encoder: &mut Encoder, generation| {
+    let make = |files: &Tree<Stat>, encoder: &mut Encoder, generation| {
         let devices: Vec<DeviceView<'_>> = (0..books.len())
             .map(|d| DeviceView {
                 name: &names[d],
@@ -420,8 +422,8 @@ fn main() {
     make(&files, &mut encoder, 2);
     if args.case == "log" {
         let id = FileId { ino: 1, size: 4242, mtime: Time::from_secs(NOW) };
-        files.insert(&path("Photos/2012/added later.jpg"), id);
-        files.insert(&path("A new folder/inside/new.txt"), id);
+        files.insert(&path("Photos/2012/added later.jpg"), Stat { id, ..Stat::default() });
+        files.insert(&path("A new folder/inside/new.txt"), Stat { id, ..Stat::default() });
         files.remove(&first);
         files.remove_dir(&path("Photos/2004"));
         make(&files, &mut encoder, 3);

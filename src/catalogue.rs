@@ -28,7 +28,7 @@ mod tests;
 pub use encoder::Encoder;
 pub use page::Page;
 
-use crate::model::{Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Time, Tree, WishId};
+use crate::model::{Action, Answer, Bytes, DeviceName, Link, RelPath, Stat, Time, Tree, WishId};
 use crate::status::Report;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -128,7 +128,7 @@ pub struct View<'a> {
     /// What people call the NAS.
     pub nas_name: &'a str,
     /// The masters, and their folders, empty ones too.
-    pub files: &'a Tree<FileId>,
+    pub files: &'a Tree<Stat>,
     /// The devices, always in the same order (that of their names).
     pub devices: &'a [DeviceView<'a>],
     /// State of the house: notices, room on the drive, the address of the NAS.

@@ -2,7 +2,7 @@
 //! every device.
 
 use super::{Live, View};
-use crate::model::{DirId, FileId, Link, RelPath, Tree};
+use crate::model::{DirId, FileId, Link, RelPath, Stat, Tree};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
@@ -126,7 +126,7 @@ pub(super) fn walk<'v>(view: &'v View<'v>, each: impl FnMut(&Folder<'_>)) {
     let mut walker =
         Walker { view, moving, path: Vec::new(), files: Vec::new(), states: Vec::new(), each };
     let books = vec![Some(Tree::<Link>::ROOT); view.devices.len()];
-    walker.folder(Tree::<FileId>::ROOT, &books, 0);
+    walker.folder(Tree::<Stat>::ROOT, &books, 0);
 }
 
 /// The files on their way that progress is known of: device number, path, per cent.
@@ -153,7 +153,7 @@ fn by_folder<'v>(paths: impl Iterator<Item = &'v RelPath>) -> Moving<'v> {
 impl<'v, F: FnMut(&Folder<'_>)> Walker<'v, F> {
     fn folder(&mut self, dir: DirId, books: &[Option<DirId>], depth: usize) {
         self.files.clear();
-        self.files.extend(self.view.files.files(dir).map(|(name, id)| (name, *id)));
+        self.files.extend(self.view.files.files(dir).map(|(name, stat)| (name, stat.id)));
         let width = state_bytes(books.len());
         self.states.clear();
         self.states.resize(self.files.len() * width, ABSENT);
