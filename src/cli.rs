@@ -1,5 +1,7 @@
 //! The command line.
 
+mod appliance;
+
 use crate::check::check;
 use crate::config::{self, Settings};
 use crate::daemon::{self, Places};
@@ -85,6 +87,14 @@ enum Command {
         #[command(flatten)]
         places: PlaceArgs,
     },
+    /// Supervise drive, engine, LED and STATUS.txt, as root: what the SD card runs
+    Appliance(appliance::ApplianceArgs),
+    /// The status light
+    #[command(subcommand)]
+    Led(appliance::LedCommand),
+    /// Copy the files of a drive that Larder can't use: what the supervisor starts
+    #[command(hide = true)]
+    Import(appliance::ImportArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,7 +127,10 @@ impl From<PlaceArgs> for Places {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let as_service = matches!(&cli.command, Command::Run { once: false, .. });
+    let as_service = matches!(
+        &cli.command,
+        Command::Run { once: false, .. } | Command::Appliance(_) | Command::Import(_)
+    );
     start_log(cli.verbose, as_service);
     let mut out = std::io::stdout().lock();
     match run(cli.command, &mut out) {
@@ -191,6 +204,9 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
             writeln!(out, "{}: all is well", file.display())?;
         }
         Command::Where { path, places } => tell_where(&places.into(), &path, out)?,
+        Command::Appliance(args) => appliance::appliance(args)?,
+        Command::Led(command) => appliance::led(command, out)?,
+        Command::Import(args) => appliance::import(&args, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }
