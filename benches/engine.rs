@@ -66,7 +66,12 @@ fn make_tree(files: &Path, count: usize) {
                 2 => format!("{i:02} - Song number {i}.mp3"),
                 _ => format!("Letter to {i} of {folder}.pdf"),
             };
-            std::fs::File::create(dir.join(name)).unwrap();
+            // Sizes and times as families have them; the files are holes and need no room.
+            let lot = ((made + i) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let file = std::fs::File::create(dir.join(name)).unwrap();
+            file.set_len(20_000 + lot % 8_000_000).unwrap();
+            let taken = 1_100_000_000 + folder as u64 * 40_000 + lot % 40_000;
+            file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(taken)).unwrap();
         }
         made += 40;
         folder += 1;

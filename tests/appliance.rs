@@ -249,7 +249,7 @@ fn empty_ext4_xfs_and_btrfs_serve_as_they_are() {
         let starts = fs::read_to_string(house.path("out/starts")).unwrap();
         let uid = sh("id -u nobody").unwrap();
         let args = format!(
-            " {uid} run --drive {} --boot {} --report",
+            " {uid} run --drive {} --boot {} --report-fd 1",
             drive.display(),
             house.path("boot").display()
         );

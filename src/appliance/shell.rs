@@ -192,7 +192,7 @@ impl Shell<'_> {
     fn start_engine(&mut self) {
         let (drive, boot) =
             (self.options.drive.to_string_lossy(), self.options.boot.to_string_lossy());
-        let args = ["run", "--drive", &drive, "--boot", &boot, "--report"];
+        let args = ["run", "--drive", &drive, "--boot", &boot, "--report-fd", "1"];
         let (reports, end) = (self.send.clone(), self.send.clone());
         let line = move |line: &str| match serde_json::from_str::<Report>(line) {
             Ok(report) => tell(&reports, Event::Engine(Box::new(report))),
@@ -363,7 +363,7 @@ fn clear_leftovers(options: &Options) {
     let pid = std::fs::read_to_string(options.run.join("engine.pid")).ok();
     if let Some(pid) = pid.and_then(|pid| pid.trim().parse::<i32>().ok()) {
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if command.split(|byte| *byte == 0).any(|arg| arg == b"--report")
+        if command.split(|byte| *byte == 0).any(|arg| arg == b"--report-fd")
             && let Some(pid) = rustix::process::Pid::from_raw(pid)
         {
             let killed = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);

@@ -108,9 +108,9 @@ pub fn play_all(
     Ok(())
 }
 
-/// `larder led test`: plays all patterns on the lights of this board, `each` for that time, and writes
+/// `larder led test`: plays all patterns on the lights of this board, `seconds` each, and writes
 /// to `out` what is being shown.
-pub fn test(led: config::Led, each: Duration, out: &mut dyn std::io::Write) -> std::io::Result<()> {
+pub fn test(led: config::Led, seconds: u64, out: &mut dyn std::io::Write) -> std::io::Result<()> {
     let lights = lights(led);
     if lights.is_empty() {
         return Err(std::io::Error::other(
@@ -120,7 +120,7 @@ pub fn test(led: config::Led, each: Duration, out: &mut dyn std::io::Write) -> s
     for light in &lights {
         writeln!(out, "playing on {}", light.name())?;
     }
-    play_all(lights, each, &mut |condition| {
+    play_all(lights, Duration::from_secs(seconds), &mut |condition| {
         writeln!(out, "{:<20} {}", condition.to_string(), super::words(condition))?;
         out.flush()
     })
