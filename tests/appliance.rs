@@ -264,6 +264,29 @@ fn empty_ext4_xfs_and_btrfs_serve_as_they_are() {
 }
 
 #[test]
+fn the_real_engine_gets_ready_and_leaves_nothing_but_its_own_files() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("[devices.HTCphone]\nquota = \"8 GB\"\n");
+    fs::copy(env!("CARGO_BIN_EXE_larder"), house.path("engine")).unwrap();
+    let disk = house.disk("64M", "mkfs.ext4 -q {}");
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    larder.stop();
+    let nobody = sh("id -u nobody").unwrap();
+    let others = house.look(
+        &disk.0,
+        "ext4",
+        &format!(
+            "test -e BTsync/catalogue/HTCphone/catalogue.html && find . -mindepth 1 ! -uid {nobody}"
+        ),
+    );
+    assert_eq!(others, "./lost+found");
+}
+
+#[test]
 fn a_blank_drive_is_offered_then_formatted_exactly_once() {
     if !possible(&["mkfs.ext4", "blockdev", "partx"]) {
         return;
