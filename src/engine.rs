@@ -8,11 +8,14 @@
 //! An error means that the drive does not work. Nothing is recorded as done then; whoever owns the
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
+mod carry;
 mod look;
 mod publish;
 #[cfg(test)]
 mod tests;
 mod wishes;
+
+pub use carry::News;
 
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::{CatalogueError, Encoder};
@@ -100,6 +103,7 @@ pub struct Engine {
     epoch: String,
     generation: u64,
     space: Space,
+    carrying: carry::Carrying,
     settle: i64,
 }
 
@@ -149,6 +153,7 @@ impl Engine {
             epoch,
             generation,
             space,
+            carrying: carry::Carrying::default(),
             settle: SETTLE,
         };
         engine.configure(config, now)?;
@@ -279,6 +284,7 @@ impl Engine {
     fn remember(&mut self, fact: &Fact) -> Result<(), EngineError> {
         self.ledger.record(fact)?;
         self.world.note(fact);
+        self.note_for_carrier(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
             Fact::Used(..) => return Ok(()),

@@ -4,7 +4,9 @@ use super::{Engine, EngineError};
 use crate::catalogue::{Answered, DeviceView, Held, PageOf, VersionView, View};
 use crate::fs::FsError;
 use crate::ledger::Ledger;
-use crate::model::{Action, Answer, Bytes, Origin, Place, RelPath, Spot, Time, Tree, WishId};
+use crate::model::{
+    Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Spot, Time, Tree, WishId,
+};
 use crate::plan::{Holding, OFFERED, Why};
 use crate::status::{Condition, DeviceReport, Report};
 use std::collections::BTreeMap;
@@ -20,7 +22,7 @@ impl Engine {
         self.space = self.fs.space()?;
         let report = self.make_report();
         let none = Holding::default();
-        let live = BTreeMap::new();
+        let still = BTreeMap::new();
         let devices: Vec<DeviceView<'_>> = self
             .config
             .devices
@@ -33,10 +35,10 @@ impl Engine {
                     book: &holding.book,
                     pins: &holding.pins,
                     follows: &holding.follows,
-                    live: &live,
+                    live: self.carrying.live.get(name).unwrap_or(&still),
                     used: holding.used(),
                     quota: settings.quota,
-                    last_seen: None,
+                    last_seen: self.last_seen(name),
                 }
             })
             .collect();
@@ -138,6 +140,7 @@ impl Engine {
             Err(e) => return Err(e.into()),
         }
         self.published.insert(origin.clone(), (new.id, fingerprint));
+        self.note_page(at);
         Ok(())
     }
 
@@ -178,6 +181,10 @@ impl Engine {
             .collect()
     }
 
+    fn last_seen(&self, device: &DeviceName) -> Option<Time> {
+        self.carrying.seen.get(device).and_then(|(_, last)| *last)
+    }
+
     pub(super) fn make_report(&self) -> Report {
         let mut bytes = 0;
         self.world.files.for_each(Tree::<crate::model::Stat>::ROOT, |_, s| bytes += s.id.size);
@@ -189,16 +196,17 @@ impl Engine {
                 used: holding.map_or(Bytes(0), Holding::used),
                 quota: settings.quota,
                 files: holding.map_or(0, |h| h.book.len() as u64),
-                last_seen: None,
+                last_seen: self.last_seen(name),
             }
         });
+        let moving = if self.carrying.moving { Condition::Syncing } else { Condition::Ready };
         let mut notices: Vec<_> = self.notices.values().cloned().collect();
         notices.sort_by_key(|n| std::cmp::Reverse((n.condition, n.at)));
         Report {
-            condition: notices.first().map_or(Condition::Ready, |n| n.condition),
+            condition: notices.first().map_or(Condition::Ready, |n| n.condition).max(moving),
             version: env!("CARGO_PKG_VERSION").into(),
             address: None,
-            device_id: None,
+            device_id: self.carrying.identity.clone(),
             drive: format!("{} free of {}", self.space.free, self.space.total),
             space: Some((self.space.free, self.space.total)),
             files: (self.world.files.len() as u64, Bytes(bytes)),
