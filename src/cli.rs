@@ -1,9 +1,12 @@
 //! The command line.
 
+use crate::appliance;
 use crate::check::check;
 use crate::config::{self, Settings};
 use crate::daemon::{self, Places};
+use crate::drive::{self, devices::Roots};
 use crate::engine::Engine;
+use crate::led;
 use crate::model::{Bytes, RelPath, Stat, Tree, show};
 use crate::plan::Holding;
 use anyhow::{Context as _, Result, bail};
@@ -42,9 +45,9 @@ enum Command {
         /// With --once: print what would be done, and do nothing
         #[arg(long, requires = "once")]
         dry_run: bool,
-        /// Write each new state as a line of JSON to standard output
-        #[arg(long, conflicts_with = "once")]
-        report: bool,
+        /// Write each new state as a line of JSON to this file descriptor (1: standard output)
+        #[arg(long, value_name = "N", conflicts_with = "once", value_parser = clap::value_parser!(u8).range(1..=1))]
+        report_fd: Option<u8>,
     },
     /// List the catalogue, with each device's state
     List {
@@ -78,6 +81,23 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// The status LED
+    Led {
+        #[command(subcommand)]
+        command: LedCommand,
+    },
+    /// Supervise drive, engine, LED and STATUS.txt, as root (what the SD card's init runs)
+    Appliance(ApplianceArgs),
+    /// Copy the files of a drive that Larder can't use (what the supervisor starts)
+    #[command(hide = true)]
+    Import {
+        #[arg(long)]
+        from: PathBuf,
+        #[arg(long)]
+        drive: PathBuf,
+        #[arg(long)]
+        id: String,
+    },
     /// Tell which devices hold a file or folder
     Where {
         /// A file or folder within files/
@@ -85,6 +105,63 @@ enum Command {
         #[command(flatten)]
         places: PlaceArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum LedCommand {
+    /// Play every pattern
+    Test {
+        /// Seconds for each
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// The boot partition, whose larder.toml names the pin
+        #[arg(long, value_name = "DIR", default_value = "/boot")]
+        boot: PathBuf,
+    },
+    /// Print the table, one state a line
+    Table,
+    /// Print the table as an SVG picture
+    Picture,
+}
+
+#[derive(Debug, Args)]
+struct ApplianceArgs {
+    /// The boot partition
+    #[arg(long, value_name = "DIR", default_value = "/boot")]
+    boot: PathBuf,
+    /// Where the drive is mounted
+    #[arg(long, value_name = "DIR", default_value = "/drive")]
+    drive: PathBuf,
+    /// A directory in memory
+    #[arg(long, default_value = "/run/larder", hide = true)]
+    run: PathBuf,
+    /// Who the engine runs as
+    #[arg(long, default_value = "larder", hide = true)]
+    user: String,
+    /// The engine's program; default this one
+    #[arg(long, hide = true)]
+    engine: Option<PathBuf>,
+    /// Where the kernel shows its devices
+    #[arg(long, default_value = "/sys", hide = true)]
+    sys: PathBuf,
+    /// Not only USB disks, and neither LED nor clock: for tests
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl ApplianceArgs {
+    fn options(self) -> std::io::Result<appliance::Options> {
+        Ok(appliance::Options {
+            boot: self.boot,
+            drive: self.drive,
+            run: self.run,
+            user: self.user,
+            engine: self.engine.map_or_else(std::env::current_exe, Ok)?,
+            roots: Roots { sys: self.sys, dev: "/dev".into(), any_bus: self.bench },
+            led: !self.bench,
+            clock: !self.bench,
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,7 +194,8 @@ impl From<PlaceArgs> for Places {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let as_service = matches!(&cli.command, Command::Run { once: false, .. });
+    let as_service =
+        matches!(&cli.command, Command::Run { once: false, .. } | Command::Appliance(_));
     start_log(cli.verbose, as_service);
     let mut out = std::io::stdout().lock();
     match run(cli.command, &mut out) {
@@ -172,7 +250,16 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
                 writeln!(out, "{op}")?;
             }
         }
-        Command::Run { places, report, .. } => run_service(places.into(), report)?,
+        Command::Run { places, report_fd, .. } => run_service(places.into(), report_fd.is_some())?,
+        Command::Led { command } => run_led(command, out)?,
+        Command::Appliance(args) => appliance::run(&args.options()?)?,
+        Command::Import { from, drive, id } => {
+            drive::import::import(&from, &drive, &id, &mut |progress| {
+                serde_json::to_writer(&mut *out, progress)?;
+                out.write_all(b"\n")?;
+                out.flush()
+            })?;
+        }
         Command::List { path, places, json } => list(&places.into(), &path, json, out)?,
         Command::Status { places, json } => status(&places.into(), json, out)?,
         Command::Check { places, repair } => return run_check(&places.into(), repair, out),
@@ -193,6 +280,17 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
         Command::Where { path, places } => tell_where(&places.into(), &path, out)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn run_led(command: LedCommand, out: &mut impl Write) -> Result<()> {
+    match command {
+        LedCommand::Test { seconds, boot } => {
+            led::player::test(appliance::shell::led(&boot), seconds, out)?;
+        }
+        LedCommand::Table => write!(out, "{}", led::table())?,
+        LedCommand::Picture => write!(out, "{}", led::picture::svg())?,
+    }
+    Ok(())
 }
 
 fn run_service(places: Places, report: bool) -> Result<()> {
@@ -224,7 +322,7 @@ fn look(places: &Places) -> Result<Engine> {
 
 fn path_of(text: &str) -> Result<RelPath> {
     let trimmed = text.trim_end_matches('/');
-    RelPath::new(trimmed.as_bytes()).with_context(|| format!("{}", show(text.as_bytes())))
+    RelPath::new(trimmed.as_bytes()).with_context(|| show(text.as_bytes()))
 }
 
 fn list(places: &Places, path: &str, json: bool, out: &mut impl Write) -> Result<()> {
