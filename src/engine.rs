@@ -11,6 +11,7 @@
 mod carry;
 mod look;
 mod publish;
+mod settle;
 #[cfg(test)]
 mod tests;
 mod wishes;
@@ -33,6 +34,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const SETTLE: i64 = 10;
 /// More vanished links than this, and more than a fifth of the device's, are held.
 pub const MASS: usize = 50;
+/// More pages than this are not written in one turn.
+const GENERATIONS_A_TURN: u64 = 1_000;
 /// How often an operation that met a moving target is tried.
 const TRIES: u32 = 5;
 
@@ -95,6 +98,12 @@ pub struct Engine {
     wish_cursor: i64,
     /// How often each waiting wish met a moving target.
     wish_tries: BTreeMap<i64, u32>,
+    /// What was last said of each waiting wish.
+    waiting: BTreeMap<i64, String>,
+    /// Names in devices' folders that could not be taken in, and when that was last tried.
+    stuck: BTreeMap<(DeviceName, RelPath), Time>,
+    /// An operation of this turn met something that had changed.
+    unruly: bool,
     notices: BTreeMap<String, Notice>,
     /// Something the pages show has changed.
     stale: bool,
@@ -129,7 +138,9 @@ impl Engine {
             world.note(fact);
         }
         let epoch = remembered(&mut ledger, "epoch")?;
-        let generation = ledger.meta("generation")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+        // Those that were written after the last commit may have numbers that it does not know.
+        let generation = ledger.meta("generation")?.and_then(|text| text.parse().ok()).unwrap_or(0)
+            + GENERATIONS_A_TURN;
         ledger.commit()?;
         let space = fs.space()?;
         let mut engine = Self {
@@ -147,6 +158,9 @@ impl Engine {
             published: BTreeMap::new(),
             wish_cursor: 0,
             wish_tries: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            stuck: BTreeMap::new(),
+            unruly: false,
             notices: BTreeMap::new(),
             stale: true,
             planned: None,
@@ -156,6 +170,7 @@ impl Engine {
             carrying: carry::Carrying::default(),
             settle: SETTLE,
         };
+        engine.finish_pages(now)?;
         engine.configure(config, now)?;
         engine.scan_home(now)?;
         for device in engine.devices() {
@@ -235,6 +250,7 @@ impl Engine {
 
     /// One turn: looks where something happened, reads the pages, acts, publishes.
     pub fn turn(&mut self, pending: Pending, now: Time) -> Result<Turn, EngineError> {
+        self.unruly = false;
         self.look(pending, now)?;
         let more_looks = self.reconcile(now)?;
         self.harvest(now)?;
@@ -243,6 +259,9 @@ impl Engine {
         self.keep_quotas(now)?;
         self.expire(now)?;
         self.settle_down()?;
+        if !self.unruly {
+            self.untell("operation");
+        }
         if self.stale {
             self.publish(now)?;
         }
@@ -275,6 +294,7 @@ impl Engine {
             Err(ApplyError::Fs(e)) if e.trouble().is_some() => Err(e.into()),
             Err(e) => {
                 log::info!("not now: {op}: {e}");
+                self.unruly = true;
                 self.tell("operation", Condition::Ready, now, e.to_string(), "Larder tries again");
                 Ok(false)
             }

@@ -460,6 +460,13 @@ impl Ledger {
         Ok(())
     }
 
+    /// Replaces what is remembered of a wish, where it left something open.
+    pub fn amend_wish(&mut self, seq: i64, wish: &Wish) -> Result<(), LedgerError> {
+        let body = serde_json::to_string(wish).unwrap_or_default();
+        self.run("UPDATE wishes SET wish = ?2 WHERE seq = ?1", params![seq, body])?;
+        Ok(())
+    }
+
     /// The wishes that have no final answer, in the order of their arrival: `most` of them, after
     /// the one numbered `after`.
     pub fn open_wishes(&self, after: i64, most: usize) -> Result<Vec<Entry>, LedgerError> {

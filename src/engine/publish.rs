@@ -1,8 +1,9 @@
 //! Publishing: the pages and the report, from what is known.
 
 use super::{Engine, EngineError};
+use crate::apply::PAGE_IN_TRANSIT;
 use crate::catalogue::{Answered, DeviceView, Held, PageOf, VersionView, View};
-use crate::fs::FsError;
+use crate::fs::{Entry, FsError};
 use crate::ledger::Ledger;
 use crate::model::{
     Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Spot, Time, Tree, WishId,
@@ -110,7 +111,10 @@ impl Engine {
         fingerprint: u64,
         now: Time,
     ) -> Result<(), EngineError> {
-        let transit = Place::Tmp.at(RelPath::new(b"page").unwrap_or_default());
+        let transit = page_in_transit(origin);
+        if matches!(self.fs.look(at), Ok(Some(Entry::Dir | Entry::Other))) {
+            return self.tell_no_page(at, now);
+        }
         if self.fs.look(&transit)?.is_some() {
             self.fs.unlink(&transit)?;
         }
@@ -118,29 +122,68 @@ impl Engine {
         let new = self.fs.stat(&transit)?.ok_or(FsError::Missing { at: transit.clone() })?;
         match self.fs.exchange(&transit, at) {
             Ok(()) => {
-                let old = self.fs.stat(&transit)?;
-                let ours = self.published.get(origin).map(|(id, _)| *id) == old.map(|o| o.id);
-                if !ours
-                    && let Some(old) = self.fs.read(&transit, super::wishes::LARGEST_PAGE)?
-                    && let Ok(list) = crate::worklist::find(&old)
-                {
-                    let list = crate::worklist::parse(list);
-                    self.receive(origin, &list, now)?;
-                    self.ledger.commit()?;
+                let Some(Entry::File(old)) = self.fs.look(&transit)? else {
+                    // Something else was put there just now: it goes back.
+                    self.fs.exchange(&transit, at)?;
+                    self.fs.unlink(&transit)?;
+                    return self.tell_no_page(at, now);
+                };
+                let ours = self.published.get(origin).is_some_and(|(id, _)| *id == old.id);
+                if !ours {
+                    self.take_in_page(origin, &transit, now)?;
                 }
                 self.fs.unlink(&transit)?;
             }
             Err(FsError::Missing { .. }) => self.fs.rename(&transit, at)?,
             Err(FsError::NotRegular { .. }) => {
                 self.fs.unlink(&transit)?;
-                let what = format!("{at} is not a file, so the page can't be written");
-                self.tell("page", Condition::Attention, now, what, "remove what is there");
-                return Ok(());
+                return self.tell_no_page(at, now);
             }
             Err(e) => return Err(e.into()),
         }
+        self.untell(&format!("page {at}"));
         self.published.insert(origin.clone(), (new.id, fingerprint));
         self.note_page(at);
+        Ok(())
+    }
+
+    fn tell_no_page(&mut self, at: &Spot, now: Time) -> Result<(), EngineError> {
+        let what = format!("{at} is not a file, so the page can't be written");
+        let key = format!("page {at}");
+        self.tell(&key, Condition::Attention, now, what, "remove what is there");
+        Ok(())
+    }
+
+    /// Takes in the wishes of a page that was exchanged for a newer one.
+    fn take_in_page(&mut self, origin: &Origin, at: &Spot, now: Time) -> Result<(), EngineError> {
+        if let Some(old) = self.fs.read(at, super::wishes::LARGEST_PAGE)?
+            && let Ok(list) = crate::worklist::find(&old)
+        {
+            let list = crate::worklist::parse(list);
+            self.receive(origin, &list, now)?;
+            self.ledger.commit()?;
+        }
+        Ok(())
+    }
+
+    /// A cut may have come right after a page was exchanged: what it replaced, with the wishes that
+    /// somebody saved in that moment, is still in transit.
+    pub(super) fn finish_pages(&mut self, now: Time) -> Result<(), EngineError> {
+        let tmp = Place::Tmp.at(RelPath::root());
+        for (name, entry) in self.fs.list(&tmp)?.unwrap_or_default() {
+            let Some(origin) = origin_in_transit(&name) else { continue };
+            let transit = page_in_transit(&origin);
+            match entry {
+                Entry::File(_) => {
+                    self.take_in_page(&origin, &transit, now)?;
+                    self.fs.unlink(&transit)?;
+                }
+                Entry::Other => self.fs.unlink(&transit)?,
+                Entry::Dir => {
+                    self.fs.remove_dir(&transit)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -167,7 +210,7 @@ impl Engine {
     }
 
     fn held(&self) -> Vec<Held> {
-        let held = |device: &&crate::model::DeviceName| self.is_held(device);
+        let held = |device: &&DeviceName| self.is_held(device);
         let devices = self.config.devices.keys().filter(held);
         devices
             .filter_map(|device| {
@@ -213,6 +256,23 @@ impl Engine {
             devices: devices.collect(),
             notices,
         }
+    }
+}
+
+/// Where a page is while it is exchanged: the name says whose it is.
+fn page_in_transit(origin: &Origin) -> Spot {
+    let name = match origin {
+        Origin::Home => PAGE_IN_TRANSIT.to_owned(),
+        Origin::Device(device) => format!("{PAGE_IN_TRANSIT}{device}"),
+    };
+    // A device's name has the form of a name in a path.
+    Place::Tmp.at(RelPath::new(name.as_bytes()).unwrap_or_default())
+}
+
+fn origin_in_transit(name: &[u8]) -> Option<Origin> {
+    match std::str::from_utf8(name).ok()?.strip_prefix(PAGE_IN_TRANSIT)? {
+        "" => Some(Origin::Home),
+        device => DeviceName::new(device).ok().map(Origin::Device),
     }
 }
 
