@@ -94,6 +94,15 @@ impl Carrier {
         }
     }
 
+    /// Tells the sync engine to look at all of a device's folders.
+    pub fn changed_all(&self, handle: &Handle, device: &DeviceName) {
+        for key in [FolderKey::Page(device.clone()), FolderKey::Files(device.clone())] {
+            if let Some(folder) = self.book.id(&key) {
+                handle.changed(folder, []);
+            }
+        }
+    }
+
     /// Asks about absences that were not asked about yet.
     pub fn ask(&mut self, handle: &Handle, absences: Vec<(DeviceName, RelPath)>) {
         self.asked.retain(|asked| absences.binary_search(asked).is_ok());

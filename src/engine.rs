@@ -113,6 +113,7 @@ pub struct Engine {
     generation: u64,
     space: Space,
     carrying: carry::Carrying,
+    address: Option<String>,
     settle: i64,
 }
 
@@ -168,6 +169,7 @@ impl Engine {
             generation,
             space,
             carrying: carry::Carrying::default(),
+            address: None,
             settle: SETTLE,
         };
         engine.finish_pages(now)?;
@@ -353,6 +355,12 @@ impl Engine {
         self.make_report()
     }
 
+    /// Says where the common page is served on the local network.
+    pub fn served_at(&mut self, address: Option<String>) {
+        self.stale |= self.address != address;
+        self.address = address;
+    }
+
     /// Sets what the settings are complained of.
     pub fn complain(&mut self, complaints: &[crate::config::Complaint], now: Time) {
         match complaints {
@@ -391,11 +399,7 @@ fn remembered(ledger: &mut Ledger, key: &str) -> Result<String, LedgerError> {
         return Ok(text);
     }
     let mut bytes = [0u8; 16];
-    // The kernel's generator does not fail once it is seeded; a key of zeros would only make
-    // a page of the house easier to forge for who is in the house already.
-    if let Err(e) = getrandom::fill(&mut bytes) {
-        log::error!("no random numbers: {e}");
-    }
+    getrandom::fill(&mut bytes).map_err(|e| LedgerError::Random(e.to_string()))?;
     let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     ledger.set_meta(key, &text)?;
     Ok(text)

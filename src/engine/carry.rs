@@ -52,8 +52,8 @@ pub enum News {
 /// What is known of the carrying.
 #[derive(Debug, Default)]
 pub(super) struct Carrying {
-    /// Somebody carries, who can be asked about absences.
-    pub(super) carries: bool,
+    /// The devices that somebody carries to, who can be asked about absences.
+    served: BTreeSet<DeviceName>,
     pub(super) identity: Option<String>,
     pub(super) moving: bool,
     pub(super) live: BTreeMap<DeviceName, BTreeMap<RelPath, Live>>,
@@ -64,10 +64,41 @@ pub(super) struct Carrying {
     changed: BTreeSet<Spot>,
 }
 
+impl Carrying {
+    /// When a device was last there.
+    pub(super) fn last_seen(&self, device: &DeviceName) -> Option<Time> {
+        self.seen.get(device).and_then(|(_, last)| *last)
+    }
+}
+
 impl Engine {
-    /// Says that somebody carries the bytes and can tell deletions from absences.
-    pub fn carried(&mut self) {
-        self.carrying.carries = true;
+    /// Says for which devices somebody carries the bytes, who can tell deletions from absences.
+    pub fn carried(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
+        self.carrying.served = devices.into_iter().collect();
+        let served = &self.carrying.served;
+        self.carrying.live.retain(|device, _| served.contains(device));
+        self.stale = true;
+    }
+
+    /// A text that was remembered under a name.
+    pub fn recall(&self, name: &str) -> Result<Option<String>, EngineError> {
+        Ok(self.ledger.meta(name)?)
+    }
+
+    /// Remembers a text under a name; it is on the disk when this returns.
+    pub fn keep_in_mind(&mut self, name: &str, text: &str) -> Result<(), EngineError> {
+        self.ledger.set_meta(name, text)?;
+        Ok(self.ledger.commit()?)
+    }
+
+    /// Mentions something on the pages and in STATUS.txt that is no reason for alarm.
+    pub fn mention(&mut self, key: &str, at: Time, what: &str, next: &str) {
+        self.tell(key, Condition::Ready, at, what, next);
+    }
+
+    /// Takes back what was mentioned.
+    pub fn unmention(&mut self, key: &str) {
+        self.untell(key);
     }
 
     /// Takes in what the carrier tells.
@@ -129,21 +160,17 @@ impl Engine {
         std::mem::take(&mut self.carrying.changed)
     }
 
-    /// The absences that a carrier may know something of.
+    /// The absences that a carrier may know something of, in order.
     pub fn absences(&self) -> Vec<(DeviceName, RelPath)> {
-        if !self.carrying.carries {
-            return Vec::new();
-        }
-        let known =
-            self.config.devices.keys().filter_map(|d| Some((d, self.world.devices.get(d)?)));
+        let served = self.carrying.served.iter();
+        let known = served.filter_map(|d| Some((d, self.world.devices.get(d)?)));
         known.flat_map(|(d, h)| h.absent.keys().map(|p| (d.clone(), p.clone()))).collect()
     }
 
     /// True when an absence on a device may be believed as far as the carrier goes.
     pub(super) fn confirmed(&self, device: &DeviceName, path: &RelPath) -> bool {
-        // A device without an id has no carrier: there it is time alone that tells.
-        let asked = self.carrying.carries && self.carrying.seen.contains_key(device);
-        !asked || self.was_deleted(device, path)
+        // Nobody carries to a device without an id: there it is time alone that tells.
+        !self.carrying.served.contains(device) || self.was_deleted(device, path)
     }
 
     /// True when the device itself said that it deleted this.
@@ -167,7 +194,7 @@ impl Engine {
         };
         self.carrying.changed.insert(crate::plan::on(device, path));
         self.carrying.deleted.remove(&(device.clone(), path.clone()));
-        if !self.carrying.carries || !self.carrying.seen.contains_key(device) {
+        if !self.carrying.served.contains(device) {
             return;
         }
         let live = self.carrying.live.entry(device.clone()).or_default();
