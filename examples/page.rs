@@ -1,8 +1,9 @@
 //! Makes catalogue pages of generated families of files, for the browser tests and to look at.
 //!
-//! `cargo run --example page -- --files 3000 --out build/pages [--case NAME] [--seed N]`
+//! `cargo run --example page -- --files 3000 --out build/pages [--case NAME] [--seed N]
+//! [--now SECONDS] [--home URL]`
 //! Cases: `plain` (default), `empty`, `hostile`, `news` (answers, notices, versions, shares),
-//! `log` (a change is appended to a base), `wide` (nine devices).
+//! `log` (a change is appended to a base), `wide` (nine devices), `child` (may only get and open).
 //! Writes `catalogue/catalogue.html` (the page of HTCphone), `home/catalogue.html` (the common
 //! page) and says on one line what it cost.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
@@ -10,14 +11,15 @@
 use larder::catalogue::{
     Answered, DeviceView, Encoder, Held, Live, PageOf, ShareView, VersionView, View,
 };
-use larder::model::{Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId};
+use larder::model::{
+    Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId,
+};
 use larder::status::{Condition, Notice, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufWriter;
 use std::path::PathBuf;
 use std::time::Instant;
 
-const NOW: i64 = 1_795_000_000;
 const PLACES: [&str; 12] = [
     "Garden",
     "Lake",
@@ -37,6 +39,15 @@ const WORDS: [&str; 24] = [
     "Copper", "Window", "Morning", "Bridge", "Kite", "Salt", "Velvet", "Echo", "Harvest", "Moss",
     "Signal", "Island", "Amber", "Quiet",
 ];
+
+/// The moment that `--now` says, else this one: the pages are opened by people and say "today".
+fn now() -> i64 {
+    static MOMENT: std::sync::LazyLock<i64> = std::sync::LazyLock::new(|| {
+        let given = std::env::args().skip_while(|a| a != "--now").nth(1);
+        given.map_or_else(|| jiff::Timestamp::now().as_second(), |secs| secs.parse().unwrap())
+    });
+    *MOMENT
+}
 
 /// SplitMix64: small, and the same everywhere.
 struct Lot(u64);
@@ -176,7 +187,7 @@ fn hostile() -> Tree<Stat> {
             let id = FileId {
                 ino: i as u64 + 1,
                 size: 10 + i as u64,
-                mtime: Time::from_secs(NOW - 99_999),
+                mtime: Time::from_secs(now() - 99_999),
             };
             tree.insert(&RelPath::new(&path).unwrap(), Stat { id, ..Stat::default() });
         }
@@ -193,7 +204,7 @@ fn book(files: &Tree<Stat>, lot: &mut Lot, folders: u64, single: u64) -> Tree<Li
         for (name, id) in files.files(dir) {
             if all || lot.below(1000) < single {
                 let to = *at.get_or_insert_with(|| book.insert_dir(&RelPath::new(path).unwrap()));
-                book.insert_in(to, name, Link { id: id.id, charge: id.charge(), used: NOW });
+                book.insert_in(to, name, Link { id: id.id, charge: id.charge(), used: now() });
             }
         }
     });
@@ -205,10 +216,17 @@ struct Args {
     out: PathBuf,
     case: String,
     seed: u64,
+    home: String,
 }
 
 fn args() -> Args {
-    let mut args = Args { files: 2400, out: "build/pages".into(), case: "plain".into(), seed: 7 };
+    let mut args = Args {
+        files: 2400,
+        out: "build/pages".into(),
+        case: "plain".into(),
+        seed: 7,
+        home: String::new(),
+    };
     let mut given = std::env::args().skip(1);
     while let (Some(key), Some(value)) = (given.next(), given.next()) {
         match key.as_str() {
@@ -216,6 +234,8 @@ fn args() -> Args {
             "--out" => args.out = value.into(),
             "--case" => args.case = value,
             "--seed" => args.seed = value.parse().unwrap(),
+            "--home" => args.home = value,
+            "--now" => {}
             other => panic!("unknown option {other}"),
         }
     }
@@ -292,14 +312,14 @@ fn main() {
     };
     let news = args.case == "news";
     let mut report = Report {
-        address: Some("http://larder.local:8080/".into()),
+        address: (!args.home.is_empty()).then(|| args.home.clone()),
         space: Some((Bytes(612_345_678_901), Bytes(2_700_000_000_000))),
         ..Report::default()
     };
     let (mut versions, mut shares, mut held, mut answers) = (vec![], vec![], vec![], vec![]);
     if news {
         report.notices.push(Notice {
-            at: Time::from_secs(NOW - 600),
+            at: Time::from_secs(now() - 600),
             condition: Condition::SettingsError,
             what: "larder.toml, line 12: unknown key `qouta`".into(),
             next: "Did you mean `quota`? The settings from before stay in force until then.".into(),
@@ -309,7 +329,7 @@ fn main() {
             versions.push(VersionView {
                 id: 40 + n as u64,
                 path: first.clone(),
-                at: Time::from_secs(NOW - 90_000 * (n as i64 + 1)),
+                at: Time::from_secs(now() - 90_000 * (n as i64 + 1)),
                 size: Bytes(48_000 + n as u64),
                 why: (*why).into(),
             });
@@ -317,14 +337,14 @@ fn main() {
         versions.push(VersionView {
             id: 39,
             path: path("Documents/Letters/To the bank.odt"),
-            at: Time::from_secs(NOW - 5_000),
+            at: Time::from_secs(now() - 5_000),
             size: Bytes(23_000),
             why: "destroyed".into(),
         });
         shares.push(ShareView {
             path: first.clone(),
             with: "the neighbours".into(),
-            at: Time::from_secs(NOW - 400_000),
+            at: Time::from_secs(now() - 400_000),
             link: String::new(),
             folder: false,
         });
@@ -346,7 +366,7 @@ fn main() {
                 action,
                 path: first.clone(),
                 answer,
-                at: Time::from_secs(NOW - 60 * (n as i64 + 1)),
+                at: Time::from_secs(now() - 60 * (n as i64 + 1)),
             });
         }
     }
@@ -373,7 +393,7 @@ fn main() {
             shares: &shares,
             held: &held,
             undo: if news { 86_400 } else { 0 },
-            now: Time::from_secs(NOW + generation),
+            now: Time::from_secs(now() + generation),
         };
         let start = Instant::now();
         encoder.update(&view).unwrap();
@@ -385,7 +405,7 @@ fn main() {
             generation: generation as u64,
             answers: &[],
             harvested: &[],
-            may: &Action::ALL,
+            may: if args.case == "child" { &[Action::Get, Action::Open] } else { &Action::ALL },
         };
         let phone = names.iter().find(|n| n.as_str() == "HTCphone").unwrap();
         let own = PageOf {
@@ -419,7 +439,7 @@ fn main() {
     make(&files, &mut encoder, 1);
     make(&files, &mut encoder, 2);
     if args.case == "log" {
-        let id = FileId { ino: 1, size: 4242, mtime: Time::from_secs(NOW) };
+        let id = FileId { ino: 1, size: 4242, mtime: Time::from_secs(now()) };
         files.insert(&path("Photos/2012/added later.jpg"), Stat { id, ..Stat::default() });
         files.insert(&path("A new folder/inside/new.txt"), Stat { id, ..Stat::default() });
         files.remove(&first);

@@ -41,6 +41,9 @@ pub const LOG_MAX: usize = 256 << 10;
 /// Why no page could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
+    /// A page was asked for before the first update.
+    #[error("there is no snapshot to make a page of yet; call `update` before `page`")]
+    NoSnapshot,
     /// The page's template has an error; nothing that people do can cause it.
     #[error("the catalogue's template page.html.j2 can't be filled in; please report this: {0}")]
     Template(#[from] minijinja::Error),

@@ -111,6 +111,9 @@ pub struct Web {
 pub struct Drive {
     /// Serial number of the one drive to format, once.
     pub format: Option<String>,
+    /// Serial number of the one drive with other files that may become the Larder drive: nothing
+    /// on it is changed, Larder's folders come beside what is there.
+    pub adopt: Option<String>,
     /// Copy the files of a drive that can't be used into `files/` of the Larder drive beside it.
     pub import: bool,
 }

@@ -9,14 +9,17 @@
 
 #[cfg(test)]
 mod contract;
+mod dry_run;
 mod memory;
 mod real;
 
+pub use dry_run::DryRun;
 pub use memory::Memory;
 pub use real::Real;
 pub(crate) use real::look_at;
 
 use crate::model::{Bytes, Spot, Stat};
+use crate::scan::{Scan, is_transient};
 use rustix::io::Errno;
 
 /// What keeps the drive from working. Work stops; nothing is recorded as done or refused.
@@ -182,6 +185,27 @@ pub trait FileSystem {
 
     /// How much room there is.
     fn space(&mut self) -> Result<Space, FsError>;
+
+    /// Everything at or below a folder. One that is not there is an empty one.
+    fn scan(&mut self, from: &Spot) -> Result<Scan, FsError> {
+        let mut found = Scan::default();
+        let mut todo = vec![from.path.clone()];
+        while let Some(dir) = todo.pop() {
+            let id = found.tree.insert_dir(&dir);
+            for (name, entry) in self.list(&from.place.clone().at(dir.clone()))?.unwrap_or_default()
+            {
+                match (entry, dir.join(&name)) {
+                    _ if is_transient(&name) => {}
+                    (Entry::File(stat), _) => {
+                        found.tree.insert_in(id, &name, stat);
+                    }
+                    (Entry::Dir, Ok(path)) => todo.push(path),
+                    _ => found.passed_over += 1,
+                }
+            }
+        }
+        Ok(found)
+    }
 
     /// The facts of the regular file at a name; `None` when there is nothing.
     fn stat(&mut self, at: &Spot) -> Result<Option<Stat>, FsError> {

@@ -40,6 +40,14 @@ pub enum LedgerError {
         /// Ours.
         known: usize,
     },
+    /// Its folder can't be made.
+    #[error("{}: {source}", .path.display())]
+    Folder {
+        /// The database.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// A row makes no sense.
     #[error("{}: {what}; `larder check` tells more", .path.display())]
     Damaged {
@@ -60,7 +68,7 @@ impl LedgerError {
             Self::Sqlite { source, .. } => {
                 matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
             }
-            Self::Newer { .. } => false,
+            Self::Newer { .. } | Self::Folder { .. } => false,
         }
     }
 
@@ -125,6 +133,25 @@ impl Ledger {
             }
             Ok(db)
         })
+    }
+
+    /// Gives a damaged ledger another name, so that a new one can be begun and the old one read.
+    #[allow(clippy::disallowed_methods, reason = "the ledger's files are SQLite's, not the port's")]
+    pub fn put_aside(path: &Path, aside: &Path) -> Result<(), LedgerError> {
+        let name = |path: &Path, suffix: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        for suffix in ["", "-wal", "-shm"] {
+            match std::fs::rename(name(path, suffix), name(aside, suffix)) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(LedgerError::Folder { path: path.to_owned(), source: e });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn with(

@@ -1,14 +1,24 @@
 //! Larder keeps a family's files at home and puts exactly the files that somebody asks for on each
 //! of their devices. ARCHITECTURE.md shows the rooms and how data flows through them.
 
+pub mod appliance;
 pub mod apply;
 pub mod catalogue;
+pub mod check;
+pub mod cli;
 pub mod config;
+pub mod daemon;
+pub mod drive;
+pub mod engine;
 pub mod fs;
+pub mod led;
 pub mod ledger;
 pub mod model;
+pub mod mounts;
 pub mod plan;
 pub mod scan;
 pub mod status;
+pub mod sync;
+pub mod watch;
 pub mod web;
 pub mod worklist;

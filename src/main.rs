@@ -1,2 +1,7 @@
-//! The `larder` program.
-fn main() {}
+//! The `larder` program. Everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    larder::cli::main()
+}

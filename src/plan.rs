@@ -11,7 +11,7 @@ mod reconcile;
 mod wish;
 mod world;
 
-pub use quota::{Shortfall, make_room};
+pub use quota::{Shortfall, evict, make_room};
 pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
 pub use wish::{Attempt, OFFERED, Planned, wish};
 pub use world::{Holding, Version, Why, World};

@@ -1,5 +1,13 @@
 //! What the house tells the world about itself: one [`Report`] feeds the log, the LED, STATUS.txt
 //! and the pages.
+//!
+//! [`text`] turns a report into what an owner reads, [`layout`] says which bytes make it a file
+//! that survives a power cut at any moment (both pure), [`writer`] and [`fat`] put it there.
+
+pub mod fat;
+pub mod layout;
+pub mod text;
+pub mod writer;
 
 use crate::model::{Bytes, DeviceName, Time};
 use serde::{Deserialize, Serialize};
@@ -33,6 +41,44 @@ pub enum Condition {
     StoppedSafely,
 }
 
+impl Condition {
+    /// All conditions, the least urgent first.
+    pub const ALL: [Self; 10] = [
+        Self::Ready,
+        Self::Working,
+        Self::Syncing,
+        Self::Starting,
+        Self::WaitingForDrive,
+        Self::Attention,
+        Self::SettingsError,
+        Self::DriveFull,
+        Self::DriveUnusable,
+        Self::StoppedSafely,
+    ];
+
+    /// Its name, as in reports and in the table of the LED.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Working => "working",
+            Self::Syncing => "syncing",
+            Self::Starting => "starting",
+            Self::WaitingForDrive => "waiting-for-drive",
+            Self::Attention => "attention",
+            Self::SettingsError => "settings-error",
+            Self::DriveFull => "drive-full",
+            Self::DriveUnusable => "drive-unusable",
+            Self::StoppedSafely => "stopped-safely",
+        }
+    }
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Something that somebody should know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Notice {
@@ -63,8 +109,9 @@ pub struct DeviceReport {
     pub last_seen: Option<Time>,
 }
 
-/// The state of the house.
+/// The state of the house. What a line of JSON leaves out has its default.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// What the LED shows.
     pub condition: Condition,

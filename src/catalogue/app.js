@@ -16,14 +16,15 @@ function nameLetters() {
 function head() {
   const own = me >= 0 ? house.devices[me].label : house.nas;
   document.title = "Catalogue \u00b7 " + clean(own);
-  by("subtitle").replaceChildren(bdi(clean(own)), " \u00b7 updated " + moment(cfg.now));
+  by("subtitle").replaceChildren(bdi(clean(own)), " \u00b7 ", h("span", { class: "wide" }, "updated "), moment(cfg.now));
   const part = device => device.quota ? Math.min(100, device.used * 100 / device.quota) : 0;
   by("rings").replaceChildren(...house.devices.slice(0, 8).map((device, d) => {
     const words = device.label + ": " + size(device.used) + (device.quota === null ? ", no limit" : " of " + size(device.quota));
-    return h("button", { class: "device" + (d === me ? " own" : "") + (part(device) > 95 ? " tight" : ""), "aria-label": words, title: words, onclick: devicesBox }, ring(part(device), letters[d], "ring", words));
+    return h("button", { class: "device" + (d === me ? " own" : "") + (part(device) > 95 ? " tight" : ""), "aria-label": words, title: words, onclick: devicesBox }, ring(part(device), letters[d], "ring"));
   }));
   if (house.space) {
-    const [free, all] = house.space, used = all ? 100 - free * 100 / all : 0;
+    const [free, all] = house.space, used = all ? 100 - free * 100 / all : 0, words = clean(house.nas) + ": " + size(free) + " free of " + size(all);
+    by("rings").append(h("button", { class: "device nas", "aria-label": words, title: words, onclick: devicesBox }, ring(used, "N", "ring" + (used > 95 ? " tight" : ""))));
     by("space").replaceChildren(size(free) + " free of " + size(all), meter(used, "Room used on the drive"));
   }
 }
@@ -54,7 +55,7 @@ function filters() {
     ["moving", "Moving", moving], house.shares.length && ["shared", "Shared", house.shares.length], gone && ["gone", "Destroyed", gone]];
   by("filters").replaceChildren(...chips.filter(Boolean).map(([id, label, n]) => h("button", { class: "chip", "aria-pressed": String(view.filter === id), "data-filter": id, onclick: () => {
     view.filter = id;
-    view.sel = 0;
+    view.sel = -1;
     by("list").scrollTop = 0;
     filters();
     arrange();
@@ -64,7 +65,7 @@ function filters() {
 const SIGNS = { done: "check", waiting: "wait", refused: "warn" };
 const HOW = { done: "Done", waiting: "Waiting", refused: "Not done" };
 const hiddenKey = () => storeKey() + ":read";
-let read = new Set();
+let read = new Set(), allNotes = false;
 
 // What the owner should know, then what became of the last wishes.
 function notes() {
@@ -79,8 +80,6 @@ function notes() {
     mine && !asked && h("span", { class: "two" }, may("delete") && h("button", { class: "small", "data-op": "forget", onclick: tell("delete") }, "Forget them"),
       may("get") && h("button", { class: "small main", "data-op": "back", onclick: tell("get") }, "Put them back")), mine && asked && h("span", { class: "tag" }, asked.op === "get" ? "will put them back" : "will forget them"));
   });
-  for (const n of house.notices) cards.push(h("section", { class: "note-card " + (n.condition === "ready" ? "" : "warn") }, icon(n.condition === "ready" ? "check" : "warn"),
-    h("div", {}, h("b", {}, clean(n.what)), h("p", {}, clean(n.next)))));
   const fresh = cfg.answers.filter(a => !read.has(a.id + a.state));
   if (fresh.length) {
     const a = fresh.find(f => f.state === "refused") || fresh[0];
@@ -93,7 +92,11 @@ function notes() {
         draw();
       })));
   }
-  by("notes").replaceChildren(...cards);
+  for (const n of house.notices) cards.push(h("section", { class: "note-card " + (n.condition === "ready" ? "" : "warn") }, icon(n.condition === "ready" ? "check" : "warn"),
+    h("div", {}, h("b", {}, clean(n.what)), h("p", {}, clean(n.next)))));
+  // The list comes first: where there is little room, one at a time.
+  const room = allNotes ? cards.length : Math.min(cards.length, innerWidth < 700 || innerHeight < 600 ? 1 : 3), more = cards.length - room;
+  by("notes").replaceChildren(...cards.slice(0, room), more ? h("button", { class: "small", "data-op": "more-notes", onclick: () => { allNotes = true; notes(); } }, num(more) + " more") : "");
 }
 
 function answersBox() {
@@ -119,8 +122,8 @@ function sentBox() {
   step({ icon: "wait", title: "On the way home", facts: "Saved, and not answered by the NAS yet", parts: [h("ul", { class: "answers" }, sent.filter(counts).map(w =>
     h("li", {}, icon("wait"), h("div", {}, h("b", {}, WISHED[w.op] + " ", bdi(nameOfWish(w))), h("small", {}, moment(Date.parse(w.at) / 1000))))))],
   buttons: [
-    { icon: "get", label: "Save again", hint: "if it got lost", act: () => { sent.forEach(w => { w.saved = false; }); closeBox(); save(); } },
-    { icon: "open", label: "Look again", hint: "reload the page", act: () => location.reload() },
+    { huge: true, icon: "get", label: "Save again", hint: "if it got lost", act: () => { sent.forEach(w => { w.saved = false; }); closeBox(); save(); } },
+    { huge: true, icon: "open", label: "Look again", hint: "reload the page", act: () => location.reload() },
   ] });
 }
 
@@ -159,7 +162,7 @@ function keys(e) {
   if (e.target !== by("list")) return;
   const x = view.rows[view.sel], dir = x && isFolder(x), page = Math.max(1, Math.floor(by("list").clientHeight / rowHeight) - 1);
   const go = {
-    ArrowDown: () => choose(view.sel + 1), ArrowUp: () => choose(view.sel - 1), PageDown: () => choose(view.sel + page), PageUp: () => choose(view.sel - page),
+    ArrowDown: () => choose(view.sel + 1), ArrowUp: () => choose(Math.max(0, view.sel - 1)), PageDown: () => choose(view.sel + page), PageUp: () => choose(Math.max(0, view.sel - page)),
     Home: () => choose(0), End: () => choose(view.rows.length - 1),
     ArrowRight: () => { if (dir && nested() && !x.open) toggle(x); else if (dir) choose(view.sel + 1); },
     ArrowLeft: () => { if (dir && x.open && nested()) toggle(x); else if (nested() && x && !x.note) { const up = view.rows.indexOf(dir ? x.parent : x.f); if (up >= 0) choose(up); } },
@@ -174,7 +177,7 @@ function query() {
   clearTimeout(typing);
   typing = setTimeout(() => {
     view.query = by("q").value.trim();
-    view.sel = 0;
+    view.sel = -1;
     by("list").scrollTop = 0;
     arrange();
   }, 90);

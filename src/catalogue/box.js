@@ -23,14 +23,14 @@ function closeBox() {
 }
 
 function button(b) {
-  return h("button", { class: "act" + (b.main ? " main" : "") + (b.danger ? " danger" : ""), disabled: b.off, onclick: b.act, "data-op": b.op },
+  return h("button", { class: "act" + (b.main ? " main" : "") + (b.danger ? " danger" : ""), disabled: !!b.off, onclick: b.act, "data-op": b.op },
     icon(b.icon), h("b", {}, b.label), b.hint && h("small", {}, b.hint));
 }
 
 const whereOf = x => { const up = isFolder(x) ? x.parent : x.f; return up && up.path ? bdi(showPath(up.path)) : "top level"; };
 
 function factsOf(x) {
-  const facts = isFolder(x) ? plural(x.all.files, "file") + " \u00b7 " + size(x.all.bytes) : size(x.s) + " \u00b7 " + date(x.m);
+  const facts = isFolder(x) ? sumsOf(x) : size(x.s) + " \u00b7 " + date(x.m);
   return x.parent === null ? [facts] : [facts + " \u00b7 ", whereOf(x)];
 }
 
@@ -188,7 +188,7 @@ function folderStep(f) {
     wish("mkdir", path);
     closeBox();
   };
-  input.addEventListener("keydown", e => { if (e.key === "Enter") go(); });
+  input.addEventListener("keydown", e => { if (e.key === "Enter") { e.preventDefault(); go(); } });
   step({ icon: "mkdir", title: "Create a folder", facts: ["in ", bdi(titleOf(f))], back: backTo(f), parts: [h("label", { class: "field" }, "Name", input), wrong],
     buttons: [{ op: "go", icon: "mkdir", label: "Create folder", hint: "on the NAS", main: true, huge: true, act: go }, { icon: "close", label: "Cancel", huge: true, hint: "change nothing", act: closeBox }] });
 }

@@ -18,6 +18,10 @@ pub struct Encoder {
     /// The log, one block a line.
     log: String,
     shared: Option<Shared>,
+    /// Up to so many bytes of data there is no log.
+    block: usize,
+    /// The log is folded into the base beyond so many bytes.
+    log_max: usize,
 }
 
 /// The data as it was when it was last encoded whole.
@@ -59,7 +63,13 @@ impl Default for Encoder {
 impl Encoder {
     /// One that has seen nothing yet.
     pub fn new() -> Self {
-        Self { keys: RandomState::new(), base: Base::default(), log: String::new(), shared: None }
+        Self::with_limits(BLOCK, LOG_MAX)
+    }
+
+    /// One with limits of its own, so that tests need no large catalogues.
+    pub(super) fn with_limits(block: usize, log_max: usize) -> Self {
+        let (keys, base) = (RandomState::new(), Base::default());
+        Self { keys, base, log: String::new(), shared: None, block, log_max }
     }
 
     /// Takes in a snapshot. True when what the pages tell about the files changed.
@@ -69,7 +79,7 @@ impl Encoder {
     pub fn update(&mut self, view: &View<'_>) -> Result<bool, CatalogueError> {
         let changed = if self.base.edition == 0
             || self.base.devices != view.devices.len()
-            || self.data_len() <= BLOCK
+            || self.data_len() <= self.block
         {
             self.rebase(view)
         } else {
@@ -78,7 +88,7 @@ impl Encoder {
                 Some(raw) => {
                     self.log.push_str(&pack(&raw));
                     self.log.push('\n');
-                    if self.log.len() > LOG_MAX {
+                    if self.log.len() > self.log_max {
                         self.rebase(view);
                     }
                     true
@@ -95,7 +105,13 @@ impl Encoder {
         let blocks = std::iter::once(&*self.base.skeleton)
             .chain(self.base.sections.iter().map(|section| &*section.block));
         let edition = (self.base.edition, self.log.len() as u64);
-        page::make(self.shared.as_ref(), of, blocks.collect(), &self.log, edition)
+        page::make(
+            self.shared.as_ref().ok_or(CatalogueError::NoSnapshot)?,
+            of,
+            blocks.collect(),
+            &self.log,
+            edition,
+        )
     }
 
     /// Bytes of the compressed data, without the log.
@@ -180,8 +196,8 @@ impl Encoder {
             }
             known.now = Some(now);
             // Deflate makes a third of it or less; more than that and the log is full at once.
-            whole =
-                raw.len() < 3 * LOG_MAX && self.differ(folder, known.base, &mut opened, &mut raw);
+            whole = raw.len() < 3 * self.log_max
+                && self.differ(folder, known.base, &mut opened, &mut raw);
         });
         if whole {
             let mut gone: Vec<&[u8]> = Vec::new();

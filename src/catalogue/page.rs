@@ -140,16 +140,15 @@ impl Shared {
     }
 }
 
-/// Puts a page together. Without a snapshot yet it is a page that says there is none.
+/// Puts a page together.
 pub(super) fn make<'e>(
-    shared: Option<&'e Shared>,
+    shared: &'e Shared,
     of: &PageOf<'_>,
     blocks: Vec<&'e str>,
     log: &'e str,
     edition: (u64, u64),
 ) -> Result<Page<'e>, CatalogueError> {
-    let (head, house, now) =
-        shared.map_or(("", "", Time::default()), |s| (&*s.head, &*s.house, s.now));
+    let Shared { head, house, now } = shared;
     let data: usize = blocks.iter().map(|block| OPEN.len() + block.len() + CLOSE.len()).sum();
     let end = head.len() + data;
     let pad = if data > BLOCK { end.next_multiple_of(BLOCK) - end } else { 0 };
@@ -162,7 +161,7 @@ pub(super) fn make<'e>(
     let tail = format!(
         "<script type=\"text/plain\" id=\"house\">{house}</script>\n\
          <script type=\"application/json\" id=\"cfg\">{}</script>\n{}\n",
-        page_json(of, Some(now))?,
+        page_json(of, Some(*now))?,
         worklist_line(of)?,
     );
     Ok(Page { head, blocks, pad, log, tail, fingerprint: hasher.finish() })

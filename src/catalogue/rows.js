@@ -1,6 +1,6 @@
 // The list: which rows there are, and drawing those in sight. A row is a folder, a file, or a note.
 
-const view = { filter: "all", query: "", words: [], rows: [], sel: 0, results: null, total: 0, run: 0, busy: 0 };
+const view = { filter: "all", query: "", words: [], rows: [], sel: -1, results: null, total: 0, run: 0, busy: 0 };
 // Browsers do not draw boxes higher than this; longer lists are scrolled in proportion.
 const TALLEST = 15e6;
 // So many found files are listed; more are counted.
@@ -22,7 +22,7 @@ async function arrange() {
   if (!nested()) return seek(run);
   view.results = null;
   view.busy = 0;
-  const filter = FILTERS[view.filter], rows = [];
+  const filter = FILTERS[view.filter], rows = [], chosen = view.rows[view.sel];
   const add = async f => {
     for (const kid of kidsOf(f)) {
       if (!filter.folder(kid)) continue;
@@ -38,6 +38,7 @@ async function arrange() {
   if (run !== view.run) return;
   view.rows = rows;
   view.total = tree.files;
+  if (chosen) view.sel = rows.indexOf(chosen);
   settle();
 }
 
@@ -49,7 +50,7 @@ async function seek(run) {
   const rows = [], words = view.words, flat = !FILTERS[view.filter];
   const passes = flat ? () => true : FILTERS[view.filter].file;
   view.rows = rows;
-  view.sel = 0;
+  view.sel = -1;
   view.total = 0;
   by("list").scrollTop = 0;
   const within = text => words.every(word => text.includes(word));
@@ -97,9 +98,10 @@ function low(data) {
 }
 
 function settle() {
-  view.sel = Math.min(view.sel, Math.max(0, view.rows.length - 1));
+  view.sel = Math.min(view.sel, view.rows.length - 1);
   if (!view.rows.length && !view.busy) view.rows = [{ note: emptyWords(), depth: 1 }];
   by("list").setAttribute("aria-busy", view.busy > 0);
+  by("list").dataset.shows = view.filter + ":" + view.query;
   draw();
   crumbs();
   tally();
@@ -118,7 +120,10 @@ function tally() {
     : num(view.total) + (view.busy ? " found so far \u00b7 " + Math.round(view.busy * 100) + " %" : view.total > MOST ? " found, the first " + num(MOST) + " shown" : " found");
 }
 
-const pool = [];
+// The elements in use by the row they show, so that a row keeps its element while it is in sight,
+// and those out of use.
+let shown = new Map();
+const spare = [];
 let heights = { scale: 1, tall: 0 };
 
 function draw() {
@@ -128,13 +133,15 @@ function draw() {
   sheet.style.height = tall + "px";
   const top = box.scrollTop * heights.scale, first = Math.max(0, Math.floor(top / rowHeight) - 4);
   const last = Math.min(n, Math.ceil((top + room) / rowHeight) + 4);
-  for (let k = 0; k < Math.max(pool.length, last - first); k++) {
-    const i = first + k;
-    if (i >= last) { if (pool[k]) pool[k].hidden = true; continue; }
-    if (!pool[k]) sheet.append(pool[k] = h("div", { class: "row", role: "treeitem" }));
-    fill(pool[k], view.rows[i], i, i * rowHeight - top + box.scrollTop);
+  const next = new Map();
+  for (const [i, el] of shown) if (i < first || i >= last) { el.hidden = true; spare.push(el); }
+  for (let i = first; i < last; i++) {
+    const el = shown.get(i) || spare.pop() || sheet.appendChild(h("div", { class: "row", role: "treeitem" }));
+    fill(el, view.rows[i], i, i * rowHeight - top + box.scrollTop);
+    next.set(i, el);
   }
-  const active = pool.find(el => !el.hidden && +el.dataset.i === view.sel);
+  shown = next;
+  const active = shown.get(view.sel);
   if (active) box.setAttribute("aria-activedescendant", active.id); else box.removeAttribute("aria-activedescendant");
 }
 
@@ -167,7 +174,7 @@ function cells(x, tag) {
     at = to;
   }
   name.append(text.slice(at));
-  const facts = x.ghost ? "destroyed, can be brought back" : dir ? plural(x.all.files, "file") + " \u00b7 " + size(x.all.bytes) : size(x.s) + " \u00b7 " + date(x.m);
+  const facts = x.ghost ? "destroyed, can be brought back" : dir ? sumsOf(x) : size(x.s) + " \u00b7 " + date(x.m);
   const more = [facts];
   if (!nested() && where && where.path) more.push(" \u00b7 ", bdi(showPath(where.path)));
   return [
@@ -191,6 +198,7 @@ function fileEnd(x) {
   return h("span", { class: "end badges" }, marks, h("span", { class: "badge here nas", title: house.nas + ": here" }, "N"));
 }
 
+const sumsOf = f => f.all.files ? plural(f.all.files, "file") + " \u00b7 " + size(f.all.bytes) : "empty";
 const progressOf = (x, d) => live.get(d + " " + pathOf(x));
 
 function badge(d, state, own, percent_) {
@@ -212,7 +220,7 @@ function ring(percent_, word, cls, words) {
     if (part === "fill") c.setAttribute("stroke-dasharray", round * percent_ / 100 + " " + round);
     svg.append(c);
   }
-  return h("span", { class: cls, title: words, role: "img", "aria-label": words }, svg, h("i", {}, String(word)));
+  return h("span", { class: cls, title: words, role: words && "img", "aria-label": words, "aria-hidden": !words }, svg, h("i", {}, String(word)));
 }
 
 // Opens or closes a folder of the tree.
@@ -226,14 +234,14 @@ async function reveal(f) {
   for (let up = f; up && up.parent; up = up.parent) up.open = true;
   if (view.query || !FILTERS[view.filter]) { view.filter = "all"; view.query = by("q").value = ""; by("clear").hidden = true; filters(); }
   await arrange();
-  choose(f.parent ? view.rows.indexOf(f) : 0, true);
+  choose(f.parent ? view.rows.indexOf(f) : -1, true);
 }
 
 // Makes a row the current one.
 function choose(i, toTop) {
   const box = by("list");
-  view.sel = Math.max(0, Math.min(i, view.rows.length - 1));
-  const y = view.sel * rowHeight, top = box.scrollTop * heights.scale;
+  view.sel = Math.max(-1, Math.min(i, view.rows.length - 1));
+  const y = Math.max(0, view.sel) * rowHeight, top = box.scrollTop * heights.scale;
   if (toTop || y < top || y + rowHeight > top + box.clientHeight) {
     const to = toTop ? y - rowHeight : y < top ? y : y + rowHeight - box.clientHeight;
     box.scrollTop = Math.max(0, to) / heights.scale;

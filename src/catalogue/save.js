@@ -84,8 +84,8 @@ function askForFile(trouble) {
     icon: "page", title: "Save into this page",
     text: [trouble, "Choose the file catalogue.html in the folder BTsync/catalogue of this device: this very page. Your wishes are written into it and travel home by themselves. The browser asks once and then remembers."],
     buttons: [
-      { icon: "page", label: "Choose catalogue.html", hint: "and allow changes to it", main: true, act: chooseFile },
-      { icon: "get", label: "Save as a small file", hint: "beside the page", act: download },
+      { huge: true, icon: "page", label: "Choose catalogue.html", hint: "and allow changes to it", main: true, act: chooseFile },
+      { huge: true, icon: "get", label: "Save as a small file", hint: "beside the page", act: download },
     ],
   });
 }
@@ -142,6 +142,8 @@ async function intoFile() {
       await writer.close();
     } catch (error) {
       await writer.abort().catch(() => {});
+      // What can't be read any more has changed meanwhile.
+      if (error.name === "NotReadableError" || error.name === "NotFoundError") continue;
       throw error;
     }
     await remember("readwrite", s => s.put(handle, cfg.page)).catch(() => {});
@@ -168,10 +170,10 @@ function download() {
     icon: "check", title: "One more step",
     text: ["Your wishes are in the file", h("code", {}, name), "Put it into the folder BTsync/catalogue, where this page lies, if it is not there already. Your NAS takes it from there."],
     buttons: [
-      { icon: "check", label: "It is there", hint: "the NAS will find it", main: true, act: () => { closeBox(); done("Saved as a file.", "It travels home with the next synchronization."); } },
-      share && { icon: "share", label: "Share", hint: "send the file another way", act: () => navigator.share({ files: [file] }).catch(() => {}) },
-      { icon: "copy", label: "Copy", hint: "to paste it somewhere", act: () => copy(text) },
-      { icon: "get", label: "Download again", hint: "if it did not arrive", act: download },
+      { huge: true, icon: "check", label: "It is there", hint: "the NAS will find it", main: true, act: () => { closeBox(); done("Saved as a file.", "It travels home with the next synchronization."); } },
+      share && { huge: true, icon: "share", label: "Share", hint: "send the file another way", act: () => navigator.share({ files: [file] }).catch(() => {}) },
+      { huge: true, icon: "copy", label: "Copy", hint: "to paste it somewhere", act: () => copy(text) },
+      { huge: true, icon: "get", label: "Download again", hint: "if it did not arrive", act: download },
     ],
   });
 }

@@ -19,11 +19,12 @@ const timeForm = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-dig
 const date = secs => dayForm.format(secs * 1000);
 const time = secs => timeForm.format(secs * 1000);
 
-// "today 18:42", "yesterday 09:10", "May 19, 2012 18:42".
+const shortForm = new Intl.DateTimeFormat(lang, { month: "short", day: "numeric" });
+// "today 18:42", "yesterday 09:10", "May 19 18:42", and with the year when it is not this one.
 function moment(secs) {
   const day = t => new Date(t).setHours(0, 0, 0, 0), now = Date.now();
   const days = Math.round((day(now) - day(secs * 1000)) / 864e5);
-  return (days === 0 ? "today" : days === 1 ? "yesterday" : date(secs)) + " " + time(secs);
+  return (days === 0 ? "today" : days === 1 ? "yesterday" : days > 1 && days < 300 ? shortForm.format(secs * 1000) : date(secs)) + " " + time(secs);
 }
 
 function span(secs) {

@@ -118,6 +118,7 @@ fn read(critic: &mut Critic<'_>, root: &DeTable<'_>) -> Config {
     if let Some(drive) = open(critic, "drive") {
         let some = |key: &str, v: &DeValue<'_>| value::serial(key, v).map(Some);
         drive.read(critic, "format", &mut config.drive.format, some);
+        drive.read(critic, "adopt", &mut config.drive.adopt, some);
         drive.read(critic, "import", &mut config.drive.import, boolean);
     }
     if let Some(section) = open(critic, "wifi") {

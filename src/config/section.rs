@@ -13,7 +13,7 @@ pub(super) const KEYS: [(&str, &[&str]); 8] = [
     ("night", &["from", "to", "dedup"]),
     ("led", &["pin", "active_low"]),
     ("web", &["enabled", "port"]),
-    ("drive", &["format", "import"]),
+    ("drive", &["format", "adopt", "import"]),
     ("wifi", &["ssid", "password", "country"]),
 ];
 

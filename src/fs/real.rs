@@ -7,6 +7,7 @@
 
 use super::{Entry, FileSystem, FsError, Listing, Space};
 use crate::model::{Bytes, FileId, Place, RelPath, Spot, Stat, Time};
+use crate::scan::{Scan, scan};
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, fsync,
     linkat, mkdirat, openat, openat2, renameat_with, statx, syncfs, unlinkat,
@@ -43,9 +44,20 @@ impl Real {
         Ok(Self { root, open: Vec::new(), changed: BTreeMap::new(), all_changed: false })
     }
 
-    /// A handle of its own to one of the drive's folders, for the scan.
-    pub fn handle(&mut self, dir: &Spot) -> Result<OwnedFd, FsError> {
-        self.beneath(dir)
+    /// Makes the folder of a place itself. What is the server's own is nobody else's to read.
+    fn make_place(&mut self, at: &Spot) -> Result<(), FsError> {
+        let folder = at.place.folder();
+        let mut end = 0;
+        while end < folder.len() {
+            end = folder[end + 1..].find('/').map_or(folder.len(), |i| end + 1 + i);
+            let mode = if folder.starts_with("BTsyncApp") { Mode::RWXU } else { MODE_DIR };
+            match mkdirat(&self.root, &folder[..end], mode) {
+                Ok(()) => self.all_changed = true,
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(FsError::new(at, "make the folder", e)),
+            }
+        }
+        Ok(())
     }
 
     fn beneath(&self, dir: &Spot) -> Result<OwnedFd, FsError> {
@@ -72,7 +84,13 @@ impl Real {
         let (Some(path), Some(name)) = (at.path.parent(), at.path.name()) else {
             return Err(FsError::NotRegular { at: at.clone() });
         };
-        Ok((self.folder(&at.place.clone().at(path))?, name))
+        let folder = self.folder(&at.place.clone().at(path)).map_err(|e| match e {
+            // Callers ask for a name: that its folder is missing is that the name is.
+            FsError::Missing { .. } => FsError::Missing { at: at.clone() },
+            FsError::NotRegular { .. } => FsError::NotRegular { at: at.clone() },
+            e => e,
+        })?;
+        Ok((folder, name))
     }
 
     fn folder(&mut self, dir: &Spot) -> Result<BorrowedFd<'_>, FsError> {
@@ -257,6 +275,7 @@ impl FileSystem for Real {
         if self.folder(at).is_ok() {
             return Ok(());
         }
+        self.make_place(at)?;
         let mut path = RelPath::root();
         for name in at.path.names() {
             // A part of a checked path is a path.
@@ -368,6 +387,14 @@ impl FileSystem for Real {
             }
         }
         Ok(())
+    }
+
+    fn scan(&mut self, from: &Spot) -> Result<Scan, FsError> {
+        match self.beneath(&from.place.clone().at(RelPath::root())) {
+            Ok(handle) => scan(&handle, &from.place, &from.path),
+            Err(FsError::Missing { .. }) => Ok(Scan::default()),
+            Err(e) => Err(e),
+        }
     }
 
     fn space(&mut self) -> Result<Space, FsError> {

@@ -82,7 +82,7 @@ pub fn make_room(
 }
 
 /// The operations that evict: the link goes, and following its folder must not bring it back.
-pub(super) fn evict(world: &World, device: &DeviceName, going: &[(RelPath, Link)]) -> Vec<Op> {
+pub fn evict(world: &World, device: &DeviceName, going: &[(RelPath, Link)]) -> Vec<Op> {
     let mut ops = Vec::new();
     for (path, link) in going {
         if world.devices.get(device).is_some_and(|h| h.follows(path)) {

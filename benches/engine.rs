@@ -1,0 +1,263 @@
+//! What the engine costs, paired with its peers in the same run: `make bench`.
+//!
+//! `cargo bench --bench engine -- [--files N] [--dir DIR] [--rounds N]`. Makes a tree of N empty
+//! files (names and folders as families have them) in DIR, takes medians, and prints one line a
+//! figure. Everything is done on the real file system by the real engine.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
+
+use larder::config::Config;
+use larder::engine::Engine;
+use larder::fs::Real;
+use larder::ledger::Ledger;
+use larder::model::{Action, DeviceName, Origin, RelPath, Time, Wish, WishId};
+use larder::watch::Pending;
+use larder::worklist::Worklist;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+struct Options {
+    files: usize,
+    dir: PathBuf,
+    rounds: usize,
+    /// Only measure the memory of an engine on this drive, in this process.
+    memory: Option<PathBuf>,
+}
+
+fn options() -> Options {
+    let mut options = Options {
+        files: 100_000,
+        dir: std::env::temp_dir().join("larder-bench"),
+        rounds: 5,
+        memory: None,
+    };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().unwrap();
+        match arg.as_str() {
+            "--files" => options.files = value().parse().unwrap(),
+            "--dir" => options.dir = value().into(),
+            "--rounds" => options.rounds = value().parse().unwrap(),
+            "--memory" => options.memory = Some(value().into()),
+            // cargo's own.
+            "--bench" => {}
+            other => panic!("unknown option {other}"),
+        }
+    }
+    options
+}
+
+/// Photos by year and event, music by artist and album, documents: 40 files a folder.
+fn make_tree(files: &Path, count: usize) {
+    let mut made = 0;
+    let mut folder = 0;
+    while made < count {
+        let dir = match folder % 4 {
+            0 | 1 => files.join(format!("Photos/{}/{}-event {folder}", 2004 + folder % 20, folder)),
+            2 => files.join(format!("Music/Artist {}/Album {folder}", folder % 997)),
+            _ => files.join(format!("Documents/{}/Letters {folder}", 2004 + folder % 20)),
+        };
+        std::fs::create_dir_all(&dir).unwrap();
+        for i in 0..40.min(count - made) {
+            let name = match folder % 4 {
+                0 => format!("DSC_{:05}.JPG", made + i),
+                1 => format!("IMG-2012{:04}-WA{i:04}.jpg", folder % 1231),
+                2 => format!("{i:02} - Song number {i}.mp3"),
+                _ => format!("Letter to {i} of {folder}.pdf"),
+            };
+            // Sizes and times as families have them; the files are holes and need no room.
+            let lot = ((made + i) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let file = std::fs::File::create(dir.join(name)).unwrap();
+            file.set_len(20_000 + lot % 8_000_000).unwrap();
+            let taken = 1_100_000_000 + folder as u64 * 40_000 + lot % 40_000;
+            file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(taken)).unwrap();
+        }
+        made += 40;
+        folder += 1;
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn time(work: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    work();
+    begun.elapsed()
+}
+
+fn now() -> Time {
+    larder::daemon::now()
+}
+
+fn config() -> Config {
+    larder::config::parse("[devices.HTCphone]\n[devices.win7Laptop]\n").unwrap()
+}
+
+fn open(drive: &Path) -> Engine {
+    std::fs::create_dir_all(drive.join("BTsyncApp")).unwrap();
+    let ledger = Ledger::open(&drive.join("BTsyncApp/ledger.sqlite")).unwrap();
+    Engine::open(Box::new(Real::open(drive).unwrap()), ledger, config(), now()).unwrap()
+}
+
+fn run_all(engine: &mut Engine) {
+    while engine.turn(Pending::default(), now()).unwrap().more {}
+}
+
+fn wish(number: u64, path: &str) -> Worklist {
+    let wish = Wish {
+        id: WishId::parse(&format!("{number:020x}")).unwrap(),
+        action: Action::Get,
+        path: RelPath::new(path.as_bytes()).unwrap(),
+        to: Vec::new(),
+        from: None,
+        with: None,
+        limit_mb: None,
+        seen: None,
+        at: now(),
+    };
+    Worklist { wishes: vec![wish], ..Worklist::default() }
+}
+
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+fn memory(drive: &Path) {
+    let before = resident();
+    let mut engine = open(drive);
+    let scanned = resident();
+    run_all(&mut engine);
+    println!("{} {}", scanned - before, resident() - before);
+}
+
+fn sync() {
+    assert!(Command::new("sync").status().unwrap().success());
+}
+
+fn figure(what: &str, ours: Duration, peer: Option<(&str, Duration)>) {
+    match peer {
+        Some((name, theirs)) => println!(
+            "{what:<44} {:>9.1} ms   {name:<22} {:>9.1} ms   ratio {:.2}",
+            ours.as_secs_f64() * 1e3,
+            theirs.as_secs_f64() * 1e3,
+            ours.as_secs_f64() / theirs.as_secs_f64()
+        ),
+        None => println!("{what:<44} {:>9.1} ms", ours.as_secs_f64() * 1e3),
+    }
+}
+
+fn main() {
+    let options = options();
+    if let Some(drive) = &options.memory {
+        return memory(drive);
+    }
+    let drive = options.dir.join("drive");
+    if options.dir.exists() {
+        std::fs::remove_dir_all(&options.dir).unwrap();
+    }
+    let files = drive.join("BTsync/files");
+    std::fs::create_dir_all(&files).unwrap();
+    println!("{} files in {}", options.files, options.dir.display());
+    make_tree(&files, options.files);
+    sync();
+
+    // First scan, each beside find in the same round.
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        theirs.push(time(|| {
+            let find = Command::new("find")
+                .arg(&files)
+                .args(["-printf", "%s %T@ %p\\n"])
+                .stdout(Stdio::null())
+                .status();
+            assert!(find.unwrap().success());
+        }));
+        ours.push(time(|| {
+            let fs = Real::open(&drive).unwrap();
+            let found = scan(fs);
+            assert_eq!(found, options.files);
+        }));
+    }
+    figure("first scan", median(ours), Some(("find -printf", median(theirs))));
+
+    // Restart with a known drive.
+    run_all(&mut open(&drive));
+    let restart = (0..options.rounds).map(|_| time(|| run_all(&mut open(&drive)))).collect();
+    figure("warm restart, scan and pages included", median(restart), None);
+
+    // A folder of everything, beside cp -al of the same.
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..options.rounds as u64 {
+        let copy = options.dir.join("copy");
+        sync();
+        theirs.push(time(|| {
+            assert!(
+                Command::new("cp").arg("-al").arg(&files).arg(&copy).status().unwrap().success()
+            );
+        }));
+        std::fs::remove_dir_all(&copy).unwrap();
+        let mut engine = open(&drive);
+        run_all(&mut engine);
+        sync();
+        ours.push(time(|| {
+            let origin = Origin::Device(DeviceName::new("HTCphone").unwrap());
+            engine.receive(&origin, &wish(round + 1, ""), now()).unwrap();
+            run_all(&mut engine);
+        }));
+        let held = engine.world().devices.values().map(|h| h.book.len()).sum::<usize>();
+        assert_eq!(held, options.files, "everything is linked");
+        drop(engine);
+        for gone in ["BTsync/devices/HTCphone", "BTsyncApp"] {
+            std::fs::remove_dir_all(drive.join(gone)).unwrap();
+        }
+    }
+    figure("get of all, on the disk, page written", median(ours), Some(("cp -al", median(theirs))));
+
+    // One wish.
+    let mut engine = open(&drive);
+    run_all(&mut engine);
+    let mut first = None;
+    engine.world().files.for_each(larder::model::Tree::<larder::model::Stat>::ROOT, |p, _| {
+        first.get_or_insert_with(|| String::from_utf8(p.to_vec()).unwrap());
+    });
+    let origin = Origin::Device(DeviceName::new("win7Laptop").unwrap());
+    let path = first.unwrap();
+    let one = time(|| {
+        engine.receive(&origin, &wish(1_000_000, &path), now()).unwrap();
+        run_all(&mut engine);
+    });
+    assert!(drive.join("BTsync/devices/win7Laptop").join(&path).exists());
+    figure("wish -> link and pages written", one, None);
+    drop(engine);
+
+    let page = std::fs::metadata(drive.join("BTsync/catalogue/catalogue.html")).unwrap().len();
+    println!(
+        "page                                         {page:>9} bytes   {:.2} a file",
+        page as f64 / options.files as f64
+    );
+    let probe = Command::new(std::env::current_exe().unwrap())
+        .arg("--memory")
+        .arg(&drive)
+        .output()
+        .unwrap();
+    let figures = String::from_utf8(probe.stdout).unwrap();
+    let mut bytes = figures.split_whitespace().map(|n| n.parse::<f64>().unwrap());
+    let mut each = || bytes.next().unwrap() / options.files as f64;
+    println!(
+        "resident memory a file: {:.0} bytes after the scan, {:.0} with pages",
+        each(),
+        each()
+    );
+    std::fs::remove_dir_all(&options.dir).unwrap();
+}
+
+fn scan(mut fs: Real) -> usize {
+    use larder::fs::FileSystem as _;
+    fs.scan(&larder::plan::master(&RelPath::root())).unwrap().tree.len()
+}

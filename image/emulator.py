@@ -1,0 +1,447 @@
+#!/usr/bin/env python3
+"""An emulated Raspberry Pi 2 with the card in it: what `make run` and the image tests stand on.
+
+Comes in: an image (`larder-*.img`) and the kernel files beside it. The emulator loads the kernel itself, since it has
+no firmware; everything else is as on the board: card, USB sockets, serial console, the chip's pins.
+The card is copied for each run; the image itself is never written.
+Must never: leave an emulator running behind, or touch a drive image that the caller did not hand over.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import pexpect
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROMPT = "larder# "
+# Levels of the pins, 32 a word, in the chip's GPIO block: GPLEV0 and GPLEV1.
+GPIO_LEVELS = 0x3F200034
+BOARD_LED = 47
+# One socket is the hub with the network, the drives' sockets come after it.
+HUB = "1"
+NETWORK_PORT = "1.1"
+DRIVE_PORTS = ("1.2", "1.3", "1.4")
+
+
+def layout():
+    """The card's layout, from layout.env."""
+    text = (HERE / "layout.env").read_text()
+    return dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.MULTILINE))
+
+
+LAYOUT = layout()
+BOOT_OFFSET = int(LAYOUT["BOOT_START_MIB"]) << 20
+BOOT_SIZE = int(LAYOUT["BOOT_MIB"]) << 20
+ROOT_OFFSET = BOOT_OFFSET + BOOT_SIZE
+
+
+def slow():
+    """How much slower than an idle machine things may be: waiting times are multiplied by it."""
+    return float(os.environ.get("LARDER_SLOW", "1"))
+
+
+def newest_image():
+    """The image that `make image` made, or the one named by IMAGE."""
+    named = os.environ.get("IMAGE")
+    found = [named] if named else sorted(glob.glob(str(HERE.parent / "build/image/larder-*.img")))
+    if not found or not os.path.exists(found[-1]):
+        raise SystemExit("emulator: there is no image; run 'make image' first, or name one by IMAGE=")
+    return pathlib.Path(found[-1])
+
+
+def free_port():
+    """A TCP port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Drive:
+    """A USB drive: an image file with a serial number."""
+
+    def __init__(self, path, serial, read_only=False):
+        self.path = pathlib.Path(path)
+        self.serial = serial
+        self.read_only = read_only
+        self.node = "disk-" + serial
+        self.device = "usb-" + serial
+
+
+class Card:
+    """A copy of the image, and its boot partition seen as an owner's computer sees it."""
+
+    def __init__(self, image, path):
+        self.path = pathlib.Path(path)
+        self.original = pathlib.Path(image)
+        subprocess.run(["cp", "--sparse=always", str(image), str(path)], check=True)
+
+    def _mtools(self, tool, *args):
+        run = subprocess.run(
+            [tool, "-i", f"{self.path}@@{BOOT_OFFSET}", *args], check=True, capture_output=True,
+            env={**os.environ, "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"},
+        )
+        return run.stdout
+
+    def read(self, name):
+        """A file of the boot partition, as bytes."""
+        return self._mtools("mtype", f"::{name}")
+
+    def write(self, name, text):
+        """Puts a file on the boot partition."""
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(text.encode() if isinstance(text, str) else text)
+            file.flush()
+            self._mtools("mcopy", "-o", file.name, f"::{name}")
+
+    def changed_ranges(self, before):
+        """Byte ranges of 512 that differ between this card and an earlier copy of it."""
+        out = []
+        with open(before, "rb") as old, open(self.path, "rb") as new:
+            offset = 0
+            while True:
+                a, b = old.read(1 << 20), new.read(1 << 20)
+                if not a and not b:
+                    return out
+                if a != b:
+                    out += [offset + i for i in range(0, len(b), 512) if a[i : i + 512] != b[i : i + 512]]
+                offset += len(b)
+
+
+class Monitor:
+    """The emulator's monitor (QMP)."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(str(path))
+        self.stream = self.socket.makefile("rw")
+        self.stream.readline()
+        self.command("qmp_capabilities")
+
+    def command(self, execute, **arguments):
+        """One command and its answer."""
+        self.stream.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
+        self.stream.flush()
+        while True:
+            line = self.stream.readline()
+            if not line:
+                raise ConnectionError(f"the emulator ended during {execute}")
+            answer = json.loads(line)
+            if "error" in answer:
+                raise RuntimeError(f"{execute}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+
+    def close(self):
+        self.stream.close()
+        self.socket.close()
+
+
+class Machine:
+    """One emulated Pi. Use as a context: it is gone at the end, whatever happens."""
+
+    def __init__(self, card, image, folder, console_log=None):
+        self.card = card
+        self.boot = pathlib.Path(image).parent / "boot"
+        self.folder = pathlib.Path(folder)
+        self.console_log = console_log
+        self.page_port = free_port()
+        self.ssh_port = free_port()
+        self.serial = None
+        self.monitor = None
+        self.started = None
+        self.plugged = {}
+        self._patterns = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    # --- power -----------------------------------------------------------------------------------------------------
+
+    def power_on(self, drives=(), extra=""):
+        """Starts it, with these drives plugged in."""
+        line = (self.boot / "cmdline.txt").read_text().strip()
+        line = re.sub(r"\bconsole=tty1 ?", "", line) + " larder.console " + extra
+        qmp = self.folder / "qmp.sock"
+        with contextlib.suppress(FileNotFoundError):
+            qmp.unlink()
+        forward = f"hostfwd=tcp:127.0.0.1:{self.page_port}-:8080,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"
+        args = [
+            "-M", "raspi2b", "-display", "none", "-no-reboot",
+            "-kernel", self.boot / "kernel7.img", "-initrd", self.boot / "initrd.img",
+            "-dtb", self.boot / "bcm2836-rpi-2-b.dtb", "-append", line.strip(),
+            "-drive", f"if=sd,id=card,format=raw,file={self.card.path}",
+            "-device", f"usb-hub,id=hub,port={HUB}",
+            "-netdev", f"user,id=net,{forward}", "-device", f"usb-net,netdev=net,port={NETWORK_PORT}",
+            "-serial", "stdio", "-qmp", f"unix:{qmp},server=on,wait=off",
+        ]
+        for drive, port in zip(drives, DRIVE_PORTS):
+            args += ["-blockdev", json.dumps(self._node(drive))]
+            args += ["-device", json.dumps(self._stick(drive, port))]
+            self.plugged[drive.device] = (drive, port)
+        log = open(self.console_log, "ab") if self.console_log else None
+        self.serial = pexpect.spawn(
+            "qemu-system-arm", [str(a) for a in args], timeout=60 * slow(), logfile=log, maxread=65536
+        )
+        self.serial.delaybeforesend = None
+        self.started = time.monotonic()
+        for _ in range(100):
+            try:
+                self.monitor = Monitor(qmp)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if not self.serial.isalive():
+                    raise RuntimeError("the emulator did not start: " + self.serial.read().decode(errors="replace"))
+                time.sleep(0.05)
+
+    def wait_for_shell(self, timeout=90):
+        """Waits for the root shell on the serial console; seconds since power on."""
+        self.serial.expect_exact(PROMPT, timeout=timeout * slow())
+        taken = time.monotonic() - self.started
+        # The shell asks the terminal where its cursor is. A loop inside it neither asks nor echoes.
+        self.serial.send("\x1b[1;9R")
+        self.serial.sendline("set +m; stty -echo; dmesg -n 1; while IFS= read -r c; do eval \"$c\"; done; # begins")
+        self.serial.expect_exact("begins", timeout=20 * slow())
+        self.sh("true")
+        return taken
+
+    def power_cut(self):
+        """The plug is pulled: no warning, nothing flushed by the guest."""
+        self.kill()
+
+    def power_off(self, timeout=60):
+        """Shuts down in order and waits until the machine is off."""
+        self.serial.sendline("poweroff")
+        # The Pi can't switch itself off: the kernel halts, and the emulator ends only at a reset.
+        self.serial.expect([pexpect.EOF, "reboot: (System halted|Power down)", "Requesting system poweroff"],
+                           timeout=timeout * slow())
+        end = time.monotonic() + 10 * slow()
+        while self.serial.isalive() and time.monotonic() < end:
+            time.sleep(0.2)
+        self.kill()
+
+    def kill(self):
+        """Ends the emulator at once."""
+        if self.monitor:
+            self.monitor.close()
+            self.monitor = None
+        if self.serial:
+            if self.serial.isalive():
+                self.serial.kill(signal.SIGKILL)
+            self.serial.close(force=True)
+            if self.serial.logfile:
+                self.serial.logfile.close()
+            self.serial = None
+        self.plugged = {}
+
+    # --- drives ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _node(drive):
+        return {
+            "driver": "raw", "node-name": drive.node, "read-only": drive.read_only,
+            "file": {"driver": "file", "filename": str(drive.path), "locking": "off"},
+        }
+
+    @staticmethod
+    def _stick(drive, port):
+        return {"driver": "usb-storage", "id": drive.device, "drive": drive.node, "serial": drive.serial, "port": port}
+
+    def plug(self, drive):
+        """Plugs a drive into the first free socket."""
+        used = {port for _, port in self.plugged.values()}
+        port = next(p for p in DRIVE_PORTS if p not in used)
+        self.monitor.command("blockdev-add", **self._node(drive))
+        self.monitor.command("device_add", **self._stick(drive, port))
+        self.plugged[drive.device] = (drive, port)
+
+    def unplug(self, drive):
+        """Pulls a drive that is not being written. The emulator may crash when it is: use `disconnect` then."""
+        self.monitor.command("device_del", id=drive.device)
+        self.plugged.pop(drive.device)
+        for _ in range(100):
+            with contextlib.suppress(RuntimeError):
+                self.monitor.command("blockdev-del", **{"node-name": drive.node})
+                return
+            time.sleep(0.1)
+
+    def _socket_switch(self, drive):
+        port = self.plugged[drive.device][1].rsplit(".", 1)[1]
+        return f"/sys/bus/usb/devices/1-1:1.0/1-1-port{port}/disable"
+
+    def disconnect(self, drive):
+        """The drive's socket goes dead, in the middle of whatever is being written."""
+        self.sh(f"echo 1 >{self._socket_switch(drive)}")
+
+    def reconnect(self, drive):
+        """And lives again."""
+        self.sh(f"echo 0 >{self._socket_switch(drive)}")
+
+    # --- the console -----------------------------------------------------------------------------------------------
+
+    def sh(self, command, timeout=30, check=False):
+        """Runs a shell command as root; what it printed (both streams)."""
+        status, out = self.sh_status(command, timeout)
+        if check and status:
+            raise AssertionError(f"`{command}` ended with {status}:\n{out}")
+        return out
+
+    def sh_status(self, command, timeout=30):
+        """Its exit status and output."""
+        # The marker is put together by the shell, so that an echo of the command can't be taken for it.
+        self.serial.sendline(f"{{ {command}; }} 2>&1 </dev/null; echo \"<<\"$?\">>\"")
+        self.serial.expect(rb"<<(\d+)>>\r*\n", timeout=timeout * slow())
+        text = self.serial.before.decode("utf-8", "replace").replace("\r", "")
+        return int(self.serial.match.group(1)), text.strip("\n")
+
+    def wait(self, what, condition, timeout=30, every=0.3):
+        """Asks again and again until it is true; its value. Fails naming `what`."""
+        end = time.monotonic() + timeout * slow()
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {timeout * slow():.0f} s: {what}")
+            time.sleep(every)
+
+    # --- the LED ---------------------------------------------------------------------------------------------------
+
+    def lights(self, pin=17):
+        """(header pin, the board's own LED): lit or not, as the chip's registers have it."""
+        answer = self.monitor.command(
+            "human-monitor-command", **{"command-line": f"xp /2wx {GPIO_LEVELS:#x}"}
+        )
+        words = [int(word, 16) for word in re.findall(r"0x([0-9a-f]{8})(?:\s|$)", answer)]
+        levels = words[0] | words[1] << 32
+        return bool(levels >> pin & 1), bool(levels >> BOARD_LED & 1)
+
+    def watch_lights(self, seconds, pin=17, every=0.02):
+        """The lights over time: [(seconds, header, board)]."""
+        seen = []
+        begin = time.monotonic()
+        while (now := time.monotonic() - begin) < seconds:
+            seen.append((now, *self.lights(pin)))
+            time.sleep(every)
+        return seen
+
+    def patterns(self):
+        """What the LED can show: {condition: twenty slots of # and .}, as the program on the card has it."""
+        if self._patterns is None:
+            rows = [line.split(" ", 1) for line in self.sh("larder led table", 60, check=True).splitlines()]
+            self._patterns = {name: drawing.strip() for name, drawing in rows}
+        return self._patterns
+
+    def condition(self, pin=17, seconds=4):
+        """The condition that the LED shows: (name, share of the looks that agree with its pattern)."""
+        return recognise(self.watch_lights(seconds, pin), self.patterns())
+
+    def wait_condition(self, name, timeout=60, pin=17):
+        """Waits until the LED shows it."""
+        end = time.monotonic() + timeout * slow()
+        seen = []
+        while True:
+            shown, share = self.condition(pin)
+            if shown == name and share > AGREES:
+                return
+            seen.append(f"{shown} ({share:.0%})")
+            if time.monotonic() > end:
+                raise AssertionError(f"the LED does not show {name}: {', '.join(seen[-6:])}")
+
+
+SLOT = 0.1
+# A busy machine delays the guest's own clock by a slot now and then.
+AGREES = 0.85
+
+
+def recognise(looks, patterns, light=1):
+    """Which pattern the looks of `watch_lights` show: (name, share that agrees). Every shift is tried."""
+    best = ("", 0.0)
+    for name, drawing in patterns.items():
+        slots = [slot == "#" for slot in drawing]
+        cycle = len(slots)
+        for shift in range(cycle * 4):
+            hits = sum(look[light] == slots[int(look[0] / SLOT + shift / 4) % cycle] for look in looks)
+            share = hits / len(looks)
+            if share > best[1]:
+                best = (name, share)
+    return best
+
+
+def family_tree(folder):
+    """A small family's files, for a drive to begin with."""
+    folder = pathlib.Path(folder)
+    files = {
+        "BTsync/files/Photos/2012/a beach.jpg": os.urandom(200_000),
+        "BTsync/files/Photos/2012/the garden.jpg": os.urandom(150_000),
+        "BTsync/files/Photos/2013/snow.jpg": os.urandom(120_000),
+        "BTsync/files/Music/evening.ogg": os.urandom(900_000),
+        "BTsync/files/Papers/house/insurance.txt": b"Number 4711, to be paid in March.\n",
+        "BTsync/files/Papers/recipes/bread.txt": b"Flour, water, salt, and a night.\n",
+    }
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None, read_only=False):
+    """A drive image with a file system (ext4, exfat, vfat), or with none (kind None)."""
+    path = pathlib.Path(path)
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    subprocess.run(["truncate", "-s", size, str(path)], check=True)
+    sbin = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    if kind == "ext4":
+        source = ["-d", str(tree)] if tree else []
+        command = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, "-E", "root_owner=1000:1000", *source, str(path)]
+        subprocess.run(command, check=True, env=sbin)
+    elif kind == "exfat":
+        subprocess.run(["mkfs.exfat", "-q", "-L", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
+    elif kind == "vfat":
+        subprocess.run(["mkfs.vfat", "-n", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
+    return Drive(path, serial, read_only)
+
+
+def _e2fsprogs(*command):
+    sbin = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    return subprocess.run([str(word) for word in command], capture_output=True, env=sbin, check=False)
+
+
+def fsck(path):
+    """Looks at an ext4 image and repairs nothing: 0 when there is nothing to repair."""
+    return _e2fsprogs("e2fsck", "-f", "-n", path).returncode
+
+
+def debugfs(path, *requests):
+    """Changes an ext4 image by debugfs."""
+    for request in requests:
+        done = _e2fsprogs("debugfs", "-w", "-R", request, path)
+        if done.returncode:
+            raise RuntimeError(f"debugfs {request}: {done.stderr.decode()}")
+
+
+@contextlib.contextmanager
+def work_folder(keep=None):
+    """A folder for one run; gone afterwards unless `keep` names it."""
+    if keep:
+        pathlib.Path(keep).mkdir(parents=True, exist_ok=True)
+        yield pathlib.Path(keep)
+        return
+    folder = tempfile.mkdtemp(prefix="larder-pi-")
+    try:
+        yield pathlib.Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,134 @@
+//! What the supervisor says of its state: condition, notices and the drive in words. Pure.
+
+use super::{Drive, Machine};
+use crate::drive::decide::{Advice, Choice};
+use crate::drive::import::Progress;
+use crate::model::Time;
+use crate::status::{Condition, Notice, Report};
+
+impl Machine {
+    /// How things are, for LED and STATUS.txt. `wall` is the time by the house's clock.
+    pub fn report(&mut self, wall: Time) -> Report {
+        let mut report = self.report.clone().unwrap_or_default();
+        let own = self.own_advice();
+        self.since.retain(|what, _| own.iter().any(|advice| advice.what == *what));
+        let own = own.into_iter().map(|advice| Notice {
+            at: *self.since.entry(advice.what.clone()).or_insert(wall),
+            condition: advice.condition,
+            what: advice.what,
+            next: advice.next,
+        });
+        let mut notices: Vec<Notice> = own.collect();
+        notices.append(&mut report.notices);
+        notices.sort_by_key(|notice| std::cmp::Reverse(notice.condition));
+        let worst = notices.iter().map(|notice| notice.condition).max().unwrap_or_default();
+        report.condition = self.base(worst).max(worst);
+        report.notices = notices;
+        report.version = env!("CARGO_PKG_VERSION").into();
+        report.drive = self.drive_words();
+        report
+    }
+
+    /// What holds apart from the notices.
+    fn base(&self, worst: Condition) -> Condition {
+        let down = self.stopping || self.ejected;
+        match &self.drive {
+            Drive::None if down => Condition::StoppedSafely,
+            Drive::None if self.present.is_none() || self.probing => Condition::Starting,
+            // A drive that is spoken of need not be waited for.
+            Drive::None if worst > Condition::Starting => worst,
+            Drive::None => Condition::WaitingForDrive,
+            Drive::Preparing(_) | Drive::Formatting { .. } => Condition::Starting,
+            Drive::Leaving { gone: true, .. } => Condition::WaitingForDrive,
+            Drive::Leaving { .. } => Condition::Starting,
+            Drive::Mounted(_) => {
+                self.report.as_ref().map_or(Condition::Starting, |report| report.condition)
+            }
+        }
+    }
+
+    fn own_advice(&self) -> Vec<Advice> {
+        let mut all: Vec<Advice> = Vec::new();
+        if self.stopping || self.ejected {
+            return all;
+        }
+        all.extend(self.aside.iter().filter_map(|(_, why)| why.clone()));
+        all.extend(self.told.clone());
+        all.extend(self.advice.iter().cloned());
+        // The engine reads the whole file and says it better.
+        if self.report.is_none() {
+            all.extend(self.complaints.iter().cloned());
+        }
+        if let Some((choice, progress)) = &self.import {
+            all.push(Advice {
+                condition: Condition::Ready,
+                what: format!("Copying the files of {}: {}", choice.words, imported(progress)),
+                next: "Leave both drives plugged in.".into(),
+            });
+        }
+        for (choice, progress, well) in &self.imported {
+            all.push(import_ended(choice, progress, *well));
+        }
+        if self.failures >= 3 {
+            all.push(Advice {
+                condition: Condition::Attention,
+                what: format!("The engine ended {} times in a row.", self.failures),
+                next: "It is started again and again. Switch off and on; if it stays, look at the \
+                       log (ssh, `logread`) or flash a newer image."
+                    .into(),
+            });
+        }
+        all
+    }
+
+    fn drive_words(&self) -> String {
+        match &self.drive {
+            Drive::None => "none in use".into(),
+            Drive::Preparing(choice) => format!("{}: being checked", choice.words),
+            Drive::Formatting { words, .. } => format!("{words}: being formatted"),
+            Drive::Mounted(choice) => format!("{}: in use", choice.words),
+            Drive::Leaving { gone: true, .. } => "unplugged".into(),
+            Drive::Leaving { choice, .. } => {
+                format!("{}: stopping, do not unplug yet", choice.words)
+            }
+        }
+    }
+}
+
+/// Counted in hundreds, so that STATUS.txt does not change with every file.
+fn imported(progress: &Progress) -> String {
+    let done = progress.copied + progress.known;
+    if done < 100 { "begun.".into() } else { format!("more than {} files done.", done / 100 * 100) }
+}
+
+fn import_ended(choice: &Choice, progress: &Progress, well: bool) -> Advice {
+    let Progress { copied, known, skipped, bytes, told, .. } = progress;
+    let left = if told.is_empty() {
+        String::new()
+    } else {
+        format!(" Left out: {skipped} ({}).", told.join("; "))
+    };
+    let bytes = crate::model::Bytes(*bytes);
+    if well {
+        Advice {
+            condition: Condition::Ready,
+            what: format!(
+                "The files of {} are on the Larder drive: {copied} copied ({bytes}), {known} were \
+                 there already.{left}",
+                choice.words
+            ),
+            next: "Unplug that drive, and take `import = true` out of larder.toml.".into(),
+        }
+    } else {
+        Advice {
+            condition: Condition::Attention,
+            what: format!(
+                "Copying the files of {} stopped after {copied} ({bytes}).{left}",
+                choice.words
+            ),
+            next: "See whether the Larder drive is full, then plug the other drive in again: it \
+                   goes on where it stopped."
+                .into(),
+        }
+    }
+}

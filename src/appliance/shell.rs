@@ -1,0 +1,434 @@
+//! The supervisor's hands: one loop that takes events, asks the [`Machine`] and does what it says.
+//!
+//! What may take long (probing, checking, formatting) runs on a thread of its own and answers with
+//! an event, so that a pulled drive is always noticed at once. One job runs at a time.
+
+use super::child::Child;
+use super::machine::{Effect, Event, Machine};
+use super::watch::{LOOK_EVERY, look, signals};
+use super::{ApplianceError, Options, user};
+use crate::config;
+use crate::drive::decide::{Advice, Choice};
+use crate::drive::devices::{self, Present};
+use crate::drive::import::Progress;
+use crate::drive::mounting::{self, Checked};
+use crate::drive::{Disk, DriveError, OWN, format};
+use crate::led::player::{Player, lights};
+use crate::model::Time;
+use crate::mounts;
+use crate::status::writer::Writer;
+use crate::status::{Condition, Report, text};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a busy mount is waited for before it is detached.
+const BUSY_FOR: Duration = Duration::from_secs(2);
+/// How often a STATUS.txt that can't be opened is tried again.
+const STATUS_AGAIN: Duration = Duration::from_secs(60);
+
+/// Disks that were probed already, with the look that they answer to.
+type Known = Arc<Mutex<Vec<(Present, Disk)>>>;
+
+struct Shell<'a> {
+    options: &'a Options,
+    owner: (u32, u32),
+    send: Sender<Event>,
+    known: Known,
+    engine: Option<Child>,
+    import: Option<Child>,
+    began: Instant,
+    player: Option<Player>,
+    status: Option<Writer>,
+    status_tried: Option<Instant>,
+    shown: Option<Condition>,
+    told: Vec<String>,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), ApplianceError> {
+    let fail = |what: &str| {
+        let what = what.to_owned();
+        move |source| ApplianceError::Io { what, source }
+    };
+    let passwd = std::fs::read_to_string("/etc/passwd").map_err(fail("reading /etc/passwd"))?;
+    let owner =
+        user(&passwd, &options.user).ok_or_else(|| ApplianceError::NoUser(options.user.clone()))?;
+    let run = &options.run;
+    std::fs::create_dir_all(run).map_err(fail(&format!("making {}", run.display())))?;
+    clear_leftovers(options);
+    note_pid(&run.join("appliance.pid"), std::process::id().cast_signed());
+    let (settings, complaints) = settings(&options.boot);
+    let player = options.led.then(|| Player::start(lights(settings.led), Condition::Starting));
+    let (send, hear) = channel();
+    signals(send.clone()).map_err(fail("listening to signals"))?;
+    look(options.clone(), send.clone());
+    let shell = Shell {
+        options,
+        owner,
+        send,
+        known: Known::default(),
+        engine: None,
+        import: None,
+        began: Instant::now(),
+        player,
+        status: None,
+        status_tried: None,
+        shown: None,
+        told: Vec::new(),
+    };
+    shell.turn(Machine::new(settings.drive, complaints), &hear);
+    Ok(())
+}
+
+impl Shell<'_> {
+    fn turn(mut self, mut machine: Machine, hear: &Receiver<Event>) {
+        loop {
+            self.publish(&machine.report(wall()));
+            let event = match hear.recv_timeout(self.patience()) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => Event::Tick,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            for child in [&mut self.engine, &mut self.import].into_iter().flatten() {
+                child.press();
+            }
+            for effect in machine.step(event, self.now()) {
+                if effect == Effect::Exit {
+                    let report = machine.report(wall());
+                    self.publish(&report);
+                    return self.last_word(&report);
+                }
+                self.act(effect);
+            }
+        }
+    }
+
+    /// How long to wait for an event: to the next tick, or to the moment of a kill.
+    fn patience(&self) -> Duration {
+        let deadlines =
+            [&self.engine, &self.import].into_iter().flatten().filter_map(Child::deadline);
+        let now = Instant::now();
+        deadlines.map(|at| at.saturating_duration_since(now)).fold(LOOK_EVERY, Duration::min)
+    }
+
+    fn act(&mut self, effect: Effect) {
+        log::debug!("{effect:?}");
+        match effect {
+            Effect::Probe => self.probe(),
+            Effect::Prepare(choice) => self.prepare(choice),
+            Effect::Format { disk, sequence } => self.format(disk, sequence),
+            Effect::StartEngine => self.start_engine(),
+            Effect::StopEngine(within) => {
+                if let Some(engine) = &mut self.engine {
+                    engine.stop(Duration::from_millis(within));
+                }
+            }
+            Effect::StartImport(choice) => self.start_import(&choice),
+            Effect::StopImport => {
+                if let Some(import) = &mut self.import {
+                    import.stop(Duration::ZERO);
+                }
+            }
+            Effect::Unmount(gone) => unmount(&self.options.drive, gone),
+            Effect::Exit => {}
+        }
+    }
+
+    /// Runs a job on a thread of its own; its answer comes as an event.
+    fn job(&self, work: impl FnOnce() -> Event + Send + 'static) {
+        let send = self.send.clone();
+        std::thread::spawn(move || tell(&send, work()));
+    }
+
+    fn probe(&self) {
+        let (options, known) = (self.options.clone(), Arc::clone(&self.known));
+        self.job(move || {
+            let peek = options.run.join("peek");
+            let present = devices::present(&options.roots).unwrap_or_else(|why| {
+                log::error!("the disks can't be listed: {why}");
+                Vec::new()
+            });
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|(seen, _)| present.contains(seen));
+            for seen in present {
+                if known.iter().all(|(before, _)| *before != seen) {
+                    let disk = devices::probe(&options.roots, &seen, &peek);
+                    log::info!("found {} ({}): {:?}", disk.model, disk.identity, disk.volumes);
+                    known.push((seen, disk));
+                }
+            }
+            Event::Disks(known.iter().map(|(_, disk)| disk.clone()).collect())
+        });
+    }
+
+    fn prepare(&self, choice: Choice) {
+        let (options, owner) = (self.options.clone(), self.owner);
+        self.job(move || {
+            let result = prepare(&options, &choice, owner);
+            if let Err(why) = &result {
+                log::error!("{} is not used: {why}", choice.words);
+            }
+            Event::Prepared(result.map(|done| done == Checked::Repaired).map_err(|e| e.to_string()))
+        });
+    }
+
+    fn format(&self, disk: String, sequence: u64) {
+        let (roots, known) = (self.options.roots.clone(), Arc::clone(&self.known));
+        self.job(move || {
+            let result = format::format(&roots, &disk, sequence);
+            match &result {
+                Ok(()) => log::info!("{disk} was formatted, as larder.toml wishes"),
+                Err(why) => log::error!("{disk} was not formatted: {why}"),
+            }
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|(seen, _)| seen.name != disk);
+            Event::Formatted(result.map_err(|why| why.to_string()))
+        });
+    }
+
+    fn start_engine(&mut self) {
+        let (drive, boot) =
+            (self.options.drive.to_string_lossy(), self.options.boot.to_string_lossy());
+        let args = ["run", "--drive", &drive, "--boot", &boot, "--report-fd", "1"];
+        let (reports, end) = (self.send.clone(), self.send.clone());
+        let line = move |line: &str| match serde_json::from_str::<Report>(line) {
+            Ok(report) => tell(&reports, Event::Engine(Box::new(report))),
+            Err(why) => log::warn!("the engine said something that is no report: {why}"),
+        };
+        let ended = move |well| {
+            log::info!("the engine ended{}", if well { "" } else { " with an error" });
+            tell(&end, Event::EngineEnded);
+        };
+        match Child::start(&self.options.engine, &args, self.owner, line, ended) {
+            Ok(engine) => {
+                note_pid(&self.options.run.join("engine.pid"), engine.pid());
+                self.engine = Some(engine);
+            }
+            Err(why) => {
+                log::error!("the engine can't be started: {why}");
+                tell(&self.send, Event::EngineEnded);
+            }
+        }
+    }
+
+    fn start_import(&mut self, choice: &Choice) {
+        let at = self.options.run.join("import");
+        let device = self.options.roots.dev.join(&choice.node);
+        let (uid, gid) = self.owner;
+        if let Err(why) = mounting::mount_foreign(&device, choice.kind, &at, uid, gid) {
+            log::error!("{} can't be imported: {why}", choice.words);
+            return tell(&self.send, Event::ImportEnded(false));
+        }
+        let (from, drive) = (at.to_string_lossy(), self.options.drive.to_string_lossy());
+        let args = ["import", "--from", &from, "--drive", &drive, "--id", &choice.uuid];
+        let (progress, end, point) = (self.send.clone(), self.send.clone(), at.clone());
+        let line = move |line: &str| {
+            if let Ok(so_far) = serde_json::from_str::<Progress>(line) {
+                tell(&progress, Event::Import(so_far));
+            }
+        };
+        let ended = move |well| {
+            unmount(&point, false);
+            tell(&end, Event::ImportEnded(well));
+        };
+        match Child::start(&self.options.engine, &args, self.owner, line, ended) {
+            Ok(import) => self.import = Some(import),
+            Err(why) => {
+                log::error!("the import can't be started: {why}");
+                unmount(&at, false);
+                tell(&self.send, Event::ImportEnded(false));
+            }
+        }
+    }
+
+    /// LED, log and STATUS.txt.
+    fn publish(&mut self, report: &Report) {
+        if self.shown != Some(report.condition) {
+            log::info!("{}: {}", report.condition, report.drive);
+            if let Some(player) = &self.player {
+                player.show(report.condition);
+            }
+            self.shown = Some(report.condition);
+        }
+        for notice in report.notices.iter().filter(|notice| !self.told.contains(&notice.what)) {
+            log::info!("{} {}", notice.what, notice.next);
+        }
+        self.told = report.notices.iter().map(|notice| notice.what.clone()).collect();
+        if self.status.is_none() && self.status_tried.is_none_or(|at| at.elapsed() >= STATUS_AGAIN)
+        {
+            self.status_tried = Some(Instant::now());
+            match Writer::open(&self.options.boot) {
+                Ok(writer) => self.status = Some(writer),
+                Err(why) => log::warn!("{why}"),
+            }
+        }
+        let now = self.now();
+        let status = self.status.as_mut();
+        if let Some(Err(why)) = status.map(|file| file.offer(&text::text(report), &written(), now))
+        {
+            log::warn!("{why}");
+        }
+    }
+
+    /// STATUS.txt once more before the end, without waiting for it to settle.
+    fn last_word(&mut self, report: &Report) {
+        let now = self.now();
+        let status = self.status.as_mut();
+        if let Some(Err(why)) = status.map(|file| file.write(&text::text(report), &written(), now))
+        {
+            log::warn!("{why}");
+        }
+    }
+
+    /// Milliseconds since the start.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The time in words.
+fn written() -> String {
+    wall().rfc3339().replace('T', " ").replace('Z', " UTC")
+}
+
+/// Checks that the drive is still the one that was probed, then checks it, mounts it and makes
+/// its folders.
+fn prepare(options: &Options, choice: &Choice, owner: (u32, u32)) -> Result<Checked, DriveError> {
+    let device = options.roots.dev.join(&choice.node);
+    let io = |source| DriveError::Io { what: "probing", path: device.clone(), source };
+    let still = || -> Result<(), DriveError> {
+        let present = devices::present(&options.roots).map_err(io)?;
+        let disk = present.iter().find(|p| p.name == choice.disk && p.sequence == choice.sequence);
+        let disk = disk.ok_or_else(|| DriveError::Exchanged(device.clone()))?;
+        let part = disk.partitions.iter().find(|(name, _)| *name == choice.node);
+        let size = part.map_or(disk.size, |(_, size)| *size);
+        let signature = devices::signature_of(&device, size).map_err(io)?;
+        if (signature.kind, &signature.uuid) == (choice.kind, &choice.uuid) {
+            Ok(())
+        } else {
+            Err(DriveError::Exchanged(device.clone()))
+        }
+    };
+    still()?;
+    let checked = mounting::check(&device, choice.kind)?;
+    still()?;
+    mounting::mount(&device, choice.kind, &options.drive)?;
+    if let Err(why) = mounting::prepare(&options.drive, owner.0, owner.1) {
+        unmount(&options.drive, false);
+        return Err(why);
+    }
+    if options.clock {
+        set_clock(&options.drive.join(OWN));
+    }
+    Ok(checked)
+}
+
+/// A Pi has no clock of its own: until the network tells the time, it is at least as late as the
+/// newest of Larder's own files on the drive.
+fn set_clock(own: &Path) {
+    let entries = std::fs::read_dir(own).into_iter().flatten().flatten();
+    let newest = entries.filter_map(|entry| entry.metadata().ok()?.modified().ok()).max();
+    let Some(newest) = newest.filter(|at| *at > SystemTime::now()) else { return };
+    let Ok(since) = newest.duration_since(SystemTime::UNIX_EPOCH) else { return };
+    let Ok(tv_sec) = i64::try_from(since.as_secs()) else { return };
+    let time = rustix::time::Timespec { tv_sec, tv_nsec: 0 };
+    match rustix::time::clock_settime(rustix::time::ClockId::Realtime, time) {
+        Ok(()) => log::info!("the clock was behind the drive's newest file and was set to it"),
+        Err(why) => log::warn!("the clock can't be set: {why}"),
+    }
+}
+
+/// Unmounts; a mount that stays busy is detached.
+fn unmount(at: &Path, gone: bool) {
+    let began = Instant::now();
+    loop {
+        let lazily = gone || began.elapsed() > BUSY_FOR;
+        match mounting::unmount(at, lazily) {
+            Ok(()) => return log::info!("unmounted {}", at.display()),
+            Err(DriveError::Io { source, .. }) if source.raw_os_error() == Some(EINVAL) => return,
+            Err(why) if lazily => return log::error!("{why}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// Nothing is mounted there.
+const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
+
+/// What a supervisor that broke down left behind: its engine and its mounts.
+fn clear_leftovers(options: &Options) {
+    let pid = std::fs::read_to_string(options.run.join("engine.pid")).ok();
+    if let Some(pid) = pid.and_then(|pid| pid.trim().parse::<i32>().ok()) {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if command.split(|byte| *byte == 0).any(|arg| arg == b"--report-fd")
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            let killed = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+            log::warn!("an engine was left behind and is killed: {killed:?}");
+        }
+    }
+    for at in [options.drive.clone(), options.run.join("import"), options.run.join("peek")] {
+        while matches!(mounts::at(&at), Ok(Some(_))) {
+            log::warn!("{} was left mounted", at.display());
+            unmount(&at, false);
+            if matches!(mounts::at(&at), Ok(Some(_))) {
+                break;
+            }
+        }
+    }
+}
+
+fn note_pid(path: &Path, pid: i32) {
+    let written = File::create(path).and_then(|mut file| writeln!(file, "{pid}"));
+    if let Err(why) = written {
+        log::warn!("{} can't be written: {why}", path.display());
+    }
+}
+
+/// The settings that concern the supervisor. Of a broken file what could be read is not used: the
+/// defaults are, which touch no drive.
+fn settings(boot: &Path) -> (config::Config, Vec<Advice>) {
+    let path = boot.join("larder.toml");
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Default::default(),
+        Err(why) => {
+            let advice = Advice {
+                condition: Condition::SettingsError,
+                what: format!("larder.toml can't be read: {why}."),
+                next: "Check the SD card in a computer.".into(),
+            };
+            return (config::Config::default(), vec![advice]);
+        }
+    };
+    match config::parse_bytes(&bytes) {
+        Ok(config) => (config, Vec::new()),
+        Err(complaints) => {
+            let advice = complaints.into_iter().map(|complaint| Advice {
+                condition: Condition::SettingsError,
+                what: format!("larder.toml, line {}: {}.", complaint.line, complaint.what),
+                next: complaint.next,
+            });
+            (config::Config::default(), advice.collect())
+        }
+    }
+}
+
+/// `[led]` of the settings on the boot partition, for `larder led test`.
+pub fn led(boot: &Path) -> config::Led {
+    settings(boot).0.led
+}
+
+fn tell(send: &Sender<Event>, event: Event) {
+    if send.send(event).is_err() {
+        log::debug!("the supervisor has ended; an event is lost");
+    }
+}
+
+fn wall() -> Time {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Time::from_secs(i64::try_from(now.as_secs()).unwrap_or(0))
+}

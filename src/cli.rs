@@ -1,0 +1,439 @@
+//! The command line.
+
+use crate::appliance;
+use crate::check::check;
+use crate::config::{self, Settings};
+use crate::daemon::{self, Places};
+use crate::drive::{self, devices::Roots};
+use crate::engine::Engine;
+use crate::led;
+use crate::model::{Bytes, RelPath, Stat, Tree, show};
+use crate::plan::Holding;
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use std::io::{IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Keeps a family's files at home and puts exactly the files that somebody asks for on each device.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; nothing is wrong
+  1  it could not be done: the message says why and what to do
+  2  the command line was not understood
+  3  `check` or `config check` found something; it is printed";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the engine on a drive
+    Run {
+        #[command(flatten)]
+        places: PlaceArgs,
+        /// Scan, read the pages, act, publish, exit
+        #[arg(long)]
+        once: bool,
+        /// With --once: print what would be done, and do nothing
+        #[arg(long, requires = "once")]
+        dry_run: bool,
+        /// Write each new state as a line of JSON to this file descriptor (1: standard output)
+        #[arg(long, value_name = "N", conflicts_with = "once", value_parser = clap::value_parser!(u8).range(1..=1))]
+        report_fd: Option<u8>,
+    },
+    /// List the catalogue, with each device's state
+    List {
+        /// A file or folder within files/
+        #[arg(value_name = "PATH", default_value = "")]
+        path: String,
+        #[command(flatten)]
+        places: PlaceArgs,
+        /// As JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell the state of the house
+    Status {
+        #[command(flatten)]
+        places: PlaceArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Verify on the drive every promise that can be seen on a drive
+    Check {
+        #[command(flatten)]
+        places: PlaceArgs,
+        /// Put right what is found
+        #[arg(long)]
+        repair: bool,
+    },
+    /// The settings file
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// The status LED
+    Led {
+        #[command(subcommand)]
+        command: LedCommand,
+    },
+    /// Supervise drive, engine, LED and STATUS.txt, as root (what the SD card's init runs)
+    Appliance(ApplianceArgs),
+    /// Copy the files of a drive that Larder can't use (what the supervisor starts)
+    #[command(hide = true)]
+    Import {
+        #[arg(long)]
+        from: PathBuf,
+        #[arg(long)]
+        drive: PathBuf,
+        #[arg(long)]
+        id: String,
+    },
+    /// Tell which devices hold a file or folder
+    Where {
+        /// A file or folder within files/
+        path: String,
+        #[command(flatten)]
+        places: PlaceArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LedCommand {
+    /// Play every pattern
+    Test {
+        /// Seconds for each
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// The boot partition, whose larder.toml names the pin
+        #[arg(long, value_name = "DIR", default_value = "/boot")]
+        boot: PathBuf,
+    },
+    /// Print the table, one state a line
+    Table,
+    /// Print the table as an SVG picture
+    Picture,
+}
+
+#[derive(Debug, Args)]
+struct ApplianceArgs {
+    /// The boot partition
+    #[arg(long, value_name = "DIR", default_value = "/boot")]
+    boot: PathBuf,
+    /// Where the drive is mounted
+    #[arg(long, value_name = "DIR", default_value = "/drive")]
+    drive: PathBuf,
+    /// A directory in memory
+    #[arg(long, default_value = "/run/larder", hide = true)]
+    run: PathBuf,
+    /// Who the engine runs as
+    #[arg(long, default_value = "larder", hide = true)]
+    user: String,
+    /// The engine's program; default this one
+    #[arg(long, hide = true)]
+    engine: Option<PathBuf>,
+    /// Where the kernel shows its devices
+    #[arg(long, default_value = "/sys", hide = true)]
+    sys: PathBuf,
+    /// Not only USB disks, and neither LED nor clock: for tests
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl ApplianceArgs {
+    fn options(self) -> std::io::Result<appliance::Options> {
+        Ok(appliance::Options {
+            boot: self.boot,
+            drive: self.drive,
+            run: self.run,
+            user: self.user,
+            engine: self.engine.map_or_else(std::env::current_exe, Ok)?,
+            roots: Roots { sys: self.sys, dev: "/dev".into(), any_bus: self.bench },
+            led: !self.bench,
+            clock: !self.bench,
+        })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Read a settings file and say what is wrong with it
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// Print a settings file with everything that can be set, explained
+    Example,
+}
+
+#[derive(Debug, Args)]
+struct PlaceArgs {
+    /// The drive's root: the folder that holds BTsync/ (or nothing yet)
+    #[arg(long, value_name = "DIR")]
+    drive: PathBuf,
+    /// The folder that holds larder.toml and gets STATUS.txt
+    #[arg(long, value_name = "DIR")]
+    boot: PathBuf,
+}
+
+impl From<PlaceArgs> for Places {
+    fn from(args: PlaceArgs) -> Self {
+        Self { drive: args.drive, boot: args.boot }
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let as_service =
+        matches!(&cli.command, Command::Run { once: false, .. } | Command::Appliance(_));
+    start_log(cli.verbose, as_service);
+    let mut out = std::io::stdout().lock();
+    match run(cli.command, &mut out) {
+        Ok(code) => code,
+        // A reader such as `head` that has seen enough is no failure.
+        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            let mut err = std::io::stderr().lock();
+            // With no standard error there is nobody to tell.
+            if writeln!(err, "larder: {e:#}").is_err() {
+                return ExitCode::FAILURE;
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(e: &anyhow::Error) -> bool {
+    e.chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// To standard error on a terminal or under a test, to syslog on the appliance.
+fn start_log(verbose: u8, as_service: bool) {
+    let level = match verbose {
+        0 if as_service => log::LevelFilter::Info,
+        0 => log::LevelFilter::Warn,
+        1 => log::LevelFilter::Debug,
+        _ => log::LevelFilter::Trace,
+    };
+    let appliance =
+        as_service && !std::io::stderr().is_terminal() && std::path::Path::new("/dev/log").exists();
+    if appliance && syslog::init(syslog::Facility::LOG_DAEMON, level, Some("larder")).is_ok() {
+        return;
+    }
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Warn)
+        .filter_module("larder", level)
+        .format(|out, record| {
+            // Names from devices come into messages shown; this is for the rest.
+            writeln!(out, "{:5} {}", record.level(), show(record.args().to_string().as_bytes()))
+        })
+        .init();
+}
+
+fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
+    match command {
+        Command::Run { places, once: true, dry_run, .. } => {
+            let operations = daemon::run_once(&places.into(), dry_run)?;
+            for op in operations.iter().filter(|_| dry_run) {
+                writeln!(out, "{op}")?;
+            }
+        }
+        Command::Run { places, report_fd, .. } => run_service(places.into(), report_fd.is_some())?,
+        Command::Led { command } => run_led(command, out)?,
+        Command::Appliance(args) => appliance::run(&args.options()?)?,
+        Command::Import { from, drive, id } => {
+            drive::import::import(&from, &drive, &id, &mut |progress| {
+                serde_json::to_writer(&mut *out, progress)?;
+                out.write_all(b"\n")?;
+                out.flush()
+            })?;
+        }
+        Command::List { path, places, json } => list(&places.into(), &path, json, out)?,
+        Command::Status { places, json } => status(&places.into(), json, out)?,
+        Command::Check { places, repair } => return run_check(&places.into(), repair, out),
+        Command::Config { command: ConfigCommand::Example } => {
+            write!(out, "{}", config::example())?;
+        }
+        Command::Config { command: ConfigCommand::Check { file } } => {
+            let content = std::fs::read(&file)
+                .with_context(|| format!("{}: can't be read", file.display()))?;
+            if let Err(complaints) = config::parse_bytes(&content) {
+                for complaint in complaints {
+                    writeln!(out, "{}: {complaint}", file.display())?;
+                }
+                return Ok(ExitCode::from(3));
+            }
+            writeln!(out, "{}: all is well", file.display())?;
+        }
+        Command::Where { path, places } => tell_where(&places.into(), &path, out)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_led(command: LedCommand, out: &mut impl Write) -> Result<()> {
+    match command {
+        LedCommand::Test { seconds, boot } => {
+            led::player::test(appliance::shell::led(&boot), seconds, out)?;
+        }
+        LedCommand::Table => write!(out, "{}", led::table())?,
+        LedCommand::Picture => write!(out, "{}", led::picture::svg())?,
+    }
+    Ok(())
+}
+
+fn run_service(places: Places, report: bool) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the runtime can't be started")?;
+    let tell: Box<dyn FnMut(&crate::status::Report) + Send> = if report {
+        Box::new(|report| {
+            let mut out = std::io::stdout().lock();
+            let line = serde_json::to_string(report).unwrap_or_default();
+            // Whoever read the reports is gone; the engine works on without.
+            if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+                log::debug!("nobody reads the reports");
+            }
+        })
+    } else {
+        Box::new(|report| log::debug!("{report:?}"))
+    };
+    Ok(runtime.block_on(daemon::run(places, tell))?)
+}
+
+fn look(places: &Places) -> Result<Engine> {
+    let mut settings = Settings::default();
+    settings.update(daemon::read_settings(places).as_deref());
+    Ok(daemon::open_to_read(places, &settings)?)
+}
+
+fn path_of(text: &str) -> Result<RelPath> {
+    let trimmed = text.trim_end_matches('/');
+    RelPath::new(trimmed.as_bytes()).with_context(|| show(text.as_bytes()))
+}
+
+fn list(places: &Places, path: &str, json: bool, out: &mut impl Write) -> Result<()> {
+    let engine = look(places)?;
+    let path = path_of(path)?;
+    let world = engine.world();
+    let none = Holding::default();
+    let devices: Vec<_> = engine
+        .config()
+        .devices
+        .keys()
+        .map(|d| (d, world.devices.get(d).unwrap_or(&none)))
+        .collect();
+    let mut lines: Vec<(RelPath, Stat)> = Vec::new();
+    if let Some(stat) = world.files.get(&path) {
+        lines.push((path, *stat));
+    } else if let Some(dir) = world.files.dir(&path) {
+        world.files.for_each(dir, |p, stat| lines.extend(RelPath::new(p).map(|p| (p, *stat))));
+    } else {
+        bail!("{path}: there is nothing of this name at home");
+    }
+    for (p, stat) in lines {
+        let holders: Vec<&str> = devices
+            .iter()
+            .filter(|(_, h)| h.book.get(&p).is_some())
+            .map(|(d, _)| d.as_str())
+            .collect();
+        if json {
+            let object = serde_json::json!({
+                "path": p.to_percent(),
+                "size": stat.id.size,
+                "mtime": stat.id.mtime.rfc3339(),
+                "on": holders,
+            });
+            writeln!(out, "{object}")?;
+        } else {
+            let size = Bytes(stat.id.size).to_string();
+            writeln!(out, "{size:>10}  {p}  {}", holders.join(" "))?;
+        }
+    }
+    Ok(())
+}
+
+fn status(places: &Places, json: bool, out: &mut impl Write) -> Result<()> {
+    let report = look(places)?.report();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+        return Ok(());
+    }
+    writeln!(out, "Larder {}: {:?}", report.version, report.condition)?;
+    writeln!(out, "{} files at home, {}", report.files.0, report.files.1)?;
+    writeln!(out, "drive: {}", report.drive)?;
+    for device in &report.devices {
+        let quota = device.quota.map_or_else(|| "no quota".into(), |q| format!("quota {q}"));
+        let name = device.name.as_str();
+        writeln!(out, "{name:>16}: {} files, {} ({quota})", device.files, device.used)?;
+    }
+    for notice in &report.notices {
+        writeln!(out, "! {}; {}", notice.what, notice.next)?;
+    }
+    Ok(())
+}
+
+fn run_check(places: &Places, repair: bool, out: &mut impl Write) -> Result<ExitCode> {
+    let mut found = check(places, &look(places)?)?;
+    if repair && !found.is_empty() {
+        for finding in &found {
+            writeln!(out, "found: {finding}")?;
+        }
+        daemon::run_once(places, false)?;
+        found = check(places, &look(places)?)?;
+    }
+    for finding in &found {
+        writeln!(out, "{finding}")?;
+    }
+    if found.is_empty() {
+        writeln!(out, "{}: every promise holds", places.drive.display())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::from(3))
+}
+
+fn tell_where(places: &Places, path: &str, out: &mut impl Write) -> Result<()> {
+    let engine = look(places)?;
+    let path = path_of(path)?;
+    let world = engine.world();
+    let all = match (world.files.get(&path), world.files.dir(&path)) {
+        (Some(_), _) => 1,
+        (None, Some(dir)) => count(&world.files, dir),
+        (None, None) => bail!("{path}: there is nothing of this name at home"),
+    };
+    writeln!(out, "{:>16}: here", "at home")?;
+    for device in engine.config().devices.keys() {
+        let Some(book) = world.devices.get(device).map(|h| &h.book) else { continue };
+        let held = match (book.get(&path), book.dir(&path)) {
+            (Some(_), _) => 1,
+            (None, Some(dir)) => count(book, dir),
+            (None, None) => 0,
+        };
+        let state = match (held, all) {
+            (0, _) => "not there".into(),
+            (1, 1) => "here".into(),
+            (n, all) => format!("{n} of {all} files"),
+        };
+        writeln!(out, "{:>16}: {state}", device.as_str())?;
+    }
+    Ok(())
+}
+
+fn count<T: Copy>(tree: &Tree<T>, dir: crate::model::DirId) -> usize {
+    let mut files = 0;
+    tree.for_each_dir(dir, |d, _| files += tree.files(d).len());
+    files
+}

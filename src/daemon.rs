@@ -1,0 +1,367 @@
+//! The loop: the only place that sees all rooms.
+//!
+//! Hints from the watch, the settings file, signals and the clock come together here and become turns
+//! of the engine. The drive may come and go: the engine is opened when it is there and dropped when it
+//! fails, and nothing is ever written to where the drive should be.
+
+use crate::config::{Change, MAX_BYTES, Settings};
+use crate::engine::{Engine, EngineError, lay_out};
+use crate::fs::{DryRun, Real, Trouble};
+use crate::ledger::{Ledger, LedgerError};
+use crate::model::Time;
+use crate::plan::Op;
+use crate::status::{Condition, Notice, Report};
+use crate::watch::{Pending, Watch};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+/// Changes that come so close together are looked at together.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// How often the settings and the drive are looked after.
+const TICK: Duration = Duration::from_secs(1);
+/// After a failure the drive is tried again after so long, then twice as long, up to a minute.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Why the engine could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The folder that should be the drive is not there.
+    #[error("{}: {source}; plug the drive in, or name the folder where it is mounted", .root.display())]
+    NoDrive {
+        /// The folder.
+        root: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// There are files on it, and no Larder.
+    #[error(
+        "{}: there are files here, but no Larder folders, so nothing was written; \
+         if Larder may use this drive, make an empty folder `BTsync` on it", .root.display()
+    )]
+    Foreign {
+        /// The folder.
+        root: PathBuf,
+    },
+    /// The engine stopped.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The drive can't be watched.
+    #[error("the drive can't be watched: {0}")]
+    Watch(#[from] notify::Error),
+    /// The process can't be told to stop.
+    #[error("signals can't be received: {0}")]
+    Signal(#[source] std::io::Error),
+}
+
+impl DaemonError {
+    /// What the owner is told, and what the LED shows.
+    fn notice(&self, now: Time) -> Notice {
+        let (condition, next) = match self {
+            Self::NoDrive { .. } => (Condition::WaitingForDrive, "plug the drive in"),
+            Self::Foreign { .. } => {
+                (Condition::DriveUnusable, "make an empty folder BTsync on it if Larder may use it")
+            }
+            Self::Engine(e) => match e.trouble() {
+                Some(Trouble::Full) => {
+                    (Condition::DriveFull, "make room on the drive; Larder goes on by itself")
+                }
+                Some(Trouble::ReadOnly) => (
+                    Condition::DriveUnusable,
+                    "the drive may only be read; unplug it and plug it in again to have it checked",
+                ),
+                Some(Trouble::Failing) => (
+                    Condition::DriveUnusable,
+                    "unplug the drive and plug it in again; if that does not help, it is worn out",
+                ),
+                None => (Condition::DriveUnusable, "run `larder check`"),
+            },
+            _ => (Condition::Attention, "restart Larder"),
+        };
+        Notice { at: now, condition, what: self.to_string(), next: next.into() }
+    }
+}
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The drive's root.
+    pub drive: PathBuf,
+    /// The folder of `larder.toml` and STATUS.txt.
+    pub boot: PathBuf,
+}
+
+impl Places {
+    /// The ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.drive.join("BTsyncApp/ledger.sqlite")
+    }
+
+    fn settings(&self) -> PathBuf {
+        self.boot.join("larder.toml")
+    }
+}
+
+/// The time now.
+pub fn now() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// Reads the settings file; `None` when there is none. At most one byte more than is accepted.
+pub fn read_settings(places: &Places) -> Option<Vec<u8>> {
+    let file = std::fs::File::open(places.settings()).ok()?;
+    let mut content = Vec::new();
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+/// Opens the door to a drive, if the drive is Larder's or empty, and makes the folders on it.
+fn open_drive(places: &Places) -> Result<Real, DaemonError> {
+    let root = &places.drive;
+    let no_drive = |source| DaemonError::NoDrive { root: root.clone(), source };
+    let names: Vec<_> = std::fs::read_dir(root)
+        .map_err(no_drive)?
+        .filter_map(|entry| Some(entry.ok()?.file_name()))
+        .filter(|name| name != "lost+found")
+        .collect();
+    if !names.is_empty() && !names.iter().any(|name| name == "BTsync") {
+        return Err(DaemonError::Foreign { root: root.clone() });
+    }
+    Real::open(root).map_err(|e| no_drive(e.into()))
+}
+
+/// What is known of a drive, without changing anything on it.
+pub fn open_to_read(places: &Places, settings: &Settings) -> Result<Engine, DaemonError> {
+    let fs = DryRun::new(open_drive(places)?);
+    let ledger = Ledger::open_copy(&places.ledger()).map_err(EngineError::from)?;
+    let mut engine = Engine::open(Box::new(fs), ledger, settings.current().clone(), now())?;
+    engine.complain(settings.complaints(), now());
+    Ok(engine)
+}
+
+/// Opens the engine on a drive to work on it.
+fn open_to_work(places: &Places, settings: &Settings) -> Result<Engine, DaemonError> {
+    let fs = open_drive(places)?;
+    let ledger = open_ledger(places).map_err(EngineError::from)?;
+    let mut engine = Engine::open(Box::new(fs), ledger, settings.current().clone(), now())?;
+    engine.complain(settings.complaints(), now());
+    Ok(engine)
+}
+
+/// Opens the ledger; one that is damaged is put aside and a new one begun, which loses wishes' answers
+/// and pins but no file.
+fn open_ledger(places: &Places) -> Result<Ledger, LedgerError> {
+    let path = places.ledger();
+    let opened = make_private(&places.drive.join("BTsyncApp"))
+        .map_err(|source| LedgerError::Folder { path: path.clone(), source })
+        .and_then(|()| Ledger::open(&path));
+    match opened {
+        Err(e) if e.is_damage() => {
+            let aside = path.with_extension(format!("damaged-{}", now().secs()));
+            log::error!("{e}; it is kept as {} and a new one is begun", aside.display());
+            Ledger::put_aside(&path, &aside)?;
+            Ledger::open(&path)
+        }
+        other => other,
+    }
+}
+
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// Runs until nothing is left to do: what has settled by then is done, what is done is published.
+/// Returns the operations.
+pub fn run_once(places: &Places, dry_run: bool) -> Result<Vec<Op>, DaemonError> {
+    let mut settings = Settings::default();
+    settings.update(read_settings(places).as_deref());
+    let mut engine =
+        if dry_run { open_to_read(places, &settings)? } else { open_to_work(places, &settings)? };
+    engine.collect_operations();
+    let mut operations = Vec::new();
+    let begun = Instant::now();
+    loop {
+        let turn = engine.turn(Pending::default(), now())?;
+        operations.extend(engine.take_planned());
+        if turn.more {
+            continue;
+        }
+        // Absences have to settle; more than that is not waited for.
+        let patience = Duration::from_secs(crate::engine::SETTLE.unsigned_abs() + 2);
+        match turn.again_in {
+            Some(seconds) if engine.is_settling() && !dry_run && begun.elapsed() < patience => {
+                std::thread::sleep(Duration::from_secs(seconds.unsigned_abs().min(2)));
+            }
+            _ => return Ok(operations),
+        }
+    }
+}
+
+/// The running house.
+struct House {
+    places: Places,
+    settings: Settings,
+    settings_seen: Option<(u64, i64, i64)>,
+    engine: Option<(Engine, Watch, (u64, u64))>,
+    notify: Arc<Notify>,
+    failed: Option<Notice>,
+    retry: Duration,
+    next_try: Instant,
+    report: Box<dyn FnMut(&Report) + Send>,
+    reported: Option<Report>,
+}
+
+/// Runs until it is told to stop (SIGTERM, SIGINT). Each new state goes to `report`.
+pub async fn run(
+    places: Places,
+    report: Box<dyn FnMut(&Report) + Send>,
+) -> Result<(), DaemonError> {
+    let mut stop = Stop::new()?;
+    let mut house = House {
+        places,
+        settings: Settings::default(),
+        settings_seen: None,
+        engine: None,
+        notify: Arc::new(Notify::new()),
+        failed: None,
+        retry: RETRY,
+        next_try: Instant::now(),
+        report,
+        reported: None,
+    };
+    let notify = Arc::clone(&house.notify);
+    let mut wait = Duration::ZERO;
+    loop {
+        tokio::select! {
+            () = stop.requested() => break,
+            () = notify.notified() => tokio::time::sleep(DEBOUNCE).await,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = tokio::task::block_in_place(|| house.turn());
+    }
+    // Dropping the engine closes the ledger; everything done was brought to the disk in its turn.
+    house.engine = None;
+    let mut last = house.reported.take().unwrap_or_default();
+    last.condition = Condition::StoppedSafely;
+    (house.report)(&last);
+    log::info!("stopped");
+    Ok(())
+}
+
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, DaemonError> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(DaemonError::Signal)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(DaemonError::Signal)?,
+        })
+    }
+
+    async fn requested(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+impl House {
+    /// One turn of everything; says how long to wait for the next one.
+    fn turn(&mut self) -> Duration {
+        let settings_changed = self.look_at_settings();
+        let gone = self.engine.as_ref().is_some_and(|(_, _, id)| self.drive_id() != Some(*id));
+        if gone {
+            log::warn!("the drive is gone");
+            self.engine = None;
+        }
+        let wait = match self.work(settings_changed) {
+            Ok(wait) => wait,
+            Err(e) => {
+                self.engine = None;
+                let notice = e.notice(now());
+                if self.failed.as_ref().is_none_or(|f| f.what != notice.what) {
+                    log::error!("{e}");
+                }
+                self.failed = Some(notice);
+                self.next_try = Instant::now() + self.retry;
+                self.retry = (self.retry * 2).min(Duration::from_secs(60));
+                TICK
+            }
+        };
+        self.tell();
+        wait
+    }
+
+    fn drive_id(&self) -> Option<(u64, u64)> {
+        std::fs::metadata(&self.places.drive).ok().map(|m| (m.dev(), m.ino()))
+    }
+
+    fn look_at_settings(&mut self) -> bool {
+        let seen = std::fs::metadata(self.places.settings())
+            .ok()
+            .map(|m| (m.len(), m.mtime(), m.mtime_nsec()));
+        if seen == self.settings_seen && self.reported.is_some() {
+            return false;
+        }
+        self.settings_seen = seen;
+        let change = self.settings.update(read_settings(&self.places).as_deref());
+        for complaint in self.settings.complaints() {
+            log::error!("larder.toml, {complaint}");
+        }
+        change != Change::None
+    }
+
+    fn work(&mut self, settings_changed: bool) -> Result<Duration, DaemonError> {
+        if self.engine.is_none() {
+            if Instant::now() < self.next_try && self.drive_id().is_some() && self.failed.is_some()
+            {
+                return Ok(TICK);
+            }
+            let notify = Arc::clone(&self.notify);
+            let id = self.drive_id();
+            // The folders have to be there before they are watched, the watch before they are scanned.
+            lay_out(&mut open_drive(&self.places)?).map_err(EngineError::from)?;
+            let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
+            let engine = open_to_work(&self.places, &self.settings)?;
+            self.engine = id.map(|id| (engine, watch, id));
+            self.failed = None;
+            log::info!("the drive is in use: {}", self.places.drive.display());
+        }
+        let Some((engine, watch, _)) = &mut self.engine else { return Ok(TICK) };
+        if settings_changed {
+            engine.configure(self.settings.current().clone(), now())?;
+            engine.complain(self.settings.complaints(), now());
+        }
+        let turn = engine.turn(watch.take(), now())?;
+        self.retry = RETRY;
+        Ok(if turn.more { Duration::ZERO } else { TICK })
+    }
+
+    fn tell(&mut self) {
+        let mut report = match &self.engine {
+            Some((engine, ..)) => engine.report(),
+            None => self.reported.clone().unwrap_or_default(),
+        };
+        if let Some(failed) = &self.failed {
+            report.condition = failed.condition;
+            report.notices = vec![failed.clone()];
+        }
+        if self.reported.as_ref() != Some(&report) {
+            (self.report)(&report);
+            self.reported = Some(report);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Which disks are plugged in, from sysfs, and what is on them.
+//!
+//! In comes the kernel's `/sys/block`, out come [`Disk`]s. Looked at every half second rather than
+//! by uevents: a look costs a few system calls, has no queue that overflows or socket that must be
+//! restarted, finds what was there before we came, and half a second is well within the two that
+//! a pulled drive leaves us. The kernel's `diskseq` tells a drive that was pulled and plugged
+//! between two looks. Only USB disks are seen: never the SD card. It only reads.
+
+use super::{Disk, Inside, LABEL, Volume, mounting, signature};
+use crate::model::Bytes;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Where the kernel shows its devices.
+#[derive(Clone, Debug)]
+pub struct Roots {
+    /// `/sys`.
+    pub sys: PathBuf,
+    /// `/dev`.
+    pub dev: PathBuf,
+    /// Also disks that are not on USB: for tests with loop devices below a `/sys` of their own.
+    pub any_bus: bool,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { sys: "/sys".into(), dev: "/dev".into(), any_bus: false }
+    }
+}
+
+/// A disk as a short look sees it. Equal to an earlier look when nothing was plugged or pulled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Present {
+    /// The kernel's name.
+    pub name: String,
+    /// Counts every disk that ever appeared; 0 where the kernel does not say.
+    pub sequence: u64,
+    /// Its size.
+    pub size: Bytes,
+    /// It refuses writing.
+    pub read_only: bool,
+    /// Its partitions with their sizes.
+    pub partitions: Vec<(String, Bytes)>,
+}
+
+/// The disks that are plugged in, by name. What vanishes while we look is left out.
+pub fn present(roots: &Roots) -> io::Result<Vec<Present>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(roots.sys.join("block"))? {
+        let entry = entry?;
+        let Ok(path) = fs::canonicalize(entry.path()) else { continue };
+        if roots.any_bus || on_usb(&path) {
+            found.extend(look(&path, &entry.file_name().to_string_lossy()));
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn look(path: &Path, name: &str) -> Option<Present> {
+    let size = sectors(path)?;
+    // A card reader without a card has size 0.
+    if size == Bytes(0) {
+        return None;
+    }
+    let mut partitions = Vec::new();
+    for entry in fs::read_dir(path).ok()?.flatten() {
+        let part = entry.path();
+        if part.join("partition").exists() {
+            let size = sectors(&part)?;
+            partitions.push((entry.file_name().to_string_lossy().into_owned(), size));
+        }
+    }
+    partitions.sort();
+    Some(Present {
+        name: name.to_owned(),
+        sequence: number(&path.join("diskseq")).unwrap_or(0),
+        size,
+        read_only: number(&path.join("ro")).unwrap_or(0) != 0,
+        partitions,
+    })
+}
+
+fn on_usb(path: &Path) -> bool {
+    path.components().any(|part| {
+        let part = part.as_os_str().to_string_lossy();
+        part.strip_prefix("usb").is_some_and(|bus| bus.parse::<u32>().is_ok())
+    })
+}
+
+fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn sectors(path: &Path) -> Option<Bytes> {
+    number(&path.join("size")).map(|sectors| Bytes(sectors.saturating_mul(512)))
+}
+
+/// Reads a disk's marks and, where they can be Larder's, looks inside: mounted read-only, without
+/// replaying a journal, at the directory `peek`.
+pub fn probe(roots: &Roots, present: &Present, peek: &Path) -> Disk {
+    let path = roots.sys.join("block").join(&present.name);
+    let model = model(&path);
+    let mut disk = Disk {
+        name: present.name.clone(),
+        sequence: present.sequence,
+        identity: identity(&path, &model, present.size),
+        model,
+        size: present.size,
+        read_only: present.read_only,
+        volumes: Vec::new(),
+        failed: None,
+    };
+    let whole = [(present.name.clone(), present.size)];
+    let nodes = if present.partitions.is_empty() { &whole[..] } else { &present.partitions };
+    for (node, size) in nodes {
+        match volume(&roots.dev.join(node), node, *size, peek) {
+            Ok(volume) => disk.volumes.push(volume),
+            Err(why) => {
+                disk.volumes.clear();
+                disk.failed = Some(why.to_string());
+                break;
+            }
+        }
+    }
+    disk
+}
+
+/// Reads the marks of one partition again: is it still what it was?
+pub fn signature_of(device: &Path, size: Bytes) -> io::Result<signature::Signature> {
+    let file = File::open(device)?;
+    signature::read(&|offset, out| file.read_exact_at(out, offset), size.0)
+}
+
+fn volume(device: &Path, node: &str, size: Bytes, peek: &Path) -> io::Result<Volume> {
+    let signature = signature_of(device, size)?;
+    let inside: Option<Inside> = (signature.kind.can_serve() && signature.label != LABEL)
+        .then(|| mounting::peek(device, signature.kind, peek));
+    Ok(Volume { node: node.to_owned(), size, signature, inside })
+}
+
+fn model(path: &Path) -> String {
+    let read =
+        |name: &str| tidy(&fs::read_to_string(path.join("device").join(name)).unwrap_or_default());
+    format!("{} {}", read("vendor"), read("model")).trim().to_owned()
+}
+
+/// The serial number of the USB device that the disk is on; else model and size, which is the
+/// best that tells a nameless drive from another.
+fn identity(path: &Path, model: &str, size: Bytes) -> String {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let serial = real.ancestors().find(|dir| dir.join("idVendor").exists()).and_then(|usb| {
+        let serial = tidy(&fs::read_to_string(usb.join("serial")).ok()?).replace(' ', "");
+        serial.bytes().any(|byte| byte != b'0').then_some(serial)
+    });
+    serial.unwrap_or_else(|| {
+        let model = if model.is_empty() { "drive" } else { model };
+        format!("{}-{}", model.replace(' ', "-"), size.0)
+    })
+}
+
+/// A maker's text: printable ASCII without what would need escaping in the settings.
+fn tidy(text: &str) -> String {
+    let fits = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '\'') || *c == ' ';
+    text.chars().filter(fits).collect::<String>().trim().to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a made-up /sys is plain files
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// A made-up `/sys` with a USB stick, an SD card and an empty card reader.
+    fn sys() -> (tempfile::TempDir, Roots) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        let put = |path: &Path, files: &[(&str, &str)]| {
+            fs::create_dir_all(path).unwrap();
+            for (name, text) in files {
+                fs::create_dir_all(path.join(name).parent().unwrap()).unwrap();
+                fs::write(path.join(name), text).unwrap();
+            }
+        };
+        let usb = root.join("devices/soc/3f980000.usb/usb1/1-1/1-1.2");
+        put(&usb, &[("idVendor", "0781\n"), ("serial", "4C53 0001\"\n")]);
+        let disk = usb.join("1-1.2:1.0/host0/target0:0:0/0:0:0:0/block/sda");
+        put(
+            &disk,
+            &[
+                ("size", "131072\n"),
+                ("ro", "1\n"),
+                ("diskseq", "7\n"),
+                ("device/vendor", "SanDisk \n"),
+                ("device/model", "Ultra   \n"),
+                ("sda1/partition", "1\n"),
+                ("sda1/size", "2048\n"),
+                ("queue/x", ""),
+            ],
+        );
+        let empty = usb.join("block/sdb");
+        put(&empty, &[("size", "0\n")]);
+        let card = root.join("devices/soc/3f300000.mmc/block/mmcblk0");
+        put(&card, &[("size", "131072\n")]);
+        fs::create_dir(root.join("block")).unwrap();
+        for (name, target) in [("sda", disk), ("sdb", empty), ("mmcblk0", card)] {
+            symlink(target, root.join("block").join(name)).unwrap();
+        }
+        let roots = Roots { sys: root.clone(), dev: root.join("dev"), any_bus: false };
+        fs::create_dir(&roots.dev).unwrap();
+        (dir, roots)
+    }
+
+    #[test]
+    fn usb_disks_are_seen_and_the_card_and_empty_readers_are_not() {
+        let (_dir, roots) = sys();
+        let seen = present(&roots).unwrap();
+        assert_eq!(
+            seen,
+            [Present {
+                name: "sda".into(),
+                sequence: 7,
+                size: Bytes(131_072 * 512),
+                read_only: true,
+                partitions: vec![("sda1".into(), Bytes(2048 * 512))],
+            }]
+        );
+    }
+
+    #[test]
+    fn a_disk_is_probed_with_its_serial_model_and_partitions() {
+        let (dir, roots) = sys();
+        fs::write(roots.dev.join("sda1"), vec![0; 2048 * 512]).unwrap();
+        let seen = present(&roots).unwrap();
+        let disk = probe(&roots, &seen[0], dir.path());
+        assert_eq!((&*disk.identity, &*disk.model), ("4C530001", "SanDisk Ultra"));
+        assert_eq!(disk.volumes[0].signature.kind, signature::Kind::Blank);
+        assert_eq!(disk.failed, None);
+    }
+
+    #[test]
+    fn a_disk_that_can_not_be_read_is_told_as_failed() {
+        let (dir, roots) = sys();
+        let seen = present(&roots).unwrap();
+        let disk = probe(&roots, &seen[0], dir.path());
+        assert!(disk.failed.is_some() && disk.volumes.is_empty());
+    }
+
+    #[test]
+    fn a_nameless_drive_is_told_by_model_and_size() {
+        let (_dir, roots) = sys();
+        let serial = roots.sys.join("devices/soc/3f980000.usb/usb1/1-1/1-1.2/serial");
+        fs::write(serial, "00000000\n").unwrap();
+        let disk = roots.sys.join("block/sda");
+        assert_eq!(identity(&disk, "SanDisk Ultra", Bytes(5)), "SanDisk-Ultra-5");
+    }
+}

@@ -1,0 +1,443 @@
+//! Copies the files of a foreign drive, mounted read-only, into `files/` of the Larder drive.
+//!
+//! In come two directories; out come copies, and words about what was left out. Runs as the
+//! unprivileged user in a process of its own, because names and contents come from a stranger's
+//! drive. It never overwrites (a clash gets another name), never follows a symbolic link on either
+//! side, and can be stopped at any moment and started again: a file appears under its name only
+//! when it is whole and on the disk, and what was imported once is written down, so that a file
+//! destroyed later does not come back with the next start.
+
+use super::{DriveError, OWN, SHARED};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, openat, statat,
+};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// What an import did so far.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Files copied now.
+    pub copied: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that were here already.
+    pub known: u64,
+    /// Symbolic links, devices and the like, and files that can't be read: left out.
+    pub skipped: u64,
+    /// The first few of those left out, with why.
+    pub told: Vec<String>,
+    /// Everything has been looked at.
+    pub finished: bool,
+}
+
+/// At most so many left-out files are told by name.
+const TOLD: usize = 5;
+/// Directories deeper than this are left out.
+const DEEPEST: usize = 64;
+/// Folders that systems keep for themselves on a drive.
+const SYSTEM: [&[u8]; 7] = [
+    b"System Volume Information",
+    b"$RECYCLE.BIN",
+    b"RECYCLER",
+    b".Trashes",
+    b".Spotlight-V100",
+    b".fseventsd",
+    b"lost+found",
+];
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+struct Import<'a> {
+    own: OwnedFd,
+    log: File,
+    unsynced: u32,
+    done: HashSet<Vec<u8>>,
+    progress: Progress,
+    report: &'a mut dyn FnMut(&Progress) -> io::Result<()>,
+}
+
+/// Why the walk ends early: the Larder drive can't take more, or nobody listens any longer.
+type Stop = io::Error;
+
+/// Imports the tree at `from` into the Larder drive at `drive`. `id` tells this foreign volume
+/// from others; `report` is called after every copied file and at the end.
+pub fn import(
+    from: &Path,
+    drive: &Path,
+    id: &str,
+    report: &mut dyn FnMut(&Progress) -> io::Result<()>,
+) -> Result<Progress, DriveError> {
+    let open = |path: &Path| {
+        rustix::fs::open(path, FOLDER, Mode::empty()).map_err(DriveError::io("opening", path))
+    };
+    let source = open(from)?;
+    let target = drive.join(SHARED).join("files");
+    let own = drive.join(OWN).join("import");
+    for folder in [&target, &own] {
+        std::fs::create_dir_all(folder).map_err(DriveError::io("making", folder))?;
+    }
+    let fail = || DriveError::io("importing to", &target);
+    let id: String = id.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
+    let (log, done) = open_log(&own, &id).map_err(DriveError::io("reading the list in", &own))?;
+    let (target_fd, own) = (open(&target)?, open(&own)?);
+    let progress = Progress::default();
+    let mut import = Import { own, log, unsynced: 0, done, progress, report };
+    import.folder(source.as_fd(), target_fd.as_fd(), b"", 0).map_err(fail())?;
+    import.log.sync_data().map_err(fail())?;
+    import.progress.finished = true;
+    (import.report)(&import.progress).map_err(fail())?;
+    Ok(import.progress)
+}
+
+/// The list of what was imported from this volume. A line that a power cut tore matches nothing.
+fn open_log(own: &Path, id: &str) -> io::Result<(File, HashSet<Vec<u8>>)> {
+    let path = own.join(format!("{id}.list"));
+    let mut log = File::options().read(true).append(true).create(true).open(path)?;
+    let mut done = HashSet::new();
+    for line in BufReader::new(&log).split(b'\n') {
+        done.insert(line?);
+    }
+    // A torn last line is closed, so that the next one stands alone.
+    log.write_all(b"\n")?;
+    Ok((log, done))
+}
+
+impl Import<'_> {
+    fn folder(
+        &mut self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        path: &[u8],
+        depth: usize,
+    ) -> Result<(), Stop> {
+        let mut names = match Dir::read_from(from).and_then(names) {
+            Ok(names) => names,
+            Err(why) => return self.leave_out(path, why),
+        };
+        names.sort();
+        for name in names {
+            let path = [path, b"/", name.to_bytes()].concat();
+            let stat = match statat(from, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(why) => {
+                    self.leave_out(&path, why)?;
+                    continue;
+                }
+            };
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory if depth == 0 && SYSTEM.contains(&name.to_bytes()) => {}
+                FileType::Directory if depth >= DEEPEST => self.leave_out(&path, Errno::LOOP)?,
+                FileType::Directory => self.enter(from, to, &name, &path, depth)?,
+                FileType::RegularFile => self.file(from, to, &name, &path, &stat)?,
+                _ => self.leave_out(&path, "neither file nor folder")?,
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &mut self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        name: &CStr,
+        path: &[u8],
+        depth: usize,
+    ) -> Result<(), Stop> {
+        let below = match openat(from, name, FOLDER, Mode::empty()) {
+            Ok(below) => below,
+            Err(why) => return self.leave_out(path, why),
+        };
+        match rustix::fs::mkdirat(to, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) => rustix::fs::fsync(to)?,
+            Err(Errno::EXIST) => {}
+            Err(why) => return Err(why.into()),
+        }
+        match openat(to, name, FOLDER, Mode::empty()) {
+            Ok(here) => self.folder(below.as_fd(), here.as_fd(), path, depth + 1),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                self.leave_out(path, "a file has the folder's name here")
+            }
+            Err(why) => Err(why.into()),
+        }
+    }
+
+    fn file(
+        &mut self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        name: &CStr,
+        path: &[u8],
+        stat: &Stat,
+    ) -> Result<(), Stop> {
+        let line = line(path, stat);
+        if self.done.contains(&line) {
+            self.progress.known += 1;
+            return Ok(());
+        }
+        let mut part = None;
+        for candidate in candidates(name) {
+            match statat(to, &candidate, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(there) if same(&there, stat) => {
+                    self.progress.known += 1;
+                    return self.note(line);
+                }
+                Ok(_) => continue,
+                Err(Errno::NOENT) => {}
+                Err(why) => return Err(why.into()),
+            }
+            if part.is_none() {
+                match self.copy(from, name, stat)? {
+                    Ok(copied) => part = Some(copied),
+                    Err(why) => return self.leave_out(path, why),
+                }
+            }
+            let moved = rustix::fs::renameat_with(
+                &self.own,
+                c"part",
+                to,
+                &candidate,
+                RenameFlags::NOREPLACE,
+            );
+            match moved {
+                Ok(()) => {
+                    rustix::fs::fsync(to)?;
+                    self.progress.copied += 1;
+                    self.progress.bytes += part.unwrap_or(0);
+                    (self.report)(&self.progress)?;
+                    return self.note(line);
+                }
+                // Somebody else took the name meanwhile.
+                Err(Errno::EXIST) => {}
+                Err(why) => return Err(why.into()),
+            }
+        }
+        self.leave_out(path, "other files have its name here")
+    }
+
+    /// Copies into a file that no one sees yet, and on to the disk. The outer error is the Larder
+    /// drive's and ends the import; the inner one is the foreign drive's and leaves out the file.
+    fn copy(
+        &mut self,
+        from: BorrowedFd<'_>,
+        name: &CStr,
+        stat: &Stat,
+    ) -> Result<Result<u64, io::Error>, Stop> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut source = match openat(from, name, flags, Mode::empty()) {
+            Ok(source) => File::from(source),
+            Err(why) => return Ok(Err(why.into())),
+        };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+        let mode = Mode::from_raw_mode(0o644);
+        let mut part = File::from(openat(&self.own, c"part", flags | OFlags::CLOEXEC, mode)?);
+        let mut buffer = vec![0; 256 * 1024];
+        let mut bytes = 0;
+        loop {
+            let count = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+                Err(why) => return Ok(Err(why)),
+            };
+            part.write_all(&buffer[..count])?;
+            bytes += count as u64;
+        }
+        let time = Timespec { tv_sec: stat.st_mtime as _, tv_nsec: stat.st_mtime_nsec as _ };
+        rustix::fs::futimens(&part, &Timestamps { last_access: time, last_modification: time })?;
+        part.sync_all()?;
+        Ok(Ok(bytes))
+    }
+
+    /// Writes down that a file is here. Now and then on to the disk: a file that is here but not
+    /// in the list is recognised by its size and time.
+    fn note(&mut self, mut line: Vec<u8>) -> Result<(), Stop> {
+        line.push(b'\n');
+        self.log.write_all(&line)?;
+        self.unsynced += 1;
+        if self.unsynced >= 100 {
+            self.log.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, path: &[u8], why: impl std::fmt::Display) -> Result<(), Stop> {
+        self.progress.skipped += 1;
+        if self.progress.told.len() < TOLD {
+            let path = crate::model::show(path.strip_prefix(b"/").unwrap_or(path));
+            self.progress.told.push(format!("{path}: {why}"));
+        }
+        Ok(())
+    }
+}
+
+fn names(dir: Dir) -> rustix::io::Result<Vec<CString>> {
+    let mut names = Vec::new();
+    for entry in dir {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// The names a file may get: its own, else `a (imported).jpg`, `a (imported 2).jpg`, …
+fn candidates(name: &CStr) -> Vec<CString> {
+    let bytes = name.to_bytes();
+    let dot = bytes.iter().rposition(|byte| *byte == b'.').filter(|at| *at > 0);
+    let (stem, ending) = bytes.split_at(dot.unwrap_or(bytes.len()));
+    let mut all = vec![name.to_owned()];
+    for count in 1..=9 {
+        let word = if count == 1 { " (imported)".into() } else { format!(" (imported {count})") };
+        // A name too long to carry the word fails when it is made, and is told.
+        all.extend(CString::new([stem, word.as_bytes(), ending].concat()));
+    }
+    all
+}
+
+fn same(there: &Stat, stat: &Stat) -> bool {
+    FileType::from_raw_mode(there.st_mode) == FileType::RegularFile
+        && there.st_size == stat.st_size
+        && there.st_mtime == stat.st_mtime
+        && there.st_mtime_nsec == stat.st_mtime_nsec
+}
+
+/// A line of the list: the path with newlines and percent signs encoded, size and time.
+fn line(path: &[u8], stat: &Stat) -> Vec<u8> {
+    let mut line = Vec::with_capacity(path.len() + 40);
+    for byte in path {
+        match byte {
+            b'\n' => line.extend_from_slice(b"%0A"),
+            b'%' => line.extend_from_slice(b"%25"),
+            byte => line.push(*byte),
+        }
+    }
+    line.extend_from_slice(
+        format!("\t{}\t{}.{:09}", stat.st_size, stat.st_mtime, stat.st_mtime_nsec).as_bytes(),
+    );
+    line
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // test trees
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    use std::path::PathBuf;
+
+    struct House {
+        _dir: tempfile::TempDir,
+        from: PathBuf,
+        drive: PathBuf,
+    }
+
+    impl House {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let (from, drive) = (dir.path().join("from"), dir.path().join("drive"));
+            fs::create_dir_all(from.join("Photos/2012")).unwrap();
+            fs::create_dir_all(from.join("System Volume Information")).unwrap();
+            fs::create_dir_all(&drive).unwrap();
+            fs::write(from.join("a.txt"), "a").unwrap();
+            fs::write(from.join("Photos/2012/b.jpg"), vec![7; 300_000]).unwrap();
+            fs::write(from.join("System Volume Information/x"), "x").unwrap();
+            Self { _dir: dir, from, drive }
+        }
+
+        fn run(&self) -> Progress {
+            import(&self.from, &self.drive, "12AB-34CD", &mut |_| Ok(())).unwrap()
+        }
+
+        fn here(&self, path: &str) -> PathBuf {
+            self.drive.join("BTsync/files").join(path)
+        }
+    }
+
+    #[test]
+    fn files_come_over_with_their_times_and_only_once() {
+        let house = House::new();
+        let first = house.run();
+        assert_eq!((first.copied, first.bytes, first.skipped), (2, 300_001, 0));
+        assert!(first.finished);
+        let time = |path: PathBuf| fs::metadata(path).unwrap().modified().unwrap();
+        assert_eq!(
+            time(house.here("Photos/2012/b.jpg")),
+            time(house.from.join("Photos/2012/b.jpg"))
+        );
+        assert!(!house.here("System Volume Information").exists());
+        let second = house.run();
+        assert_eq!((second.copied, second.known), (0, 2));
+    }
+
+    #[test]
+    fn a_file_destroyed_here_does_not_come_back_but_a_new_one_does() {
+        let house = House::new();
+        house.run();
+        fs::remove_file(house.here("a.txt")).unwrap();
+        fs::write(house.from.join("new.txt"), "new").unwrap();
+        let again = house.run();
+        assert_eq!((again.copied, again.known), (1, 2));
+        assert!(!house.here("a.txt").exists() && house.here("new.txt").exists());
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let house = House::new();
+        fs::create_dir_all(house.here("")).unwrap();
+        fs::write(house.here("a.txt"), "mine, and longer").unwrap();
+        fs::write(house.here("Photos"), "a file in the way").unwrap();
+        let done = house.run();
+        assert_eq!(fs::read_to_string(house.here("a.txt")).unwrap(), "mine, and longer");
+        assert_eq!(fs::read_to_string(house.here("a (imported).txt")).unwrap(), "a");
+        assert_eq!(fs::read_to_string(house.here("Photos")).unwrap(), "a file in the way");
+        assert_eq!(done.told, ["Photos: a file has the folder's name here"]);
+        let again = house.run();
+        assert_eq!((again.copied, again.known), (0, 1));
+    }
+
+    #[test]
+    fn links_and_specials_are_left_out_and_told_and_never_followed() {
+        let house = House::new();
+        symlink("/etc/passwd", house.from.join("link")).unwrap();
+        symlink(&house.from, house.from.join("loop")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            house.from.join("pipe"),
+            FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert!(fs::symlink_metadata(house.from.join("pipe")).unwrap().file_type().is_fifo());
+        let done = house.run();
+        assert_eq!((done.copied, done.skipped), (2, 3));
+        assert_eq!(done.told[0], "link: neither file nor folder");
+        assert!(!house.here("link").exists() && !house.here("loop").exists());
+        // A link planted on our side is not followed either.
+        let trap = tempfile::tempdir().unwrap();
+        fs::remove_dir_all(house.here("Photos")).unwrap();
+        symlink(trap.path(), house.here("Photos")).unwrap();
+        fs::write(house.from.join("Photos/c"), "c").unwrap();
+        house.run();
+        assert_eq!(fs::read_dir(trap.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn stopped_in_the_middle_it_goes_on_where_it_was() {
+        let house = House::new();
+        let mut stop = |_: &Progress| Err(io::Error::other("stopped"));
+        import(&house.from, &house.drive, "12AB-34CD", &mut stop).unwrap_err();
+        fs::write(house.drive.join("BTsyncApp/import/part"), "half of something").unwrap();
+        let done = house.run();
+        assert_eq!((done.copied, done.known), (1, 1));
+        assert_eq!(fs::read(house.here("Photos/2012/b.jpg")).unwrap(), vec![7; 300_000]);
+    }
+}

@@ -1,0 +1,251 @@
+//! The hands at the drive: look inside, check, mount, prepare the folders, unmount.
+//!
+//! In comes a volume that [`super::decide`] chose; out comes a mounted drive or an error in words.
+//! Always `nosuid,nodev,noexec`: what lies on a drive is never run. A look inside replays no
+//! journal. It must never follow a symbolic link on the drive and never create the mount point.
+
+use super::signature::Kind;
+use super::{DriveError, Inside, OWN, SHARED};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::mount::{MountFlags, UnmountFlags};
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Where the tools are, whatever started us.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The safe flags of every mount.
+fn safe() -> MountFlags {
+    MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME
+}
+
+/// What is in a file system, without writing a byte to it: mounted read-only at `at` for a moment.
+pub fn peek(device: &Path, kind: Kind, at: &Path) -> Inside {
+    let options = match kind {
+        Kind::Ext => "noload",
+        Kind::Btrfs => "rescue=nologreplay",
+        _ => "norecovery",
+    };
+    let names = std::fs::create_dir_all(at)
+        .map_err(DriveError::io("preparing", at))
+        .and_then(|()| attach(device, kind, at, safe() | MountFlags::RDONLY, options))
+        .and_then(|()| {
+            let names = names(at).map_err(DriveError::io("reading", device));
+            unmount(at, false).and(names)
+        });
+    match names {
+        Ok(names) if [SHARED, OWN].iter().all(|name| names.iter().any(|n| n == name)) => {
+            Inside::Larder
+        }
+        Ok(names) if names.iter().all(|name| name == "lost+found") => Inside::Nothing,
+        Ok(_) => Inside::Files,
+        Err(DriveError::Io { source, .. }) => Inside::Unreadable(source.to_string()),
+        Err(why) => Inside::Unreadable(why.to_string()),
+    }
+}
+
+fn names(at: &Path) -> io::Result<Vec<String>> {
+    let entries = std::fs::read_dir(at)?;
+    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+fn attach(
+    device: &Path,
+    kind: Kind,
+    at: &Path,
+    flags: MountFlags,
+    options: &str,
+) -> Result<(), DriveError> {
+    let driver = kind.driver().ok_or(DriveError::NotMountable(kind.name()))?;
+    let data = CString::new(options)
+        .map_err(|why| DriveError::io("mounting", device)(io::Error::from(why)))?;
+    rustix::mount::mount(device, at, driver, flags, Some::<&CStr>(data.as_c_str()))
+        .map_err(DriveError::io("mounting", device))
+}
+
+/// Mounts a volume that is ours for reading and writing. An error of the disk turns it read-only
+/// at once.
+pub fn mount(device: &Path, kind: Kind, at: &Path) -> Result<(), DriveError> {
+    let options = if kind == Kind::Ext { "errors=remount-ro" } else { "" };
+    attach(device, kind, at, safe(), options)
+}
+
+/// Mounts a foreign volume read-only for an import, its files readable by `uid` and `gid` alone.
+pub fn mount_foreign(
+    device: &Path,
+    kind: Kind,
+    at: &Path,
+    uid: u32,
+    gid: u32,
+) -> Result<(), DriveError> {
+    std::fs::create_dir_all(at).map_err(DriveError::io("preparing", at))?;
+    let names = if kind == Kind::Vfat { "utf8=1" } else { "iocharset=utf8" };
+    let flags = safe() | MountFlags::RDONLY;
+    let options = format!("uid={uid},gid={gid},umask=0077,{names}");
+    attach(device, kind, at, flags, &options)
+}
+
+/// What a check did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Checked {
+    /// Nothing was wrong.
+    Clean,
+    /// Errors were repaired.
+    Repaired,
+}
+
+/// Checks a volume that is ours. For ext4 that is `e2fsck -p`, which repairs what is safe to
+/// repair; btrfs and XFS check themselves when they are mounted.
+pub fn check(device: &Path, kind: Kind) -> Result<Checked, DriveError> {
+    if kind != Kind::Ext {
+        return Ok(Checked::Clean);
+    }
+    let output = run("e2fsck", Command::new("e2fsck").arg("-p").arg(device))?;
+    let code = output.status.code().unwrap_or(-1);
+    verdict(code).ok_or_else(|| DriveError::Gave {
+        tool: "e2fsck",
+        path: device.to_path_buf(),
+        code,
+        said: last_words(&output),
+    })
+}
+
+/// The exit code of e2fsck (its manual page): 1 repaired, 2 repaired and to be restarted (which
+/// matters only for a mounted file system); 4 and above: errors left, or it could not work.
+fn verdict(code: i32) -> Option<Checked> {
+    match code {
+        0 => Some(Checked::Clean),
+        1..=3 => Some(Checked::Repaired),
+        _ => None,
+    }
+}
+
+/// Runs a tool to its end.
+pub(super) fn run(
+    tool: &'static str,
+    command: &mut Command,
+) -> Result<std::process::Output, DriveError> {
+    command
+        .env("PATH", PATH)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| DriveError::Tool { tool, source })
+}
+
+/// The last line or two of what a tool said.
+pub(super) fn last_words(output: &std::process::Output) -> String {
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(2)..].join(" ")
+}
+
+/// Unmounts. `lazily`: the drive is gone or must not be waited for; what is still open stays open
+/// on the old drive and never falls through to the empty mount point.
+pub fn unmount(at: &Path, lazily: bool) -> Result<(), DriveError> {
+    let flags = UnmountFlags::NOFOLLOW;
+    let flags = if lazily { flags | UnmountFlags::DETACH } else { flags };
+    rustix::mount::unmount(at, flags).map_err(DriveError::io("unmounting", at))
+}
+
+/// Makes Larder's two folders on the drive mounted at `at` and gives them, with all that is in
+/// them, to `uid` and `gid`. The folders themselves are given last: after an interruption the rest
+/// is done again.
+pub fn prepare(at: &Path, uid: u32, gid: u32) -> Result<(), DriveError> {
+    let fail = || DriveError::io("preparing", at);
+    let open = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(at, open, Mode::empty()).map_err(fail())?;
+    let owner = (Uid::from_raw(uid), Gid::from_raw(gid));
+    for (name, mode) in [(SHARED, 0o755), (OWN, 0o700)] {
+        let mode = Mode::from_raw_mode(mode);
+        match rustix::fs::mkdirat(&root, name, mode) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(why) => return Err(fail()(why)),
+        }
+        let folder = rustix::fs::openat(&root, name, open, Mode::empty()).map_err(fail())?;
+        let stat = rustix::fs::fstat(&folder).map_err(fail())?;
+        if (stat.st_uid, stat.st_gid) != (uid, gid) {
+            give_all(folder.as_fd(), owner, 0).map_err(fail())?;
+            rustix::fs::fchmod(&folder, mode).map_err(fail())?;
+            rustix::fs::fchown(&folder, Some(owner.0), Some(owner.1)).map_err(fail())?;
+        }
+        rustix::fs::fsync(&folder).map_err(fail())?;
+    }
+    rustix::fs::fsync(&root).map_err(fail())
+}
+
+/// Gives everything below a folder to `owner`, never through a symbolic link.
+fn give_all(folder: BorrowedFd<'_>, owner: (Uid, Gid), depth: usize) -> rustix::io::Result<()> {
+    /// Deeper than any path that Larder takes; each level holds a descriptor.
+    const DEEPEST: usize = 200;
+    if depth > DEEPEST {
+        return Err(rustix::io::Errno::LOOP);
+    }
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+            let below: OwnedFd = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+            give_all(below.as_fd(), owner, depth + 1)?;
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::chownat(folder, name, Some(owner.0), Some(owner.1), flags)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_codes_of_e2fsck_are_understood() {
+        for (code, verdict_) in [
+            (0, Some(Checked::Clean)),
+            (1, Some(Checked::Repaired)),
+            (2, Some(Checked::Repaired)),
+            (3, Some(Checked::Repaired)),
+            (4, None),
+            (5, None),
+            (8, None),
+            (12, None),
+            (32, None),
+            (-1, None),
+        ] {
+            assert_eq!(verdict(code), verdict_, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_missing_tool_is_an_error_in_words() {
+        let error = run("e2fsck", &mut Command::new("/nonexistent/e2fsck")).unwrap_err();
+        assert!(error.to_string().starts_with("e2fsck can't be started"), "{error}");
+    }
+
+    #[test]
+    fn folders_are_made_once_and_nothing_else_is_touched() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let me = std::fs::metadata(dir.path()).unwrap();
+        for _ in 0..2 {
+            prepare(dir.path(), me.uid(), me.gid()).unwrap();
+        }
+        let mode = |name: &str| {
+            std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!((mode(SHARED), mode(OWN)), (0o755, 0o700));
+        // A drive that brings a link in place of a folder is refused, not followed.
+        let hostile = tempfile::tempdir().unwrap();
+        symlink(dir.path(), hostile.path().join(SHARED)).unwrap();
+        assert!(prepare(hostile.path(), me.uid(), me.gid()).is_err());
+    }
+}

@@ -1,0 +1,376 @@
+//! The engine: one owner of everything that is known and of the only door to the drive.
+//!
+//! A turn takes what happened (hints from the watch, pages, settings, time), looks, plans, applies,
+//! remembers and publishes, in that order. It is synchronous and single-threaded, runs on any
+//! [`FileSystem`] and with any clock, and never works on without an end: long work is cut into parts,
+//! and [`Turn::more`] asks for the next one.
+//!
+//! An error means that the drive does not work. Nothing is recorded as done then; whoever owns the
+//! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
+
+mod look;
+mod publish;
+#[cfg(test)]
+mod tests;
+mod wishes;
+
+use crate::apply::{Applier, ApplyError, recover};
+use crate::catalogue::{CatalogueError, Encoder};
+use crate::config::Config;
+use crate::fs::{FileSystem, FsError, Space, Trouble};
+use crate::ledger::{Ledger, LedgerError};
+use crate::model::{DeviceName, FileId, Origin, Place, RelPath, Time};
+use crate::plan::{Fact, Op, World};
+use crate::status::{Condition, Notice, Report};
+use crate::watch::Pending;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long something has to be absent before it is believed, in seconds, where no sync engine can
+/// be asked. The sync engine removes an old name before it renames the new one in.
+pub const SETTLE: i64 = 10;
+/// More vanished links than this, and more than a fifth of the device's, are held.
+pub const MASS: usize = 50;
+/// How often an operation that met a moving target is tried.
+const TRIES: u32 = 5;
+
+/// What keeps the engine from working.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The drive does not work.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The ledger does not work.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// No page could be made.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+impl EngineError {
+    /// What is the matter with the drive, when that is it.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Fs(e) => e.trouble(),
+            Self::Ledger(e) if e.is_full() => Some(Trouble::Full),
+            Self::Ledger(e) => (!e.is_damage()).then_some(Trouble::Failing),
+            Self::Catalogue(_) => None,
+        }
+    }
+}
+
+/// What a turn leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// There is more to do right away.
+    pub more: bool,
+    /// Look again after so many seconds, because something has to settle or expires.
+    pub again_in: Option<i64>,
+}
+
+/// The engine on one drive.
+pub struct Engine {
+    fs: Box<dyn FileSystem>,
+    ledger: Ledger,
+    world: World,
+    config: Config,
+    applier: Applier,
+    encoder: Encoder,
+    /// Names in devices' folders to look at, and how often that was tried in vain.
+    dirty: BTreeMap<(DeviceName, RelPath), u32>,
+    /// Links whose master is gone, and since when: not believed yet.
+    homeless: BTreeMap<(DeviceName, RelPath), Time>,
+    /// Devices whose whole folder was gone.
+    emptied: BTreeSet<DeviceName>,
+    /// Devices' folders that could not be read completely.
+    blind: BTreeMap<DeviceName, Vec<RelPath>>,
+    /// Pages to read.
+    pages: BTreeSet<Origin>,
+    /// What we last wrote as each page: its file and its fingerprint.
+    published: BTreeMap<Origin, (FileId, u64)>,
+    /// Wishes from here on (by arrival) have not been looked at in this round.
+    wish_cursor: i64,
+    /// How often each waiting wish met a moving target.
+    wish_tries: BTreeMap<i64, u32>,
+    notices: BTreeMap<String, Notice>,
+    /// Something the pages show has changed.
+    stale: bool,
+    /// Operations planned, for `--dry-run`.
+    planned: Option<Vec<Op>>,
+    epoch: String,
+    generation: u64,
+    space: Space,
+    settle: i64,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("masters", &self.world.files.len()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens a drive: makes the layout, puts in order what a cut left, and scans everything.
+    pub fn open(
+        mut fs: Box<dyn FileSystem>,
+        mut ledger: Ledger,
+        config: Config,
+        now: Time,
+    ) -> Result<Self, EngineError> {
+        lay_out(&mut *fs)?;
+        let mut world = ledger.load()?;
+        let (facts, applier) = recover(&mut *fs, &world, 1, now).map_err(drive_error)?;
+        for fact in &facts {
+            ledger.record(fact)?;
+            world.note(fact);
+        }
+        let epoch = remembered(&mut ledger, "epoch")?;
+        let generation = ledger.meta("generation")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+        ledger.commit()?;
+        let space = fs.space()?;
+        let mut engine = Self {
+            fs,
+            ledger,
+            world,
+            config: Config::default(),
+            applier,
+            encoder: Encoder::new(),
+            dirty: BTreeMap::new(),
+            homeless: BTreeMap::new(),
+            emptied: BTreeSet::new(),
+            blind: BTreeMap::new(),
+            pages: BTreeSet::new(),
+            published: BTreeMap::new(),
+            wish_cursor: 0,
+            wish_tries: BTreeMap::new(),
+            notices: BTreeMap::new(),
+            stale: true,
+            planned: None,
+            epoch,
+            generation,
+            space,
+            settle: SETTLE,
+        };
+        engine.configure(config, now)?;
+        engine.scan_home(now)?;
+        for device in engine.devices() {
+            engine.scan_device(&device, now)?;
+        }
+        Ok(engine)
+    }
+
+    /// Lets absences be believed after so many seconds; for tests and hasty demonstrations.
+    pub fn settle_after(&mut self, seconds: i64) {
+        self.settle = seconds;
+    }
+
+    /// Collects the operations from now on, for [`Self::take_planned`].
+    pub fn collect_operations(&mut self) {
+        self.planned = Some(Vec::new());
+    }
+
+    /// The operations since the last call.
+    pub fn take_planned(&mut self) -> Vec<Op> {
+        self.planned.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// True while something absent has yet to be believed.
+    pub fn is_settling(&self) -> bool {
+        let absent = |d: &DeviceName| {
+            !self.is_held(d) && self.world.devices.get(d).is_some_and(|h| !h.absent.is_empty())
+        };
+        !self.homeless.is_empty() || self.config.devices.keys().any(absent)
+    }
+
+    /// What is known.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn devices(&self) -> Vec<DeviceName> {
+        self.config.devices.keys().cloned().collect()
+    }
+
+    /// Puts settings in force: folders for new devices, quotas at once.
+    pub fn configure(&mut self, config: Config, now: Time) -> Result<(), EngineError> {
+        let before = std::mem::replace(&mut self.config, config);
+        for device in self.devices() {
+            if before.devices.contains_key(&device) {
+                continue;
+            }
+            self.fs.make_dir(&Place::Device(device.clone()).at(RelPath::root()))?;
+            // A device's name has the form of a name in a path.
+            let page = RelPath::new(device.as_str().as_bytes()).unwrap_or_default();
+            self.fs.make_dir(&Place::Catalogue.at(page))?;
+            self.world.devices.entry(device.clone()).or_default();
+            if !before.devices.is_empty() {
+                self.scan_device(&device, now)?;
+            }
+        }
+        // A device that left the settings keeps its folder and its rows in the ledger, so that
+        // nothing is lost when it comes back; plans do not see it.
+        for device in before.devices.keys().filter(|d| !self.config.devices.contains_key(*d)) {
+            log::info!("{device} is not in the settings any more; its files stay where they are");
+        }
+        self.pages = self.origins();
+        self.wish_cursor = 0;
+        self.stale = true;
+        Ok(())
+    }
+
+    fn origins(&self) -> BTreeSet<Origin> {
+        let devices = self.config.devices.keys().cloned().map(Origin::Device);
+        devices.chain([Origin::Home]).collect()
+    }
+
+    /// One turn: looks where something happened, reads the pages, acts, publishes.
+    pub fn turn(&mut self, pending: Pending, now: Time) -> Result<Turn, EngineError> {
+        self.look(pending, now)?;
+        let more_looks = self.reconcile(now)?;
+        self.harvest(now)?;
+        let more_wishes = self.fulfil(now)?;
+        let more_after = self.reconcile(now)?;
+        self.keep_quotas(now)?;
+        self.expire(now)?;
+        self.settle_down()?;
+        if self.stale {
+            self.publish(now)?;
+        }
+        Ok(Turn {
+            more: more_looks || more_wishes || more_after || !self.dirty.is_empty(),
+            again_in: self.next_deadline(now),
+        })
+    }
+
+    /// Brings to the disk what was done, then what is remembered of it.
+    fn settle_down(&mut self) -> Result<(), EngineError> {
+        self.fs.sync()?;
+        self.ledger.commit()?;
+        Ok(())
+    }
+
+    /// Does one thing and remembers it. `Ok(false)`: it met something that had changed.
+    fn act(&mut self, op: &Op, now: Time) -> Result<bool, EngineError> {
+        match self.applier.apply(&mut *self.fs, &self.world, op, now) {
+            Ok(facts) => {
+                if let Some(planned) = &mut self.planned {
+                    planned.push(op.clone());
+                }
+                log::debug!("{op}");
+                for fact in &facts {
+                    self.remember(fact)?;
+                }
+                Ok(true)
+            }
+            Err(ApplyError::Fs(e)) if e.trouble().is_some() => Err(e.into()),
+            Err(e) => {
+                log::info!("not now: {op}: {e}");
+                self.tell("operation", Condition::Ready, now, e.to_string(), "Larder tries again");
+                Ok(false)
+            }
+        }
+    }
+
+    fn remember(&mut self, fact: &Fact) -> Result<(), EngineError> {
+        self.ledger.record(fact)?;
+        self.world.note(fact);
+        match fact {
+            Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
+            Fact::Used(..) => return Ok(()),
+            _ => {}
+        }
+        self.stale = true;
+        Ok(())
+    }
+
+    /// A master changed: look at the links of it, and at the devices that follow its folder.
+    fn touch(&mut self, path: &RelPath) {
+        for (device, holding) in &self.world.devices {
+            if (holding.book.get(path).is_some() || holding.wants(path))
+                && self.config.devices.contains_key(device)
+            {
+                self.dirty.entry((device.clone(), path.clone())).or_insert(0);
+            }
+        }
+    }
+
+    /// Tells the owner something, once per key until it is untold.
+    fn tell(
+        &mut self,
+        key: &str,
+        condition: Condition,
+        at: Time,
+        what: impl Into<String>,
+        next: impl Into<String>,
+    ) {
+        let notice = Notice { at, condition, what: what.into(), next: next.into() };
+        let same = |old: &Notice| old.what == notice.what && old.next == notice.next;
+        if !self.notices.get(key).is_some_and(same) {
+            self.notices.insert(key.to_owned(), notice);
+            self.stale = true;
+        }
+    }
+
+    fn untell(&mut self, key: &str) {
+        if self.notices.remove(key).is_some() {
+            self.stale = true;
+        }
+    }
+
+    /// The state of the house.
+    pub fn report(&self) -> Report {
+        self.make_report()
+    }
+
+    /// Sets what the settings are complained of.
+    pub fn complain(&mut self, complaints: &[crate::config::Complaint], now: Time) {
+        match complaints {
+            [] => self.untell("settings"),
+            [first, rest @ ..] => {
+                let more = match rest.len() {
+                    0 => String::new(),
+                    n => format!(" (and {n} more)"),
+                };
+                let what = format!("larder.toml, line {}: {}{more}", first.line, first.what);
+                let next = format!("{}; until then the last good settings stay", first.next);
+                self.tell("settings", Condition::SettingsError, now, what, next);
+            }
+        }
+    }
+}
+
+/// Makes the house's folders on a drive.
+pub fn lay_out(fs: &mut dyn FileSystem) -> Result<(), FsError> {
+    for place in [Place::Files, Place::Catalogue, Place::Shared, Place::Versions, Place::Tmp] {
+        fs.make_dir(&place.at(RelPath::root()))?;
+    }
+    Ok(())
+}
+
+fn drive_error(e: ApplyError) -> EngineError {
+    match e {
+        ApplyError::Fs(e) => e.into(),
+        ApplyError::LastName { at } => FsError::Exists { at }.into(),
+    }
+}
+
+/// A random text that the ledger remembers under a key.
+fn remembered(ledger: &mut Ledger, key: &str) -> Result<String, LedgerError> {
+    if let Some(text) = ledger.meta(key)? {
+        return Ok(text);
+    }
+    let mut bytes = [0u8; 16];
+    // The kernel's generator does not fail once it is seeded; a key of zeros would only make
+    // a page of the house easier to forge for who is in the house already.
+    if let Err(e) = getrandom::fill(&mut bytes) {
+        log::error!("no random numbers: {e}");
+    }
+    let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    ledger.set_meta(key, &text)?;
+    Ok(text)
+}

@@ -1,0 +1,485 @@
+//! Looking: where something happened, what is there now, and what follows from it.
+
+use super::{Engine, EngineError, MASS, TRIES};
+use crate::fs::{Entry, FsError};
+use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree};
+use crate::plan::{Op, Sight, master, moved_masters, on, reconcile};
+use crate::status::Condition;
+use crate::watch::{Names, Pending};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// So many names are looked at in one turn, so that wishes do not wait for a flood of changes.
+const LOOKS: usize = 16_384;
+
+impl Engine {
+    /// Looks where something happened.
+    pub(super) fn look(&mut self, pending: Pending, now: Time) -> Result<(), EngineError> {
+        match &pending.trouble {
+            Some(what) => {
+                let next = "changes are noticed later than usual; nothing is lost by it";
+                self.tell("watch", Condition::Ready, now, what, next);
+            }
+            None if pending.lost => log::info!("changes were missed: scanning the drive"),
+            None => {}
+        }
+        if pending.lost {
+            self.scan_home(now)?;
+            for device in self.devices() {
+                self.scan_device(&device, now)?;
+            }
+            self.pages = self.origins();
+            return Ok(());
+        }
+        for (folder, names) in pending.folders {
+            match &folder.place {
+                Place::Files => self.look_home(&folder.path, &names, now)?,
+                Place::Device(device) if self.config.devices.contains_key(device) => {
+                    self.look_device(&device.clone(), &folder.path, &names, now)?;
+                }
+                Place::Catalogue => self.look_pages(&folder.path),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn look_pages(&mut self, folder: &RelPath) {
+        match folder.name().and_then(|name| std::str::from_utf8(name).ok()) {
+            None => self.pages = self.origins(),
+            Some(name) => {
+                if let Ok(device) = DeviceName::new(name)
+                    && self.config.devices.contains_key(&device)
+                {
+                    self.pages.insert(Origin::Device(device));
+                }
+            }
+        }
+    }
+
+    /// Scans all masters, and looks at the links of those that changed.
+    pub(super) fn scan_home(&mut self, now: Time) -> Result<(), EngineError> {
+        let found = self.fs.scan(&master(&RelPath::root()))?;
+        self.tell_blind("home", "BTsync/files", found.blind.len(), now);
+        if !found.blind.is_empty() {
+            // What was not seen stays as it was known.
+            let mut tree = found.tree;
+            for folder in &found.blind {
+                if let Some(dir) = self.world.files.dir(folder) {
+                    self.world.files.for_each(dir, |path, stat| {
+                        if let Ok(path) = RelPath::new(path) {
+                            tree.insert(&path, *stat);
+                        }
+                    });
+                }
+            }
+            self.world.files = tree;
+        } else {
+            self.world.files = found.tree;
+        }
+        self.stale = true;
+        // Links whose master is not what they mean, and masters that a device follows.
+        for device in self.devices() {
+            let mut differing = Vec::new();
+            if let Some(holding) = self.world.devices.get(&device) {
+                holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
+                    let Ok(path) = RelPath::new(path) else { return };
+                    if self.world.files.get(&path).is_none_or(|m| m.id != link.id) {
+                        differing.push(path);
+                    }
+                });
+                for follow in &holding.follows {
+                    let Some(dir) = self.world.files.dir(follow) else { continue };
+                    self.world.files.for_each(dir, |path, _| {
+                        let Ok(path) = RelPath::new(path) else { return };
+                        if holding.book.get(&path).is_none() && holding.wants(&path) {
+                            differing.push(path);
+                        }
+                    });
+                }
+            }
+            self.mark(&device, differing);
+        }
+        Ok(())
+    }
+
+    /// Scans a device's folder, and looks at every name that is not as the book says.
+    pub(super) fn scan_device(
+        &mut self,
+        device: &DeviceName,
+        now: Time,
+    ) -> Result<(), EngineError> {
+        let root = on(device, &RelPath::root());
+        if self.fs.look(&root)?.is_none() {
+            // The whole folder is gone: nobody deletes that file by file.
+            self.fs.make_dir(&root)?;
+            self.emptied.insert(device.clone());
+        }
+        let found = self.fs.scan(&root)?;
+        self.tell_blind(device.as_str(), &format!("devices/{device}"), found.blind.len(), now);
+        let mut differing = Vec::new();
+        if let Some(holding) = self.world.devices.get(device) {
+            found.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
+                let Ok(path) = RelPath::new(path) else { return };
+                let as_known = holding.book.get(&path).is_some_and(|l| l.id == stat.id)
+                    && self.world.files.get(&path).is_some_and(|m| m.id.ino == stat.id.ino);
+                if !as_known || holding.absent.contains_key(&path) {
+                    differing.push(path);
+                }
+            });
+            holding.book.for_each(Tree::<Link>::ROOT, |path, _| {
+                let Ok(path) = RelPath::new(path) else { return };
+                if found.tree.get(&path).is_none() && !within_any(&found.blind, &path) {
+                    differing.push(path);
+                }
+            });
+        }
+        self.mark(device, differing);
+        self.blind.insert(device.clone(), found.blind);
+        Ok(())
+    }
+
+    fn tell_blind(&mut self, key: &str, place: &str, folders: usize, now: Time) {
+        let key = format!("blind {key}");
+        if folders == 0 {
+            self.untell(&key);
+            return;
+        }
+        let what = format!("{folders} folders in {place} can't be read");
+        let next = "their owner or mode is wrong; what is in them is left as it is";
+        self.tell(&key, Condition::Attention, now, what, next);
+    }
+
+    fn mark(&mut self, device: &DeviceName, paths: impl IntoIterator<Item = RelPath>) {
+        for path in paths {
+            self.dirty.entry((device.clone(), path)).or_insert(0);
+        }
+    }
+
+    /// Looks at names in a folder among the masters.
+    fn look_home(&mut self, dir: &RelPath, names: &Names, now: Time) -> Result<(), EngineError> {
+        for name in self.names_in(&master(dir), names)? {
+            let Ok(path) = dir.join(&name) else { continue };
+            match self.fs.look(&master(&path)) {
+                Ok(Some(Entry::File(stat))) => {
+                    self.forget_home_folder(&path);
+                    let known = self.world.files.get(&path);
+                    if known.is_none_or(|k| k.id != stat.id) {
+                        self.world.files.insert(&path, stat);
+                        self.touch(&path);
+                        self.stale = true;
+                    }
+                }
+                Ok(Some(Entry::Dir)) => {
+                    self.forget_home_file(&path);
+                    if self.world.files.dir(&path).is_none() {
+                        self.look_new_folder(&path)?;
+                    }
+                }
+                Ok(_) | Err(FsError::NotRegular { .. }) => {
+                    self.forget_home_file(&path);
+                    self.forget_home_folder(&path);
+                }
+                Err(e) if e.trouble().is_some() => return Err(e.into()),
+                Err(e) => {
+                    let next = "see who owns it; it is left as it is";
+                    self.tell("look", Condition::Ready, now, e.to_string(), next);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The names to look at: those that were hinted at, or all that are there or were known.
+    fn names_in(&mut self, at: &Spot, names: &Names) -> Result<BTreeSet<Vec<u8>>, EngineError> {
+        if let Names::Some(names) = names {
+            return Ok(names.clone());
+        }
+        let listed = match self.fs.list(at) {
+            Ok(listed) => listed.unwrap_or_default(),
+            Err(FsError::NotRegular { .. }) => Vec::new(),
+            Err(e) => return Err(e.into()),
+        };
+        let mut all: BTreeSet<Vec<u8>> = listed
+            .into_iter()
+            .map(|(name, _)| name)
+            .filter(|name| !crate::scan::is_transient(name))
+            .collect();
+        match &at.place {
+            Place::Files => known_names(&self.world.files, &at.path, &mut all),
+            Place::Device(device) => {
+                if let Some(holding) = self.world.devices.get(device) {
+                    known_names(&holding.book, &at.path, &mut all);
+                }
+            }
+            _ => {}
+        }
+        Ok(all)
+    }
+
+    fn look_new_folder(&mut self, path: &RelPath) -> Result<(), EngineError> {
+        let found = self.fs.scan(&master(path))?;
+        self.world.files.insert_dir(path);
+        let mut new = Vec::new();
+        found.tree.for_each_dir(Tree::<Stat>::ROOT, |_, at| {
+            if let Ok(at) = RelPath::new(at) {
+                self.world.files.insert_dir(&at);
+            }
+        });
+        found.tree.for_each(Tree::<Stat>::ROOT, |p, stat| {
+            if let Ok(p) = RelPath::new(p) {
+                new.push((p, *stat));
+            }
+        });
+        for (p, stat) in new {
+            self.world.files.insert(&p, stat);
+            self.touch(&p);
+        }
+        self.stale = true;
+        Ok(())
+    }
+
+    fn forget_home_file(&mut self, path: &RelPath) {
+        if self.world.files.remove(path).is_some() {
+            self.touch(path);
+            self.stale = true;
+        }
+    }
+
+    fn forget_home_folder(&mut self, path: &RelPath) {
+        let Some(dir) = self.world.files.dir(path).filter(|_| !path.is_root()) else { return };
+        let mut gone = Vec::new();
+        self.world.files.for_each(dir, |p, _| gone.extend(RelPath::new(p)));
+        self.world.files.remove_dir(path);
+        gone.iter().for_each(|p| self.touch(p));
+        self.stale = true;
+    }
+
+    /// Looks at names in a folder of a device.
+    fn look_device(
+        &mut self,
+        device: &DeviceName,
+        dir: &RelPath,
+        names: &Names,
+        now: Time,
+    ) -> Result<(), EngineError> {
+        for name in self.names_in(&on(device, dir), names)? {
+            let Ok(path) = dir.join(&name) else { continue };
+            let known_dir =
+                self.world.devices.get(device).and_then(|h| h.book.dir(&path)).is_some();
+            let is_dir = matches!(self.fs.look(&on(device, &path)), Ok(Some(Entry::Dir)));
+            if is_dir || known_dir {
+                // A folder that came or went: what was in it has no events of its own.
+                let found = match self.fs.scan(&on(device, &path)) {
+                    Ok(found) => found,
+                    Err(e) if e.trouble().is_some() => return Err(e.into()),
+                    Err(e) => {
+                        log::info!("{e}");
+                        continue;
+                    }
+                };
+                let mut all = Vec::new();
+                found.tree.for_each(Tree::<Stat>::ROOT, |p, _| all.extend(RelPath::new(p)));
+                if let Some(holding) = self.world.devices.get(device)
+                    && let Some(dir) = holding.book.dir(&path)
+                {
+                    holding.book.for_each(dir, |p, _| all.extend(RelPath::new(p)));
+                }
+                all.retain(|p| !within_any(&found.blind, p));
+                self.mark(device, all);
+            }
+            self.mark(device, [path]);
+        }
+        let _ = now;
+        Ok(())
+    }
+
+    /// Works off the names to look at; `true` when some are left for the next turn.
+    pub(super) fn reconcile(&mut self, now: Time) -> Result<bool, EngineError> {
+        self.wake_settled(now);
+        let mut looks = 0;
+        let moved = self.moved(now);
+        // Those that a change made dirty again are looked at in the next turn.
+        for ((device, path), tries) in std::mem::take(&mut self.dirty) {
+            looks += 1;
+            if looks > LOOKS {
+                self.dirty.insert((device, path), tries);
+                continue;
+            }
+            let done = self.reconcile_one(&device, &path, &moved, now)?;
+            if !done && tries + 1 < TRIES {
+                self.dirty.insert((device, path), tries + 1);
+            } else if !done {
+                let what = format!("{} can't be taken in", on(&device, &path));
+                let next = "see that nothing else of that name is in BTsync/files";
+                self.tell("reconcile", Condition::Attention, now, what, next);
+            }
+        }
+        Ok(looks > LOOKS)
+    }
+
+    /// Where the masters went that links have missed for long enough: one walk for all of them.
+    fn moved(&self, now: Time) -> HashMap<u64, RelPath> {
+        let settled = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);
+        let inodes = settled.filter_map(|((device, path), _)| {
+            let link = self.world.devices.get(device)?.book.get(path)?;
+            Some(link.id.ino)
+        });
+        moved_masters(&self.world, &inodes.collect::<HashSet<_>>())
+    }
+
+    /// Looks at one name of a device and does what follows. `false`: it moved under our hands.
+    fn reconcile_one(
+        &mut self,
+        device: &DeviceName,
+        path: &RelPath,
+        moved: &HashMap<u64, RelPath>,
+        now: Time,
+    ) -> Result<bool, EngineError> {
+        let seen = match self.fs.stat(&on(device, path)) {
+            Ok(seen) => seen,
+            // A folder, a symbolic link or a pipe: no file of ours.
+            Err(FsError::NotRegular { .. }) => None,
+            Err(e) if e.trouble().is_some() => return Err(e.into()),
+            Err(e) => {
+                log::info!("{e}");
+                return Ok(false);
+            }
+        };
+        // What we believe of the master has to be as fresh as what we see of the link.
+        let home = match self.fs.stat(&master(path)) {
+            Ok(home) => home,
+            Err(FsError::NotRegular { .. }) => None,
+            Err(e) if e.trouble().is_some() => return Err(e.into()),
+            Err(_) => None,
+        };
+        if home.map(|m| m.id) != self.world.files.get(path).map(|m| m.id) {
+            match home {
+                Some(stat) => self.world.files.insert(path, stat),
+                None => self.world.files.remove(path),
+            };
+            self.touch(path);
+            self.stale = true;
+        }
+        let Some(holding) = self.world.devices.get_mut(device) else { return Ok(true) };
+        let booked = holding.book.get(path).copied();
+        let key = (device.clone(), path.clone());
+        let settled = match (seen, booked) {
+            (None, Some(_)) => {
+                let since = *holding.absent.entry(path.clone()).or_insert(now);
+                now.since(since) >= self.settle && !self.is_held(device)
+            }
+            (Some(seen), Some(link)) if home.is_none() && link.id.ino == seen.id.ino => {
+                holding.absent.remove(path);
+                let since = *self.homeless.entry(key.clone()).or_insert(now);
+                now.since(since) >= self.settle
+            }
+            _ => {
+                holding.absent.remove(path);
+                self.homeless.remove(&key);
+                true
+            }
+        };
+        let quota = self.config.devices.get(device).and_then(|d| d.quota);
+        let sight = Sight {
+            device,
+            path,
+            seen,
+            settled,
+            moved: seen.and_then(|s| moved.get(&s.id.ino)),
+            quota,
+            now,
+        };
+        let Some(ops) = reconcile(&self.world, &sight) else { return Ok(true) };
+        self.homeless.remove(&key);
+        for op in &ops {
+            if !self.act(op, now)? {
+                return Ok(false);
+            }
+        }
+        self.tell_what_happened(device, path, &ops);
+        Ok(true)
+    }
+
+    fn tell_what_happened(&self, device: &DeviceName, path: &RelPath, ops: &[Op]) {
+        for op in ops {
+            match op {
+                Op::Link { from, to, .. } if to.place == Place::Files => {
+                    log::info!("{device} brought {} ({from})", to.path);
+                }
+                Op::Replace { at, .. } if at.place == Place::Files => {
+                    log::info!("{device} changed {path}; the old version is kept");
+                }
+                Op::Note(crate::plan::Fact::NoLink(..)) => log::info!("{device} let go of {path}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// True when so many of a device's links vanished at once that the owner is asked first.
+    pub(super) fn is_held(&self, device: &DeviceName) -> bool {
+        self.world.devices.get(device).is_some_and(|h| {
+            let mass = h.absent.len() > MASS && h.absent.len() * 5 > h.book.len();
+            mass || (self.emptied.contains(device) && !h.absent.is_empty())
+        })
+    }
+
+    /// What has settled is looked at again.
+    fn wake_settled(&mut self, now: Time) {
+        let mut due = Vec::new();
+        for device in self.devices() {
+            let held = self.is_held(&device);
+            self.tell_held(&device, held, now);
+            let Some(holding) = self.world.devices.get(&device) else { continue };
+            if !held {
+                let settled = |since: &Time| now.since(*since) >= self.settle;
+                let paths = holding.absent.iter().filter(|(_, since)| settled(since));
+                due.extend(paths.map(|(path, _)| (device.clone(), path.clone())));
+            }
+        }
+        let homeless = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);
+        due.extend(homeless.map(|(key, _)| key.clone()));
+        for key in due {
+            self.dirty.entry(key).or_insert(0);
+        }
+    }
+
+    fn tell_held(&mut self, device: &DeviceName, held: bool, now: Time) {
+        let key = format!("held {device}");
+        if !held {
+            self.untell(&key);
+            return;
+        }
+        let (gone, all) =
+            self.world.devices.get(device).map_or((0, 0), |h| (h.absent.len(), h.book.len()));
+        let what = format!("{gone} of the {all} files on {device} vanished at once");
+        let next =
+            "nothing was forgotten: say on the common page whether to forget them or put them back";
+        self.tell(&key, Condition::Attention, now, what, next);
+    }
+
+    /// Seconds until something settles or expires.
+    pub(super) fn next_deadline(&self, now: Time) -> Option<i64> {
+        let absent = self
+            .world
+            .devices
+            .iter()
+            .filter(|(device, _)| {
+                !self.is_held(device) && self.config.devices.contains_key(*device)
+            })
+            .flat_map(|(_, h)| h.absent.values());
+        let settling = absent.chain(self.homeless.values()).min();
+        let settles = settling.map(|since| (self.settle - now.since(*since)).max(1));
+        settles.into_iter().chain(self.next_expiry(now)).min()
+    }
+}
+
+fn known_names<T: Copy>(tree: &Tree<T>, dir: &RelPath, all: &mut BTreeSet<Vec<u8>>) {
+    if let Some(dir) = tree.dir(dir) {
+        all.extend(tree.files(dir).map(|(name, _)| name.to_vec()));
+        all.extend(tree.subdirs(dir).map(|(name, _)| name.to_vec()));
+    }
+}
+
+fn within_any(folders: &[RelPath], path: &RelPath) -> bool {
+    folders.iter().any(|folder| path.is_within(folder))
+}

@@ -1,0 +1,282 @@
+//! Wishes: read from the pages, remembered before anything else, fulfilled once.
+
+use super::{Engine, EngineError, TRIES};
+use crate::fs::FsError;
+use crate::ledger::Entry;
+use crate::model::{Action, Answer, Origin, Place, RelPath, Spot, Time, show};
+use crate::plan::{Attempt, Fact, Op, evict, make_room, wish};
+use crate::status::Condition;
+use crate::worklist::{self, Kind};
+
+/// Largest page that is read. A page of four million files has 50 MB.
+pub(super) const LARGEST_PAGE: u64 = 64 << 20;
+/// So many wishes are fulfilled between two looks at the drive.
+const GROUP: usize = 256;
+
+impl Engine {
+    /// The folder of a page.
+    pub(super) fn page_folder(origin: &Origin) -> Spot {
+        let path = match origin {
+            Origin::Home => RelPath::root(),
+            // A device's name has the form of a name in a path.
+            Origin::Device(d) => RelPath::new(d.as_str().as_bytes()).unwrap_or_default(),
+        };
+        Place::Catalogue.at(path)
+    }
+
+    /// Reads the pages that may have changed, and what lies beside them.
+    pub(super) fn harvest(&mut self, now: Time) -> Result<(), EngineError> {
+        for origin in std::mem::take(&mut self.pages) {
+            let folder = Self::page_folder(&origin);
+            let listed = match self.fs.list(&folder) {
+                Ok(Some(listed)) => listed,
+                Ok(None) => {
+                    self.fs.make_dir(&folder)?;
+                    self.published.remove(&origin);
+                    self.stale = true;
+                    Vec::new()
+                }
+                Err(FsError::NotRegular { at }) => {
+                    let next = "remove what is there; it is no folder";
+                    self.tell("page", Condition::Attention, now, format!("{at}"), next);
+                    continue;
+                }
+                Err(e) => return Err(e.into()),
+            };
+            let mut page_there = false;
+            for (name, entry) in listed {
+                let crate::fs::Entry::File(stat) = entry else { continue };
+                let (Some(kind), Ok(path)) = (worklist::file_kind(&name), folder.path.join(&name))
+                else {
+                    continue;
+                };
+                page_there |= kind == Kind::Page;
+                let ours = self.published.get(&origin).is_some_and(|(id, _)| *id == stat.id);
+                if kind == Kind::Page && ours {
+                    continue;
+                }
+                let at = Place::Catalogue.at(path);
+                let read = self.take_in(&origin, &at, kind, now)?;
+                if kind == Kind::Page {
+                    // Somebody wrote the page: it is written anew, with the wishes taken in.
+                    self.published.remove(&origin);
+                    self.stale = true;
+                } else if read {
+                    self.ledger.commit()?;
+                    self.discard(&at, stat.id.ino)?;
+                }
+            }
+            if !page_there {
+                self.published.remove(&origin);
+                self.stale = true;
+            }
+        }
+        self.ledger.commit()?;
+        Ok(())
+    }
+
+    /// Takes in the wishes of one file; `false` when it could not be read.
+    fn take_in(
+        &mut self,
+        origin: &Origin,
+        at: &Spot,
+        kind: Kind,
+        now: Time,
+    ) -> Result<bool, EngineError> {
+        let limit = match kind {
+            Kind::Download => worklist::MAX_BYTES as u64,
+            Kind::Page | Kind::ConflictCopy => LARGEST_PAGE,
+        };
+        let content = match self.fs.read(at, limit) {
+            Ok(Some(content)) => content,
+            Ok(None) | Err(FsError::NotRegular { .. }) => return Ok(false),
+            Err(e) => return Err(e.into()),
+        };
+        let list = match kind {
+            Kind::Download => worklist::parse(&content),
+            Kind::Page | Kind::ConflictCopy => match worklist::find(&content) {
+                Ok(list) => worklist::parse(list),
+                Err(e) => {
+                    log::warn!("{at}: {e}");
+                    return Ok(true);
+                }
+            },
+        };
+        self.receive(origin, &list, now)?;
+        Ok(true)
+    }
+
+    /// Takes in a worklist of a page: each wish once, for good. The folder that the page came
+    /// through (or its secret, over the network) proves whose wishes they are.
+    pub fn receive(
+        &mut self,
+        origin: &Origin,
+        list: &worklist::Worklist,
+        now: Time,
+    ) -> Result<(), EngineError> {
+        let of_another_ledger = !list.page.is_empty() && list.page != self.epoch;
+        for item in &list.wishes {
+            let new = if of_another_ledger {
+                let why = "the page was made by another NAS, or before its memory was lost; \
+                           open the newest page and press again";
+                self.ledger.refuse(origin, item.id, why, now)?
+            } else {
+                self.ledger.receive(origin, item, now)?
+            };
+            if new {
+                log::info!("{origin} wishes: {} {}", item.action, item.path);
+                self.stale = true;
+            }
+        }
+        for diagnostic in &list.diagnostics {
+            if let Some(id) = diagnostic.wish
+                && self.ledger.refuse(origin, id, &diagnostic.problem.to_string(), now)?
+            {
+                self.stale = true;
+            }
+            log::warn!("{origin}: {}", show(diagnostic.to_string().as_bytes()));
+        }
+        self.wish_cursor = 0;
+        Ok(())
+    }
+
+    /// Takes a file away that has been read, unless it is another one by now.
+    fn discard(&mut self, at: &Spot, ino: u64) -> Result<(), EngineError> {
+        let transit = Place::Tmp.at(RelPath::new(b"read").unwrap_or_default());
+        match self.fs.rename(at, &transit) {
+            Ok(()) => {}
+            Err(e) if e.trouble().is_some() => return Err(e.into()),
+            // It went by itself.
+            Err(_) => return Ok(()),
+        }
+        if self.fs.stat(&transit)?.is_some_and(|stat| stat.id.ino == ino) {
+            self.fs.unlink(&transit)?;
+        } else {
+            self.fs.rename(&transit, at)?;
+        }
+        Ok(())
+    }
+
+    /// Fulfils wishes in the order of their arrival; `true` when some are left for the next turn.
+    pub(super) fn fulfil(&mut self, now: Time) -> Result<bool, EngineError> {
+        let group = self.ledger.open_wishes(self.wish_cursor, GROUP)?;
+        // What can't be done twice is marked before it is begun, and the mark is on the disk.
+        let mut marked = false;
+        for entry in &group {
+            let once = !matches!(entry.wish.action, Action::Get | Action::Open | Action::Mkdir);
+            if once && !entry.begun {
+                self.ledger.begin_wish(entry.seq)?;
+                marked = true;
+            }
+        }
+        if marked {
+            self.ledger.commit()?;
+        }
+        for entry in &group {
+            if self.fulfil_one(entry, now)? {
+                self.wish_cursor = entry.seq - 1;
+                return Ok(true);
+            }
+            self.wish_cursor = entry.seq;
+        }
+        Ok(group.len() == GROUP)
+    }
+
+    /// One wish, or a part of it; `true` when there is more of it to do.
+    fn fulfil_one(&mut self, entry: &Entry, now: Time) -> Result<bool, EngineError> {
+        let Entry { seq, origin, wish: item, begun } = entry;
+        let attempt = if *begun { Attempt::Again } else { Attempt::First };
+        let planned = wish(&self.world, &self.config, origin, item, attempt, now);
+        let mut moved = None;
+        for op in &planned.ops {
+            if !self.act(op, now)? {
+                moved = Some(op.to_string());
+                if let Op::Unlink { at, .. } | Op::Link { to: at, .. } = op
+                    && let Place::Device(device) = &at.place
+                {
+                    self.dirty.entry((device.clone(), at.path.clone())).or_insert(0);
+                }
+            }
+        }
+        let answer = match moved {
+            Some(op) => {
+                let tries = self.wish_tries.entry(*seq).or_insert(0);
+                *tries += 1;
+                if *tries < TRIES {
+                    Answer::Waiting(format!("a file that was changing ({op})"))
+                } else {
+                    Answer::Refused(format!(
+                        "it kept changing while Larder worked ({op}); try again later"
+                    ))
+                }
+            }
+            None if planned.more => {
+                self.ledger.begin_wish(*seq)?;
+                // Each part reaches the disk before the next one is planned.
+                self.settle_down()?;
+                return Ok(true);
+            }
+            None => planned.answer,
+        };
+        if !matches!(answer, Answer::Waiting(_)) {
+            self.wish_tries.remove(seq);
+            log::info!("{origin}: {}", Fact::Answer(origin.clone(), item.id, answer.clone()));
+        }
+        self.remember(&Fact::Answer(origin.clone(), item.id, answer))?;
+        Ok(false)
+    }
+
+    /// Brings every device down to its quota: after the settings changed, and when devices made
+    /// files of their own.
+    pub(super) fn keep_quotas(&mut self, now: Time) -> Result<(), EngineError> {
+        for device in self.devices() {
+            let quota = self.config.devices.get(&device).and_then(|d| d.quota);
+            let key = format!("quota {device}");
+            match make_room(&self.world, &device, quota, crate::model::Bytes(0), None) {
+                Ok(going) => {
+                    self.untell(&key);
+                    for op in evict(&self.world, &device, &going) {
+                        self.act(&op, now)?;
+                    }
+                    if !going.is_empty() {
+                        log::info!("{} files made room on {device}", going.len());
+                    }
+                }
+                Err(short) => {
+                    let what = format!("{device} holds more than its quota: {short}");
+                    let next = "unpin something on its page, or raise the quota in larder.toml";
+                    self.tell(&key, Condition::Attention, now, what, next);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets old contents go that were kept long enough.
+    pub(super) fn expire(&mut self, now: Time) -> Result<(), EngineError> {
+        let due: Vec<u64> = self
+            .world
+            .versions
+            .iter()
+            .filter(|(_, v)| now.since(v.at) >= self.kept_for(&v.why))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in due {
+            self.act(&Op::DropVersion(number), now)?;
+        }
+        Ok(())
+    }
+
+    fn kept_for(&self, why: &crate::plan::Why) -> i64 {
+        match why {
+            crate::plan::Why::Destroyed => self.config.undo,
+            _ => self.config.keep_versions,
+        }
+    }
+
+    /// Seconds until an old content may go.
+    pub(super) fn next_expiry(&self, now: Time) -> Option<i64> {
+        let left = |v: &crate::plan::Version| (self.kept_for(&v.why) - now.since(v.at)).max(1);
+        self.world.versions.values().map(left).min()
+    }
+}

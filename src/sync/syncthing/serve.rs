@@ -1,0 +1,557 @@
+//! Starts Syncthing, watches it, listens to it, and starts it again.
+
+use super::events::{self, News, Raw};
+use super::track::{Asked, FEW, Way};
+use super::{Core, home, query, wire};
+use crate::model::RelPath;
+use crate::sync::{Delivered, Event, FolderId, Outbox, PeerId, SyncError};
+use hyper::Method;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Child;
+use tokio::sync::{Notify, watch};
+
+/// First and longest wait before it is started again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+/// Having run so long it counts as healthy.
+const HEALTHY: Duration = Duration::from_secs(120);
+/// When its start takes longer, people are told (a new version may turn its database over).
+const SLOW_START: Duration = Duration::from_secs(180);
+/// How long it may take to stop before it is killed. It closes its database then.
+const STOP: Duration = Duration::from_secs(20);
+/// How long Syncthing holds a question for events open.
+const HOLD: u64 = 50;
+/// Its lines kept to tell why it ended.
+const LAST_LINES: usize = 12;
+/// Less than this in a second is only the talk that connections make.
+const TALK: u64 = 4_096;
+
+/// Why a run is over.
+enum Over {
+    /// We were told to stop.
+    Stopped,
+    /// It wants to be started again.
+    Restart,
+}
+
+/// A running Syncthing. Dropping it kills it.
+struct Running {
+    child: Child,
+    group: Option<Pid>,
+    said: Arc<Mutex<VecDeque<String>>>,
+}
+
+/// What a session knows.
+#[derive(Default)]
+struct Session {
+    connected: Mutex<BTreeSet<PeerId>>,
+    taking: Mutex<BTreeSet<FolderId>>,
+    /// What is wrong with folders: stopped (true), or single files of them.
+    failing: Mutex<BTreeMap<(FolderId, bool), String>>,
+    busy: Notify,
+}
+
+/// Runs Syncthing until told to stop.
+pub(super) async fn serve(core: &Core, out: Outbox, mut stop: watch::Receiver<bool>) {
+    let mut wait = RETRY.0;
+    loop {
+        let began = Instant::now();
+        let ended = run(core, &out, &mut stop).await;
+        out.down();
+        if began.elapsed() > HEALTHY {
+            wait = RETRY.0;
+        }
+        match ended {
+            Ok(Over::Stopped) => return,
+            Ok(Over::Restart) => {}
+            Err(why) => {
+                log::warn!("sync: {why}");
+                let next = format!("it is started again in {} s", wait.as_secs());
+                out.trouble("engine", why.to_string(), next);
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    _ = stop.wait_for(|&stop| stop) => return,
+                }
+                wait = (wait * 2).min(RETRY.1);
+            }
+        }
+    }
+}
+
+async fn run(
+    core: &Core,
+    out: &Outbox,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Over, SyncError> {
+    let mut running = tokio::select! {
+        started = start(core) => started?,
+        _ = stop.wait_for(|&stop| stop) => return Ok(Over::Stopped),
+    };
+    let session = Session::default();
+    let ended = tokio::select! {
+        ended = session.listen(core, out) => ended.map(|()| Over::Restart),
+        ended = running.ended() => ended,
+        () = session.follow(core, out) => Ok(Over::Restart),
+        () = session.watch_bytes(core, out) => Ok(Over::Restart),
+        _ = stop.wait_for(|&stop| stop) => Ok(Over::Stopped),
+    };
+    out.down();
+    running.stop(core).await;
+    // Told by this session, and nobody's any more.
+    out.well("folder");
+    out.event(Event::Moving(false));
+    for peer in session.connected.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        out.event(Event::Connection { peer, up: false, address: None, last_seen: None });
+    }
+    ended
+}
+
+/// Starts it; it may not answer yet.
+async fn start(core: &Core) -> Result<Running, SyncError> {
+    let settings = &core.settings;
+    let version = home::version(settings).await?;
+    let mut lot = [0; 32];
+    getrandom::fill(&mut lot)
+        .map_err(|e| SyncError::Down(format!("no random numbers for its key: {e}")))?;
+    let key: String = lot.iter().map(|b| format!("{b:02x}")).collect();
+    if let Some(old) = home::prepare(settings, &key).await?
+        && end_left_over(core, old).await
+    {
+        home::prepare(settings, &key).await?;
+    }
+    core.rest.set_key(key);
+    log::info!("sync: starting Syncthing {version}");
+    let mut child = home::program(settings)
+        .args(["serve", "--no-browser", "--home"])
+        .arg(&settings.home)
+        .spawn()
+        .map_err(|source| SyncError::Missing { path: settings.program.clone(), source })?;
+    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let said = Arc::default();
+    if let Some(stdout) = child.stdout.take() {
+        tokio::spawn(read_lines(stdout, Arc::clone(&said)));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        tokio::spawn(read_lines(stderr, Arc::clone(&said)));
+    }
+    Ok(Running { child, group, said })
+}
+
+/// Ends a Syncthing that outlived an engine which was killed: it holds the database.
+async fn end_left_over(core: &Core, key: String) -> bool {
+    core.rest.set_key(key);
+    let path = "/rest/system/shutdown";
+    let asked = core.rest.send(Method::POST, path, String::new(), STOP / 4).await;
+    if asked.is_err() {
+        return false;
+    }
+    log::info!("sync: ending a Syncthing that was left over");
+    let end = Instant::now() + STOP;
+    while Instant::now() < end
+        && tokio::net::UnixStream::connect(core.settings.socket()).await.is_ok()
+    {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    true
+}
+
+/// Passes its lines on to the log and keeps the last.
+async fn read_lines(from: impl AsyncRead + Unpin, said: Arc<Mutex<VecDeque<String>>>) {
+    let mut lines = BufReader::new(from).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        let line = crate::model::show(&line[..line.len().min(1_000)]);
+        let level = if line.contains("WARNING") || line.contains(" WRN ") {
+            log::Level::Warn
+        } else {
+            log::Level::Debug
+        };
+        log::log!(level, "syncthing: {line}");
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() == LAST_LINES {
+            said.pop_front();
+        }
+        said.push_back(line);
+    }
+}
+
+impl Running {
+    /// Waits until it ends by itself.
+    async fn ended(&mut self) -> Result<Over, SyncError> {
+        let status = self.child.wait().await;
+        // Its last words may still be on their way.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let code = match status {
+            // 3: it asks to be started again, after a change that needs it.
+            Ok(status) if status.code() == Some(3) => return Ok(Over::Restart),
+            Ok(status) => status.to_string(),
+            Err(e) => e.to_string(),
+        };
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |what: &str| said.iter().rev().find(|l| l.contains(what));
+        let last = of("panic").or_else(|| of("WARNING")).or_else(|| of("WRN")).or(said.back());
+        let last = last.map(|l| format!(", saying: {l}")).unwrap_or_default();
+        Err(SyncError::Down(format!("it ended with {code}{last}")))
+    }
+
+    /// Stops it in good order if it still runs, and by force if that takes too long.
+    async fn stop(&mut self, core: &Core) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        let path = "/rest/system/shutdown";
+        let asked = core.rest.send(Method::POST, path, String::new(), STOP / 4).await;
+        if asked.is_err() {
+            self.signal(Signal::TERM);
+        }
+        if tokio::time::timeout(STOP, self.child.wait()).await.is_err() {
+            log::warn!("sync: Syncthing does not stop; it is killed");
+            self.signal(Signal::KILL);
+            // Nothing outlives this signal, except a process that waits for a dead drive; that
+            // one is waited for no longer.
+            tokio::time::timeout(STOP, self.child.wait()).await.ok();
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Only while it has not been waited for: afterwards its number may be somebody else's.
+        if self.child.id().is_some()
+            && let Some(group) = self.group
+        {
+            // It may have ended this very moment, which is what is wanted.
+            kill_process_group(group, signal).ok();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+impl Session {
+    /// Waits until it answers, sets it right, and then takes its events for as long as it runs.
+    async fn listen(&self, core: &Core, out: &Outbox) -> Result<(), SyncError> {
+        let began = Instant::now();
+        let own = loop {
+            core.own.send_replace(None);
+            match core.own().await {
+                Ok(own) => break own,
+                Err(SyncError::Key) => return Err(SyncError::Key),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+            if began.elapsed() > SLOW_START {
+                let what = "the sync engine takes long to start".into();
+                out.trouble("engine", what, "it may be renewing its database; wait".into());
+            }
+        };
+        let version: Value = core.rest.get("/rest/system/version").await?;
+        let version = format!("Syncthing {}", version["version"].as_str().unwrap_or("?"));
+        let mut refused = None;
+        put_right(core, &own, &mut refused).await?;
+        // The first question opens the subscription; what happens from here on is not missed.
+        let mut since = 0;
+        let first = self.next(core, since, 0).await?;
+        since = first.last().map_or(0, |e| e.id);
+        self.look(core, out).await?;
+        out.well("engine");
+        out.up(Event::Up { identity: Some(own.clone()), version });
+        out.event(Event::Reset);
+        core.tracker().touch_all();
+        core.tracked.notify_one();
+        let mut put_right_at = Instant::now();
+        loop {
+            let events = self.next(core, since, HOLD).await?;
+            if events.first().is_some_and(|e| e.id != since + 1) {
+                log::info!("sync: events {} and on were missed", since + 1);
+                self.look(core, out).await?;
+                out.event(Event::Reset);
+                core.tracker().touch_all();
+            }
+            since = events.last().map_or(since, |e| e.id);
+            let (mut config, mut pending) = (false, false);
+            for news in events.iter().flat_map(events::read) {
+                config |= news == News::Config;
+                pending |= news == News::Pending;
+                self.take(core, out, news).await;
+            }
+            core.tracked.notify_one();
+            if pending {
+                out.event(Event::Pending(core.pending().await?));
+            }
+            if config {
+                // Not again and again, should something else insist on other options.
+                if put_right_at.elapsed() > Duration::from_secs(2) {
+                    put_right_at = Instant::now();
+                    put_right(core, &own, &mut refused).await?;
+                }
+                out.check();
+            }
+        }
+    }
+
+    /// The next events; none when there were none for a while.
+    async fn next(&self, core: &Core, since: u64, hold: u64) -> Result<Vec<Raw>, SyncError> {
+        let at = format!("/rest/events?since={since}&timeout={hold}&events={}", events::ASKED);
+        let within = Duration::from_secs(hold + 30);
+        let mut patience = 3;
+        loop {
+            match core.rest.find::<Vec<Raw>>(&at, within).await {
+                Ok(events) => return Ok(events.unwrap_or_default()),
+                Err(SyncError::Down(why)) if patience > 0 => {
+                    log::info!("sync: {why}");
+                    patience -= 1;
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Err(why) => return Err(why),
+            }
+        }
+    }
+
+    /// Tells what events tell only when it changes.
+    async fn look(&self, core: &Core, out: &Outbox) -> Result<(), SyncError> {
+        let now: Value = core.rest.get("/rest/system/connections").await?;
+        let seen: Value = core.rest.get("/rest/stats/device").await?;
+        let empty = serde_json::Map::new();
+        for (id, connection) in now["connections"].as_object().unwrap_or(&empty) {
+            let Ok(peer) = PeerId::new(id) else { continue };
+            let up = connection["connected"].as_bool().unwrap_or(false);
+            self.set_connected(&peer, up);
+            let address = connection["address"].as_str().filter(|a| !a.is_empty() && up);
+            let last_seen = seen[id]["lastSeen"].as_str().and_then(wire::time);
+            let address = address.map(str::to_owned);
+            out.event(Event::Connection { peer, up, address, last_seen });
+        }
+        out.event(Event::Pending(core.pending().await?));
+        Ok(())
+    }
+
+    fn set_connected(&self, peer: &PeerId, up: bool) {
+        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        if up {
+            connected.insert(peer.clone());
+        } else {
+            connected.remove(peer);
+        }
+    }
+
+    fn anybody(&self) -> bool {
+        !self.connected.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    async fn take(&self, core: &Core, out: &Outbox, news: News) {
+        match news {
+            News::Tell(event) => out.event(event),
+            News::Touched(way, needed) => core.tracker().touched(&way, needed),
+            News::Connected(peer, up) => self.set_connected(&peer, up),
+            News::Blocks(way, files) => self.progress(core, out, way, files).await,
+            News::Busy => {
+                if self.anybody() {
+                    self.busy.notify_one();
+                }
+            }
+            News::Folder { folder, taking, error } => {
+                let mut all = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+                if taking {
+                    all.insert(folder.clone());
+                } else {
+                    all.remove(&folder);
+                }
+                drop(all);
+                let error = error.map(|e| format!("is stopped: {e}"));
+                self.failing(out, (folder, true), error);
+            }
+            News::Untaken { folder, why } => self.failing(out, (folder, false), why),
+            News::Pending | News::Config => {}
+        }
+    }
+
+    fn failing(&self, out: &Outbox, which: (FolderId, bool), error: Option<String>) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            Some(error) => {
+                failing.insert(which, error);
+            }
+            None => {
+                failing.remove(&which);
+            }
+        }
+        match failing.iter().next_back() {
+            Some(((folder, _), error)) => out.trouble(
+                "folder",
+                format!("folder {folder} of the sync engine: {error}"),
+                "look at the drive; it goes on by itself once that is in order".into(),
+            ),
+            None => out.well("folder"),
+        }
+    }
+
+    /// Makes percent of blocks. Few files are on their way to a peer at one time.
+    async fn progress(&self, core: &Core, out: &Outbox, way: Way, files: Vec<(RelPath, u64)>) {
+        let mut percents = Vec::new();
+        for (path, blocks) in files {
+            if !core.tracker().follows(&way, &path) {
+                continue;
+            }
+            if let Ok(Some(file)) = core.file(&way.0, &path).await {
+                let all = file.global.num_blocks.max(1);
+                percents.push((path, u8::try_from(blocks.min(all) * 100 / all).unwrap_or(99)));
+            }
+        }
+        let news = core.tracker().progress(&way, percents);
+        if !news.is_empty() {
+            let (folder, peer) = way;
+            out.event(Event::Progress { folder, peer, files: news });
+        }
+    }
+
+    /// Finds out which files arrived, whenever a peer said that it took something.
+    async fn follow(&self, core: &Core, out: &Outbox) {
+        // In case an event was lost.
+        let mut again = tokio::time::interval(Duration::from_secs(60));
+        loop {
+            let next = core.tracker().next(Instant::now());
+            let due = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {}
+                () = core.tracked.notified() => {}
+                _ = again.tick() => {
+                    let peers = self.connected.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    core.tracker().touch_peers(&peers);
+                }
+            }
+            if !out.is_up() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            while let Some((way, asked)) = { core.tracker().take_due(Instant::now()) } {
+                if let Err(why) = self.ask(core, out, &way, &asked).await {
+                    log::info!("sync: {} is asked again: {why}", way.1.short());
+                    let took = Duration::from_secs(1);
+                    let mut tracker = core.tracker();
+                    tracker.answered(&way, &[], &HashSet::new(), Instant::now(), took);
+                    tracker.touched(&way, None);
+                }
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        core: &Core,
+        out: &Outbox,
+        way: &Way,
+        asked: &[Asked],
+    ) -> Result<(), SyncError> {
+        let (folder, peer) = way;
+        let began = Instant::now();
+        let (mut here, mut never) = (Vec::new(), Vec::new());
+        if asked.len() <= FEW {
+            for one in asked {
+                match core.delivered(folder, &one.0, peer).await? {
+                    Delivered::Yes => here.push(one.clone()),
+                    Delivered::No => {}
+                    Delivered::Unknown => never.push(one.clone()),
+                }
+            }
+            // These are cheap for it, however busy it is with other things.
+            core.tracker().answered(way, &[], &HashSet::new(), Instant::now(), Duration::ZERO);
+        } else {
+            let needed = core.needed(folder, peer).await?;
+            let needed = needed.and_then(|n| n.files).unwrap_or_default();
+            let names: HashSet<&[u8]> = needed.iter().map(|f| f.name.as_bytes()).collect();
+            let (now, took) = (Instant::now(), began.elapsed());
+            let (arrived, unsure) = core.tracker().answered(way, asked, &names, now, took);
+            here = arrived;
+            for one in unsure {
+                // Not needed is a proof only of what the engine has.
+                match core.file(folder, &one.0).await? {
+                    Some(file) if file.is_here() => here.push(one),
+                    _ => never.push(one),
+                }
+            }
+        }
+        let (here, never) = {
+            let mut tracker = core.tracker();
+            (tracker.arrived(way, here), tracker.arrived(way, never))
+        };
+        if let Some(path) = never.first() {
+            // Such as names that are no UTF-8, or that are ignored.
+            log::info!("sync: {} paths of {folder} are not carried, such as {path}", never.len());
+        }
+        if !here.is_empty() {
+            let (folder, peer) = way.clone();
+            out.event(Event::Delivered { folder, peer, paths: here });
+        }
+        Ok(())
+    }
+
+    /// Tells whether bytes flow: it looks once a second, but only while something may be moving.
+    async fn watch_bytes(&self, core: &Core, out: &Outbox) {
+        loop {
+            self.busy.notified().await;
+            let Some(mut last) = total(core).await else { continue };
+            let (mut moving, mut quiet) = (false, 0);
+            while quiet < 3 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let Some(now) = total(core).await else { break };
+                let taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner).len();
+                if now.saturating_sub(last) > TALK || (moving && taking > 0) {
+                    quiet = 0;
+                    if !moving {
+                        moving = true;
+                        out.event(Event::Moving(true));
+                    }
+                } else {
+                    quiet += 1;
+                }
+                last = now;
+            }
+            if moving {
+                out.event(Event::Moving(false));
+            }
+        }
+    }
+}
+
+async fn total(core: &Core) -> Option<u64> {
+    let all: Value = core.rest.get("/rest/system/connections").await.ok()?;
+    Some(all["total"]["inBytesTotal"].as_u64()? + all["total"]["outBytesTotal"].as_u64()?)
+}
+
+/// Puts the options, and what we are called, right. What it makes of our options when it does not
+/// take them as they are is kept in `refused`, and then is right.
+async fn put_right(
+    core: &Core,
+    own: &PeerId,
+    refused: &mut Option<Value>,
+) -> Result<(), SyncError> {
+    let at = "/rest/config/options";
+    let ours = wire::options(&core.settings);
+    let theirs: Value = core.rest.get(at).await?;
+    if !wire::agrees(&ours, &theirs) && refused.as_ref() != Some(&theirs) {
+        log::info!("sync: options are put right");
+        core.rest.call(Method::PATCH, at, Some(&ours)).await?;
+        let now: Value = core.rest.get(at).await?;
+        if !wire::agrees(&ours, &now) {
+            log::warn!("sync: this version does not take all our options as they are");
+            *refused = Some(now);
+        }
+    }
+    let at = format!("/rest/config/devices/{}", query(own.as_str().as_bytes()));
+    let us: Value = core.rest.get(&at).await?;
+    let name = json!({ "name": core.settings.name });
+    if !wire::agrees(&name, &us) {
+        core.rest.call(Method::PATCH, &at, Some(&name)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! Watches the drive and says where to look again.
+//!
+//! Events come from the kernel (crate `notify`, inotify(7)) on a thread of its own, and are folded
+//! into a bounded set of folders and names. They are hints: what really is there is looked up later.
+//! Whatever was lost on the way (queue overflow, too many watches, too many folders) becomes
+//! `lost`, which means: scan everything. Never: believe an event.
+
+use crate::model::{DeviceName, Place, RelPath, Spot};
+use crate::scan::is_transient;
+use notify::event::{AccessKind, AccessMode, EventKind, Flag};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// So many folders with changes are remembered one by one.
+const MOST_FOLDERS: usize = 20_000;
+/// So many names in one folder; beyond, the whole folder is listed.
+const MOST_NAMES: usize = 64;
+
+/// Which names in a folder to look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Names {
+    /// These.
+    Some(BTreeSet<Vec<u8>>),
+    /// All of them.
+    All,
+}
+
+/// Where to look again.
+#[derive(Clone, Debug, Default)]
+pub struct Pending {
+    /// Folders, each with the names that something happened to.
+    pub folders: BTreeMap<Spot, Names>,
+    /// Something was lost: scan everything.
+    pub lost: bool,
+    /// Why the drive can't be watched (completely), for the owner.
+    pub trouble: Option<String>,
+}
+
+impl Pending {
+    /// True when there is nothing to look at.
+    pub fn is_empty(&self) -> bool {
+        self.folders.is_empty() && !self.lost && self.trouble.is_none()
+    }
+
+    /// Adds a name.
+    pub fn add(&mut self, at: &Spot) {
+        let (Some(folder), Some(name)) = (at.path.parent(), at.path.name()) else {
+            self.add_folder(at.clone());
+            return;
+        };
+        if is_transient(name) {
+            return;
+        }
+        let folder = at.place.clone().at(folder);
+        let full = self.folders.len() >= MOST_FOLDERS;
+        match self.folders.get_mut(&folder) {
+            Some(Names::All) => {}
+            Some(all @ Names::Some(_)) => {
+                if let Names::Some(names) = all {
+                    names.insert(name.to_vec());
+                    if names.len() > MOST_NAMES {
+                        *all = Names::All;
+                    }
+                }
+            }
+            None if full => {
+                self.lost = true;
+                self.folders.clear();
+            }
+            None => {
+                self.folders.insert(folder, Names::Some([name.to_vec()].into()));
+            }
+        }
+    }
+
+    fn add_folder(&mut self, folder: Spot) {
+        self.folders.insert(folder, Names::All);
+    }
+}
+
+/// A watch on a drive. Ends when dropped.
+#[derive(Debug)]
+pub struct Watch {
+    pending: Arc<Mutex<Pending>>,
+    _watcher: RecommendedWatcher,
+}
+
+impl Watch {
+    /// Watches the house's folders below `root`; calls `ping` after each change.
+    ///
+    /// That the kernel allows too few watches is no error: it is told in `trouble`, and the drive
+    /// is scanned from time to time instead.
+    pub fn start(root: &Path, ping: impl Fn() + Send + 'static) -> Result<Self, notify::Error> {
+        let pending = Arc::new(Mutex::new(Pending::default()));
+        let (shared, base) = (Arc::clone(&pending), root.to_owned());
+        let mut watcher = notify::recommended_watcher(move |event| {
+            let mut pending = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            take_in(&mut pending, &base, event);
+            let any = !pending.is_empty();
+            drop(pending);
+            if any {
+                ping();
+            }
+        })?;
+        let mut too_many = None;
+        for place in ["BTsync/catalogue", "BTsync/devices", "BTsync/files"] {
+            match watcher.watch(&root.join(place), RecursiveMode::Recursive) {
+                Err(e) if matches!(e.kind, notify::ErrorKind::MaxFilesWatch) => {
+                    too_many = Some(format!(
+                        "there are more folders than the kernel lets a program watch \
+                         (fs.inotify.max_user_watches); changes in {place} are noticed by scanning"
+                    ));
+                }
+                other => other?,
+            }
+        }
+        pending.lock().unwrap_or_else(PoisonError::into_inner).trouble = too_many;
+        Ok(Self { pending, _watcher: watcher })
+    }
+
+    /// Takes what has come together.
+    pub fn take(&self) -> Pending {
+        std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn take_in(pending: &mut Pending, base: &Path, event: notify::Result<Event>) {
+    match event {
+        Ok(event) => {
+            if event.attrs.flag() == Some(Flag::Rescan) {
+                pending.lost = true;
+                return;
+            }
+            let telling = match event.kind {
+                EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+                _ => true,
+            };
+            if telling {
+                event.paths.iter().for_each(|path| match spot_of(base, path) {
+                    Some(at) => pending.add(&at),
+                    None => log::debug!("an event outside the house's folders"),
+                });
+            }
+        }
+        Err(e) => {
+            pending.lost = true;
+            if matches!(e.kind, notify::ErrorKind::MaxFilesWatch) {
+                pending.trouble = Some(
+                    "there are more folders than the kernel lets a program watch \
+                     (fs.inotify.max_user_watches); new ones are noticed by scanning"
+                        .into(),
+                );
+            } else {
+                log::warn!("watching the drive: {e}");
+            }
+        }
+    }
+}
+
+/// The spot that a path on the drive is.
+fn spot_of(base: &Path, path: &Path) -> Option<Spot> {
+    let rest = path.strip_prefix(base.join("BTsync")).ok()?.as_os_str().as_bytes();
+    let (place, rest) = cut(rest);
+    let (place, rest) = match place {
+        b"files" => (Place::Files, rest),
+        b"catalogue" => (Place::Catalogue, rest),
+        b"devices" => {
+            let (device, rest) = cut(rest);
+            let device = DeviceName::new(std::str::from_utf8(device).ok()?).ok()?;
+            (Place::Device(device), rest)
+        }
+        _ => return None,
+    };
+    Some(place.at(RelPath::new(rest).ok()?))
+}
+
+fn cut(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().position(|&b| b == b'/') {
+        Some(i) => (&path[..i], &path[i + 1..]),
+        None => (path, b""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_spots() {
+        let base = Path::new("/drive");
+        let spot = |path: &str| spot_of(base, Path::new(path)).map(|s| s.to_string());
+        assert_eq!(spot("/drive/BTsync/files/a/b"), Some("BTsync/files/a/b".into()));
+        assert_eq!(
+            spot("/drive/BTsync/devices/HTCphone/a"),
+            Some("BTsync/devices/HTCphone/a".into())
+        );
+        assert_eq!(spot("/drive/BTsync/files"), Some("BTsync/files".into()));
+        assert_eq!(spot("/drive/BTsync/devices"), None);
+        assert_eq!(spot("/drive/BTsyncApp/tmp/x"), None);
+        assert_eq!(spot("/elsewhere"), None);
+    }
+
+    #[test]
+    fn many_names_become_a_folder_and_many_folders_a_scan() {
+        let mut pending = Pending::default();
+        let file = |text: String| Place::Files.at(RelPath::new(text.as_bytes()).unwrap());
+        pending.add(&file("a/.syncthing.x.tmp".into()));
+        assert!(pending.is_empty());
+        for i in 0..=MOST_NAMES {
+            pending.add(&file(format!("a/{i}")));
+        }
+        assert_eq!(pending.folders[&file("a".into())], Names::All);
+        for i in 0..MOST_FOLDERS {
+            pending.add(&file(format!("b{i}/x")));
+        }
+        assert!(pending.lost && pending.folders.len() < MOST_FOLDERS);
+    }
+}

@@ -1,0 +1,545 @@
+//! The supervisor as a program, as root, on loop devices with real file systems: what is mounted,
+//! checked, formatted, left alone and unmounted, and what the engine is told.
+//!
+//! Skipped, loudly, where there is no root, no loop device or no tool.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods)] // a test
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Everything here is done long before; only a hang waits this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn sh(script: &str) -> Option<String> {
+    let output = Command::new("sh").args(["-c", script]).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if output.status.success() {
+        Some(text)
+    } else {
+        eprintln!("{script}: {}", String::from_utf8_lossy(&output.stderr));
+        None
+    }
+}
+
+/// Whether the tests can run here.
+fn possible(tools: &[&str]) -> bool {
+    let root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
+    let nobody = sh("getent passwd nobody").is_some();
+    let tools = tools.iter().all(|tool| sh(&format!("command -v {tool}")).is_some());
+    let possible = root && nobody && tools && sh("losetup -f").is_some();
+    if !possible {
+        eprintln!("SKIPPED: needs root, the user nobody, loop devices and {tools:?}");
+    }
+    possible
+}
+
+/// A loop device that goes with its test.
+struct Loop(PathBuf);
+
+impl Loop {
+    fn on(image: &Path) -> Self {
+        Self(sh(&format!("losetup -f --show {}", image.display())).expect("a loop device").into())
+    }
+
+    fn name(&self) -> String {
+        self.0.file_name().unwrap().to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        sh(&format!("partx -d {0} 2>/dev/null; losetup -d {0}", self.0.display()));
+    }
+}
+
+/// A house with its boot folder, mount point, made-up `/sys` and an engine of a few lines of shell.
+struct House {
+    dir: tempfile::TempDir,
+}
+
+impl House {
+    fn new(settings: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let house = Self { dir };
+        fs::set_permissions(house.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["boot", "drive", "sys/block", "run", "out"] {
+            fs::create_dir_all(house.path(name)).unwrap();
+        }
+        fs::set_permissions(house.path("drive"), fs::Permissions::from_mode(0o555)).unwrap();
+        fs::set_permissions(house.path("out"), fs::Permissions::from_mode(0o777)).unwrap();
+        house.put("boot/larder.toml", settings);
+        // An engine that says it is ready, writes to its drive for ever, and ends when asked.
+        house.put(
+            "engine",
+            &format!(
+                "#!/bin/sh\n\
+                 echo \"$$ $(id -u) $*\" >>{out}/starts\n\
+                 trap 'echo asked >>{out}/ends; exit 0' TERM\n\
+                 echo '{{\"condition\":\"ready\",\"address\":\"http://here/\"}}'\n\
+                 while :; do date >>\"$3/BTsyncApp/beat\" || exit 1; sleep 0.1; done\n",
+                out = house.path("out").display()
+            ),
+        );
+        fs::set_permissions(house.path("engine"), fs::Permissions::from_mode(0o755)).unwrap();
+        house
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// A disk image of `size`, made a file system by `tool` (with `{}` for the image).
+    fn disk(&self, size: &str, tool: &str) -> Loop {
+        let image = self.path(&format!("disk{}", fs::read_dir(self.dir.path()).unwrap().count()));
+        let image = image.display();
+        sh(&format!("truncate -s {size} {image}")).unwrap();
+        sh(&tool.replace("{}", &image.to_string())).expect("a file system");
+        Loop::on(Path::new(&image.to_string()))
+    }
+
+    fn pull(&self, disk: &Loop) {
+        fs::remove_file(self.path("sys/block").join(disk.name())).unwrap();
+    }
+
+    fn plug(&self, disk: &Loop) {
+        let name = disk.name();
+        symlink(Path::new("/sys/block").join(&name), self.path("sys/block").join(name)).unwrap();
+    }
+
+    fn start(&self) -> Running<'_> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_larder"))
+            .args(["appliance", "--bench", "--user", "nobody"])
+            .arg("--boot")
+            .arg(self.path("boot"))
+            .arg("--drive")
+            .arg(self.path("drive"))
+            .arg("--run")
+            .arg(self.path("run"))
+            .arg("--sys")
+            .arg(self.path("sys"))
+            .arg("--engine")
+            .arg(self.path("engine"))
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (stderr, lines) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        Running { house: self, child, log, read: 0 }
+    }
+
+    fn lines(&self, name: &str) -> usize {
+        fs::read_to_string(self.path(name)).map_or(0, |text| text.lines().count())
+    }
+
+    /// What is on the disk, looked at from outside while nothing has it mounted.
+    fn look(&self, device: &Path, kind: &str, script: &str) -> String {
+        let at = self.path("look");
+        fs::create_dir_all(&at).unwrap();
+        sh(&format!(
+            "mount -t {kind} -o ro {0} {1} && cd {1} && {{ {script}; }}; cd /; umount {1}",
+            device.display(),
+            at.display()
+        ))
+        .expect("a look at the disk")
+    }
+}
+
+/// The supervisor at work; killed with all it has when a test fails.
+struct Running<'h> {
+    house: &'h House,
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    read: usize,
+}
+
+impl Running<'_> {
+    /// Waits for a line of the log, after those already waited for.
+    fn says(&mut self, words: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let log = self.log.lock().unwrap().clone();
+            if let Some(at) = log[self.read..].iter().position(|line| line.contains(words)) {
+                self.read += at + 1;
+                return log[self.read - 1].clone();
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "no \"{words}\" after {:#?} of\n{log:#?}",
+                self.read
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        sh(&format!("kill -{name} {}", self.child.id())).unwrap();
+    }
+
+    fn ends(&mut self) -> bool {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.success();
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not end: {:#?}", self.log.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn stop(mut self) {
+        self.signal("TERM");
+        assert!(self.ends());
+        assert!(!mounted(&self.house.path("drive")));
+        assert_eq!(fs::read_dir(self.house.path("drive")).unwrap().count(), 0);
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            sh(&format!("kill -TERM {}", self.child.id()));
+            std::thread::sleep(Duration::from_secs(3));
+            drop(self.child.kill());
+            drop(self.child.wait());
+            sh(&format!("umount -l {} 2>/dev/null; true", self.house.path("drive").display()));
+        }
+    }
+}
+
+fn mounted(at: &Path) -> bool {
+    let table = fs::read_to_string("/proc/self/mounts").unwrap();
+    table.lines().any(|line| line.split(' ').nth(1) == at.to_str())
+}
+
+fn md5(device: &Path) -> String {
+    sh(&format!("md5sum <{}", device.display())).unwrap()
+}
+
+#[test]
+fn empty_ext4_xfs_and_btrfs_serve_as_they_are() {
+    for (size, kind) in [("64M", "ext4"), ("320M", "xfs"), ("160M", "btrfs")] {
+        if !possible(&[&format!("mkfs.{kind}"), "losetup"]) {
+            continue;
+        }
+        let house = House::new("");
+        let disk = house.disk(size, &format!("mkfs.{kind} -q {{}}"));
+        house.plug(&disk);
+        let mut larder = house.start();
+        larder.says("ready:");
+        let table = fs::read_to_string("/proc/self/mounts").unwrap();
+        let drive = house.path("drive");
+        let line = table.lines().find(|line| line.contains(drive.to_str().unwrap())).unwrap();
+        assert!(line.contains(kind) && line.contains("nosuid,nodev,noexec"), "{line}");
+        let starts = fs::read_to_string(house.path("out/starts")).unwrap();
+        let uid = sh("id -u nobody").unwrap();
+        let args = format!(
+            " {uid} run --drive {} --boot {} --report-fd 1",
+            drive.display(),
+            house.path("boot").display()
+        );
+        assert!(starts.trim().ends_with(&args), "{starts}");
+        let own = fs::metadata(drive.join("BTsyncApp")).unwrap();
+        assert_eq!((own.mode() & 0o777, own.uid().to_string()), (0o700, uid));
+        larder.signal("TERM");
+        assert!(larder.ends(), "{kind}");
+        assert!(!mounted(&drive));
+        assert_eq!(house.lines("out/ends"), 1);
+    }
+}
+
+#[test]
+fn a_blank_drive_is_offered_then_formatted_exactly_once() {
+    if !possible(&["mkfs.ext4", "sfdisk", "partx"]) {
+        return;
+    }
+    let house = House::new("");
+    let disk = house.disk("64M", "true");
+    house.plug(&disk);
+    let before = md5(&disk.0);
+    let mut larder = house.start();
+    larder.says("attention:");
+    let offer = larder.says("looks empty");
+    let wish = offer.split('`').nth(1).expect("the exact words for larder.toml").to_owned();
+    larder.stop();
+    assert_eq!(md5(&disk.0), before, "a blank drive was written without the owner's word");
+
+    house.put("boot/larder.toml", &format!("[drive]\n{wish}\n"));
+    let mut larder = house.start();
+    // This kernel may lack partition tables of its own; partx tells it.
+    let helper = std::thread::spawn({
+        let node = disk.0.clone();
+        move || {
+            let began = Instant::now();
+            while began.elapsed() < PATIENCE
+                && sh(&format!("partx -a {} 2>/dev/null", node.display())).is_none()
+            {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+    });
+    larder.says("was formatted");
+    helper.join().unwrap();
+    larder.says("ready:");
+    larder.stop();
+    let part = PathBuf::from(format!("{}p1", disk.0.display()));
+    let first = house.look(&part, "ext4", "stat -c %i BTsyncApp; ls; cat BTsyncApp/beat | wc -l");
+    assert!(first.contains("BTsync\nBTsyncApp"), "{first}");
+    let uuid = sh(&format!("blkid -p -s UUID -o value {}", part.display())).unwrap();
+    assert!(uuid.len() == 36, "{uuid}");
+
+    // The same setting again: used, not formatted.
+    let mut larder = house.start();
+    larder.says("ready:");
+    larder.stop();
+    assert_eq!(sh(&format!("blkid -p -s UUID -o value {}", part.display())).unwrap(), uuid);
+
+    // Its file system lost: still not formatted.
+    sh(&format!(
+        "dd if=/dev/zero of={} bs=1024 seek=1 count=1023 conv=notrunc status=none",
+        part.display()
+    ));
+    let damaged = md5(&part);
+    let mut larder = house.start();
+    larder.says("can't be read any more");
+    larder.stop();
+    assert_eq!(md5(&part), damaged);
+}
+
+#[test]
+fn a_foreign_drive_is_never_written_and_adopted_by_the_owners_word() {
+    if !possible(&["mkfs.ext4", "mkfs.exfat"]) {
+        return;
+    }
+    let house = House::new("");
+    let exfat = house.disk("32M", "mkfs.exfat -L PHOTOS {}");
+    let before = md5(&exfat.0);
+    house.plug(&exfat);
+    let mut larder = house.start();
+    larder.says("drive-unusable:");
+    larder.says("no hard links");
+    larder.stop();
+    assert_eq!(md5(&exfat.0), before);
+    house.pull(&exfat);
+
+    let other = house.disk("48M", "mkfs.ext4 -q -d /etc/skel {}");
+    let full = house.path("full");
+    fs::create_dir(&full).unwrap();
+    sh(&format!(
+        "mount {0} {1} && echo mine >{1}/mine; umount {1}",
+        other.0.display(),
+        full.display()
+    ));
+    let before = md5(&other.0);
+    house.plug(&other);
+    let mut larder = house.start();
+    larder.says("attention:");
+    let offer = larder.says("adopt = ");
+    let wish = offer.split('`').nth(1).unwrap().to_owned();
+    larder.stop();
+    assert_eq!(md5(&other.0), before, "a drive with other files was written without a word");
+
+    house.put("boot/larder.toml", &format!("[drive]\n{wish}\n"));
+    let mut larder = house.start();
+    larder.says("ready:");
+    larder.stop();
+    let files = house.look(&other.0, "ext4", "cat mine; ls -d BTsync BTsyncApp; stat -c %u mine");
+    assert_eq!(files, "mine\nBTsync\nBTsyncApp\n0");
+}
+
+#[test]
+fn a_damaged_ext4_of_ours_is_repaired_and_a_hopeless_one_told() {
+    if !possible(&["mkfs.ext4", "debugfs", "e2fsck"]) {
+        return;
+    }
+    let house = House::new("");
+    let disk = house.disk("64M", "mkfs.ext4 -q -L LARDER {}");
+    // Wrong free counts and an error noted: what a pulled plug leaves, and -p repairs.
+    let script = "debugfs -w -R 'set_super_value state 2' {0} && debugfs -w -R 'ssv free_inodes_count 3' {0}";
+    sh(&script.replace("{0}", &disk.0.display().to_string())).unwrap();
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    larder.says("had errors, which were repaired");
+    larder.stop();
+    house.pull(&disk);
+
+    // Inodes full of nonsense: not for -p to decide.
+    let hopeless = house.disk("64M", "mkfs.ext4 -q -L LARDER -O ^metadata_csum {}");
+    let image = hopeless.0.display();
+    sh(&format!("debugfs -w -R 'clri <2>' {image} && debugfs -w -R 'ssv state 2' {image}"))
+        .unwrap();
+    house.plug(&hopeless);
+    let mut larder = house.start();
+    larder.says("drive-unusable:");
+    larder.says("e2fsck gave up");
+    larder.stop();
+    assert_eq!(house.lines("out/starts"), 1, "an engine ran on a damaged drive");
+}
+
+#[test]
+fn pulled_the_engine_ends_within_two_seconds_and_plugged_back_it_goes_on() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    let disk = house.disk("64M", "mkfs.ext4 -q {}");
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    let pid = fs::read_to_string(house.path("run/engine.pid")).unwrap();
+    let began = Instant::now();
+    house.pull(&disk);
+    while Path::new("/proc").join(pid.trim()).exists() {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let took = began.elapsed();
+    larder.says("waiting-for-drive:");
+    larder.says("unmounted");
+    assert!(!mounted(&house.path("drive")));
+    assert_eq!(fs::read_dir(house.path("drive")).unwrap().count(), 0);
+    eprintln!("measured: engine gone {took:?} after the pull");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    house.plug(&disk);
+    larder.says("ready:");
+    assert_eq!(house.lines("out/starts"), 2);
+    larder.stop();
+}
+
+#[test]
+fn an_engine_that_does_not_listen_is_killed_in_time_when_the_drive_goes() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    house.put("engine", "#!/bin/sh\ntrap '' TERM\necho '{}'\nwhile :; do sleep 0.1; done\n");
+    let disk = house.disk("64M", "mkfs.ext4 -q {}");
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    let pid = fs::read_to_string(house.path("run/engine.pid")).unwrap();
+    let began = Instant::now();
+    house.pull(&disk);
+    while Path::new("/proc").join(pid.trim()).exists() {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let took = began.elapsed();
+    eprintln!("measured: deaf engine gone {took:?} after the pull");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    larder.says("unmounted");
+    larder.stop();
+}
+
+#[test]
+fn a_drive_whose_disk_fails_is_noticed_said_and_left() {
+    for (size, kind) in [("64M", "ext4"), ("320M", "xfs"), ("160M", "btrfs")] {
+        if possible(&[&format!("mkfs.{kind}"), "qemu-storage-daemon"]) {
+            the_disk_fails(size, kind);
+        }
+    }
+}
+
+fn the_disk_fails(size: &str, kind: &str) {
+    let house = House::new("");
+    let (image, export) = (house.path("disk.raw"), house.path("export"));
+    house.put("export", "");
+    sh(&format!("truncate -s {size} {0} && mkfs.{kind} -q -L LARDER {0}", image.display()))
+        .unwrap();
+    let mut daemon = Command::new("qemu-storage-daemon")
+        .arg("--blockdev")
+        .arg(format!("driver=file,node-name=f,filename={}", image.display()))
+        .arg("--export")
+        .arg(format!("type=fuse,id=e,node-name=f,mountpoint={},writable=on", export.display()))
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while fs::metadata(&export).unwrap().len() == 0 {
+        assert!(began.elapsed() < PATIENCE, "the storage daemon does not export");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let disk = Loop::on(&export);
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    // The engine of this test only appends; a file system notices when it is to reach the disk.
+    sh(&format!("sync -f {}", house.path("drive").display()));
+    larder.says("drive-unusable:");
+    larder.says("failed while it was in use");
+    larder.stop();
+    drop(disk);
+    sh(&format!("umount {}", export.display()));
+}
+
+#[test]
+fn ejected_it_says_that_the_drive_may_be_unplugged_and_stays() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    let disk = house.disk("64M", "mkfs.ext4 -q {}");
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    larder.signal("USR1");
+    larder.says("stopped-safely:");
+    assert!(!mounted(&house.path("drive")));
+    house.pull(&disk);
+    larder.says("waiting-for-drive:");
+    house.plug(&disk);
+    larder.says("ready:");
+    larder.stop();
+    let status = fs::read_to_string(house.path("boot/STATUS.txt")).unwrap();
+    assert!(status.starts_with("\u{feff}LARDER STATUS"), "{status}");
+}
+
+#[test]
+fn what_a_broken_down_supervisor_left_is_cleared_away() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    let disk = house.disk("64M", "mkfs.ext4 -q {}");
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    larder.signal("KILL");
+    larder.ends();
+    assert!(mounted(&house.path("drive")));
+    let mut larder = house.start();
+    larder.says("was left");
+    larder.says("ready:");
+    assert_eq!(house.lines("out/starts"), 2);
+    larder.stop();
+    assert_eq!(house.lines("out/ends"), 1, "the first engine was killed, not left");
+}
+
+#[test]
+fn broken_settings_are_told_and_touch_no_drive() {
+    if !possible(&["losetup"]) {
+        return;
+    }
+    let house = House::new("[drive]\nformat = 5\nimprot = true\n");
+    let mut larder = house.start();
+    larder.says("settings-error:");
+    larder.says("larder.toml, line 2");
+    larder.stop();
+}

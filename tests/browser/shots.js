@@ -1,0 +1,56 @@
+// Takes pictures of the page: `node shots.js PAGES OUT`. For people to look at; nothing is tested.
+
+import { chromium } from "playwright-core";
+import { mkdirSync } from "node:fs";
+import { resolve } from "node:path";
+
+const [pages, out] = process.argv.slice(2).map(p => resolve(p));
+mkdirSync(out, { recursive: true });
+const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args });
+const only = process.env.ONLY;
+const sizes = { phone: { viewport: { width: 412, height: 915 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true }, desktop: { viewport: { width: 1280, height: 860 } } };
+
+async function shot(name, kind, scheme, file, act) {
+  if (only && !`${name}-${kind}-${scheme}`.includes(only)) return;
+  const context = await browser.newContext({ ...sizes[kind], colorScheme: scheme, locale: "en-US", timezoneId: "UTC", reducedMotion: "reduce" });
+  const page = await context.newPage();
+  page.on("console", m => console.log(name, m.type(), m.text()));
+  page.on("pageerror", e => console.log(name, "error", e.message));
+  await page.goto("file://" + pages + "/" + file);
+  await page.locator("html[data-ready]").waitFor({ state: "attached" });
+  if (act) await act(page);
+  await page.waitForTimeout(150);
+  await page.screenshot({ path: `${out}/${name}-${kind}-${scheme}.png` });
+  await context.close();
+}
+
+const row = (page, text) => page.locator(".row:visible", { hasText: text }).first();
+const expand = async (page, ...names) => { for (const n of names) { await page.locator(".row.folder:visible", { has: page.getByText(n, { exact: true }) }).first().click({ position: { x: 120, y: 20 } }); await page.waitForTimeout(150); } };
+
+for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"]) {
+  const p = "plain/catalogue/catalogue.html";
+  await shot("tree", kind, scheme, p, async page => { await expand(page, "Photos", "2012"); await page.locator(".row.folder", { hasText: "2012-" }).first().click(); });
+  await shot("search", kind, scheme, p, async page => { await page.locator("#q").fill("img"); await page.waitForTimeout(300); });
+  await shot("box-file", kind, scheme, p, async page => { await page.locator("#q").fill("dsc"); await page.waitForTimeout(300); await page.locator(".row:not(.folder):not(:has(.badge.own.here))").first().click(); });
+  await shot("box-folder", kind, scheme, p, async page => { await row(page, "Documents").locator(".more").click(); });
+  await shot("destroy", kind, scheme, p, async page => { await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=destroy]").click(); });
+  await shot("devices-step", kind, scheme, p, async page => { await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=move]").click(); });
+  await shot("share-folder", kind, scheme, p, async page => { await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=share-folder]").click(); });
+  await shot("moving", kind, scheme, p, async page => { await page.locator("[data-filter=moving]").click(); await page.waitForTimeout(300); });
+  await shot("pending", kind, scheme, p, async page => {
+    await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=get]").click();
+    await expand(page, "Documents");
+  });
+  await shot("save-step", kind, scheme, p, async page => {
+    await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=get]").click();
+    await page.locator("#save").click(); await page.waitForTimeout(2600);
+  });
+  await shot("news", kind, scheme, "news/catalogue/catalogue.html");
+  await shot("answers", kind, scheme, "news/catalogue/catalogue.html", async page => { const more = page.locator("[data-op=more-notes]"); if (await more.count()) await more.click(); await page.locator("[data-op=answers]").click(); });
+  await shot("devices", kind, scheme, p, async page => { await page.locator(".device").first().click(); });
+  await shot("empty", kind, scheme, "empty/catalogue/catalogue.html");
+  await shot("hostile", kind, scheme, "hostile/catalogue/catalogue.html");
+  await shot("home", kind, scheme, "plain/home/catalogue.html", async page => { await expand(page, "Photos", "2012"); await page.locator(".row.folder", { hasText: "2012-" }).first().click(); });
+}
+await browser.close();

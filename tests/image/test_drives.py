@@ -1,0 +1,138 @@
+"""Drives of every kind, plugged into a machine that started without one."""
+
+import hashlib
+import subprocess
+import time
+
+import emulator
+import pytest
+
+SETTINGS = """
+[drive]
+format = "FORMATME1"
+"""
+
+
+@pytest.fixture(scope="module")
+def key(folder):
+    """An owner's ssh key."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
+    return folder / "key"
+
+
+def digest(drive):
+    with open(drive.path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def log(machine):
+    return machine.sh("logread")
+
+
+def status_says(machine, *words):
+    """STATUS.txt is rewritten at most once a minute."""
+    def seen():
+        text = machine.card.read("STATUS.txt").decode("utf-8", "replace")
+        return text if all(word in text for word in words) else None
+    return machine.wait(f"STATUS.txt says {', '.join(words)}", seen, 100, 3)
+
+
+def pull(machine, drive):
+    machine.unplug(drive)
+    machine.wait_condition("waiting-for-drive", 30)
+
+
+def test_starts_without_a_drive(machine, key):
+    """Leaves the machine waiting, with ssh opened by the owner."""
+    machine.card.write("larder.toml", SETTINGS)
+    machine.card.write("ssh", "")
+    machine.card.write("authorized_keys", key.with_suffix(".pub").read_text())
+    machine.power_on()
+    machine.wait_for_shell(120)
+    machine.wait_condition("waiting-for-drive", 60)
+    assert machine.sh("ls -A /drive") == ""
+
+
+def test_exfat_is_left_alone(machine, folder):
+    drive = emulator.make_drive(folder / "exfat.img", "EXFAT0001", "exfat", "64M", "CAMERA")
+    before = digest(drive)
+    machine.plug(drive)
+    machine.wait_condition("drive-unusable", 45)
+    text = status_says(machine, "EXFAT0001", "exFAT")
+    assert "hard link" in text or "one file under two names" in text
+    assert 'format = "EXFAT0001"' in text.replace("\r", " ") or "format" in text
+    pull(machine, drive)
+    assert digest(drive) == before
+
+
+def test_blank_drive_is_offered_and_not_touched(machine, folder):
+    drive = emulator.make_drive(folder / "blank.img", "BLANK0001", None, "64M")
+    before = digest(drive)
+    machine.plug(drive)
+    machine.wait_condition("drive-unusable", 45)
+    assert "BLANK0001" in log(machine)
+    pull(machine, drive)
+    assert digest(drive) == before
+
+
+def test_read_only_drive(machine, folder):
+    drive = emulator.make_drive(folder / "locked.img", "LOCKED001", size="64M", read_only=True)
+    before = digest(drive)
+    machine.plug(drive)
+    machine.wait_condition("drive-unusable", 45)
+    pull(machine, drive)
+    assert digest(drive) == before
+
+
+def test_badly_damaged_drive(machine, folder):
+    """Damage that e2fsck won't repair unasked: the drive is not used and a person is asked."""
+    drive = emulator.make_drive(folder / "damaged.img", "DAMAGED01", size="64M")
+    with open(drive.path, "r+b") as file:
+        # The group descriptors and the first inode table, root directory included; the superblock stays.
+        file.seek(4096)
+        file.write(b"\xa5" * (600 * 1024))
+    machine.plug(drive)
+    machine.wait_condition("drive-unusable", 60)
+    assert " /drive " not in machine.sh("cat /proc/mounts")
+    pull(machine, drive)
+
+
+def test_slightly_damaged_drive_is_repaired(machine, folder):
+    """Wrong counts, as after a power cut: put right on the way, and used. Also: a drive that is plugged in later."""
+    drive = emulator.make_drive(folder / "later.img", "LATER0001", size="64M")
+    emulator.debugfs(drive.path, "set_super_value free_blocks_count 7", "set_super_value state 0")
+    machine.plug(drive)
+    begin = time.monotonic()
+    machine.wait("the mount", lambda: " /drive ext4 rw" in machine.sh("cat /proc/mounts"), 45)
+    print(f"mounted {time.monotonic() - begin:.1f} s after it was plugged in")
+    machine.wait_condition("ready", 60)
+    assert "repaired" in log(machine)
+    machine.sh("kill -USR1 $(cat /run/larder/appliance.pid)", check=True)
+    machine.wait_condition("stopped-safely", 45)
+    assert " /drive " not in machine.sh("cat /proc/mounts")
+    pull(machine, drive)
+    assert emulator.fsck(drive.path) == 0
+
+
+def test_the_one_drive_named_in_the_settings_is_formatted(machine, folder):
+    drive = emulator.make_drive(folder / "new.img", "FORMATME1", "exfat", "128M", "OLD")
+    machine.plug(drive)
+    machine.wait_condition("ready", 120)
+    mount = next(line for line in machine.sh("cat /proc/mounts").splitlines() if " /drive " in line)
+    assert " ext4 rw" in mount
+    assert machine.sh("stat -c %U /drive/BTsyncApp") == "larder"
+
+
+def test_ssh_with_the_owners_key_and_no_other_way(machine, key):
+    options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
+               "-o", "ConnectTimeout=60", "-p", str(machine.ssh_port)]
+    with_key = subprocess.run(
+        ["ssh", "-i", str(key), *options, "root@127.0.0.1", "id -u"], capture_output=True, timeout=120 * emulator.slow()
+    )
+    assert with_key.stdout.strip() == b"0", with_key.stderr
+    without = subprocess.run(
+        ["ssh", "-i", "/dev/null", "-o", "IdentitiesOnly=yes", *options, "root@127.0.0.1", "id -u"],
+        capture_output=True, timeout=120 * emulator.slow(),
+    )
+    assert without.returncode != 0
+    assert b"Permission denied (publickey)" in without.stderr
