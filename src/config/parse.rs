@@ -114,6 +114,7 @@ fn read(critic: &mut Critic<'_>, root: &DeTable<'_>) -> Config {
     if let Some(web) = open(critic, "web") {
         web.read(critic, "enabled", &mut config.web.enabled, boolean);
         web.read(critic, "port", &mut config.web.port, value::port);
+        web.read(critic, "password", &mut config.web.password, value::password);
     }
     if let Some(drive) = open(critic, "drive") {
         let some = |key: &str, v: &DeValue<'_>| value::serial(key, v).map(Some);

@@ -12,7 +12,7 @@ pub(super) const KEYS: [(&str, &[&str]); 8] = [
     ("devices.<name>", &["label", "id", "quota", "role", "may"]),
     ("night", &["from", "to", "dedup"]),
     ("led", &["pin", "active_low"]),
-    ("web", &["enabled", "port"]),
+    ("web", &["enabled", "port", "password"]),
     ("drive", &["format", "adopt", "import"]),
     ("wifi", &["ssid", "password", "country"]),
 ];
