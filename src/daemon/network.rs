@@ -1,6 +1,6 @@
 //! The web of the house: one listener for as long as the process lives, whatever the drive does.
 
-use crate::config::Config;
+use crate::config::{Config, Web};
 use crate::daemon::Places;
 use crate::engine::Engine;
 use crate::model::WishId;
@@ -56,10 +56,13 @@ impl Network {
     /// Puts the settings in force.
     pub(super) fn configure(&self, config: &Config) {
         self.settings.send_if_modified(|settings| {
-            let changed =
-                settings.enabled != config.web.enabled || settings.port != config.web.port;
-            settings.enabled = config.web.enabled;
-            settings.port = config.web.port;
+            let Web { enabled, port, password } = &config.web;
+            let changed = settings.enabled != *enabled
+                || settings.port != *port
+                || settings.password != *password;
+            settings.enabled = *enabled;
+            settings.port = *port;
+            settings.password.clone_from(password);
             changed
         });
     }
