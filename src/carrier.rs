@@ -82,9 +82,9 @@ impl Carrier {
     }
 
     /// Tells the sync engine which names were changed.
-    pub fn changed(&self, handle: &Handle, spots: BTreeSet<Spot>) {
+    pub fn changed(&self, handle: &Handle, spots: &BTreeSet<Spot>) {
         let mut folders: BTreeMap<&FolderId, Vec<RelPath>> = BTreeMap::new();
-        for spot in &spots {
+        for spot in spots {
             if let Some((folder, path)) = self.folder_of(spot) {
                 folders.entry(folder).or_default().push(path);
             }

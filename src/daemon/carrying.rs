@@ -119,7 +119,7 @@ impl Carrying {
 
     /// Takes what the engine did to the sync engine, after its turn.
     pub(super) fn tell(&mut self, engine: &mut Engine) {
-        self.carrier.changed(&self.handle, engine.take_changed());
+        self.carrier.changed(&self.handle, &engine.take_changed());
         self.carrier.ask(&self.handle, engine.absences());
     }
 
