@@ -31,6 +31,8 @@ pub struct Config {
     pub led: Led,
     /// `[web]`.
     pub web: Web,
+    /// `[sync]`.
+    pub sync: Sync,
     /// `[drive]`.
     pub drive: Drive,
     /// `[wifi]`.
@@ -106,6 +108,17 @@ pub struct Web {
     pub port: u16,
 }
 
+/// `[sync]`: the sync engine that carries the bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sync {
+    /// Run Syncthing. Without it something else has to carry the folders. Default true.
+    pub enabled: bool,
+    /// TCP port at which devices reach it. Default 22000.
+    pub port: u16,
+    /// Let devices away from home find us through Syncthing's servers and relays. Default false.
+    pub internet: bool,
+}
+
 /// `[drive]`: what may be done with a drive that is not a Larder drive yet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Drive {
@@ -144,6 +157,7 @@ impl Default for Config {
             night: Night { from: 60, to: 300, dedup: true },
             led: Led { pin: Some(17), active_low: false },
             web: Web { enabled: true, port: 8080 },
+            sync: Sync { enabled: true, port: 22000, internet: false },
             drive: Drive::default(),
             wifi: None,
             keep_versions: 30 * 86_400,

@@ -20,4 +20,5 @@ pub mod scan;
 pub mod status;
 pub mod sync;
 pub mod watch;
+pub mod web;
 pub mod worklist;

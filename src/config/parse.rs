@@ -115,6 +115,11 @@ fn read(critic: &mut Critic<'_>, root: &DeTable<'_>) -> Config {
         web.read(critic, "enabled", &mut config.web.enabled, boolean);
         web.read(critic, "port", &mut config.web.port, value::port);
     }
+    if let Some(sync) = open(critic, "sync") {
+        sync.read(critic, "enabled", &mut config.sync.enabled, boolean);
+        sync.read(critic, "port", &mut config.sync.port, value::port);
+        sync.read(critic, "internet", &mut config.sync.internet, boolean);
+    }
     if let Some(drive) = open(critic, "drive") {
         let some = |key: &str, v: &DeValue<'_>| value::serial(key, v).map(Some);
         drive.read(critic, "format", &mut config.drive.format, some);
