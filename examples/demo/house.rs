@@ -1,7 +1,7 @@
 //! The house: a folder that plays the USB drive, and the real engine running on it.
 
 use crate::STOP;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use larder::status::{Condition, Report};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -34,6 +34,7 @@ pub struct House {
     pub drive: PathBuf,
     pub boot: PathBuf,
     engine: Child,
+    program: PathBuf,
     log: PathBuf,
     report: Arc<Mutex<Option<Report>>>,
 }
@@ -64,7 +65,7 @@ impl House {
                 }
             }
         });
-        let mut house = Self { drive, boot, engine, log, report };
+        let mut house = Self { drive, boot, engine, program: program.to_owned(), log, report };
         house.until("the engine to be ready", |house| {
             Ok(house.report().filter(|r| r.condition == Condition::Ready && r.files.0 > 0))
         })?;
@@ -102,6 +103,18 @@ impl House {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Runs a command of Larder's on the drive; returns what it prints.
+    pub fn ask(&self, command: &str, more: &[&str]) -> Result<String> {
+        let mut larder = Command::new(&self.program);
+        larder.arg(command).args(more);
+        larder.arg("--drive").arg(&self.drive).arg("--boot").arg(&self.boot);
+        let told = larder.output().with_context(|| self.program.display().to_string())?;
+        let said = String::from_utf8_lossy(&told.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&told.stderr);
+        ensure!(told.status.success(), "larder {command} says: {said}{complained}");
+        Ok(said)
     }
 
     fn last_words(&self) -> String {
@@ -183,13 +196,15 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What the files below a folder occupy on the disk, in bytes, every content counted once.
-pub fn occupied(folder: &Path) -> Result<u64> {
+/// What the files below some folders take on the disk, in bytes, every content counted once.
+pub fn occupied(folders: &[PathBuf]) -> Result<u64> {
     let mut seen = std::collections::BTreeMap::new();
-    for file in files_below(folder)? {
-        // A file may go while we count.
-        if let Ok(m) = std::fs::symlink_metadata(&file) {
-            seen.insert(m.ino(), m.blocks() * 512);
+    for folder in folders {
+        for file in files_below(folder)? {
+            // A file may go while we count.
+            if let Ok(m) = std::fs::symlink_metadata(&file) {
+                seen.insert(m.ino(), m.blocks() * 512);
+            }
         }
     }
     Ok(seen.values().sum())
