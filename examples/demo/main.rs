@@ -204,24 +204,18 @@ impl Story {
         path: &str,
         shown: Option<Seen>,
     ) -> Result<(Answer, Duration)> {
-        let id = self.device(who).press(action, path, shown)?;
-        let (answer, time) = self.house.until("an answer on the page", |_| {
-            let answer = match who {
-                Who::Phone => &self.phone,
-                Who::Laptop => &self.laptop,
-                Who::Tablet => &self.tablet,
-            }
-            .answer(id)?;
-            Ok(answer.filter(|a| !matches!(a, Answer::Waiting(_))))
-        })?;
-        Ok((answer, time))
+        let device = self.device(who).clone();
+        let id = device.press(action, path, shown)?;
+        self.house.until("an answer on the page", |_| {
+            Ok(device.answer(id)?.filter(|a| !matches!(a, Answer::Waiting(_))))
+        })
     }
 
     /// A wish that is to come true.
     fn granted(&mut self, who: Who, action: Action, path: &str, shown: Option<Seen>) -> Result<()> {
         match self.wish(who, action, path, shown)? {
             (Answer::Done(text), time) => {
-                fact(&format!("the page answers: “{text}” ({})", took(time)))
+                fact(&format!("the page answers: “{text}” ({})", took(time)));
             }
             (other, _) => bail!("{action} {path} was answered {other:?}"),
         }

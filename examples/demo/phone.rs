@@ -12,6 +12,8 @@ use larder::worklist;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+/// Where a device has its things.
+#[derive(Clone)]
 pub struct Device {
     pub name: &'static str,
     /// `catalogue.html` as this device has it.
