@@ -106,6 +106,9 @@ pub struct Web {
     pub enabled: bool,
     /// TCP port. Default 8080.
     pub port: u16,
+    /// What must be typed before the page and files are shown, 8 to 128 characters; `None` shows
+    /// them to everybody in the house.
+    pub password: Option<String>,
 }
 
 /// `[sync]`: the sync engine that carries the bytes.
@@ -156,7 +159,7 @@ impl Default for Config {
             devices: BTreeMap::new(),
             night: Night { from: 60, to: 300, dedup: true },
             led: Led { pin: Some(17), active_low: false },
-            web: Web { enabled: true, port: 8080 },
+            web: Web { enabled: true, port: 8080, password: None },
             sync: Sync { enabled: true, port: 22000, internet: false },
             drive: Drive::default(),
             wifi: None,

@@ -3,6 +3,7 @@
 
 pub mod appliance;
 pub mod apply;
+pub mod carrier;
 pub mod catalogue;
 pub mod check;
 pub mod cli;

@@ -114,6 +114,7 @@ fn read(critic: &mut Critic<'_>, root: &DeTable<'_>) -> Config {
     if let Some(web) = open(critic, "web") {
         web.read(critic, "enabled", &mut config.web.enabled, boolean);
         web.read(critic, "port", &mut config.web.port, value::port);
+        web.read(critic, "password", &mut config.web.password, value::password);
     }
     if let Some(sync) = open(critic, "sync") {
         sync.read(critic, "enabled", &mut config.sync.enabled, boolean);

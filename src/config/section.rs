@@ -26,7 +26,7 @@ pub(super) const KEYS: [(&str, &[&str]); 9] = [
     ("devices.<name>", &["label", "id", "quota", "role", "may"]),
     ("night", &["from", "to", "dedup"]),
     ("led", &["pin", "active_low"]),
-    ("web", &["enabled", "port"]),
+    ("web", &["enabled", "port", "password"]),
     ("sync", &["enabled", "port", "internet"]),
     ("drive", &["format", "adopt", "import"]),
     ("wifi", &["ssid", "password", "country"]),
