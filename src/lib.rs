@@ -4,7 +4,9 @@
 pub mod apply;
 pub mod catalogue;
 pub mod config;
+pub mod dedup;
 pub mod fs;
+pub mod lease;
 pub mod ledger;
 pub mod model;
 pub mod plan;
