@@ -45,8 +45,11 @@ pub fn settle(
         }
         let folder = batch_folder(batch);
         let emptied = empty(drive, applier, (&folder, until), now, &folder.path, stop, tell)?;
-        let Some(emptied) = emptied else { return Ok(Progress::Stopped) };
-        if let (true, Some(until)) = (emptied, until) {
+        if !emptied {
+            return Ok(Progress::Stopped);
+        }
+        // A power cut may have come between the folder and its mark.
+        if let (None, Some(until)) = (drive.look(&folder)?, until) {
             let mark = [folder.path.as_bytes(), format!(".{}", until.0).as_bytes()].concat();
             drive.remove_dir(&Place::Versions.at(RelPath::new(&mark).unwrap_or_default()))?;
         }
@@ -56,7 +59,7 @@ pub fn settle(
     Ok(Progress::Finished)
 }
 
-/// Empties a folder and removes it: whether that worked; `None` when told to stop.
+/// Empties a folder as far as that goes, and removes it if it is empty; `false` when told to stop.
 fn empty(
     drive: &mut Real,
     applier: &mut Applier,
@@ -65,17 +68,17 @@ fn empty(
     path: &RelPath,
     stop: &mut dyn FnMut() -> bool,
     tell: &mut dyn FnMut(Fact),
-) -> Result<Option<bool>, DedupError> {
+) -> Result<bool, DedupError> {
     for (name, entry) in drive.list(&Place::Versions.at(path.clone()))?.unwrap_or_default() {
         if stop() {
-            return Ok(None);
+            return Ok(false);
         }
         let Ok(path) = path.join(&name) else { continue };
         match entry {
             Entry::Dir => {
                 let whose = (folder, until);
-                if empty(drive, applier, whose, now, &path, stop, tell)?.is_none() {
-                    return Ok(None);
+                if !empty(drive, applier, whose, now, &path, stop, tell)? {
+                    return Ok(false);
                 }
             }
             Entry::File(_) => {
@@ -83,7 +86,7 @@ fn empty(
                 let was = RelPath::new(was).unwrap_or_default();
                 let aside = Place::Versions.at(path);
                 match let_go(drive, applier, &aside, &was, until, now, stop) {
-                    Ok(Gone::Stopped) => return Ok(None),
+                    Ok(Gone::Stopped) => return Ok(false),
                     Ok(Gone::Kept(fact)) => tell(fact),
                     Ok(Gone::Free | Gone::Back | Gone::InUse) => {}
                     // One that is not as expected must not keep the others.
@@ -94,7 +97,8 @@ fn empty(
             Entry::Other => {}
         }
     }
-    Ok(Some(drive.remove_dir(&Place::Versions.at(path.clone()))?))
+    drive.remove_dir(&Place::Versions.at(path.clone()))?;
+    Ok(true)
 }
 
 /// What became of an old inode.
