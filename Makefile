@@ -2,7 +2,7 @@
 PYTHON ?= /usr/bin/python3
 BINARY ?= target/armv7-unknown-linux-gnueabihf/release/larder
 
-.PHONY: setup binary image run test-image
+.PHONY: setup binary image run test-image test-armv7
 
 setup: ## install what building and testing need (Debian packages)
 	.ci/setup rust image emulator
@@ -20,5 +20,8 @@ run: ## the card in an emulated Pi; ONCE=1 ends when it was ready and did one th
 
 test-image: ## the image tests (IMAGE= names another image); LARDER_SLOW=3 on a busy machine
 	$(PYTHON) -m pytest -q --durations=0 tests/image
+
+test-armv7: ## the tests of the library, as ARMv7 programs under qemu-user
+	image/binary.sh test --lib
 
 # --- test, demo, bench -------------------------------------------------------------------------------------------
