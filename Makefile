@@ -3,7 +3,7 @@ PYTHON ?= /usr/bin/python3
 CARGO ?= cargo
 BINARY ?= target/armv7-unknown-linux-gnueabihf/release/larder
 
-.PHONY: help demo test bench setup binary image run test-image release
+.PHONY: help demo test bench setup binary image run test-image test-armv7 release
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -36,6 +36,9 @@ run: ## the card in an emulated Pi; ONCE=1 ends when it was ready and did one th
 
 test-image: ## the image tests (IMAGE= names another image); LARDER_SLOW=3 on a busy machine
 	$(PYTHON) -m pytest -q --durations=0 tests/image
+
+test-armv7: ## the tests of the library, as ARMv7 programs under qemu-user
+	image/binary.sh test --lib
 
 release: binary ## the card as it is released, built by Buildroot (an hour or two; not as root)
 	buildroot/release
