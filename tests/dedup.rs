@@ -3,7 +3,7 @@
 //!
 //! `LARDER_RACE_TRIALS` says how many pairs the race has (600 otherwise; the long run has 10,000). What
 //! needs root, strace or a file system's tools says so when it is left out.
-#![allow(missing_docs, clippy::disallowed_methods)]
+#![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout)]
 
 use larder::apply::{Applier, recover};
 use larder::dedup::{Event, Job, Left, Progress, Rules, Way, settle};
