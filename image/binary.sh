@@ -63,7 +63,7 @@ fi
 
 if [ "${1:-build}" = test ]; then
     shift
-    exec cargo test --release --target "$target" "$@"
+    exec cargo test --target "$target" "$@"
 fi
 cargo build --release --locked --target "$target" --bin larder
 binary=target/$target/release/larder

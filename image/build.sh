@@ -38,17 +38,29 @@ step() { echo "image: $*"; }
 # --- packages, unpacked side by side -----------------------------------------------------------------------------
 image/packages.sh fetch "$debs"
 step "unpacking"
-pk=$work/packages
+# Kept between runs; each folder remembers which file it came from.
+pk=build/unpacked
+mkdir -p "$pk"
+rows() { grep -v -e '^#' -e '^release ' -e '^$' image/packages.txt; }
+for folder in "$pk"/*; do
+    rows | grep -q "^${folder##*/} " || rm -rf "$folder"
+done
 while read -r name arch ver; do
+    file=${name}_${ver//:/%3a}_$arch.deb
+    [ "$(cat "$pk/$name/unpacked-from" 2>/dev/null)" != "$file" ] || continue
+    rm -rf "${pk:?}/$name"
     mkdir -p "$pk/$name"
-    file=$debs/${name}_${ver//:/%3a}_$arch.deb
+    # Of a kernel, the modules for other machines are left out where nothing here can need them.
+    dpkg-deb --fsys-tarfile "$debs/$file" | tar -x -C "$pk/$name" --exclude='*/drivers/gpu/*' \
+        --exclude='*/drivers/media/*' --exclude='*/kernel/sound/*' --exclude='*/drivers/infiniband/*' \
+        --exclude='*/drivers/iio/*' --exclude='*/net/ethernet/mellanox/*' --exclude='./usr/share/man/*'
     if [[ $name == linux-image-* ]]; then
-        # Most of a kernel package is modules for other machines; still, only the whole has the dependencies right.
-        dpkg-deb --fsys-tarfile "$file" | tar -x -C "$pk/$name" --exclude './usr/share/doc/*changelog*'
-    else
-        dpkg-deb -x "$file" "$pk/$name"
+        # depmod wants lib/modules; Debian has usr/lib/modules.
+        [ -e "$pk/$name/lib" ] || ln -s usr/lib "$pk/$name/lib"
+        depmod -b "$pk/$name" "${name#linux-image-}"
     fi
-done < <(grep -v -e '^#' -e '^release ' -e '^$' image/packages.txt)
+    echo "$file" >"$pk/$name/unpacked-from"
+done < <(rows)
 
 # take PACKAGE PATH...: copies files of a package to the same place in the root (merged /usr).
 take() {
@@ -89,6 +101,7 @@ mv "$root/usr/etc/mke2fs.conf" "$root/etc/"
 rmdir "$root/usr/etc"
 ln -s mke2fs "$root/usr/sbin/mkfs.ext4"
 ln -s e2fsck "$root/usr/sbin/fsck.ext4"
+take fdisk usr/sbin/sfdisk
 take syncthing usr/bin/syncthing
 take dropbear-bin usr/sbin/dropbear usr/bin/dropbearkey
 take wpasupplicant usr/sbin/wpa_supplicant
@@ -159,10 +172,6 @@ for kernel in "$pk"/linux-image-*; do
         *armmp-lpae) image=kernel7.img initrd=initrd.img ;;
         *arm64) image=kernel8.img initrd=initrd8.img ;;
     esac
-    # depmod wants lib/modules; Debian has usr/lib/modules.
-    [ -e "$kernel/lib" ] || ln -s usr/lib "$kernel/lib"
-    depmod -b "$kernel" "$release"
-
     closure() { # module names: their files, in the order to load them
         local name
         for name in "$@"; do

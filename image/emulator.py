@@ -381,8 +381,9 @@ def recognise(looks, patterns, light=1):
 
 
 def family_tree(folder):
-    """A small family's files, for a drive to begin with."""
+    """A small family's files, for a drive to begin with: one that was a Larder's before."""
     folder = pathlib.Path(folder)
+    (folder / "BTsyncApp").mkdir(parents=True)
     files = {
         "BTsync/files/Photos/2012/a beach.jpg": os.urandom(200_000),
         "BTsync/files/Photos/2012/the garden.jpg": os.urandom(150_000),

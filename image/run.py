@@ -6,6 +6,7 @@ wish was carried out and the LED was seen blinking; then it ends with 0 (or with
 """
 
 import argparse
+import re
 import signal
 import sys
 import time
@@ -65,11 +66,11 @@ def watch(machine, once):
             shown = name
             say(machine, f"LED  {patterns[name]}  {name}")
         blinked = blinked or len({look[1] for look in looks}) > 1
-        lines = machine.sh("logread").splitlines()
-        for line in lines[logged:]:
-            if "appliance" in line and "INFO" in line:
-                say(machine, line.split("] ", 1)[-1])
-        logged = len(lines)
+        # The emulated console is slow: only what is new crosses it.
+        new = machine.sh(f"logread | grep ' appliance: ' | tail -n +{logged + 1}", 60).splitlines()
+        for line in new:
+            say(machine, re.sub(r"^.* appliance: (\[[^]]*\] )?", "", line))
+        logged += len(new)
         if shown == "ready" and not wished:
             address = machine.sh("ip -4 addr | sed -n 's/.*inet \\([0-9.]*\\).*scope global.*/\\1/p'").strip()
             say(machine, f"ready; its own address is {address or 'not there yet'}, "

@@ -128,6 +128,19 @@ impl Applier {
         self.next
     }
 
+    /// Puts a file that lies in one of our own places among the old contents of `path`.
+    pub fn keep(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        at: &Spot,
+        path: &RelPath,
+        why: Why,
+        now: Time,
+    ) -> Result<Fact, ApplyError> {
+        let number = self.number();
+        keep_at(fs, at, number, path, why, now)
+    }
+
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next - 1

@@ -8,12 +8,15 @@
 //! An error means that the drive does not work. Nothing is recorded as done then; whoever owns the
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
+mod carry;
 mod look;
 mod publish;
 mod settle;
 #[cfg(test)]
 mod tests;
 mod wishes;
+
+pub use carry::News;
 
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::{CatalogueError, Encoder};
@@ -109,6 +112,8 @@ pub struct Engine {
     epoch: String,
     generation: u64,
     space: Space,
+    carrying: carry::Carrying,
+    address: Option<String>,
     settle: i64,
 }
 
@@ -163,6 +168,8 @@ impl Engine {
             epoch,
             generation,
             space,
+            carrying: carry::Carrying::default(),
+            address: None,
             settle: SETTLE,
         };
         engine.finish_pages(now)?;
@@ -299,6 +306,7 @@ impl Engine {
     fn remember(&mut self, fact: &Fact) -> Result<(), EngineError> {
         self.ledger.record(fact)?;
         self.world.note(fact);
+        self.note_for_carrier(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
             Fact::Used(..) => return Ok(()),
@@ -347,6 +355,12 @@ impl Engine {
         self.make_report()
     }
 
+    /// Says where the common page is served on the local network.
+    pub fn served_at(&mut self, address: Option<String>) {
+        self.stale |= self.address != address;
+        self.address = address;
+    }
+
     /// Sets what the settings are complained of.
     pub fn complain(&mut self, complaints: &[crate::config::Complaint], now: Time) {
         match complaints {
@@ -385,11 +399,7 @@ fn remembered(ledger: &mut Ledger, key: &str) -> Result<String, LedgerError> {
         return Ok(text);
     }
     let mut bytes = [0u8; 16];
-    // The kernel's generator does not fail once it is seeded; a key of zeros would only make
-    // a page of the house easier to forge for who is in the house already.
-    if let Err(e) = getrandom::fill(&mut bytes) {
-        log::error!("no random numbers: {e}");
-    }
+    getrandom::fill(&mut bytes).map_err(|e| LedgerError::Random(e.to_string()))?;
     let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     ledger.set_meta(key, &text)?;
     Ok(text)

@@ -48,6 +48,9 @@ pub enum LedgerError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// The kernel has no random numbers, and no secret is made without.
+    #[error("the kernel gives no random numbers ({0}); restart")]
+    Random(String),
     /// A row makes no sense.
     #[error("{}: {what}; `larder check` tells more", .path.display())]
     Damaged {
@@ -68,7 +71,7 @@ impl LedgerError {
             Self::Sqlite { source, .. } => {
                 matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
             }
-            Self::Newer { .. } | Self::Folder { .. } => false,
+            Self::Newer { .. } | Self::Folder { .. } | Self::Random(_) => false,
         }
     }
 

@@ -78,7 +78,8 @@ pub struct House {
 pub struct PageKey {
     /// Its identity, `page` in its worklist.
     pub page: String,
-    /// Its secret, `key` in its worklist. An empty one admits nobody.
+    /// Its secret, `key` in its worklist. An empty one admits nobody, nor does one of
+    /// equal digits.
     pub key: String,
     /// Whose wishes it makes.
     pub origin: Origin,

@@ -387,7 +387,8 @@ impl Engine {
         let settled = match (seen, booked) {
             (None, Some(_)) => {
                 let since = *holding.absent.entry(path.clone()).or_insert(now);
-                now.since(since) >= self.settle && !self.is_held(device)
+                let settled = now.since(since) >= self.settle || self.was_deleted(device, path);
+                settled && self.confirmed(device, path) && !self.is_held(device)
             }
             (Some(seen), Some(link)) if home.is_none() && link.id.ino == seen.id.ino => {
                 holding.absent.remove(path);

@@ -23,7 +23,7 @@ impl Engine {
         self.space = self.fs.space()?;
         let report = self.make_report();
         let none = Holding::default();
-        let live = BTreeMap::new();
+        let still = BTreeMap::new();
         let devices: Vec<DeviceView<'_>> = self
             .config
             .devices
@@ -36,10 +36,10 @@ impl Engine {
                     book: &holding.book,
                     pins: &holding.pins,
                     follows: &holding.follows,
-                    live: &live,
+                    live: self.carrying.live.get(name).unwrap_or(&still),
                     used: holding.used(),
                     quota: settings.quota,
-                    last_seen: None,
+                    last_seen: self.carrying.last_seen(name),
                 }
             })
             .collect();
@@ -65,12 +65,23 @@ impl Engine {
         Ok(())
     }
 
+    /// The secrets of the pages, by which wishes that come over the network are known.
+    pub fn page_keys(&self) -> Vec<crate::web::PageKey> {
+        self.origins()
+            .into_iter()
+            .filter_map(|origin| {
+                let key = self.ledger.meta(&key_name(&origin)).ok()??;
+                Some(crate::web::PageKey { page: self.epoch.clone(), key, origin })
+            })
+            .collect()
+    }
+
     fn publish_page(&mut self, origin: &Origin, now: Time) -> Result<(), EngineError> {
-        let (device, key_name) = match origin {
-            Origin::Home => (None, "key:".to_owned()),
-            Origin::Device(device) => (Some(device), format!("key:{device}")),
+        let device = match origin {
+            Origin::Home => None,
+            Origin::Device(device) => Some(device),
         };
-        let key = super::remembered(&mut self.ledger, &key_name)?;
+        let key = super::remembered(&mut self.ledger, &key_name(origin))?;
         let (answers, harvested) = answers(&self.ledger, origin)?;
         let may: Vec<Action> = match device.and_then(|d| self.config.devices.get(d)) {
             Some(settings) => {
@@ -143,6 +154,7 @@ impl Engine {
         }
         self.untell(&format!("page {at}"));
         self.published.insert(origin.clone(), (new.id, fingerprint));
+        self.note_page(at);
         Ok(())
     }
 
@@ -234,16 +246,17 @@ impl Engine {
                 used: holding.map_or(Bytes(0), Holding::used),
                 quota: settings.quota,
                 files: holding.map_or(0, |h| h.book.len() as u64),
-                last_seen: None,
+                last_seen: self.carrying.last_seen(name),
             }
         });
+        let moving = if self.carrying.moving { Condition::Syncing } else { Condition::Ready };
         let mut notices: Vec<_> = self.notices.values().cloned().collect();
         notices.sort_by_key(|n| std::cmp::Reverse((n.condition, n.at)));
         Report {
-            condition: notices.first().map_or(Condition::Ready, |n| n.condition),
+            condition: notices.first().map_or(Condition::Ready, |n| n.condition).max(moving),
             version: env!("CARGO_PKG_VERSION").into(),
-            address: None,
-            device_id: None,
+            address: self.address.clone(),
+            device_id: self.carrying.identity.clone(),
             drive: format!("{} free of {}", self.space.free, self.space.total),
             space: Some((self.space.free, self.space.total)),
             files: (self.world.files.len() as u64, Bytes(bytes)),
@@ -282,4 +295,12 @@ fn answers(ledger: &Ledger, origin: &Origin) -> Result<(Vec<Answered>, Vec<WishI
         at: a.at,
     });
     Ok((answers.collect(), harvested))
+}
+
+/// The ledger's name for the secret of a page.
+fn key_name(origin: &Origin) -> String {
+    match origin {
+        Origin::Home => "key:".to_owned(),
+        Origin::Device(device) => format!("key:{device}"),
+    }
 }

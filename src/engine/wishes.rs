@@ -140,6 +140,17 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes in a worklist that came over the network; what it returns from is on the disk.
+    pub fn receive_now(
+        &mut self,
+        origin: &Origin,
+        list: &worklist::Worklist,
+        now: Time,
+    ) -> Result<(), EngineError> {
+        self.receive(origin, list, now)?;
+        Ok(self.ledger.commit()?)
+    }
+
     /// Takes a file away that has been read, unless it is another one by now.
     fn discard(&mut self, at: &Spot, ino: u64) -> Result<(), EngineError> {
         let name = crate::apply::was_read(ino);

@@ -167,7 +167,7 @@ def test_card_is_hardly_written(machine, folder):
 
 
 def read_status(machine, word):
-    text = machine.card.read("STATUS.txt").decode("utf-8", "replace")
+    text = " ".join(machine.card.read("STATUS.txt").decode("utf-8", "replace").split())
     return text if word in text else None
 
 

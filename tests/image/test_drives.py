@@ -25,14 +25,15 @@ def digest(drive):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def log(machine):
-    return machine.sh("logread")
+def logged(machine, word):
+    """Whether the appliance's log has it. Never the whole log: BusyBox holds up all logging while it is printed."""
+    return machine.sh_status(f"logread | grep -q '{word}'")[0] == 0
 
 
 def status_says(machine, *words):
     """STATUS.txt is rewritten at most once a minute."""
     def seen():
-        text = machine.card.read("STATUS.txt").decode("utf-8", "replace")
+        text = " ".join(machine.card.read("STATUS.txt").decode("utf-8", "replace").split())
         return text if all(word in text for word in words) else None
     return machine.wait(f"STATUS.txt says {', '.join(words)}", seen, 100, 3)
 
@@ -59,8 +60,8 @@ def test_exfat_is_left_alone(machine, folder):
     machine.plug(drive)
     machine.wait_condition("drive-unusable", 45)
     text = status_says(machine, "EXFAT0001", "exFAT")
-    assert "hard link" in text or "one file under two names" in text
-    assert 'format = "EXFAT0001"' in text.replace("\r", " ") or "format" in text
+    assert "hard links" in text
+    assert "format" in text and "larder.toml" in text
     pull(machine, drive)
     assert digest(drive) == before
 
@@ -69,14 +70,14 @@ def test_blank_drive_is_offered_and_not_touched(machine, folder):
     drive = emulator.make_drive(folder / "blank.img", "BLANK0001", None, "64M")
     before = digest(drive)
     machine.plug(drive)
-    machine.wait_condition("drive-unusable", 45)
-    assert "BLANK0001" in log(machine)
+    machine.wait_condition("attention", 45)
+    assert logged(machine, "BLANK0001")
     pull(machine, drive)
     assert digest(drive) == before
 
 
 def test_read_only_drive(machine, folder):
-    drive = emulator.make_drive(folder / "locked.img", "LOCKED001", size="64M", read_only=True)
+    drive = emulator.make_drive(folder / "locked.img", "LOCKED001", size="64M", label="LARDER", read_only=True)
     before = digest(drive)
     machine.plug(drive)
     machine.wait_condition("drive-unusable", 45)
@@ -86,7 +87,7 @@ def test_read_only_drive(machine, folder):
 
 def test_badly_damaged_drive(machine, folder):
     """Damage that e2fsck won't repair unasked: the drive is not used and a person is asked."""
-    drive = emulator.make_drive(folder / "damaged.img", "DAMAGED01", size="64M")
+    drive = emulator.make_drive(folder / "damaged.img", "DAMAGED01", size="64M", label="LARDER")
     with open(drive.path, "r+b") as file:
         # The group descriptors and the first inode table, root directory included; the superblock stays.
         file.seek(4096)
@@ -99,14 +100,14 @@ def test_badly_damaged_drive(machine, folder):
 
 def test_slightly_damaged_drive_is_repaired(machine, folder):
     """Wrong counts, as after a power cut: put right on the way, and used. Also: a drive that is plugged in later."""
-    drive = emulator.make_drive(folder / "later.img", "LATER0001", size="64M")
+    drive = emulator.make_drive(folder / "later.img", "LATER0001", size="64M", label="LARDER")
     emulator.debugfs(drive.path, "set_super_value free_blocks_count 7", "set_super_value state 0")
     machine.plug(drive)
     begin = time.monotonic()
     machine.wait("the mount", lambda: " /drive ext4 rw" in machine.sh("cat /proc/mounts"), 45)
     print(f"mounted {time.monotonic() - begin:.1f} s after it was plugged in")
     machine.wait_condition("ready", 60)
-    assert "repaired" in log(machine)
+    assert logged(machine, "repaired")
     machine.sh("kill -USR1 $(cat /run/larder/appliance.pid)", check=True)
     machine.wait_condition("stopped-safely", 45)
     assert " /drive " not in machine.sh("cat /proc/mounts")
