@@ -23,6 +23,9 @@ const OTHERS: [&str; 4] = ["openat", "pwrite64", "write", "fdatasync"];
 /// So many of each of those.
 const SAMPLE: usize = 20;
 
+/// One run in which absences settle quickly.
+const RUN: [&str; 4] = ["run", "--once", "--settle", "1"];
+
 fn strace_is_here() -> bool {
     let here = Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success());
     if !here {
@@ -118,7 +121,7 @@ fn count(scene: Scene) -> BTreeMap<&'static str, usize> {
     strace.args(["-f", "-qq", "-o"]).arg(&log);
     strace.arg("-e").arg(format!("trace={},{}", NAMES.join(","), OTHERS.join(",")));
     strace.arg(drive::LARDER);
-    house.add_to(&mut strace, &["run", "--once"]);
+    house.add_to(&mut strace, &RUN);
     let out = strace.output().expect("strace starts");
     assert!(out.status.success(), "{}", text(&out));
     let log = std::fs::read_to_string(log).expect("the calls");
@@ -140,7 +143,7 @@ fn disturbed(house: &House, call: &str, what: &str) -> Option<std::process::Outp
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={call}"));
     strace.arg("-e").arg(format!("inject={call}:{what}")).arg(drive::LARDER);
-    house.add_to(&mut strace, &["run", "--once"]);
+    house.add_to(&mut strace, &RUN);
     strace.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = strace.spawn().expect("strace starts");
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -221,7 +224,7 @@ fn one(call: &str, what: &str, expected: &End, scene: Scene) -> Result<(), Strin
     if !lies.is_empty() {
         return Err(format!("answered as done and not so: {lies:?}"));
     }
-    let again = house.larder(&["run", "--once"]).output().expect("larder starts");
+    let again = house.larder(&RUN).output().expect("larder starts");
     if !again.status.success() {
         return Err(format!("does not go on: {}", text(&again)));
     }

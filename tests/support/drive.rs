@@ -147,7 +147,7 @@ impl House {
 
     /// `larder run --once`, which must succeed.
     pub fn run(&self) {
-        let out = self.larder(&["run", "--once"]).output().expect("larder starts");
+        let out = self.larder(&["run", "--once", "--settle", "1"]).output().expect("larder starts");
         assert!(out.status.success(), "{}", text(&out));
     }
 
