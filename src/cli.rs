@@ -45,6 +45,9 @@ enum Command {
         /// With --once: print what would be done, and do nothing
         #[arg(long, requires = "once")]
         dry_run: bool,
+        /// With --once: believe absences after so many seconds (for tests)
+        #[arg(long, value_name = "SECONDS", requires = "once", hide = true)]
+        settle: Option<u32>,
         /// Write each new state as a line of JSON to this file descriptor (1: standard output)
         #[arg(long, value_name = "N", conflicts_with = "once", value_parser = clap::value_parser!(u8).range(1..=1))]
         report_fd: Option<u8>,
@@ -244,8 +247,8 @@ fn start_log(verbose: u8, as_service: bool) {
 
 fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
     match command {
-        Command::Run { places, once: true, dry_run, .. } => {
-            let operations = daemon::run_once(&places.into(), dry_run)?;
+        Command::Run { places, once: true, dry_run, settle, .. } => {
+            let operations = daemon::run_once(&places.into(), dry_run, settle)?;
             for op in operations.iter().filter(|_| dry_run) {
                 writeln!(out, "{op}")?;
             }
@@ -392,7 +395,7 @@ fn run_check(places: &Places, repair: bool, out: &mut impl Write) -> Result<Exit
         for finding in &found {
             writeln!(out, "found: {finding}")?;
         }
-        daemon::run_once(places, false)?;
+        daemon::run_once(places, false, None)?;
         found = check(places, &look(places)?)?;
     }
     for finding in &found {

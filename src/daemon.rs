@@ -11,7 +11,7 @@ use carrying::Carrying;
 use network::Network;
 
 use crate::config::{Change, MAX_BYTES, Settings};
-use crate::engine::{Engine, EngineError, lay_out};
+use crate::engine::{Engine, EngineError, SETTLE, lay_out};
 use crate::fs::{DryRun, Real, Trouble};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::Time;
@@ -189,12 +189,18 @@ fn make_private(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Runs until nothing is left to do: what has settled by then is done, what is done is published.
-/// Returns the operations.
-pub fn run_once(places: &Places, dry_run: bool) -> Result<Vec<Op>, DaemonError> {
+/// Returns the operations. Absences settle after `settle` seconds, [`SETTLE`] without.
+pub fn run_once(
+    places: &Places,
+    dry_run: bool,
+    settle: Option<u32>,
+) -> Result<Vec<Op>, DaemonError> {
     let mut settings = Settings::default();
     settings.update(read_settings(places).as_deref());
     let mut engine =
         if dry_run { open_to_read(places, &settings)? } else { open_to_work(places, &settings)? };
+    let settle = settle.map_or(SETTLE, i64::from);
+    engine.settle_after(settle);
     engine.collect_operations();
     let mut operations = Vec::new();
     let begun = Instant::now();
@@ -205,7 +211,7 @@ pub fn run_once(places: &Places, dry_run: bool) -> Result<Vec<Op>, DaemonError> 
             continue;
         }
         // Absences have to settle; more than that is not waited for.
-        let patience = Duration::from_secs(crate::engine::SETTLE.unsigned_abs() + 2);
+        let patience = Duration::from_secs(settle.unsigned_abs() + 2);
         match turn.again_in {
             Some(seconds) if engine.is_settling() && !dry_run && begun.elapsed() < patience => {
                 std::thread::sleep(Duration::from_secs(seconds.unsigned_abs().min(2)));

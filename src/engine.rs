@@ -102,6 +102,8 @@ pub struct Engine {
     waiting: BTreeMap<i64, String>,
     /// Names in devices' folders that could not be taken in, and when that was last tried.
     stuck: BTreeMap<(DeviceName, RelPath), Time>,
+    /// Pages are written; tests of many thousand turns do without.
+    publishes: bool,
     /// An operation of this turn met something that had changed.
     unruly: bool,
     notices: BTreeMap<String, Notice>,
@@ -161,6 +163,7 @@ impl Engine {
             wish_tries: BTreeMap::new(),
             waiting: BTreeMap::new(),
             stuck: BTreeMap::new(),
+            publishes: true,
             unruly: false,
             notices: BTreeMap::new(),
             stale: true,
@@ -264,7 +267,7 @@ impl Engine {
         if !self.unruly {
             self.untell("operation");
         }
-        if self.stale {
+        if self.stale && self.publishes {
             self.publish(now)?;
         }
         Ok(Turn {

@@ -185,18 +185,19 @@ impl Engine {
             Fact::NoLink(device, path) => (device, path, true),
             Fact::Master(path, _) => {
                 // A master that changed in place changed every link of it, which no watcher sees.
-                let holders: Vec<_> = self.world.holders(path).cloned().collect();
+                let served = |d: &&DeviceName| self.carrying.served.contains(*d);
+                let holders: Vec<_> = self.world.holders(path).filter(served).cloned().collect();
                 let spots = holders.into_iter().map(|d| crate::plan::on(&d, path));
                 self.carrying.changed.extend(spots);
                 return;
             }
             _ => return,
         };
-        self.carrying.changed.insert(crate::plan::on(device, path));
-        self.carrying.deleted.remove(&(device.clone(), path.clone()));
         if !self.carrying.served.contains(device) {
             return;
         }
+        self.carrying.changed.insert(crate::plan::on(device, path));
+        self.carrying.deleted.remove(&(device.clone(), path.clone()));
         let live = self.carrying.live.entry(device.clone()).or_default();
         if gone {
             live.remove(path);

@@ -2,6 +2,7 @@
 //! comes between. Written from the design's "What an action means" and "Never".
 
 mod house;
+mod random;
 
 use super::{MASS, SETTLE};
 use crate::fs::FileSystem as _;

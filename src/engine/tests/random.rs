@@ -1,0 +1,316 @@
+//! Random lives of a house: the owner at home, two devices and their wishes, failing drives, power
+//! cuts and restarts in any order. After every step the nevers of the design have to hold, and at
+//! the end everything has to come to rest in one consistent state.
+
+use super::house::{BLOCK, Drive, House, device, is_done, path, settings};
+use crate::model::{Action, Bytes, Origin, Place, RelPath, Spot, Tree, Wish};
+use crate::plan::{make_room, master, on};
+use proptest::prelude::*;
+use rustix::io::Errno;
+use std::collections::BTreeSet;
+
+/// So many lives; `LARDER_LIVES` says otherwise.
+fn lives() -> u32 {
+    std::env::var("LARDER_LIVES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000)
+}
+
+const PATHS: [&str; 5] = ["a", "d/a", "d/b", "d/e/c", "z"];
+const FOLDERS: [&str; 3] = ["", "d", "d/e"];
+const DEVICES: [&str; 2] = ["HTCphone", "LinuxLaptop"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    HomeSaves(usize),
+    HomeTakes(usize),
+    HomeRenames(usize, usize),
+    DeviceSaves(usize, usize),
+    DeviceTakes(usize, usize),
+    DeviceRenames(usize, usize, usize),
+    /// From a device's page, an action for a file or folder, and the device it names.
+    Wishes(usize, Action, usize, usize),
+    /// An old wish arrives again.
+    Repeats(usize),
+    Waits(i64),
+    Restarts,
+    /// The drive fails from the nth change on.
+    Fails(usize, bool),
+    /// The power fails: the drive is as it was some changes ago, at most since it was synced.
+    Cut(usize),
+    /// The phone's quota, in smallest files; 0 is none.
+    Quota(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let p = 0..PATHS.len();
+    let d = 0..DEVICES.len();
+    let all = PATHS.len() + FOLDERS.len();
+    let action = prop::sample::select(vec![
+        Action::Get,
+        Action::Get,
+        Action::Get,
+        Action::Open,
+        Action::Delete,
+        Action::Destroy,
+        Action::Move,
+        Action::Mkdir,
+        Action::Pin,
+        Action::Unpin,
+        Action::Undo,
+    ]);
+    prop_oneof![
+        3 => p.clone().prop_map(Step::HomeSaves),
+        1 => p.clone().prop_map(Step::HomeTakes),
+        1 => (p.clone(), p.clone()).prop_map(|(a, b)| Step::HomeRenames(a, b)),
+        3 => (d.clone(), p.clone()).prop_map(|(d, p)| Step::DeviceSaves(d, p)),
+        1 => (d.clone(), p.clone()).prop_map(|(d, p)| Step::DeviceTakes(d, p)),
+        1 => (d.clone(), p.clone(), p).prop_map(|(d, a, b)| Step::DeviceRenames(d, a, b)),
+        8 => (d.clone(), action, 0..all, d).prop_map(|(o, a, p, d)| Step::Wishes(o, a, p, d)),
+        1 => (0usize..8).prop_map(Step::Repeats),
+        3 => prop::sample::select(vec![1, 11, 100]).prop_map(Step::Waits),
+        1 => Just(Step::Restarts),
+        2 => (0usize..40, any::<bool>()).prop_map(|(n, full)| Step::Fails(n, full)),
+        2 => (0usize..40).prop_map(Step::Cut),
+        1 => (0u64..5).prop_map(Step::Quota),
+    ]
+}
+
+struct Life {
+    house: House,
+    /// Contents that somebody asked to destroy.
+    doomed: BTreeSet<Vec<u8>>,
+    sent: Vec<(Origin, Wish)>,
+    saved: usize,
+}
+
+impl Life {
+    fn new(undo: bool) -> Self {
+        let mut house = House::new();
+        house.config.undo = if undo { 86_400 } else { 0 };
+        house.configure();
+        house.engine().publishes = false;
+        house.drive.0.borrow_mut().remember = true;
+        Self { house, doomed: BTreeSet::new(), sent: Vec::new(), saved: 0 }
+    }
+
+    /// Opens the engine anew; without pages it is ten times as quick.
+    fn open(&mut self) {
+        self.house.open().unwrap();
+        self.house.engine().publishes = false;
+    }
+
+    fn content(&mut self) -> String {
+        self.saved += 1;
+        format!("content {}", self.saved)
+    }
+
+    /// Somebody else changes the drive: what was there before that is on the disk as well.
+    fn outside(&mut self) {
+        self.house.drive.0.borrow_mut().since_sync.clear();
+    }
+
+    fn exists(&self, at: &Spot) -> bool {
+        self.house.memory().content(at).is_some()
+    }
+
+    /// A file can be put there: no file is where its folders should be.
+    fn play(&mut self, step: &Step) {
+        let home = |p: &usize| master(&path(PATHS[*p]));
+        let of = |d: &usize, p: &usize| on(&device(DEVICES[*d]), &path(PATHS[*p]));
+        match step {
+            Step::HomeSaves(p) => {
+                let content = self.content();
+                self.house.save(home(p), &content);
+                self.outside();
+            }
+            Step::DeviceSaves(d, p) => {
+                let content = self.content();
+                self.house.save(of(d, p), &content);
+                self.outside();
+            }
+            Step::HomeTakes(p) => {
+                self.house.take(home(p));
+                self.outside();
+            }
+            Step::DeviceTakes(d, p) => {
+                self.house.take(of(d, p));
+                self.outside();
+            }
+            Step::HomeRenames(a, b) if self.exists(&home(a)) => {
+                self.house.shift(home(a), home(b));
+                self.outside();
+            }
+            Step::DeviceRenames(d, a, b) if self.exists(&of(d, a)) => {
+                self.house.shift(of(d, a), of(d, b));
+                self.outside();
+            }
+            Step::HomeRenames(..) | Step::DeviceRenames(..) => {}
+            Step::Wishes(origin, action, p, to) => {
+                // A folder where others save files would be another game.
+                let at = match action {
+                    Action::Mkdir => FOLDERS[p % FOLDERS.len()],
+                    _ => PATHS.iter().chain(&FOLDERS).nth(*p).unwrap(),
+                };
+                let mut wish = self.house.wish(*action, at);
+                wish.to = vec![device(DEVICES[*to])];
+                if *action == Action::Destroy {
+                    self.doom(&path(at));
+                }
+                self.send(Origin::Device(device(DEVICES[*origin])), wish);
+            }
+            Step::Repeats(n) => {
+                if let Some((origin, wish)) = self.sent.get(*n).cloned() {
+                    self.send(origin, wish);
+                }
+            }
+            Step::Waits(seconds) => self.house.now = self.house.now.plus_secs(*seconds),
+            Step::Restarts => self.open(),
+            Step::Fails(n, full) => {
+                let errno = if *full { Errno::NOSPC } else { Errno::IO };
+                let calls = self.house.memory().calls;
+                self.house.memory().fail_from = Some((calls + n, errno));
+                let failed = self.house.try_turn().is_err();
+                self.house.memory().fail_from = None;
+                if failed {
+                    self.open();
+                }
+            }
+            Step::Cut(n) => {
+                self.house.try_turn().unwrap();
+                // Pages are still being written when it comes.
+                self.house.engine = None;
+                let mut drive = self.house.drive.0.borrow_mut();
+                let back = drive.since_sync.len().saturating_sub(*n);
+                if let Some(state) = drive.since_sync.get(back).cloned() {
+                    drive.now = state;
+                }
+                drive.since_sync.clear();
+                drop(drive);
+                self.open();
+            }
+            Step::Quota(blocks) => {
+                let quota = (*blocks > 0).then_some(blocks * BLOCK);
+                let phone = device("HTCphone");
+                self.house.config.devices.insert(phone, settings("HTCphone", quota));
+                let (config, now) = (self.house.config.clone(), self.house.now);
+                self.house.engine().configure(config, now).unwrap();
+            }
+        }
+    }
+
+    fn doom(&mut self, at: &RelPath) {
+        let memory = self.house.memory();
+        let below = memory
+            .files()
+            .filter(|(spot, _)| spot.place == Place::Files && spot.path.is_within(at))
+            .filter_map(|(spot, _)| memory.content(spot).map(<[u8]>::to_vec));
+        let below: Vec<_> = below.collect();
+        drop(memory);
+        self.doomed.extend(below);
+    }
+
+    fn send(&mut self, origin: Origin, wish: Wish) {
+        let list = self.house.worklist(std::slice::from_ref(&wish));
+        let list = crate::worklist::parse(&list);
+        let now = self.house.now;
+        self.house.engine().receive(&origin, &list, now).unwrap();
+        let again = self.sent.iter().any(|(o, w)| *o == origin && w.id == wish.id);
+        if !again {
+            self.sent.push((origin, wish));
+        }
+    }
+
+    fn names(&self) -> Vec<(Spot, u64)> {
+        let memory = self.house.memory();
+        let ours = memory.files().filter(|(at, _)| at.place != Place::Catalogue);
+        ours.map(|(at, ino)| (at.clone(), ino)).collect()
+    }
+
+    /// What must hold after every turn.
+    fn nevers(&mut self) -> Result<(), TestCaseError> {
+        let lost = self.house.drive.0.borrow().lost.clone();
+        for content in lost {
+            let asked = self.doomed.contains(&content) && self.house.config.undo == 0;
+            let text = String::from_utf8_lossy(&content).into_owned();
+            prop_assert!(asked, "{text} lost its last name and nobody asked");
+        }
+        for name in DEVICES {
+            let quota = self.house.config.devices[&device(name)].quota;
+            let world = self.house.engine().world();
+            let holding = &world.devices[&device(name)];
+            let room = make_room(world, &device(name), quota, Bytes(0), None);
+            let over = quota.is_some_and(|quota| holding.used() > quota);
+            prop_assert!(!over || room.is_err(), "{name} holds more than its quota");
+        }
+        Ok(())
+    }
+
+    /// What must hold when nothing is left to do.
+    fn at_rest(&mut self) -> Result<(), TestCaseError> {
+        self.house.settle();
+        self.house.settle();
+        self.nevers()?;
+        let names = self.names();
+        let masters: BTreeSet<u64> =
+            names.iter().filter(|(at, _)| at.place == Place::Files).map(|(_, ino)| *ino).collect();
+        for (at, ino) in &names {
+            prop_assert!(at.place != Place::Tmp, "{at} is left over");
+            if matches!(at.place, Place::Device(_)) {
+                prop_assert!(masters.contains(ino), "{at} is not at home");
+            }
+        }
+        for name in DEVICES {
+            let place = Place::Device(device(name));
+            let there: BTreeSet<RelPath> = names
+                .iter()
+                .filter(|(at, _)| at.place == place)
+                .map(|(at, _)| at.path.clone())
+                .collect();
+            let mut booked = BTreeSet::new();
+            let book = &self.house.engine().world().devices[&device(name)].book;
+            book.for_each(Tree::<crate::model::Link>::ROOT, |p, _| {
+                booked.insert(RelPath::new(p).unwrap());
+            });
+            prop_assert_eq!(booked, there, "{}", name);
+        }
+        let kept = names.iter().filter(|(at, _)| at.place == Place::Versions).count();
+        prop_assert_eq!(kept, self.house.engine().world().versions.len());
+        // Everything again, and a restart: nothing changes any more.
+        for (origin, wish) in self.sent.clone() {
+            self.send(origin, wish);
+        }
+        self.house.settle();
+        self.open();
+        self.house.settle();
+        prop_assert_eq!(self.names(), names);
+        Ok(())
+    }
+}
+
+fn live(undo: bool, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut life = Life::new(undo);
+    for step in steps {
+        life.play(step);
+        if !matches!(step, Step::Cut(_) | Step::Fails(..)) {
+            let before = Drive::contents(&life.house.memory()).len();
+            life.house.turn();
+            if let Step::Wishes(_, Action::Get, p, to) = step
+                && let (Some((origin, wish)), Some(at)) = (life.sent.last().cloned(), PATHS.get(*p))
+                && is_done(&life.house.answer(&origin, wish.id))
+            {
+                let there = life.house.at_device(DEVICES[*to], at).is_some();
+                prop_assert!(there, "{at} is said to be there, of {before} contents");
+            }
+        }
+        life.nevers()?;
+    }
+    life.at_rest()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: lives(), max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_life_breaks_a_promise(undo: bool, steps in prop::collection::vec(step(), 1..25)) {
+        live(undo, &steps)?;
+    }
+}

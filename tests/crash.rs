@@ -1,0 +1,316 @@
+//! The real program, killed at every call that changes the drive, and with every such call failing.
+//!
+//! strace counts the calls of one run over all actions, then runs again for each of them and kills
+//! the program there, or lets the call fail. A run after that, undisturbed, has to arrive where an
+//! undisturbed run alone arrives, and `larder check` must find every promise kept.
+
+#![allow(clippy::disallowed_methods)]
+
+#[path = "support/drive.rs"]
+mod drive;
+
+use drive::{House, SETTINGS, seen, text, wish};
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Calls that change names: every one of them is a place to be cut.
+const NAMES: [&str; 6] = ["linkat", "renameat2", "unlinkat", "mkdirat", "syncfs", "fsync"];
+/// Calls of which there are too many (the ledger's, and all files opened): a sample.
+const OTHERS: [&str; 4] = ["openat", "pwrite64", "write", "fdatasync"];
+/// So many of each of those.
+const SAMPLE: usize = 20;
+
+/// One run in which absences settle quickly.
+const RUN: [&str; 4] = ["run", "--once", "--settle", "1"];
+
+fn strace_is_here() -> bool {
+    let here = Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success());
+    if !here {
+        eprintln!("SKIPPED: there is no strace on this machine, so nothing was killed anywhere");
+    }
+    here
+}
+
+/// Which settings the scene is played with.
+#[derive(Clone, Copy)]
+enum Scene {
+    /// A destroyed file is gone at once.
+    AtOnce,
+    /// It waits a day.
+    Waits,
+}
+
+/// A house in which everything is about to happen at once.
+fn house(scene: Scene) -> House {
+    let undo = match scene {
+        Scene::AtOnce => "",
+        Scene::Waits => "undo = \"1 day\"\n",
+    };
+    // Room on the phone for 20 of the smallest files.
+    let settings = format!("{undo}{SETTINGS}")
+        .replace("[devices.HTCphone]\n", "[devices.HTCphone]\nquota = \"80 KiB\"\n");
+    let mut house = House::new(&settings);
+    for name in [
+        "Photos/1",
+        "Photos/2",
+        "Photos/3",
+        "Trash/1",
+        "Trash/deep/2",
+        "doc",
+        "movable",
+        "edited",
+        "both",
+        "back",
+        "replaced",
+    ] {
+        house.save(&house.home(name.as_bytes()), format!("{name} one").as_bytes());
+    }
+    house.save(&house.home(b"large"), &[b'L'; 30_000]);
+    let gets = ["Photos", "Trash", "doc", "movable", "edited", "both", "back", "replaced"];
+    let on_both = r#","to":["HTCphone","LinuxLaptop"]"#;
+    let items: Vec<_> =
+        (100..).zip(gets).map(|(id, p)| wish(id, "get", p.as_bytes(), on_both)).collect();
+    house.drop_list("HTCphone", &items);
+    house.run();
+    house.save(&house.on("HTCphone", b"back"), b"back two");
+    house.run();
+    // From here on it is the traced run's.
+    house.save(&house.on("HTCphone", b"edited"), b"edited two");
+    house.save(&house.on("HTCphone", b"both"), b"both by phone");
+    house.save(&house.home(b"both"), b"both at home");
+    house.save(&house.home(b"replaced"), b"replaced two");
+    house.save(&house.home(b"Photos/later"), b"Photos/later one");
+    house.save(&house.on("HTCphone", b"DCIM/new.jpg"), b"new");
+    house.save(&house.on("LinuxLaptop", b"large"), b"a name that is taken");
+    let to_laptop = r#","to":["LinuxLaptop"]"#;
+    house.drop_list(
+        "HTCphone",
+        &[
+            wish(1, "delete", b"Photos/1", ""),
+            wish(2, "destroy", b"doc", &seen(7)),
+            wish(3, "move", b"movable", to_laptop),
+            wish(4, "mkdir", b"New/Album", ""),
+            wish(5, "pin", b"Photos/2", ""),
+            wish(6, "undo", b"back", ""),
+            wish(7, "destroy", b"Trash", &seen(27 - 4)),
+            wish(8, "get", b"large", ""),
+            wish(9, "open", b"Photos/3", ""),
+            wish(10, "get", b"nothing", ""),
+        ],
+    );
+    house
+}
+
+struct End {
+    state: Vec<String>,
+    books: Vec<String>,
+}
+
+fn end(house: &House) -> End {
+    End { state: house.state(), books: house.books() }
+}
+
+/// How often the undisturbed run makes each call, in its main thread, which alone changes things.
+fn count(scene: Scene) -> BTreeMap<&'static str, usize> {
+    let house = house(scene);
+    let log = house.dir.path().join("calls");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o"]).arg(&log);
+    strace.arg("-e").arg(format!("trace={},{}", NAMES.join(","), OTHERS.join(",")));
+    strace.arg(drive::LARDER);
+    house.add_to(&mut strace, &RUN);
+    let out = strace.output().expect("strace starts");
+    assert!(out.status.success(), "{}", text(&out));
+    let log = std::fs::read_to_string(log).expect("the calls");
+    let main = log.split(' ').next().expect("a process").to_owned();
+    let mut counts = BTreeMap::new();
+    for line in log.lines().filter(|line| line.starts_with(&main)) {
+        let call = line[main.len()..].trim_start();
+        for name in NAMES.into_iter().chain(OTHERS) {
+            if call.starts_with(&format!("{name}(")) {
+                *counts.entry(name).or_insert(0) += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// Runs the program with one injection; what it said, or nothing when it did not come to an end.
+fn disturbed(house: &House, call: &str, what: &str) -> Option<std::process::Output> {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={call}"));
+    strace.arg("-e").arg(format!("inject={call}:{what}")).arg(drive::LARDER);
+    house.add_to(&mut strace, &RUN);
+    strace.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = strace.spawn().expect("strace starts");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        if child.try_wait().expect("strace is ours").is_some() {
+            return Some(child.wait_with_output().expect("strace is ours"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let group = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("it ends");
+    child.wait().expect("strace is ours");
+    None
+}
+
+/// Findings that would mean that something was recorded which is not so.
+fn false_records(house: &House) -> Vec<String> {
+    let lies = |line: &String| {
+        // A link that went just before the cut is still in the books: done, and not recorded yet.
+        line.contains("is recorded and not kept")
+            || line.contains("is not whole")
+            || line.contains("damaged")
+            || (line.contains("holds") && line.contains(" of "))
+    };
+    house.check().into_iter().filter(lies).collect()
+}
+
+/// What is done according to the answers must be so on the drive.
+fn false_answers(house: &House) -> Vec<u64> {
+    let at_phone = |p: &[u8]| house.on("HTCphone", p).exists();
+    let at_laptop = |p: &[u8]| house.on("LinuxLaptop", p).exists();
+    let at_home = |p: &[u8]| house.home(p).exists();
+    let so: [(u64, bool); 6] = [
+        (1, !at_phone(b"Photos/1")),
+        (2, !at_home(b"doc") && !at_phone(b"doc") && !at_laptop(b"doc")),
+        (3, at_laptop(b"movable") && !at_phone(b"movable")),
+        (4, at_home(b"New/Album")),
+        (6, std::fs::read(house.home(b"back")).is_ok_and(|c| c == b"back one")),
+        (7, !at_home(b"Trash/1") && !at_home(b"Trash/deep/2") && !at_phone(b"Trash/1")),
+    ];
+    let done = |id: u64| house.answer(id).is_some_and(|(state, _)| state == "done");
+    so.into_iter().filter(|(id, so)| !so && done(*id)).map(|(id, _)| id).collect()
+}
+
+/// Plays all cases on two threads; the first complaint of each.
+fn play(cases: &[(&'static str, String)], expected: &End, scene: Scene) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut wrong = Vec::new();
+        while let Some((call, what)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(why) = one(call, what, expected, scene) {
+                wrong.push(format!("{call} {what}: {why}"));
+            }
+        }
+        wrong
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(worker);
+        let mut wrong = worker();
+        wrong.extend(other.join().expect("the other half"));
+        wrong
+    })
+}
+
+fn one(call: &str, what: &str, expected: &End, scene: Scene) -> Result<(), String> {
+    let house = house(scene);
+    let Some(out) = disturbed(&house, call, what) else {
+        return Err("it did not come to an end".into());
+    };
+    if !house.drive.join("BTsyncApp/ledger.sqlite").exists() {
+        return Err("the ledger is gone".into());
+    }
+    let lies = false_records(&house);
+    if !lies.is_empty() {
+        return Err(format!("recorded and not so: {lies:?} after {}", text(&out)));
+    }
+    let lies = false_answers(&house);
+    if !lies.is_empty() {
+        return Err(format!("answered as done and not so: {lies:?}"));
+    }
+    let again = house.larder(&RUN).output().expect("larder starts");
+    if !again.status.success() {
+        return Err(format!("does not go on: {}", text(&again)));
+    }
+    let found = house.check();
+    if !found.is_empty() {
+        return Err(format!("check: {found:?}"));
+    }
+    let end = end(&house);
+    for (is, ought) in [(&end.state, &expected.state), (&end.books, &expected.books)] {
+        let more: Vec<_> = is.iter().filter(|line| !ought.contains(line)).collect();
+        let less: Vec<_> = ought.iter().filter(|line| !is.contains(line)).collect();
+        if !more.is_empty() || !less.is_empty() {
+            return Err(format!("ends elsewhere: more {more:#?}, less {less:#?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Every number, or a sample spread evenly.
+fn numbers(count: usize, most: usize) -> Vec<usize> {
+    if count <= most {
+        return (1..=count).collect();
+    }
+    (0..most).map(|i| 1 + i * (count - 1) / (most - 1)).collect()
+}
+
+fn expected(scene: Scene) -> End {
+    let house = house(scene);
+    house.run();
+    assert_eq!(house.check(), [""; 0]);
+    assert_eq!(false_answers(&house), [0; 0]);
+    end(&house)
+}
+
+fn complain(wrong: &[String], tried: usize) {
+    println!("{tried} states tried");
+    assert!(wrong.is_empty(), "{} of {tried} states:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn killed_anywhere_it_arrives_where_it_would_have() {
+    if !strace_is_here() {
+        return;
+    }
+    let mut tried = 0;
+    let mut wrong = Vec::new();
+    for scene in [Scene::AtOnce, Scene::Waits] {
+        let expected = expected(scene);
+        let counts = count(scene);
+        println!("{counts:?}");
+        let mut cases = Vec::new();
+        for (call, count) in counts {
+            let sampled = OTHERS.contains(&call) || matches!(scene, Scene::Waits);
+            let most = if sampled { SAMPLE } else { usize::MAX };
+            let kill = |n| (call, format!("signal=KILL:when={n}"));
+            cases.extend(numbers(count, most).into_iter().map(kill));
+        }
+        tried += cases.len();
+        wrong.extend(play(&cases, &expected, scene));
+    }
+    complain(&wrong, tried);
+}
+
+#[test]
+fn failing_calls_are_never_recorded_as_done() {
+    if !strace_is_here() {
+        return;
+    }
+    let scene = Scene::AtOnce;
+    let expected = expected(scene);
+    let mut cases = Vec::new();
+    for (call, count) in count(scene) {
+        for (error, from_then_on) in
+            [("EIO", ""), ("EIO", "+"), ("ENOSPC", "+"), ("EROFS", "+"), ("EDQUOT", "")]
+        {
+            // A drive that may not be written is still synced, and reads do not fail for room.
+            let senseless = matches!(call, "fsync" | "syncfs" | "fdatasync") && error != "EIO"
+                || call == "openat"
+                || call == "write";
+            if senseless {
+                continue;
+            }
+            let fail = |n| (call, format!("error={error}:when={n}{from_then_on}"));
+            cases.extend(numbers(count, 12).into_iter().map(fail));
+        }
+    }
+    let wrong = play(&cases, &expected, scene);
+    complain(&wrong, cases.len());
+}
