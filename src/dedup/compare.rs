@@ -75,10 +75,10 @@ impl<'a> Work<'a> {
         for (i, class) in classes.iter().enumerate() {
             asked = asked.max(i);
             while self.cold && asked < classes.len().min(i + AHEAD) {
-                self.ask(&mut found[classes[asked].names.clone()], AHEAD_BYTES);
+                self.ask(&mut found[classes[asked].names()], AHEAD_BYTES);
                 asked += 1;
             }
-            let class = &mut found[class.names.clone()];
+            let class = &mut found[class.names()];
             if (self.stop)() || self.class(class)? == Progress::Stopped {
                 return Ok(Progress::Stopped);
             }
