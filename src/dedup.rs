@@ -18,6 +18,7 @@
 mod compare;
 mod group;
 mod join;
+mod kind;
 mod read;
 mod settle;
 mod sum;

@@ -6,13 +6,13 @@
 
 use super::group::{self, Candidate, Inode, inodes};
 use super::join::{self, Batch, Outcome};
+use super::kind::Kind;
 use super::read::{self, Compared, Facts, Opened, PART, Reader};
 use super::{DedupError, Event, Job, Join, Left, Progress, Way};
 use crate::fs::{FsError, Real};
 use crate::lease;
 use crate::model::{Bytes, RelPath, Stat, Time};
 use crate::plan::master;
-use rustix::fs::{fgetxattr, flistxattr};
 use rustix::io::Errno;
 use std::ops::Range;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -429,41 +429,6 @@ impl<'a> Work<'a> {
         self.job.out.push((c.ino, c.key()));
         let path = self.reader.name(c).map(|(path, _)| path).unwrap_or_default();
         FsError::new(&master(&path), doing, e).into()
-    }
-}
-
-/// What two files must have in common to be one, apart from their bytes.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Kind {
-    owner: (u32, u32),
-    mode: u16,
-    attributes: Vec<u8>,
-}
-
-impl Kind {
-    fn of(file: &Opened) -> Result<Self, Errno> {
-        let mut list = [0u8; 1024];
-        let mut attributes = Vec::new();
-        match flistxattr(&file.fd, list.as_mut_slice()) {
-            Ok(0) | Err(Errno::OPNOTSUPP) => {}
-            Ok(length) => {
-                for name in list[..length].split(|&b| b == 0).filter(|name| !name.is_empty()) {
-                    let mut value = [0u8; 4096];
-                    match fgetxattr(&file.fd, name, value.as_mut_slice()) {
-                        Ok(n) => {
-                            attributes.extend_from_slice(name);
-                            attributes.extend_from_slice(&(n as u32).to_le_bytes());
-                            attributes.extend_from_slice(&value[..n]);
-                        }
-                        // What can't be read is like nothing else.
-                        Err(_) => attributes.extend_from_slice(&file.facts.ino.to_le_bytes()),
-                    }
-                }
-            }
-            Err(Errno::RANGE) => attributes.extend_from_slice(&file.facts.ino.to_le_bytes()),
-            Err(e) => return Err(e),
-        }
-        Ok(Self { owner: file.facts.owner, mode: file.facts.mode, attributes })
     }
 }
 
