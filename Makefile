@@ -1,11 +1,27 @@
 # Thin: every target is one command of its own, to be run by hand as well.
 PYTHON ?= /usr/bin/python3
+CARGO ?= cargo
 BINARY ?= target/armv7-unknown-linux-gnueabihf/release/larder
 
-.PHONY: setup binary image run test-image test-armv7
+.PHONY: help demo test bench setup binary image run test-image test-armv7 release
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
+
+demo: ## a day with Larder in a folder, in less than a minute
+	.ci/setup engine
+	$(CARGO) build --locked --bin larder --example demo
+	$(CARGO) run --locked --quiet --example demo
+
+test: ## everything that is tested, with a summary (PART=name: only that part)
+	.ci/test $(PART)
+
+bench: ## the engine beside its peers (FILES= and ROUNDS= to taste, DIR= on the drive that is to be measured)
+	.ci/setup engine
+	$(CARGO) bench --locked --bench engine -- --files $(or $(FILES),100000) --rounds $(or $(ROUNDS),5) $(if $(DIR),--dir $(DIR))
 
 setup: ## install what building and testing need (Debian packages)
-	.ci/setup rust image emulator
+	.ci/setup
 
 binary: ## the engine for the card, cross compiled (BINARY= names one that is there already)
 ifeq ($(origin BINARY),file)
@@ -24,4 +40,5 @@ test-image: ## the image tests (IMAGE= names another image); LARDER_SLOW=3 on a 
 test-armv7: ## the tests of the library, as ARMv7 programs under qemu-user
 	image/binary.sh test --lib
 
-# --- test, demo, bench -------------------------------------------------------------------------------------------
+release: binary ## the card as it is released, built by Buildroot (an hour or two; not as root)
+	buildroot/release

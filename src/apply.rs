@@ -7,7 +7,7 @@
 //! when it is not what was meant.
 
 use crate::fs::{Entry, FileSystem, FsError};
-use crate::model::{Link, Place, RelPath, Spot, Stat, Time};
+use crate::model::{FileId, Link, Place, RelPath, Spot, Stat, Time};
 use crate::plan::{Fact, Op, Version, Why, World, in_transit, kept, master};
 
 /// Why an operation did not happen.
@@ -76,12 +76,14 @@ impl Applier {
                     }
                     Some(_) => {}
                 }
-                let number = self.number();
                 let mut facts = vec![Fact::NoMaster(path.clone())];
                 if *keep {
+                    let number = self.number();
                     facts.push(keep_at(fs, &at, number, path, Why::Destroyed, now)?);
                 } else {
-                    let transit = in_transit(number, path);
+                    // The name in transit says what was decided on, so that a cut before the last
+                    // step leaves no doubt whether it is the one.
+                    let transit = doomed(id, path);
                     carry(fs, &at, id.ino, &transit)?;
                     fs.unlink(&transit)?;
                     tidy(fs, &transit)?;
@@ -124,6 +126,19 @@ impl Applier {
     /// The number that comes next; for a ledger that wants to know.
     pub fn next_number(&self) -> u64 {
         self.next
+    }
+
+    /// Puts a file that lies in one of our own places among the old contents of `path`.
+    pub fn keep(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        at: &Spot,
+        path: &RelPath,
+        why: Why,
+        now: Time,
+    ) -> Result<Fact, ApplyError> {
+        let number = self.number();
+        keep_at(fs, at, number, path, why, now)
     }
 
     fn number(&mut self) -> u64 {
@@ -174,13 +189,15 @@ impl Applier {
             return Err(e.into());
         }
         // What was at the name lies in transit now, whatever it was: nothing can be lost any more.
-        let was = fs.stat(&transit)?.ok_or(FsError::Missing { at: transit.clone() })?;
-        if was.id.ino != old {
-            fs.exchange(&transit, at)?;
-            fs.unlink(&transit)?;
-            tidy(fs, &transit)?;
-            return Err(FsError::Changed { at: at.clone() }.into());
-        }
+        let was = match fs.look(&transit)? {
+            Some(Entry::File(was)) if was.id.ino == old => was,
+            _ => {
+                fs.exchange(&transit, at)?;
+                fs.unlink(&transit)?;
+                tidy(fs, &transit)?;
+                return Err(FsError::Changed { at: at.clone() }.into());
+            }
+        };
         let mut facts: Vec<Fact> = there(at, stat, now).into_iter().collect();
         if at.place == Place::Files || was.nlink < 2 {
             facts.push(keep_at(fs, &transit, number, &at.path, why.clone(), now)?);
@@ -264,6 +281,26 @@ fn tidy(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
     Ok(())
 }
 
+/// A page in transit is the engine's matter: `tmp/page@` and the device's name.
+pub const PAGE_IN_TRANSIT: &str = "page@";
+const DOOMED: &str = "destroy@";
+
+/// Where the content of a destroyed master is before it goes.
+fn doomed(id: &FileId, path: &RelPath) -> Spot {
+    let folder = doomed_folder(id);
+    let full = [folder.as_bytes(), b"/", path.as_bytes()].concat();
+    let path = RelPath::new(&full).or_else(|_| {
+        let name = path.name().unwrap_or(b"file");
+        RelPath::new(&[folder.as_bytes(), b"/", name].concat())
+    });
+    // A text of ours and one checked name are a path.
+    Place::Tmp.at(path.unwrap_or_default())
+}
+
+fn doomed_folder(id: &FileId) -> String {
+    format!("{DOOMED}{}@{}@{}", id.ino, id.size, id.mtime.0)
+}
+
 /// Puts in order what a cut left in `tmp`, and finds old contents that the ledger does not know.
 ///
 /// A name in `tmp` whose content has another name is superfluous. One that is a content's last name
@@ -278,7 +315,9 @@ pub fn recover(
     walk(fs, &Place::Tmp.at(RelPath::root()), &mut left)?;
     let mut old = Vec::new();
     walk(fs, &Place::Versions.at(RelPath::root()), &mut old)?;
+    left.retain(|(at, _)| !at.path.as_bytes().starts_with(PAGE_IN_TRANSIT.as_bytes()));
     let numbers = left.iter().chain(&old).filter_map(|(spot, _)| split(&spot.path)).map(|(n, _)| n);
+    let numbers = numbers.chain(world.versions.keys().copied());
     let mut applier = Applier::new(numbers.max().map_or(0, |n| n + 1).max(next));
     let mut facts = Vec::new();
     for (at, stat) in &old {
@@ -291,10 +330,16 @@ pub fn recover(
     }
     for (at, stat) in &left {
         // A link in transit and its sibling may both be here: look again at each.
-        if fs.stat(at)?.is_some_and(|s| s.nlink > 1) {
+        let folder = at.path.names().next().unwrap_or_default();
+        let decided = folder == doomed_folder(&stat.id).as_bytes()
+            || folder == was_read(stat.id.ino).as_bytes();
+        if decided || fs.stat(at)?.is_some_and(|s| s.nlink > 1) {
             fs.unlink(at)?;
         } else {
-            let path = split(&at.path).map_or_else(|| at.path.clone(), |(_, path)| path);
+            let path = match split(&at.path) {
+                Some((_, path)) => path,
+                None => without_folder(&at.path),
+            };
             let number = applier.number();
             log::warn!("{} had lost its name; it is kept as version {number}", path);
             facts.push(keep_at(fs, at, number, &path, Why::Rescued, now)?);
@@ -308,6 +353,21 @@ pub fn recover(
         }
     }
     Ok((facts, applier))
+}
+
+/// A worklist that was read, on its way out.
+pub fn was_read(ino: u64) -> String {
+    format!("read@{ino}")
+}
+
+/// A path without its first folder, if it lies in one.
+fn without_folder(path: &RelPath) -> RelPath {
+    let bytes = path.as_bytes();
+    match bytes.iter().position(|&b| b == b'/') {
+        // A part of a checked path is a path.
+        Some(i) => RelPath::new(&bytes[i + 1..]).unwrap_or_default(),
+        None => path.clone(),
+    }
 }
 
 /// Number and path of a numbered spot.

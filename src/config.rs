@@ -31,6 +31,8 @@ pub struct Config {
     pub led: Led,
     /// `[web]`.
     pub web: Web,
+    /// `[sync]`.
+    pub sync: Sync,
     /// `[drive]`.
     pub drive: Drive,
     /// `[wifi]`.
@@ -104,6 +106,20 @@ pub struct Web {
     pub enabled: bool,
     /// TCP port. Default 8080.
     pub port: u16,
+    /// What must be typed before the page and files are shown, 8 to 128 characters; `None` shows
+    /// them to everybody in the house.
+    pub password: Option<String>,
+}
+
+/// `[sync]`: the sync engine that carries the bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sync {
+    /// Run Syncthing. Without it something else has to carry the folders. Default true.
+    pub enabled: bool,
+    /// TCP port at which devices reach it. Default 22000.
+    pub port: u16,
+    /// Let devices away from home find us through Syncthing's servers and relays. Default false.
+    pub internet: bool,
 }
 
 /// `[drive]`: what may be done with a drive that is not a Larder drive yet.
@@ -143,7 +159,8 @@ impl Default for Config {
             devices: BTreeMap::new(),
             night: Night { from: 60, to: 300, dedup: true },
             led: Led { pin: Some(17), active_low: false },
-            web: Web { enabled: true, port: 8080 },
+            web: Web { enabled: true, port: 8080, password: None },
+            sync: Sync { enabled: true, port: 22000, internet: false },
             drive: Drive::default(),
             wifi: None,
             keep_versions: 30 * 86_400,

@@ -4,6 +4,12 @@
 //! of the engine. The drive may come and go: the engine is opened when it is there and dropped when it
 //! fails, and nothing is ever written to where the drive should be.
 
+mod carrying;
+mod network;
+
+use carrying::Carrying;
+use network::Network;
+
 use crate::config::{Change, MAX_BYTES, Settings};
 use crate::engine::{Engine, EngineError, lay_out};
 use crate::fs::{DryRun, Real, Trouble};
@@ -53,6 +59,9 @@ pub enum DaemonError {
     /// The drive can't be watched.
     #[error("the drive can't be watched: {0}")]
     Watch(#[from] notify::Error),
+    /// The kernel has no random numbers.
+    #[error("the kernel gives no random numbers ({0}), and nothing is shared without; restart")]
+    Random(String),
     /// The process can't be told to stop.
     #[error("signals can't be received: {0}")]
     Signal(#[source] std::io::Error),
@@ -206,12 +215,35 @@ pub fn run_once(places: &Places, dry_run: bool) -> Result<Vec<Op>, DaemonError> 
     }
 }
 
+/// A drive in use.
+struct Drive {
+    engine: Engine,
+    watch: Watch,
+    carrying: Option<Carrying>,
+    /// Which folder it is, to notice that another one is mounted there or none.
+    id: (u64, u64),
+}
+
+impl Drive {
+    /// Lets the drive go: first whoever carries, then the ledger. Everything done was brought to the
+    /// disk in its turn.
+    fn close(self) {
+        let Self { engine, watch, carrying, .. } = self;
+        drop(watch);
+        if let Some(carrying) = carrying {
+            carrying.end();
+        }
+        drop(engine);
+    }
+}
+
 /// The running house.
 struct House {
     places: Places,
     settings: Settings,
     settings_seen: Option<(u64, i64, i64)>,
-    engine: Option<(Engine, Watch, (u64, u64))>,
+    drive: Option<Drive>,
+    network: Network,
     notify: Arc<Notify>,
     failed: Option<Notice>,
     retry: Duration,
@@ -226,19 +258,20 @@ pub async fn run(
     report: Box<dyn FnMut(&Report) + Send>,
 ) -> Result<(), DaemonError> {
     let mut stop = Stop::new()?;
+    let notify = Arc::new(Notify::new());
     let mut house = House {
         places,
         settings: Settings::default(),
         settings_seen: None,
-        engine: None,
-        notify: Arc::new(Notify::new()),
+        drive: None,
+        network: Network::begin(&notify),
+        notify: Arc::clone(&notify),
         failed: None,
         retry: RETRY,
         next_try: Instant::now(),
         report,
         reported: None,
     };
-    let notify = Arc::clone(&house.notify);
     let mut wait = Duration::ZERO;
     loop {
         tokio::select! {
@@ -248,8 +281,7 @@ pub async fn run(
         }
         wait = tokio::task::block_in_place(|| house.turn());
     }
-    // Dropping the engine closes the ledger; everything done was brought to the disk in its turn.
-    house.engine = None;
+    tokio::task::block_in_place(|| house.let_go());
     let mut last = house.reported.take().unwrap_or_default();
     last.condition = Condition::StoppedSafely;
     (house.report)(&last);
@@ -282,15 +314,18 @@ impl House {
     /// One turn of everything; says how long to wait for the next one.
     fn turn(&mut self) -> Duration {
         let settings_changed = self.look_at_settings();
-        let gone = self.engine.as_ref().is_some_and(|(_, _, id)| self.drive_id() != Some(*id));
+        if settings_changed {
+            self.network.configure(self.settings.current());
+        }
+        let gone = self.drive.as_ref().is_some_and(|drive| self.drive_id() != Some(drive.id));
         if gone {
             log::warn!("the drive is gone");
-            self.engine = None;
+            self.let_go();
         }
         let wait = match self.work(settings_changed) {
             Ok(wait) => wait,
             Err(e) => {
-                self.engine = None;
+                self.let_go();
                 let notice = e.notice(now());
                 if self.failed.as_ref().is_none_or(|f| f.what != notice.what) {
                     log::error!("{e}");
@@ -301,8 +336,17 @@ impl House {
                 TICK
             }
         };
+        self.network.deliver(self.drive.as_mut().map(|drive| &mut drive.engine));
         self.tell();
         wait
+    }
+
+    /// Stops using the drive: the web first, so that no file of it is open.
+    fn let_go(&mut self) {
+        self.network.show(&self.places, None, &[]);
+        if let Some(drive) = self.drive.take() {
+            drive.close();
+        }
     }
 
     fn drive_id(&self) -> Option<(u64, u64)> {
@@ -313,7 +357,8 @@ impl House {
         let seen = std::fs::metadata(self.places.settings())
             .ok()
             .map(|m| (m.len(), m.mtime(), m.mtime_nsec()));
-        if seen == self.settings_seen && self.reported.is_some() {
+        let first = self.reported.is_none();
+        if seen == self.settings_seen && !first {
             return false;
         }
         self.settings_seen = seen;
@@ -321,38 +366,69 @@ impl House {
         for complaint in self.settings.complaints() {
             log::error!("larder.toml, {complaint}");
         }
-        change != Change::None
+        change != Change::None || first
     }
 
     fn work(&mut self, settings_changed: bool) -> Result<Duration, DaemonError> {
-        if self.engine.is_none() {
-            if Instant::now() < self.next_try && self.drive_id().is_some() && self.failed.is_some()
-            {
+        if self.drive.is_none() {
+            let early = Instant::now() < self.next_try;
+            if early && self.drive_id().is_some() && self.failed.is_some() {
                 return Ok(TICK);
             }
-            let notify = Arc::clone(&self.notify);
-            let id = self.drive_id();
-            // The folders have to be there before they are watched, the watch before they are scanned.
-            lay_out(&mut open_drive(&self.places)?).map_err(EngineError::from)?;
-            let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
-            let engine = open_to_work(&self.places, &self.settings)?;
-            self.engine = id.map(|id| (engine, watch, id));
-            self.failed = None;
-            log::info!("the drive is in use: {}", self.places.drive.display());
+            self.open()?;
         }
-        let Some((engine, watch, _)) = &mut self.engine else { return Ok(TICK) };
+        let Some(Drive { engine, watch, carrying, .. }) = &mut self.drive else { return Ok(TICK) };
         if settings_changed {
             engine.configure(self.settings.current().clone(), now())?;
             engine.complain(self.settings.complaints(), now());
+            if carrying.as_ref().is_some_and(|c| c.outdated(engine.config())) {
+                if let Some(old) = carrying.take() {
+                    old.end();
+                }
+                *carrying = Carrying::begin(&self.places, engine, &self.notify)?;
+            } else if let Some(carrying) = carrying {
+                carrying.want(engine, &self.places.drive)?;
+            }
         }
+        engine.served_at(self.network.address());
+        match self.network.trouble() {
+            Some((what, next)) => engine.mention("web", now(), &what, &next),
+            None => engine.unmention("web"),
+        }
+        if let Some(carrying) = carrying {
+            carrying.hear(engine)?;
+        }
+        // Wishes that came over the network are in the ledger before this turn fulfils them.
+        self.network.deliver(Some(engine));
         let turn = engine.turn(watch.take(), now())?;
+        if let Some(carrying) = carrying {
+            carrying.tell(engine);
+        }
+        self.network.show(&self.places, Some(engine), &[]);
         self.retry = RETRY;
         Ok(if turn.more { Duration::ZERO } else { TICK })
     }
 
+    fn open(&mut self) -> Result<(), DaemonError> {
+        let notify = Arc::clone(&self.notify);
+        let Some(id) = self.drive_id() else {
+            // Opening it says why.
+            return open_drive(&self.places).map(|_| ());
+        };
+        // The folders have to be there before they are watched, the watch before they are scanned.
+        lay_out(&mut open_drive(&self.places)?).map_err(EngineError::from)?;
+        let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
+        let mut engine = open_to_work(&self.places, &self.settings)?;
+        let carrying = Carrying::begin(&self.places, &mut engine, &self.notify)?;
+        self.drive = Some(Drive { engine, watch, carrying, id });
+        self.failed = None;
+        log::info!("the drive is in use: {}", self.places.drive.display());
+        Ok(())
+    }
+
     fn tell(&mut self) {
-        let mut report = match &self.engine {
-            Some((engine, ..)) => engine.report(),
+        let mut report = match &self.drive {
+            Some(drive) => drive.engine.report(),
             None => self.reported.clone().unwrap_or_default(),
         };
         if let Some(failed) = &self.failed {

@@ -10,6 +10,7 @@
 pub mod decide;
 pub mod devices;
 pub mod format;
+pub mod gpt;
 pub mod import;
 pub mod mounting;
 pub mod signature;
@@ -113,6 +114,9 @@ pub enum DriveError {
     /// The kernel does not show the new partition.
     #[error("the partition on {0} did not appear; unplug the drive and plug it in again")]
     NoPartition(PathBuf),
+    /// The disk is too small, or odd.
+    #[error("{0} is too small for a Larder drive; use one of at least 1 GB")]
+    TooSmall(PathBuf),
     /// This kind of content is not mounted.
     #[error("{0} can't be mounted")]
     NotMountable(&'static str),

@@ -8,11 +8,15 @@
 //! An error means that the drive does not work. Nothing is recorded as done then; whoever owns the
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
+mod carry;
 mod look;
 mod publish;
+mod settle;
 #[cfg(test)]
 mod tests;
 mod wishes;
+
+pub use carry::News;
 
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::{CatalogueError, Encoder};
@@ -30,6 +34,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const SETTLE: i64 = 10;
 /// More vanished links than this, and more than a fifth of the device's, are held.
 pub const MASS: usize = 50;
+/// More pages than this are not written in one turn.
+const GENERATIONS_A_TURN: u64 = 1_000;
 /// How often an operation that met a moving target is tried.
 const TRIES: u32 = 5;
 
@@ -92,6 +98,12 @@ pub struct Engine {
     wish_cursor: i64,
     /// How often each waiting wish met a moving target.
     wish_tries: BTreeMap<i64, u32>,
+    /// What was last said of each waiting wish.
+    waiting: BTreeMap<i64, String>,
+    /// Names in devices' folders that could not be taken in, and when that was last tried.
+    stuck: BTreeMap<(DeviceName, RelPath), Time>,
+    /// An operation of this turn met something that had changed.
+    unruly: bool,
     notices: BTreeMap<String, Notice>,
     /// Something the pages show has changed.
     stale: bool,
@@ -100,6 +112,8 @@ pub struct Engine {
     epoch: String,
     generation: u64,
     space: Space,
+    carrying: carry::Carrying,
+    address: Option<String>,
     settle: i64,
 }
 
@@ -125,7 +139,9 @@ impl Engine {
             world.note(fact);
         }
         let epoch = remembered(&mut ledger, "epoch")?;
-        let generation = ledger.meta("generation")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+        // Those that were written after the last commit may have numbers that it does not know.
+        let generation = ledger.meta("generation")?.and_then(|text| text.parse().ok()).unwrap_or(0)
+            + GENERATIONS_A_TURN;
         ledger.commit()?;
         let space = fs.space()?;
         let mut engine = Self {
@@ -143,14 +159,20 @@ impl Engine {
             published: BTreeMap::new(),
             wish_cursor: 0,
             wish_tries: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            stuck: BTreeMap::new(),
+            unruly: false,
             notices: BTreeMap::new(),
             stale: true,
             planned: None,
             epoch,
             generation,
             space,
+            carrying: carry::Carrying::default(),
+            address: None,
             settle: SETTLE,
         };
+        engine.finish_pages(now)?;
         engine.configure(config, now)?;
         engine.scan_home(now)?;
         for device in engine.devices() {
@@ -230,6 +252,7 @@ impl Engine {
 
     /// One turn: looks where something happened, reads the pages, acts, publishes.
     pub fn turn(&mut self, pending: Pending, now: Time) -> Result<Turn, EngineError> {
+        self.unruly = false;
         self.look(pending, now)?;
         let more_looks = self.reconcile(now)?;
         self.harvest(now)?;
@@ -238,6 +261,9 @@ impl Engine {
         self.keep_quotas(now)?;
         self.expire(now)?;
         self.settle_down()?;
+        if !self.unruly {
+            self.untell("operation");
+        }
         if self.stale {
             self.publish(now)?;
         }
@@ -270,6 +296,7 @@ impl Engine {
             Err(ApplyError::Fs(e)) if e.trouble().is_some() => Err(e.into()),
             Err(e) => {
                 log::info!("not now: {op}: {e}");
+                self.unruly = true;
                 self.tell("operation", Condition::Ready, now, e.to_string(), "Larder tries again");
                 Ok(false)
             }
@@ -279,6 +306,7 @@ impl Engine {
     fn remember(&mut self, fact: &Fact) -> Result<(), EngineError> {
         self.ledger.record(fact)?;
         self.world.note(fact);
+        self.note_for_carrier(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
             Fact::Used(..) => return Ok(()),
@@ -327,6 +355,12 @@ impl Engine {
         self.make_report()
     }
 
+    /// Says where the common page is served on the local network.
+    pub fn served_at(&mut self, address: Option<String>) {
+        self.stale |= self.address != address;
+        self.address = address;
+    }
+
     /// Sets what the settings are complained of.
     pub fn complain(&mut self, complaints: &[crate::config::Complaint], now: Time) {
         match complaints {
@@ -365,11 +399,7 @@ fn remembered(ledger: &mut Ledger, key: &str) -> Result<String, LedgerError> {
         return Ok(text);
     }
     let mut bytes = [0u8; 16];
-    // The kernel's generator does not fail once it is seeded; a key of zeros would only make
-    // a page of the house easier to forge for who is in the house already.
-    if let Err(e) = getrandom::fill(&mut bytes) {
-        log::error!("no random numbers: {e}");
-    }
+    getrandom::fill(&mut bytes).map_err(|e| LedgerError::Random(e.to_string()))?;
     let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     ledger.set_meta(key, &text)?;
     Ok(text)

@@ -48,6 +48,9 @@ pub enum LedgerError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// The kernel has no random numbers, and no secret is made without.
+    #[error("the kernel gives no random numbers ({0}); restart")]
+    Random(String),
     /// A row makes no sense.
     #[error("{}: {what}; `larder check` tells more", .path.display())]
     Damaged {
@@ -68,7 +71,7 @@ impl LedgerError {
             Self::Sqlite { source, .. } => {
                 matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
             }
-            Self::Newer { .. } | Self::Folder { .. } => false,
+            Self::Newer { .. } | Self::Folder { .. } | Self::Random(_) => false,
         }
     }
 
@@ -457,6 +460,13 @@ impl Ledger {
     /// Marks a wish as begun.
     pub fn begin_wish(&mut self, seq: i64) -> Result<(), LedgerError> {
         self.run("UPDATE wishes SET state = 1 WHERE seq = ?1 AND state = 0", [seq])?;
+        Ok(())
+    }
+
+    /// Replaces what is remembered of a wish, where it left something open.
+    pub fn amend_wish(&mut self, seq: i64, wish: &Wish) -> Result<(), LedgerError> {
+        let body = serde_json::to_string(wish).unwrap_or_default();
+        self.run("UPDATE wishes SET wish = ?2 WHERE seq = ?1", params![seq, body])?;
         Ok(())
     }
 

@@ -3,14 +3,17 @@
 
 pub mod appliance;
 pub mod apply;
+pub mod carrier;
 pub mod catalogue;
 pub mod check;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod dedup;
 pub mod drive;
 pub mod engine;
 pub mod fs;
+pub mod lease;
 pub mod led;
 pub mod ledger;
 pub mod model;
@@ -20,4 +23,5 @@ pub mod scan;
 pub mod status;
 pub mod sync;
 pub mod watch;
+pub mod web;
 pub mod worklist;

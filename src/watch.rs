@@ -105,6 +105,9 @@ impl Watch {
                 ping();
             }
         })?;
+        // The folders of the devices come one by one, the folder of them all with the first: without
+        // it a drive of nobody could not be watched.
+        std::fs::create_dir_all(root.join("BTsync/devices")).map_err(notify::Error::io)?;
         let mut too_many = None;
         for place in ["BTsync/catalogue", "BTsync/devices", "BTsync/files"] {
             match watcher.watch(&root.join(place), RecursiveMode::Recursive) {

@@ -43,7 +43,7 @@ struct Loop(PathBuf);
 
 impl Loop {
     fn on(image: &Path) -> Self {
-        Self(sh(&format!("losetup -f --show {}", image.display())).expect("a loop device").into())
+        Self(sh(&format!("losetup -fP --show {}", image.display())).expect("a loop device").into())
     }
 
     fn name(&self) -> String {
@@ -264,8 +264,31 @@ fn empty_ext4_xfs_and_btrfs_serve_as_they_are() {
 }
 
 #[test]
+fn the_real_engine_gets_ready_and_leaves_nothing_but_its_own_files() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("[devices.HTCphone]\nquota = \"8 GB\"\n");
+    fs::copy(env!("CARGO_BIN_EXE_larder"), house.path("engine")).unwrap();
+    let disk = house.disk("64M", "mkfs.ext4 -q {}");
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    larder.stop();
+    let nobody = sh("id -u nobody").unwrap();
+    let others = house.look(
+        &disk.0,
+        "ext4",
+        &format!(
+            "test -e BTsync/catalogue/HTCphone/catalogue.html && find . -mindepth 1 ! -uid {nobody}"
+        ),
+    );
+    assert_eq!(others, "./lost+found");
+}
+
+#[test]
 fn a_blank_drive_is_offered_then_formatted_exactly_once() {
-    if !possible(&["mkfs.ext4", "sfdisk", "partx"]) {
+    if !possible(&["mkfs.ext4", "blockdev", "partx"]) {
         return;
     }
     let house = House::new("");
@@ -374,8 +397,8 @@ fn a_damaged_ext4_of_ours_is_repaired_and_a_hopeless_one_told() {
     sh(&script.replace("{0}", &disk.0.display().to_string())).unwrap();
     house.plug(&disk);
     let mut larder = house.start();
-    larder.says("ready:");
     larder.says("had errors, which were repaired");
+    larder.says("ready:");
     larder.stop();
     house.pull(&disk);
 

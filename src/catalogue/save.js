@@ -84,7 +84,7 @@ function askForFile(trouble) {
     icon: "page", title: "Save into this page",
     text: [trouble, "Choose the file catalogue.html in the folder BTsync/catalogue of this device: this very page. Your wishes are written into it and travel home by themselves. The browser asks once and then remembers."],
     buttons: [
-      { huge: true, icon: "page", label: "Choose catalogue.html", hint: "and allow changes to it", main: true, act: chooseFile },
+      { huge: true, icon: "page", label: "Choose the file", hint: "catalogue.html, and allow changes", main: true, act: chooseFile },
       { huge: true, icon: "get", label: "Save as a small file", hint: "beside the page", act: download },
     ],
   });

@@ -114,6 +114,12 @@ fn read(critic: &mut Critic<'_>, root: &DeTable<'_>) -> Config {
     if let Some(web) = open(critic, "web") {
         web.read(critic, "enabled", &mut config.web.enabled, boolean);
         web.read(critic, "port", &mut config.web.port, value::port);
+        web.read(critic, "password", &mut config.web.password, value::password);
+    }
+    if let Some(sync) = open(critic, "sync") {
+        sync.read(critic, "enabled", &mut config.sync.enabled, boolean);
+        sync.read(critic, "port", &mut config.sync.port, value::port);
+        sync.read(critic, "internet", &mut config.sync.internet, boolean);
     }
     if let Some(drive) = open(critic, "drive") {
         let some = |key: &str, v: &DeValue<'_>| value::serial(key, v).map(Some);

@@ -6,13 +6,28 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Every key there is, by the table it belongs to.
-pub(super) const KEYS: [(&str, &[&str]); 8] = [
-    ("", &["nas", "devices", "night", "led", "web", "drive", "wifi", "keep_versions", "undo"]),
+pub(super) const KEYS: [(&str, &[&str]); 9] = [
+    (
+        "",
+        &[
+            "nas",
+            "devices",
+            "night",
+            "led",
+            "web",
+            "sync",
+            "drive",
+            "wifi",
+            "keep_versions",
+            "undo",
+        ],
+    ),
     ("nas", &["name", "timezone"]),
     ("devices.<name>", &["label", "id", "quota", "role", "may"]),
     ("night", &["from", "to", "dedup"]),
     ("led", &["pin", "active_low"]),
-    ("web", &["enabled", "port"]),
+    ("web", &["enabled", "port", "password"]),
+    ("sync", &["enabled", "port", "internet"]),
     ("drive", &["format", "adopt", "import"]),
     ("wifi", &["ssid", "password", "country"]),
 ];

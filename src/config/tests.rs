@@ -83,7 +83,7 @@ fn reads_a_whole_file() {
     assert_eq!(config.nas, Nas { name: "Home".into(), timezone: "Europe/Berlin".into() });
     assert_eq!(config.night, Night { from: 23 * 60 + 30, to: 305, dedup: false });
     assert_eq!(config.led, Led { pin: None, active_low: true });
-    assert_eq!(config.web, Web { enabled: false, port: 8080 });
+    assert_eq!(config.web, Web { enabled: false, port: 8080, password: None });
     assert_eq!(config.devices[&name("tablet")].quota, Some(Bytes(5_000_000_000)));
     assert_eq!(config.devices[&name("HTCphone")].id.as_deref(), Some(PHONE));
     assert_eq!(config.devices[&name("HTCphone")].quota, Some(Bytes(0)));
@@ -94,9 +94,10 @@ fn reads_a_whole_file() {
 
 #[test]
 fn takes_files_as_editors_save_them() {
-    let text = "undo = \"1 day\"\n[web]\nport = 81\n";
+    let text = "undo = \"1 day\"\n[web]\nport = 81\npassword = \"Grüße: 8\"\n";
     let plain = parse(text).unwrap();
     assert_eq!((plain.undo, plain.web.port), (86_400, 81));
+    assert_eq!(plain.web.password.as_deref(), Some("Grüße: 8"));
     assert_eq!(parse(&text.replace('\n', "\r\n")).as_ref(), Ok(&plain));
     assert_eq!(parse(&format!("\u{feff}{text}")).as_ref(), Ok(&plain));
     assert_eq!(parse(text.trim_end()).as_ref(), Ok(&plain));
@@ -141,7 +142,7 @@ fn tells_line_thing_and_next_step() {
         (
             "[web]\ncolour = 1".into(),
             vec![
-                "line 2: unknown key `colour` in [web]; put # before it; here you can set `enabled` or `port`",
+                "line 2: unknown key `colour` in [web]; put # before it; here you can set `enabled`, `port` or `password`",
             ],
         ),
         (
@@ -415,6 +416,24 @@ fn tells_line_thing_and_next_step() {
             "[web]\nport = 0".into(),
             vec![
                 "line 2: `port` must be a number from 1 to 65535, without quotes; write port = 8080",
+            ],
+        ),
+        (
+            "[web]\npassword = \"seven77\"".into(),
+            vec![
+                "line 2: `password` must have 8 to 128 characters on one line; choose another; to ask for none put # before the line",
+            ],
+        ),
+        (
+            "[web]\npassword = \"two lines\\nof it\"".into(),
+            vec![
+                "line 2: `password` must have 8 to 128 characters on one line; choose another; to ask for none put # before the line",
+            ],
+        ),
+        (
+            "[web]\npassword = 12345678".into(),
+            vec![
+                "line 2: `password` must be a text in quotes, not a number; write password = \"…\"",
             ],
         ),
         (

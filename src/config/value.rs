@@ -356,6 +356,21 @@ pub(super) fn passphrase(key: &str, value: &DeValue<'_>) -> Result<Option<String
     }
 }
 
+/// A password that people type into a browser.
+pub(super) fn password(key: &str, value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
+    let password = text(key, value)?;
+    let count = password.chars().count();
+    if (8..=128).contains(&count) && !password.chars().any(char::is_control) {
+        Ok(Some(password.to_owned()))
+    } else {
+        // Does not repeat it, as above.
+        Err(Wrong::new(
+            format!("`{key}` must have 8 to 128 characters on one line"),
+            "choose another; to ask for none put # before the line",
+        ))
+    }
+}
+
 /// A country by its two letters (ISO 3166-1).
 pub(super) fn country(key: &str, value: &DeValue<'_>) -> Result<String, Wrong> {
     let country = text(key, value)?.trim();

@@ -94,6 +94,12 @@ fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
+/// Bytes of a sector of the disk `name`.
+pub fn sector(roots: &Roots, name: &str) -> u64 {
+    let path = roots.sys.join("block").join(name).join("queue/logical_block_size");
+    number(&path).unwrap_or(512)
+}
+
 fn sectors(path: &Path) -> Option<Bytes> {
     number(&path.join("size")).map(|sectors| Bytes(sectors.saturating_mul(512)))
 }

@@ -8,12 +8,13 @@
 use super::devices::{self, Roots};
 use super::mounting::{last_words, run};
 use super::signature::MARK;
-use super::{DriveError, LABEL};
+use super::{DriveError, LABEL, gpt};
+use rustix::fs::OFlags;
 use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long the kernel may take to show the new partition.
@@ -22,12 +23,17 @@ const PARTITION_WITHIN: Duration = Duration::from_secs(10);
 /// Formats the disk `name`, if it is still the plugging-in `sequence`.
 pub fn format(roots: &Roots, name: &str, sequence: u64) -> Result<(), DriveError> {
     let disk = roots.dev.join(name);
-    still(roots, name, sequence, &disk)?;
-    partition(&disk)?;
+    let found = still(roots, name, sequence, &disk)?;
+    partition(&disk, found.size.0, devices::sector(roots, name))?;
+    let args = ["--rereadpt".as_ref(), disk.as_os_str()];
+    let output = run("blockdev", Command::new("blockdev").args(args))?;
+    gave("blockdev", &disk, &output)?;
     let began = Instant::now();
     let node = loop {
         let now = still(roots, name, sequence, &disk)?;
-        if let [(node, _)] = &now.partitions[..]
+        // The new one, which takes the whole disk, and not one of the old table.
+        if let [(node, size)] = &now.partitions[..]
+            && size.0 + (8 << 20) >= now.size.0
             && roots.dev.join(node).exists()
         {
             break roots.dev.join(node);
@@ -61,25 +67,34 @@ fn still(
         .ok_or_else(|| DriveError::Exchanged(PathBuf::from(disk)))
 }
 
-/// One partition over the whole disk; marks of what was there are wiped.
-fn partition(disk: &Path) -> Result<(), DriveError> {
-    let tool = |source| DriveError::Tool { tool: "sfdisk", source };
-    let args = ["--quiet", "--wipe", "always", "--wipe-partitions", "always"];
-    let mut child = Command::new("sfdisk")
-        .args(args)
-        .arg(disk)
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(tool)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(b"label: gpt\nname=Larder, type=L\n").map_err(tool)?;
+/// One partition over the whole disk; marks of what was there are wiped. The table goes last: when
+/// the power goes before it, there is no table, and the same wish begins anew.
+fn partition(disk: &Path, size: u64, sector: u64) -> Result<(), DriveError> {
+    const MIB: u64 = 1 << 20;
+    let too_small = || DriveError::TooSmall(disk.to_path_buf());
+    let (mut one, mut two) = ([0; 16], [0; 16]);
+    for number in [&mut one, &mut two] {
+        getrandom::fill(number).map_err(|why| {
+            DriveError::io("partitioning", disk)(io::Error::other(why.to_string()))
+        })?;
     }
-    let output = child.wait_with_output().map_err(tool)?;
-    gave("sfdisk", disk, &output)
+    let pieces = gpt::table(size, sector, one, two).ok_or_else(too_small)?;
+    // Exclusive: refused by the kernel when any partition of it is mounted.
+    let exclusive = i32::try_from(OFlags::EXCL.bits()).unwrap_or(0);
+    let write = || -> io::Result<()> {
+        let file = OpenOptions::new().write(true).custom_flags(exclusive).open(disk)?;
+        let nothing = vec![0; usize::try_from(MIB).unwrap_or(0)];
+        // The old table, the start of the new partition, and what RAIDs and tables keep at the end.
+        for at in [0, MIB, 2 * MIB, size - 2 * MIB, size - MIB] {
+            file.write_all_at(&nothing, at)?;
+        }
+        file.sync_all()?;
+        for (at, bytes) in pieces {
+            file.write_all_at(&bytes, at)?;
+        }
+        file.sync_all()
+    };
+    write().map_err(DriveError::io("partitioning", disk))
 }
 
 fn gave(tool: &'static str, path: &Path, output: &std::process::Output) -> Result<(), DriveError> {

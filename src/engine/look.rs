@@ -1,6 +1,6 @@
 //! Looking: where something happened, what is there now, and what follows from it.
 
-use super::{Engine, EngineError, MASS, TRIES};
+use super::{Engine, EngineError, TRIES};
 use crate::fs::{Entry, FsError};
 use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree};
 use crate::plan::{Op, Sight, master, moved_masters, on, reconcile};
@@ -306,15 +306,36 @@ impl Engine {
                 continue;
             }
             let done = self.reconcile_one(&device, &path, &moved, now)?;
-            if !done && tries + 1 < TRIES {
+            if done {
+                self.stuck.remove(&(device, path));
+            } else if tries + 1 < TRIES {
                 self.dirty.insert((device, path), tries + 1);
-            } else if !done {
-                let what = format!("{} can't be taken in", on(&device, &path));
-                let next = "see that nothing else of that name is in BTsync/files";
-                self.tell("reconcile", Condition::Attention, now, what, next);
+            } else {
+                self.stuck.insert((device, path), now);
             }
         }
+        self.tell_stuck(now);
+        // Whose folder was gone and who misses nothing any more is like the others again.
+        let (world, dirty) = (&self.world, &self.dirty);
+        self.emptied.retain(|device| {
+            let absent = world.devices.get(device).is_some_and(|h| !h.absent.is_empty());
+            absent || dirty.keys().any(|(d, _)| d == device)
+        });
         Ok(looks > LOOKS)
+    }
+
+    fn tell_stuck(&mut self, now: Time) {
+        let Some((device, path)) = self.stuck.keys().next() else {
+            self.untell("reconcile");
+            return;
+        };
+        let more = match self.stuck.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let what = format!("{}{more} can't be taken in", on(device, path));
+        let next = "see that nothing else of that name is in BTsync/files";
+        self.tell("reconcile", Condition::Attention, now, what, next);
     }
 
     /// Where the masters went that links have missed for long enough: one walk for all of them.
@@ -366,7 +387,8 @@ impl Engine {
         let settled = match (seen, booked) {
             (None, Some(_)) => {
                 let since = *holding.absent.entry(path.clone()).or_insert(now);
-                now.since(since) >= self.settle && !self.is_held(device)
+                let settled = now.since(since) >= self.settle || self.was_deleted(device, path);
+                settled && self.confirmed(device, path) && !self.is_held(device)
             }
             (Some(seen), Some(link)) if home.is_none() && link.id.ino == seen.id.ino => {
                 holding.absent.remove(path);
@@ -413,63 +435,6 @@ impl Engine {
                 _ => {}
             }
         }
-    }
-
-    /// True when so many of a device's links vanished at once that the owner is asked first.
-    pub(super) fn is_held(&self, device: &DeviceName) -> bool {
-        self.world.devices.get(device).is_some_and(|h| {
-            let mass = h.absent.len() > MASS && h.absent.len() * 5 > h.book.len();
-            mass || (self.emptied.contains(device) && !h.absent.is_empty())
-        })
-    }
-
-    /// What has settled is looked at again.
-    fn wake_settled(&mut self, now: Time) {
-        let mut due = Vec::new();
-        for device in self.devices() {
-            let held = self.is_held(&device);
-            self.tell_held(&device, held, now);
-            let Some(holding) = self.world.devices.get(&device) else { continue };
-            if !held {
-                let settled = |since: &Time| now.since(*since) >= self.settle;
-                let paths = holding.absent.iter().filter(|(_, since)| settled(since));
-                due.extend(paths.map(|(path, _)| (device.clone(), path.clone())));
-            }
-        }
-        let homeless = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);
-        due.extend(homeless.map(|(key, _)| key.clone()));
-        for key in due {
-            self.dirty.entry(key).or_insert(0);
-        }
-    }
-
-    fn tell_held(&mut self, device: &DeviceName, held: bool, now: Time) {
-        let key = format!("held {device}");
-        if !held {
-            self.untell(&key);
-            return;
-        }
-        let (gone, all) =
-            self.world.devices.get(device).map_or((0, 0), |h| (h.absent.len(), h.book.len()));
-        let what = format!("{gone} of the {all} files on {device} vanished at once");
-        let next =
-            "nothing was forgotten: say on the common page whether to forget them or put them back";
-        self.tell(&key, Condition::Attention, now, what, next);
-    }
-
-    /// Seconds until something settles or expires.
-    pub(super) fn next_deadline(&self, now: Time) -> Option<i64> {
-        let absent = self
-            .world
-            .devices
-            .iter()
-            .filter(|(device, _)| {
-                !self.is_held(device) && self.config.devices.contains_key(*device)
-            })
-            .flat_map(|(_, h)| h.absent.values());
-        let settling = absent.chain(self.homeless.values()).min();
-        let settles = settling.map(|since| (self.settle - now.since(*since)).max(1));
-        settles.into_iter().chain(self.next_expiry(now)).min()
     }
 }
 

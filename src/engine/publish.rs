@@ -1,10 +1,13 @@
 //! Publishing: the pages and the report, from what is known.
 
 use super::{Engine, EngineError};
+use crate::apply::PAGE_IN_TRANSIT;
 use crate::catalogue::{Answered, DeviceView, Held, PageOf, VersionView, View};
-use crate::fs::FsError;
+use crate::fs::{Entry, FsError};
 use crate::ledger::Ledger;
-use crate::model::{Action, Answer, Bytes, Origin, Place, RelPath, Spot, Time, Tree, WishId};
+use crate::model::{
+    Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Spot, Time, Tree, WishId,
+};
 use crate::plan::{Holding, OFFERED, Why};
 use crate::status::{Condition, DeviceReport, Report};
 use std::collections::BTreeMap;
@@ -20,7 +23,7 @@ impl Engine {
         self.space = self.fs.space()?;
         let report = self.make_report();
         let none = Holding::default();
-        let live = BTreeMap::new();
+        let still = BTreeMap::new();
         let devices: Vec<DeviceView<'_>> = self
             .config
             .devices
@@ -33,10 +36,10 @@ impl Engine {
                     book: &holding.book,
                     pins: &holding.pins,
                     follows: &holding.follows,
-                    live: &live,
+                    live: self.carrying.live.get(name).unwrap_or(&still),
                     used: holding.used(),
                     quota: settings.quota,
-                    last_seen: None,
+                    last_seen: self.carrying.last_seen(name),
                 }
             })
             .collect();
@@ -62,12 +65,23 @@ impl Engine {
         Ok(())
     }
 
+    /// The secrets of the pages, by which wishes that come over the network are known.
+    pub fn page_keys(&self) -> Vec<crate::web::PageKey> {
+        self.origins()
+            .into_iter()
+            .filter_map(|origin| {
+                let key = self.ledger.meta(&key_name(&origin)).ok()??;
+                Some(crate::web::PageKey { page: self.epoch.clone(), key, origin })
+            })
+            .collect()
+    }
+
     fn publish_page(&mut self, origin: &Origin, now: Time) -> Result<(), EngineError> {
-        let (device, key_name) = match origin {
-            Origin::Home => (None, "key:".to_owned()),
-            Origin::Device(device) => (Some(device), format!("key:{device}")),
+        let device = match origin {
+            Origin::Home => None,
+            Origin::Device(device) => Some(device),
         };
-        let key = super::remembered(&mut self.ledger, &key_name)?;
+        let key = super::remembered(&mut self.ledger, &key_name(origin))?;
         let (answers, harvested) = answers(&self.ledger, origin)?;
         let may: Vec<Action> = match device.and_then(|d| self.config.devices.get(d)) {
             Some(settings) => {
@@ -108,7 +122,10 @@ impl Engine {
         fingerprint: u64,
         now: Time,
     ) -> Result<(), EngineError> {
-        let transit = Place::Tmp.at(RelPath::new(b"page").unwrap_or_default());
+        let transit = page_in_transit(origin);
+        if matches!(self.fs.look(at), Ok(Some(Entry::Dir | Entry::Other))) {
+            return self.tell_no_page(at, now);
+        }
         if self.fs.look(&transit)?.is_some() {
             self.fs.unlink(&transit)?;
         }
@@ -116,28 +133,68 @@ impl Engine {
         let new = self.fs.stat(&transit)?.ok_or(FsError::Missing { at: transit.clone() })?;
         match self.fs.exchange(&transit, at) {
             Ok(()) => {
-                let old = self.fs.stat(&transit)?;
-                let ours = self.published.get(origin).map(|(id, _)| *id) == old.map(|o| o.id);
-                if !ours
-                    && let Some(old) = self.fs.read(&transit, super::wishes::LARGEST_PAGE)?
-                    && let Ok(list) = crate::worklist::find(&old)
-                {
-                    let list = crate::worklist::parse(list);
-                    self.receive(origin, &list, now)?;
-                    self.ledger.commit()?;
+                let Some(Entry::File(old)) = self.fs.look(&transit)? else {
+                    // Something else was put there just now: it goes back.
+                    self.fs.exchange(&transit, at)?;
+                    self.fs.unlink(&transit)?;
+                    return self.tell_no_page(at, now);
+                };
+                let ours = self.published.get(origin).is_some_and(|(id, _)| *id == old.id);
+                if !ours {
+                    self.take_in_page(origin, &transit, now)?;
                 }
                 self.fs.unlink(&transit)?;
             }
             Err(FsError::Missing { .. }) => self.fs.rename(&transit, at)?,
             Err(FsError::NotRegular { .. }) => {
                 self.fs.unlink(&transit)?;
-                let what = format!("{at} is not a file, so the page can't be written");
-                self.tell("page", Condition::Attention, now, what, "remove what is there");
-                return Ok(());
+                return self.tell_no_page(at, now);
             }
             Err(e) => return Err(e.into()),
         }
+        self.untell(&format!("page {at}"));
         self.published.insert(origin.clone(), (new.id, fingerprint));
+        self.note_page(at);
+        Ok(())
+    }
+
+    fn tell_no_page(&mut self, at: &Spot, now: Time) -> Result<(), EngineError> {
+        let what = format!("{at} is not a file, so the page can't be written");
+        let key = format!("page {at}");
+        self.tell(&key, Condition::Attention, now, what, "remove what is there");
+        Ok(())
+    }
+
+    /// Takes in the wishes of a page that was exchanged for a newer one.
+    fn take_in_page(&mut self, origin: &Origin, at: &Spot, now: Time) -> Result<(), EngineError> {
+        if let Some(old) = self.fs.read(at, super::wishes::LARGEST_PAGE)?
+            && let Ok(list) = crate::worklist::find(&old)
+        {
+            let list = crate::worklist::parse(list);
+            self.receive(origin, &list, now)?;
+            self.ledger.commit()?;
+        }
+        Ok(())
+    }
+
+    /// A cut may have come right after a page was exchanged: what it replaced, with the wishes that
+    /// somebody saved in that moment, is still in transit.
+    pub(super) fn finish_pages(&mut self, now: Time) -> Result<(), EngineError> {
+        let tmp = Place::Tmp.at(RelPath::root());
+        for (name, entry) in self.fs.list(&tmp)?.unwrap_or_default() {
+            let Some(origin) = origin_in_transit(&name) else { continue };
+            let transit = page_in_transit(&origin);
+            match entry {
+                Entry::File(_) => {
+                    self.take_in_page(&origin, &transit, now)?;
+                    self.fs.unlink(&transit)?;
+                }
+                Entry::Other => self.fs.unlink(&transit)?,
+                Entry::Dir => {
+                    self.fs.remove_dir(&transit)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -164,7 +221,7 @@ impl Engine {
     }
 
     fn held(&self) -> Vec<Held> {
-        let held = |device: &&crate::model::DeviceName| self.is_held(device);
+        let held = |device: &&DeviceName| self.is_held(device);
         let devices = self.config.devices.keys().filter(held);
         devices
             .filter_map(|device| {
@@ -189,22 +246,40 @@ impl Engine {
                 used: holding.map_or(Bytes(0), Holding::used),
                 quota: settings.quota,
                 files: holding.map_or(0, |h| h.book.len() as u64),
-                last_seen: None,
+                last_seen: self.carrying.last_seen(name),
             }
         });
+        let moving = if self.carrying.moving { Condition::Syncing } else { Condition::Ready };
         let mut notices: Vec<_> = self.notices.values().cloned().collect();
         notices.sort_by_key(|n| std::cmp::Reverse((n.condition, n.at)));
         Report {
-            condition: notices.first().map_or(Condition::Ready, |n| n.condition),
+            condition: notices.first().map_or(Condition::Ready, |n| n.condition).max(moving),
             version: env!("CARGO_PKG_VERSION").into(),
-            address: None,
-            device_id: None,
+            address: self.address.clone(),
+            device_id: self.carrying.identity.clone(),
             drive: format!("{} free of {}", self.space.free, self.space.total),
             space: Some((self.space.free, self.space.total)),
             files: (self.world.files.len() as u64, Bytes(bytes)),
             devices: devices.collect(),
             notices,
         }
+    }
+}
+
+/// Where a page is while it is exchanged: the name says whose it is.
+fn page_in_transit(origin: &Origin) -> Spot {
+    let name = match origin {
+        Origin::Home => PAGE_IN_TRANSIT.to_owned(),
+        Origin::Device(device) => format!("{PAGE_IN_TRANSIT}{device}"),
+    };
+    // A device's name has the form of a name in a path.
+    Place::Tmp.at(RelPath::new(name.as_bytes()).unwrap_or_default())
+}
+
+fn origin_in_transit(name: &[u8]) -> Option<Origin> {
+    match std::str::from_utf8(name).ok()?.strip_prefix(PAGE_IN_TRANSIT)? {
+        "" => Some(Origin::Home),
+        device => DeviceName::new(device).ok().map(Origin::Device),
     }
 }
 
@@ -220,4 +295,12 @@ fn answers(ledger: &Ledger, origin: &Origin) -> Result<(Vec<Answered>, Vec<WishI
         at: a.at,
     });
     Ok((answers.collect(), harvested))
+}
+
+/// The ledger's name for the secret of a page.
+fn key_name(origin: &Origin) -> String {
+    match origin {
+        Origin::Home => "key:".to_owned(),
+        Origin::Device(device) => format!("key:{device}"),
+    }
 }

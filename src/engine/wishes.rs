@@ -62,7 +62,7 @@ impl Engine {
                     self.published.remove(&origin);
                     self.stale = true;
                 } else if read {
-                    self.ledger.commit()?;
+                    self.settle_down()?;
                     self.discard(&at, stat.id.ino)?;
                 }
             }
@@ -71,8 +71,8 @@ impl Engine {
                 self.stale = true;
             }
         }
-        self.ledger.commit()?;
-        Ok(())
+        // What was recorded since the last commit must not reach the disk before what was done.
+        self.settle_down()
     }
 
     /// Takes in the wishes of one file; `false` when it could not be read.
@@ -140,9 +140,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes in a worklist that came over the network; what it returns from is on the disk.
+    pub fn receive_now(
+        &mut self,
+        origin: &Origin,
+        list: &worklist::Worklist,
+        now: Time,
+    ) -> Result<(), EngineError> {
+        self.receive(origin, list, now)?;
+        Ok(self.ledger.commit()?)
+    }
+
     /// Takes a file away that has been read, unless it is another one by now.
     fn discard(&mut self, at: &Spot, ino: u64) -> Result<(), EngineError> {
-        let transit = Place::Tmp.at(RelPath::new(b"read").unwrap_or_default());
+        let name = crate::apply::was_read(ino);
+        let transit = Place::Tmp.at(RelPath::new(name.as_bytes()).unwrap_or_default());
         match self.fs.rename(at, &transit) {
             Ok(()) => {}
             Err(e) if e.trouble().is_some() => return Err(e.into()),
@@ -159,18 +171,23 @@ impl Engine {
 
     /// Fulfils wishes in the order of their arrival; `true` when some are left for the next turn.
     pub(super) fn fulfil(&mut self, now: Time) -> Result<bool, EngineError> {
-        let group = self.ledger.open_wishes(self.wish_cursor, GROUP)?;
+        let mut group = self.ledger.open_wishes(self.wish_cursor, GROUP)?;
         // What can't be done twice is marked before it is begun, and the mark is on the disk.
         let mut marked = false;
-        for entry in &group {
+        for entry in &mut group {
             let once = !matches!(entry.wish.action, Action::Get | Action::Open | Action::Mkdir);
             if once && !entry.begun {
+                if entry.wish.action == Action::Undo && entry.wish.with.is_none() {
+                    // Done again after a cut, the newest version would be another one.
+                    entry.wish.with = self.world.newest_version(&entry.wish.path);
+                    self.ledger.amend_wish(entry.seq, &entry.wish)?;
+                }
                 self.ledger.begin_wish(entry.seq)?;
                 marked = true;
             }
         }
         if marked {
-            self.ledger.commit()?;
+            self.settle_down()?;
         }
         for entry in &group {
             if self.fulfil_one(entry, now)? {
@@ -179,7 +196,12 @@ impl Engine {
             }
             self.wish_cursor = entry.seq;
         }
-        Ok(group.len() == GROUP)
+        if group.len() == GROUP {
+            return Ok(true);
+        }
+        // Those that wait are looked at again in the next turn.
+        self.wish_cursor = 0;
+        Ok(false)
     }
 
     /// One wish, or a part of it; `true` when there is more of it to do.
@@ -195,6 +217,10 @@ impl Engine {
                     && let Place::Device(device) = &at.place
                 {
                     self.dirty.entry((device.clone(), at.path.clone())).or_insert(0);
+                }
+                // What comes first in these is what the rest relies on.
+                if matches!(item.action, Action::Move | Action::Destroy | Action::Undo) {
+                    break;
                 }
             }
         }
@@ -218,7 +244,13 @@ impl Engine {
             }
             None => planned.answer,
         };
-        if !matches!(answer, Answer::Waiting(_)) {
+        if let Answer::Waiting(what) = &answer {
+            if self.waiting.get(seq) == Some(what) {
+                return Ok(false);
+            }
+            self.waiting.insert(*seq, what.clone());
+        } else {
+            self.waiting.remove(seq);
             self.wish_tries.remove(seq);
             log::info!("{origin}: {}", Fact::Answer(origin.clone(), item.id, answer.clone()));
         }

@@ -44,6 +44,11 @@ impl Real {
         Ok(Self { root, open: Vec::new(), changed: BTreeMap::new(), all_changed: false })
     }
 
+    /// A handle of its own to one of the drive's folders, for those who read whole files.
+    pub fn handle(&mut self, dir: &Spot) -> Result<OwnedFd, FsError> {
+        self.beneath(dir)
+    }
+
     /// Makes the folder of a place itself. What is the server's own is nobody else's to read.
     fn make_place(&mut self, at: &Spot) -> Result<(), FsError> {
         let folder = at.place.folder();

@@ -239,6 +239,13 @@ impl<T: Copy> Tree<T> {
         d.files.iter().map(|slot| (d.name_of(slot), &slot.value))
     }
 
+    /// The file at a position of [`Tree::files`], without walking there. Positions hold until a
+    /// file comes into the folder or goes out of it.
+    pub fn file_at(&self, dir: DirId, position: usize) -> Option<(&[u8], &T)> {
+        let d = self.dirs.get(dir.0 as usize)?;
+        d.files.get(position).map(|slot| (d.name_of(slot), &slot.value))
+    }
+
     /// The folders of a folder, by name.
     pub fn subdirs(&self, dir: DirId) -> impl ExactSizeIterator<Item = (&[u8], DirId)> {
         self.at(dir).subdirs.iter().map(|&id| (&*self.dirs[id as usize].name, DirId(id)))

@@ -3,6 +3,7 @@
 use super::quota::{Shortfall, evict, make_room};
 use super::wish::{Asked, Attempt};
 use super::{CHUNK, Fact, Holding, Op, World, master, on};
+use crate::config::Config;
 use crate::model::{Bytes, DeviceName, DirId, Link, RelPath, Seen, Spot, Stat, Time, Tree};
 use std::collections::BTreeSet;
 
@@ -201,6 +202,7 @@ pub(super) fn delete_folder(world: &World, device: &DeviceName, path: &RelPath) 
 /// `Err` names a device whose change of one of them is not at home yet.
 pub(super) fn destroy_folder(
     world: &World,
+    config: &Config,
     path: &RelPath,
     keep: bool,
 ) -> Result<Vec<Op>, DeviceName> {
@@ -217,8 +219,8 @@ pub(super) fn destroy_folder(
                 Some(link) if link.id.ino == m.id.ino => {
                     ops.push(Op::Unlink { at: on(device, &p), ino: link.id.ino });
                 }
-                Some(_) => unsaved = Some(device.clone()),
-                None => {}
+                Some(_) if config.devices.contains_key(device) => unsaved = Some(device.clone()),
+                _ => {}
             }
         }
         ops.push(Op::Retire { path: p, id: m.id, keep });

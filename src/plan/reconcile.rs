@@ -79,20 +79,23 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
         (Some(b), None) if same(&b.id) && !settled => return None,
         (Some(b), None) if same(&b.id) => match sight.moved {
             Some(to) if holding.book.get(to).is_none() => {
-                vec![Op::Rename { from: on(device, path), to: on(device, to), ino: seen.id.ino }]
+                let mut ops = vec![Op::Rename {
+                    from: on(device, path),
+                    to: on(device, to),
+                    ino: seen.id.ino,
+                }];
+                if holding.pins.contains(path) {
+                    ops.push(Op::Note(Fact::Pin(device.clone(), to.clone())));
+                    ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
+                }
+                ops
             }
             Some(_) => vec![Op::Unlink { at: on(device, path), ino: seen.id.ino }],
             None => vec![adopt(), recorded(seen, b.used)],
         },
         (Some(_), None) => vec![adopt(), recorded(seen, now)],
         // The link is as we made it, the master is another file: the device gets that.
-        (Some(b), Some(m)) if b.id == seen.id => vec![Op::Replace {
-            at: on(device, path),
-            old: seen.id.ino,
-            by: master(path),
-            new: m.id.ino,
-            why: Why::Replaced,
-        }],
+        (Some(b), Some(m)) if b.id == seen.id => bring_up_to_date(world, sight, b, m),
         // The master is as it was, the link is another file: the device edited it.
         (Some(b), Some(m)) if b.id == m.id => vec![
             Op::Replace {
@@ -123,6 +126,40 @@ fn follow(world: &World, sight: &Sight<'_>, m: &Stat) -> Vec<Op> {
     }
 }
 
+/// The master was replaced: the device gets the new one in place of what it has, and room is made
+/// for what it is larger. Where there is none, the link goes.
+fn bring_up_to_date(world: &World, sight: &Sight<'_>, b: &Link, m: &Stat) -> Vec<Op> {
+    let Sight { device, path, quota, .. } = *sight;
+    let Some(holding) = world.devices.get(device) else { return Vec::new() };
+    let freed = match holding.links_of(b.id.ino) {
+        1 => holding.cost_of(b.id.ino).0,
+        _ => 0,
+    };
+    let need = Bytes(holding.price(m).0.saturating_sub(freed));
+    let replace = Op::Replace {
+        at: on(device, path),
+        old: b.id.ino,
+        by: master(path),
+        new: m.id.ino,
+        why: Why::Replaced,
+    };
+    match make_room(world, device, quota, need, Some(path)) {
+        Ok(going) => {
+            let mut ops = evict(world, device, &going);
+            ops.push(replace);
+            ops
+        }
+        Err(_) => {
+            // The old content may have its last name here, and is kept by the first of these.
+            let mut ops = vec![replace, Op::Unlink { at: on(device, path), ino: m.id.ino }];
+            if holding.wants(path) {
+                ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
+            }
+            ops
+        }
+    }
+}
+
 /// The device does not have it any more, by its own doing: only the link is forgotten.
 fn forget(world: &World, device: &DeviceName, path: &RelPath) -> Vec<Op> {
     let mut ops = vec![Op::Note(Fact::NoLink(device.clone(), path.clone()))];
@@ -150,8 +187,18 @@ fn keep_both(world: &World, sight: &Sight<'_>, seen: Stat) -> Vec<Op> {
         Op::Note(Fact::Link(device.clone(), other, link)),
         Op::Note(Fact::NoLink(device.clone(), path.clone())),
     ];
-    if let Some(m) = world.files.get(path) {
+    let Some(m) = world.files.get(path) else { return ops };
+    // The device gets the master under the name if there is room for both.
+    let need = world.devices.get(device).map_or(Bytes(0), |h| {
+        let link = h.book.get(path);
+        let freed = link.filter(|b| h.links_of(b.id.ino) == 1).map_or(0, |b| h.cost_of(b.id.ino).0);
+        Bytes((h.price(m).0 + h.price(&seen).0).saturating_sub(freed))
+    });
+    if let Ok(going) = make_room(world, device, sight.quota, need, Some(path)) {
+        ops.extend(evict(world, device, &going));
         ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
+    } else if world.devices.get(device).is_some_and(|h| h.wants(path)) {
+        ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
     }
     ops
 }

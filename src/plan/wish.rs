@@ -312,19 +312,22 @@ impl<'a> Asked<'a> {
                 }
             };
         };
-        if self.attempt == Attempt::First {
-            match self.wish.seen {
-                None => return Planned::refused(NOT_SEEN),
-                Some(seen) if !seen.matches(&m.id) => {
-                    return Planned::refused(format!("{path} {CHANGED}"));
-                }
-                Some(_) => {}
+        // However often it is begun: the master goes last, so it is still the one that was seen.
+        match self.wish.seen {
+            None => return Planned::refused(NOT_SEEN),
+            Some(seen) if !seen.matches(&m.id) => {
+                return Planned::refused(format!("{path} {CHANGED}"));
             }
+            Some(_) => {}
         }
         let mut ops = Vec::new();
         for device in self.world.holders(path) {
             let Some(link) = self.holding(device).and_then(|h| h.book.get(path)) else { continue };
             if link.id.ino != m.id.ino {
+                if !self.config.devices.contains_key(device) {
+                    // An older copy on a device that nobody looks after any more.
+                    continue;
+                }
                 return Planned::waiting(format!(
                     "the change that {} made to it to come home",
                     self.label(device)
@@ -343,16 +346,19 @@ impl<'a> Asked<'a> {
 
     fn destroy_folder(&self, keep: bool) -> Planned {
         let path = &self.wish.path;
-        if self.attempt == Attempt::First {
-            match self.wish.seen {
-                None => return Planned::refused(NOT_SEEN),
-                Some(seen) if seen != seen_folder(self.world, path) => {
-                    return Planned::refused(format!("{path} {CHANGED}"));
-                }
-                Some(_) => {}
+        let now = seen_folder(self.world, path);
+        match (self.wish.seen, self.attempt) {
+            (None, _) => return Planned::refused(NOT_SEEN),
+            (Some(seen), Attempt::First) if seen != now => {
+                return Planned::refused(format!("{path} {CHANGED}"));
             }
+            // A part of it may be destroyed already; what is left can't be more or newer.
+            (Some(seen), Attempt::Again) if now.size > seen.size || now.mtime > seen.mtime => {
+                return Planned::refused(format!("the rest of {path} {CHANGED}"));
+            }
+            _ => {}
         }
-        match destroy_folder(self.world, path, keep) {
+        match destroy_folder(self.world, self.config, path, keep) {
             Ok(ops) => Planned::done(ops, format!("{path} and all that was in it is destroyed")),
             Err(device) => Planned::waiting(format!(
                 "a change that {} made in it to come home",

@@ -85,9 +85,9 @@ impl Holding {
         self.charged.get(&ino).map_or(Bytes(0), |(_, cost)| *cost)
     }
 
-    /// True when a followed folder covers the path and nothing excepts it.
+    /// True when a followed folder covers the path and nothing nearer to it excepts it.
     pub fn wants(&self, path: &RelPath) -> bool {
-        self.follows(path) && !self.excepts(path)
+        self.rule(path) == Some(true)
     }
 
     /// True when a followed folder covers the path, excepted or not.
@@ -95,9 +95,27 @@ impl Holding {
         covers(&self.follows, path)
     }
 
-    /// True when the path or a folder above it is an exception.
+    /// True when the path or a folder above it is an exception, and none below that is followed.
     pub fn excepts(&self, path: &RelPath) -> bool {
-        covers(&self.exceptions, path)
+        self.rule(path) == Some(false)
+    }
+
+    /// The nearest rule, from the path upwards: followed, excepted, or none.
+    fn rule(&self, path: &RelPath) -> Option<bool> {
+        if self.follows.is_empty() && self.exceptions.is_empty() {
+            return None;
+        }
+        let mut at = Some(path.clone());
+        while let Some(here) = at {
+            if self.exceptions.contains(&here) {
+                return Some(false);
+            }
+            if self.follows.contains(&here) {
+                return Some(true);
+            }
+            at = here.parent();
+        }
+        None
     }
 
     /// True when the path or a folder above it is pinned.
@@ -199,6 +217,12 @@ impl World {
     /// The devices that have a link of that name.
     pub fn holders<'a>(&'a self, path: &'a RelPath) -> impl Iterator<Item = &'a DeviceName> {
         self.devices.iter().filter(|(_, h)| h.book.get(path).is_some()).map(|(d, _)| d)
+    }
+
+    /// The number of the newest kept content of a master.
+    pub fn newest_version(&self, path: &RelPath) -> Option<String> {
+        let mut of_path = self.versions.iter().rev().filter(|(_, v)| v.path == *path);
+        of_path.next().map(|(number, _)| number.to_string())
     }
 
     /// True when the path is a folder among the masters.

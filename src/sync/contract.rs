@@ -44,13 +44,13 @@ async fn settle<E: SyncEngine>(engine: &E, wanted: &Desired) -> usize {
 }
 
 async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    for _ in 0..600 {
+    for _ in 0..2_400 {
         if holds().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("after 30 s still not: {what}");
+    panic!("after two minutes still not: {what}");
 }
 
 /// The suite. `dir` is an empty directory for folders.

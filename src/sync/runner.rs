@@ -244,20 +244,19 @@ async fn look<E: SyncEngine>(
     wanted: &watch::Receiver<Option<Arc<Desired>>>,
 ) {
     let mut running: JoinSet<(FolderId, Paths, Result<(), SyncError>)> = JoinSet::new();
-    let mut busy = BTreeSet::new();
+    let mut busy = BTreeMap::new();
     let mut later = BTreeMap::<FolderId, Paths>::new();
     let mut again = tokio::time::interval(RETRY.0);
     loop {
         while out.is_up() && running.len() < LOOKED_AT_ONCE {
             let next = {
                 let mut folders = dirty.lock();
-                let id = folders.keys().find(|id| !busy.contains(*id)).cloned();
+                let id = folders.keys().find(|id| !busy.values().any(|b| b == *id)).cloned();
                 id.and_then(|id| folders.remove_entry(&id))
             };
             let Some((id, paths)) = next else { break };
-            busy.insert(id.clone());
-            let engine = Arc::clone(engine);
-            running.spawn(async move {
+            let (engine, of) = (Arc::clone(engine), id.clone());
+            let task = running.spawn(async move {
                 let list: Vec<RelPath> = paths.single.iter().cloned().collect();
                 let mut done = Ok(());
                 if paths.whole {
@@ -268,6 +267,7 @@ async fn look<E: SyncEngine>(
                 }
                 (id, paths, done)
             });
+            busy.insert(task.id(), of);
         }
         tokio::select! {
             () = dirty.more.notified() => {}
@@ -278,10 +278,15 @@ async fn look<E: SyncEngine>(
                     dirty.put_back(id, paths);
                 }
             }
-            Some(done) = running.join_next(), if !running.is_empty() => {
-                // A task that panicked has been reported by tokio; its folder is left as busy.
-                let Ok((id, paths, done)) = done else { continue };
-                busy.remove(&id);
+            Some(ended) = running.join_next_with_id(), if !running.is_empty() => {
+                let (task, (id, paths, done)) = match ended {
+                    Ok(ended) => ended,
+                    Err(panicked) => {
+                        busy.remove(&panicked.id());
+                        continue;
+                    }
+                };
+                busy.remove(&task);
                 let Err(why) = done else { continue };
                 let is_wanted =
                     wanted.borrow().as_ref().is_none_or(|w| w.folders.contains_key(&id));

@@ -8,6 +8,7 @@
 
 mod events;
 mod home;
+mod process;
 mod rest;
 mod serve;
 mod track;
@@ -63,8 +64,9 @@ pub struct Settings {
     pub reconnect_s: u32,
     /// Limit of what is sent, in KiB/s; 0 is none (default).
     pub max_send_kbps: u32,
-    /// How many folders are looked at or take files at a time. Default 3: with one, a page would
-    /// wait until another device's film has arrived.
+    /// How many folders are looked at or take files at a time. Default 3. With one, a page waits
+    /// until whatever else arrives has arrived: 1 MB took 34 s beside 10,000 files in another
+    /// folder, and 2.5 s with three (measured, two houses on two busy cores).
     pub folders_at_once: u32,
     /// What it tries to keep its memory below, in MiB. Default 160.
     pub memory_mib: u32,

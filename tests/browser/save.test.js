@@ -41,7 +41,7 @@ test("into the page's own file: only between the last markers, merged by id", as
   await wishFor(page, "Documents");
   await wishFor(page, "Music");
   await page.locator("#save").click();
-  await page.getByRole("button", { name: /Choose catalogue.html/ }).click();
+  await page.getByRole("button", { name: /Choose the file/ }).click();
   await page.locator("#toast", { hasText: "Saved into this page." }).waitFor();
   const after = worklist(file);
   assert.equal(after.before, before.before);
@@ -74,7 +74,7 @@ test("wishes that a newer page answered are dropped from the file", async t => {
   writeFileSync(file, readFileSync(file, "latin1").replace('"harvested":[]', '"harvested":["' + first.id + '"]').replaceAll('"gen":2', '"gen":9'), "latin1");
   await handOver(page, file);
   await page.locator("#save").click();
-  await page.getByRole("button", { name: /Choose catalogue.html/ }).click();
+  await page.getByRole("button", { name: /Choose the file/ }).click();
   await page.locator("#toast", { hasText: "Saved into this page." }).waitFor();
   const { json } = worklist(file);
   assert.deepEqual([json.gen, json.items.map(w => w.path)], [9, ["Music"]]);
@@ -88,7 +88,7 @@ test("another file is left alone", async t => {
     await handOver(page, file);
     if (!await page.locator("#bar").isVisible()) await wishFor(page, "Music");
     await page.locator("#save").click();
-    await page.getByRole("button", { name: /Choose catalogue.html/ }).click();
+    await page.getByRole("button", { name: /Choose the file/ }).click();
     await page.getByText("That file is not this page.").waitFor();
     assert.deepEqual(readFileSync(file), before);
     await page.keyboard.press("Escape");
@@ -108,7 +108,7 @@ test("a file that changes while it is written is read again", async t => {
   });
   await wishFor(page, "Music");
   await page.locator("#save").click();
-  await page.getByRole("button", { name: /Choose catalogue.html/ }).click();
+  await page.getByRole("button", { name: /Choose the file/ }).click();
   await page.locator("#toast", { hasText: "Saved into this page." }).waitFor();
   const after = worklist(file);
   assert.equal(after.json.items.length, 1);
@@ -132,7 +132,7 @@ test("a NAS that refuses leads to the next way", async t => {
   const nas = await server(t, 403), page = await visit(await browser(t), own(pages(t, { home: nas.url })));
   await wishFor(page, "Music");
   await page.locator("#save").click();
-  await page.getByRole("button", { name: /Choose catalogue.html/ }).waitFor();
+  await page.getByRole("button", { name: /Choose the file/ }).waitFor();
   assert.equal(nas.posts.length, 1);
 });
 

@@ -104,7 +104,6 @@ test("works by keyboard alone, and says what it is to a screen reader", async t 
   await page.locator("#box").waitFor({ state: "hidden" });
   assert.equal(await page.evaluate(() => document.activeElement.id), "list");
   await page.keyboard.press("ArrowLeft");
-  await page.locator("[aria-level='2']:visible").first().waitFor({ state: "detached" }).catch(() => {});
   await page.keyboard.press("End");
   assert.equal((await active()).name, "Projects");
   assert.equal(await page.getByRole("tree", { name: "Files and folders" }).count(), 1);
@@ -139,7 +138,6 @@ test("hostile names are text and nothing else", async t => {
   await search(home, "not utf-8");
   await home.locator(".row:visible", { hasText: "not utf-8" }).first().click();
   const [opened] = await Promise.all([context.waitForEvent("page"), act(home, "open").click()]);
-  await opened.waitForURL(/files/).catch(() => {});
   const [use] = (await wishes(home)).filter(w => w.op === "open");
   assert.equal(use.path, "not%20utf-8%20%FF%FE%80.bin");
   // A name that is a path of its own or has a query in it stays one name.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything: two shared cores may be busy.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(120);
 
 /// Debian's Syncthing, or `None` after saying so where everybody sees it.
 pub(crate) fn program() -> Option<PathBuf> {

@@ -155,6 +155,17 @@ fn what_is_changed_by_hand_is_put_right() {
 
 use std::os::unix::fs::PermissionsExt;
 
+/// Killed when its test is over, however it ends.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It has ended already when all went well.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 fn script(at: &Path, says: &str) {
     put(at.parent().unwrap(), "fake", format!("#!/bin/sh\necho '{says}'\n").as_bytes());
     std::fs::set_permissions(at, PermissionsExt::from_mode(0o755)).unwrap();
@@ -204,21 +215,27 @@ fn a_missing_wrong_or_left_over_program_is_told_and_got_over() {
     trouble(&nas, from, "is the drive plugged in?");
     assert!(!nas.path("unplugged").exists());
     nas.stop();
+    nas.settings.home = home.with_file_name("x".repeat(100));
+    let from = nas.mark();
+    nas.start();
+    trouble(&nas, from, "use a shorter folder");
+    nas.stop();
     nas.settings.home = home;
 
     // One that outlived a killed engine is ended, and ours takes its place.
-    let mut left = std::process::Command::new(&program)
+    let left = std::process::Command::new(&program)
         .args(["serve", "--no-browser", "--home"])
         .arg(&nas.settings.home)
         .env("STMONITORED", "yes")
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
+    let mut left = Killed(left);
     until("the left-over runs", || UnixStream::connect(nas.settings.home.join("api.sock")).is_ok());
     let from = nas.mark();
     nas.start();
     nas.hear_from(from, "up", |e| matches!(e, Event::Up { .. }));
-    until("the left-over is gone", || left.try_wait().unwrap().is_some());
+    until("the left-over is gone", || left.0.try_wait().unwrap().is_some());
 
     // Stopped, it leaves nothing behind.
     let pid = nas.process();

@@ -173,6 +173,16 @@ fn measure_ten_thousand_files_and_a_wish_beside_them() {
     let (mut nas, mut phone) = pair(&program, "many");
     nas.share("page", larder::sync::Mode::SendReceive, &[&phone]);
     phone.share("page", larder::sync::Mode::SendReceive, &[&nas]);
+    for i in 0..5 {
+        let (name, bytes) = (format!("wish{i}"), noise(1_000_000, 1_000 + i));
+        put(&nas.path("page"), &name, &bytes);
+        let began = Instant::now();
+        nas.changed("page", &[&name]);
+        until("1 MB is there", || phone.path("page").join(&name).exists());
+        let there = began.elapsed();
+        nas.hear_delivered(0, "page", &phone, &[&name]);
+        println!("1 MB, nothing else going on: {there:?}, to proof {:?}", began.elapsed());
+    }
     let here = nas.path("many");
     let names: Vec<String> = (0..10_000).map(|i| format!("{i}.jpg")).collect();
     for (i, name) in names.iter().enumerate() {

@@ -1,18 +1,16 @@
-//! Starts Syncthing, watches it, listens to it, and starts it again.
+//! Keeps Syncthing running, listens to it, and starts it again.
 
 use super::events::{self, News, Raw};
+use super::process::{Over, start};
 use super::track::{Asked, FEW, Way};
-use super::{Core, home, query, wire};
+use super::{Core, query, wire};
 use crate::model::RelPath;
 use crate::sync::{Delivered, Event, FolderId, Outbox, PeerId, SyncError};
 use hyper::Method;
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::Child;
 use tokio::sync::{Notify, watch};
 
 /// First and longest wait before it is started again.
@@ -21,29 +19,10 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 const HEALTHY: Duration = Duration::from_secs(120);
 /// When its start takes longer, people are told (a new version may turn its database over).
 const SLOW_START: Duration = Duration::from_secs(180);
-/// How long it may take to stop before it is killed. It closes its database then.
-const STOP: Duration = Duration::from_secs(20);
 /// How long Syncthing holds a question for events open.
 const HOLD: u64 = 50;
-/// Its lines kept to tell why it ended.
-const LAST_LINES: usize = 12;
 /// Less than this in a second is only the talk that connections make.
 const TALK: u64 = 4_096;
-
-/// Why a run is over.
-enum Over {
-    /// We were told to stop.
-    Stopped,
-    /// It wants to be started again.
-    Restart,
-}
-
-/// A running Syncthing. Dropping it kills it.
-struct Running {
-    child: Child,
-    group: Option<Pid>,
-    said: Arc<Mutex<VecDeque<String>>>,
-}
 
 /// What a session knows.
 #[derive(Default)]
@@ -108,129 +87,6 @@ async fn run(
         out.event(Event::Connection { peer, up: false, address: None, last_seen: None });
     }
     ended
-}
-
-/// Starts it; it may not answer yet.
-async fn start(core: &Core) -> Result<Running, SyncError> {
-    let settings = &core.settings;
-    let version = home::version(settings).await?;
-    let mut lot = [0; 32];
-    getrandom::fill(&mut lot)
-        .map_err(|e| SyncError::Down(format!("no random numbers for its key: {e}")))?;
-    let key: String = lot.iter().map(|b| format!("{b:02x}")).collect();
-    if let Some(old) = home::prepare(settings, &key).await?
-        && end_left_over(core, old).await
-    {
-        home::prepare(settings, &key).await?;
-    }
-    core.rest.set_key(key);
-    log::info!("sync: starting Syncthing {version}");
-    let mut child = home::program(settings)
-        .args(["serve", "--no-browser", "--home"])
-        .arg(&settings.home)
-        .spawn()
-        .map_err(|source| SyncError::Missing { path: settings.program.clone(), source })?;
-    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    let said = Arc::default();
-    if let Some(stdout) = child.stdout.take() {
-        tokio::spawn(read_lines(stdout, Arc::clone(&said)));
-    }
-    if let Some(stderr) = child.stderr.take() {
-        tokio::spawn(read_lines(stderr, Arc::clone(&said)));
-    }
-    Ok(Running { child, group, said })
-}
-
-/// Ends a Syncthing that outlived an engine which was killed: it holds the database.
-async fn end_left_over(core: &Core, key: String) -> bool {
-    core.rest.set_key(key);
-    let path = "/rest/system/shutdown";
-    let asked = core.rest.send(Method::POST, path, String::new(), STOP / 4).await;
-    if asked.is_err() {
-        return false;
-    }
-    log::info!("sync: ending a Syncthing that was left over");
-    let end = Instant::now() + STOP;
-    while Instant::now() < end
-        && tokio::net::UnixStream::connect(core.settings.socket()).await.is_ok()
-    {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    true
-}
-
-/// Passes its lines on to the log and keeps the last.
-async fn read_lines(from: impl AsyncRead + Unpin, said: Arc<Mutex<VecDeque<String>>>) {
-    let mut lines = BufReader::new(from).split(b'\n');
-    while let Ok(Some(line)) = lines.next_segment().await {
-        let line = crate::model::show(&line[..line.len().min(1_000)]);
-        let level = if line.contains("WARNING") || line.contains(" WRN ") {
-            log::Level::Warn
-        } else {
-            log::Level::Debug
-        };
-        log::log!(level, "syncthing: {line}");
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.len() == LAST_LINES {
-            said.pop_front();
-        }
-        said.push_back(line);
-    }
-}
-
-impl Running {
-    /// Waits until it ends by itself.
-    async fn ended(&mut self) -> Result<Over, SyncError> {
-        let status = self.child.wait().await;
-        // Its last words may still be on their way.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let code = match status {
-            // 3: it asks to be started again, after a change that needs it.
-            Ok(status) if status.code() == Some(3) => return Ok(Over::Restart),
-            Ok(status) => status.to_string(),
-            Err(e) => e.to_string(),
-        };
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |what: &str| said.iter().rev().find(|l| l.contains(what));
-        let last = of("panic").or_else(|| of("WARNING")).or_else(|| of("WRN")).or(said.back());
-        let last = last.map(|l| format!(", saying: {l}")).unwrap_or_default();
-        Err(SyncError::Down(format!("it ended with {code}{last}")))
-    }
-
-    /// Stops it in good order if it still runs, and by force if that takes too long.
-    async fn stop(&mut self, core: &Core) {
-        if !matches!(self.child.try_wait(), Ok(None)) {
-            return;
-        }
-        let path = "/rest/system/shutdown";
-        let asked = core.rest.send(Method::POST, path, String::new(), STOP / 4).await;
-        if asked.is_err() {
-            self.signal(Signal::TERM);
-        }
-        if tokio::time::timeout(STOP, self.child.wait()).await.is_err() {
-            log::warn!("sync: Syncthing does not stop; it is killed");
-            self.signal(Signal::KILL);
-            // Nothing outlives this signal, except a process that waits for a dead drive; that
-            // one is waited for no longer.
-            tokio::time::timeout(STOP, self.child.wait()).await.ok();
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        // Only while it has not been waited for: afterwards its number may be somebody else's.
-        if self.child.id().is_some()
-            && let Some(group) = self.group
-        {
-            // It may have ended this very moment, which is what is wanted.
-            kill_process_group(group, signal).ok();
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
 }
 
 impl Session {

@@ -1,0 +1,257 @@
+//! Between the engine and the sync engine: translates devices and paths to peers and folders, and back.
+//!
+//! In come the settings, names that the engine changed and the sync engine's events; out go the wanted
+//! state, looks and questions for the sync engine and [`News`] for the engine. It decides nothing.
+
+use crate::config::Config;
+use crate::engine::News;
+use crate::model::{DeviceName, Place, RelPath, Spot};
+use crate::sync::{
+    Absence, Event, FolderBook, FolderId, FolderKey, Handle, PeerId, Question, SyncError, desired,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// So many questions about absences are open at once.
+const MOST_ASKED: usize = 4_096;
+
+/// The translator of one drive.
+#[derive(Debug)]
+pub struct Carrier {
+    book: FolderBook,
+    peers: BTreeMap<PeerId, DeviceName>,
+    /// Absences that were asked about and not answered yet.
+    asked: BTreeSet<(DeviceName, RelPath)>,
+}
+
+impl Carrier {
+    /// With the folder ids as they were remembered ([`Self::remembered`]); draws those that are
+    /// missing. `Ok(true)` as second value: remember them before they are used.
+    pub fn new(
+        remembered: Option<&str>,
+        config: &Config,
+    ) -> Result<(Self, bool), getrandom::Error> {
+        let book = remembered.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let mut carrier = Self { book, peers: BTreeMap::new(), asked: BTreeSet::new() };
+        let new = carrier.draw_ids(config)?;
+        Ok((carrier, new))
+    }
+
+    /// Draws the ids of folders that have none; `true` when there were any.
+    pub fn draw_ids(&mut self, config: &Config) -> Result<bool, getrandom::Error> {
+        let mut new = false;
+        for (device, settings) in &config.devices {
+            new |= self.book.add(&FolderKey::Page(device.clone()))?;
+            new |= self.book.add(&FolderKey::Files(device.clone()))?;
+            if settings.role == crate::config::Role::Vault {
+                new |= self.book.add_secret(device)?;
+            }
+        }
+        Ok(new)
+    }
+
+    /// The folder ids, to be remembered.
+    pub fn remembered(&self) -> String {
+        // A map of texts always has a JSON form.
+        serde_json::to_string(&self.book).unwrap_or_default()
+    }
+
+    /// Tells the sync engine which peers and folders there should be; returns what is wrong with
+    /// the settings.
+    pub fn want(
+        &mut self,
+        handle: &Handle,
+        config: &Config,
+        drive: &Path,
+    ) -> Vec<(DeviceName, SyncError)> {
+        let (wanted, complaints) = desired(config, &BTreeMap::new(), &[], &self.book, drive);
+        self.peers = config
+            .devices
+            .iter()
+            .filter_map(|(name, device)| {
+                Some((crate::sync::read_id(device.id.as_deref()?).ok()?, name.clone()))
+            })
+            .collect();
+        handle.want(wanted);
+        complaints
+    }
+
+    /// The devices that have an id, so that the sync engine serves them.
+    pub fn served(&self) -> impl Iterator<Item = &DeviceName> {
+        self.peers.values()
+    }
+
+    /// Tells the sync engine which names were changed.
+    pub fn changed(&self, handle: &Handle, spots: &BTreeSet<Spot>) {
+        let mut folders: BTreeMap<&FolderId, Vec<RelPath>> = BTreeMap::new();
+        for spot in spots {
+            if let Some((folder, path)) = self.folder_of(spot) {
+                folders.entry(folder).or_default().push(path);
+            }
+        }
+        for (folder, paths) in folders {
+            handle.changed(folder, paths);
+        }
+    }
+
+    /// Tells the sync engine to look at all of a device's folders.
+    pub fn changed_all(&self, handle: &Handle, device: &DeviceName) {
+        for key in [FolderKey::Page(device.clone()), FolderKey::Files(device.clone())] {
+            if let Some(folder) = self.book.id(&key) {
+                handle.changed(folder, []);
+            }
+        }
+    }
+
+    /// Asks about absences that were not asked about yet.
+    pub fn ask(&mut self, handle: &Handle, absences: Vec<(DeviceName, RelPath)>) {
+        self.asked.retain(|asked| absences.binary_search(asked).is_ok());
+        for absence in absences {
+            if self.asked.len() >= MOST_ASKED || self.asked.contains(&absence) {
+                continue;
+            }
+            let Some(folder) = self.book.id(&FolderKey::Files(absence.0.clone())) else { continue };
+            let question = Question::Absence { folder: folder.clone(), path: absence.1.clone() };
+            if !handle.ask(question) {
+                return;
+            }
+            self.asked.insert(absence);
+        }
+    }
+
+    /// What an event means in the engine's words.
+    pub fn news(&mut self, event: Event) -> Vec<News> {
+        match event {
+            Event::Up { identity, .. } => {
+                vec![News::Up { identity: identity.map(|id| id.to_string()) }]
+            }
+            Event::Progress { folder, files, .. } => {
+                self.files_of(&folder).map(|d| News::Progress(d, files)).into_iter().collect()
+            }
+            Event::Delivered { folder, paths, .. } => {
+                self.files_of(&folder).map(|d| News::Here(d, paths)).into_iter().collect()
+            }
+            Event::Received(received) => self.look(&received.folder, received.path),
+            Event::RemoteChange(change) => {
+                let deleted = change.change == crate::sync::Change::Deleted;
+                let mut news = Vec::new();
+                if let (true, Some(device)) = (deleted, self.files_of(&change.folder)) {
+                    news.push(News::Deleted(device, change.path.clone()));
+                }
+                news.extend(self.look(&change.folder, change.path));
+                news
+            }
+            Event::Connection { peer, up, last_seen, .. } => match self.peers.get(&peer) {
+                Some(device) => {
+                    vec![News::Seen { device: device.clone(), up, last: last_seen }]
+                }
+                None => Vec::new(),
+            },
+            Event::Pending(pending) => {
+                let asking = pending.peers.into_iter().map(|p| (p.id.to_string(), p.name));
+                vec![News::Asking(asking.collect())]
+            }
+            Event::Moving(moving) => vec![News::Moving(moving)],
+            Event::Reset => {
+                self.asked.clear();
+                vec![News::Lost]
+            }
+            Event::Trouble { what, next } => vec![News::Trouble(what, next)],
+            Event::Well => vec![News::Well],
+            Event::Absent { folder, path, absence } => {
+                let Some(device) = self.files_of(&folder) else { return Vec::new() };
+                match absence {
+                    // Gone on this drive by somebody's hand is gone for the device as well.
+                    Absence::Deleted(_) | Absence::Here => vec![News::Deleted(device, path)],
+                    // It may be asked again.
+                    Absence::StillThere | Absence::Unknown => {
+                        self.asked.remove(&(device, path));
+                        Vec::new()
+                    }
+                }
+            }
+            Event::Settled | Event::Completion { .. } | Event::Proof { .. } | Event::Paused(_) => {
+                Vec::new()
+            }
+        }
+    }
+
+    fn look(&self, folder: &FolderId, path: RelPath) -> Vec<News> {
+        match self.book.key(folder) {
+            Some(FolderKey::Files(device)) => {
+                vec![News::Changed(Place::Device(device.clone()).at(path))]
+            }
+            Some(FolderKey::Page(device)) => {
+                // Whatever changed beside a page: the whole folder is small.
+                let name = device.as_str().as_bytes();
+                let page = RelPath::new(name).and_then(|p| p.join(b"catalogue.html"));
+                page.map(|p| News::Changed(Place::Catalogue.at(p))).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn files_of(&self, folder: &FolderId) -> Option<DeviceName> {
+        match self.book.key(folder) {
+            Some(FolderKey::Files(device)) => Some(device.clone()),
+            _ => None,
+        }
+    }
+
+    /// The folder that a spot lies in, and where in it.
+    fn folder_of(&self, spot: &Spot) -> Option<(&FolderId, RelPath)> {
+        match &spot.place {
+            Place::Device(device) => {
+                let id = self.book.id(&FolderKey::Files(device.clone()))?;
+                Some((id, spot.path.clone()))
+            }
+            Place::Catalogue => {
+                let mut names = spot.path.names();
+                let device = DeviceName::new(std::str::from_utf8(names.next()?).ok()?).ok()?;
+                let rest: Vec<_> = names.collect();
+                let id = self.book.id(&FolderKey::Page(device))?;
+                Some((id, RelPath::new(&rest.join(&b'/')).ok()?))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device() -> DeviceName {
+        DeviceName::new("HTCphone").unwrap()
+    }
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn ids_are_drawn_once_and_spots_find_their_folders() {
+        let config = crate::config::parse("[devices.HTCphone]").unwrap();
+        let (carrier, new) = Carrier::new(None, &config).unwrap();
+        assert!(new);
+        let (mut again, new) = Carrier::new(Some(&carrier.remembered()), &config).unwrap();
+        assert!(!new);
+        let files = again.book.id(&FolderKey::Files(device())).unwrap().clone();
+        let page = again.book.id(&FolderKey::Page(device())).unwrap().clone();
+        assert_eq!(carrier.book.id(&FolderKey::Files(device())), Some(&files));
+        let spot = Place::Device(device()).at(path("a/b"));
+        assert_eq!(again.folder_of(&spot), Some((&files, path("a/b"))));
+        let spot = Place::Catalogue.at(path("HTCphone/catalogue.html"));
+        assert_eq!(again.folder_of(&spot), Some((&page, path("catalogue.html"))));
+        assert_eq!(again.folder_of(&Place::Files.at(path("x"))), None);
+        let absent = Event::Absent {
+            folder: files.clone(),
+            path: path("x"),
+            absence: Absence::Deleted(None),
+        };
+        assert_eq!(again.news(absent), [News::Deleted(device(), path("x"))]);
+        let replaced =
+            Event::Absent { folder: files, path: path("x"), absence: Absence::StillThere };
+        assert_eq!(again.news(replaced), []);
+    }
+}

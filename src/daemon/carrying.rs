@@ -1,0 +1,140 @@
+//! The sync engine of one drive: started with it, stopped with it, fed and heard in between.
+
+use crate::carrier::Carrier;
+use crate::config::Config;
+use crate::daemon::{DaemonError, Places, now};
+use crate::engine::{Engine, News};
+use crate::sync::{Event, Handle, Syncthing, start, syncthing};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc};
+
+/// So many events may wait for the loop; what does not fit is told by the sync room as one reset.
+const EVENTS: usize = 1_024;
+/// So long the sync engine may take to stop before the drive is let go.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// The ledger's name for the folder ids.
+const BOOK: &str = "sync-folders";
+
+/// A running sync engine.
+pub(super) struct Carrying {
+    handle: Handle,
+    carrier: Carrier,
+    events: mpsc::Receiver<Event>,
+    settings: crate::config::Sync,
+}
+
+impl Carrying {
+    /// Starts Syncthing, if the settings want it and it is installed.
+    pub(super) fn begin(
+        places: &Places,
+        engine: &mut Engine,
+        wake: &Arc<Notify>,
+    ) -> Result<Option<Self>, DaemonError> {
+        let config = engine.config().clone();
+        if !config.sync.enabled {
+            return Ok(None);
+        }
+        let Some(program) = find_program("syncthing") else {
+            let what = "Syncthing is not installed, so nothing carries files to the devices";
+            let next = "install it, or carry BTsync/devices and BTsync/catalogue by other means \
+                        (and set enabled = false under [sync])";
+            engine.mention("no carrier", now(), what, next);
+            return Ok(None);
+        };
+        let (carrier, new) = Carrier::new(engine.recall(BOOK)?.as_deref(), &config)
+            .map_err(|e| DaemonError::Random(e.to_string()))?;
+        if new {
+            engine.keep_in_mind(BOOK, &carrier.remembered())?;
+        }
+        let (sender, events) = mpsc::channel(EVENTS);
+        let wake = Arc::clone(wake);
+        let sink = Box::new(move |event| {
+            let sent = sender.try_send(event).map_err(|e| match e {
+                mpsc::error::TrySendError::Full(event)
+                | mpsc::error::TrySendError::Closed(event) => event,
+            });
+            wake.notify_one();
+            sent
+        });
+        let drive = std::path::absolute(&places.drive).unwrap_or_else(|_| places.drive.clone());
+        let home = drive.join("BTsyncApp/syncthing");
+        let mut settings = syncthing::Settings::new(program, home);
+        settings.name.clone_from(&config.nas.name);
+        settings.listen = vec![format!("tcp://0.0.0.0:{}", config.sync.port)];
+        settings.global_discovery = config.sync.internet;
+        settings.relays = config.sync.internet;
+        settings.nat = config.sync.internet;
+        if config.sync.internet {
+            settings.listen.push("dynamic+https://relays.syncthing.net/endpoint".into());
+        }
+        let handle = start(Syncthing::new(settings), &tokio::runtime::Handle::current(), sink);
+        let mut carrying = Self { handle, carrier, events, settings: config.sync.clone() };
+        carrying.want(engine, &drive)?;
+        // Whatever changed while nobody looked.
+        carrying.look_everywhere(&config);
+        Ok(Some(carrying))
+    }
+
+    /// True when the settings ask for another sync engine than the one that runs.
+    pub(super) fn outdated(&self, config: &Config) -> bool {
+        self.settings != config.sync
+    }
+
+    /// Puts the peers and folders of the settings in force.
+    pub(super) fn want(&mut self, engine: &mut Engine, drive: &Path) -> Result<(), DaemonError> {
+        let config = engine.config().clone();
+        let new = self.carrier.draw_ids(&config).map_err(|e| DaemonError::Random(e.to_string()))?;
+        if new {
+            engine.keep_in_mind(BOOK, &self.carrier.remembered())?;
+        }
+        let drive = std::path::absolute(drive).unwrap_or_else(|_| drive.to_owned());
+        for (device, complaint) in self.carrier.want(&self.handle, &config, &drive) {
+            let what = format!("[devices.{device}]: {complaint}");
+            engine.mention(&format!("id of {device}"), now(), &what, "put it right in larder.toml");
+        }
+        engine.carried(self.carrier.served().cloned());
+        Ok(())
+    }
+
+    fn look_everywhere(&self, config: &Config) {
+        for device in config.devices.keys() {
+            self.carrier.changed_all(&self.handle, device);
+        }
+    }
+
+    /// Takes what the sync engine told to the engine, before its turn.
+    pub(super) fn hear(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
+        while let Ok(event) = self.events.try_recv() {
+            for news in self.carrier.news(event) {
+                if let News::Trouble(what, next) = &news {
+                    log::warn!("{what}; {next}");
+                }
+                engine.hear(news, now())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the engine did to the sync engine, after its turn.
+    pub(super) fn tell(&mut self, engine: &mut Engine) {
+        self.carrier.changed(&self.handle, &engine.take_changed());
+        self.carrier.ask(&self.handle, engine.absences());
+    }
+
+    /// Stops the sync engine, so that the drive can be let go.
+    pub(super) fn end(self) {
+        self.handle.stop();
+        let begun = Instant::now();
+        while !self.handle.is_stopped() && begun.elapsed() < GOODBYE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A program in one of the folders of PATH.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}

@@ -1,0 +1,476 @@
+//! One turn of work: reads, compares and joins class by class.
+//!
+//! In come the candidates; out go events. Every byte is read once where a class is small: its files are
+//! compared in step. Crowds are hashed whole first, so that files with a common beginning are not each
+//! compared with each.
+
+use super::group::{self, Candidate, Inode, inodes};
+use super::join::{self, Batch, Outcome};
+use super::read::{self, Compared, Facts, Opened, PART, Reader};
+use super::{DedupError, Event, Job, Join, Left, Progress, Way};
+use crate::fs::{FsError, Real};
+use crate::lease;
+use crate::model::{Bytes, RelPath, Stat, Time};
+use crate::plan::master;
+use rustix::fs::{fgetxattr, flistxattr};
+use rustix::io::Errno;
+use std::ops::Range;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+/// Most files compared in step: open files, leases and buffers stay few.
+const WIDE: usize = 32;
+/// Bytes shared between two questions whether to stop. The kernel reads both files meanwhile.
+const SHARE: u64 = 4 * 1024 * 1024;
+
+/// A comparison that was stopped: files, and the offset up to which they are equal.
+#[derive(Clone, Debug)]
+pub(super) struct Begun {
+    files: Vec<Facts>,
+    offset: u64,
+}
+
+/// Everything one turn works with.
+pub(super) struct Work<'a> {
+    job: &'a mut Job,
+    drive: &'a mut Real,
+    reader: Reader<'a>,
+    now: Time,
+    stop: &'a mut dyn FnMut() -> bool,
+    tell: &'a mut dyn FnMut(Event),
+    /// The batch that fills, and the one before it: its leases are held until this one is full.
+    batches: [Option<Batch>; 2],
+}
+
+/// Whether to go on.
+type Turn = Result<Progress, DedupError>;
+
+impl<'a> Work<'a> {
+    pub(super) fn new(
+        job: &'a mut Job,
+        drive: &'a mut Real,
+        reader: Reader<'a>,
+        now: Time,
+        stop: &'a mut dyn FnMut() -> bool,
+        tell: &'a mut dyn FnMut(Event),
+    ) -> Self {
+        Self { job, drive, reader, now, stop, tell, batches: [None, None] }
+    }
+
+    /// All of a turn. Leaves `found` with what was read of each.
+    pub(super) fn all(&mut self, found: &mut Vec<Candidate>) -> Turn {
+        let todo = group::unread(found, self.job.way);
+        if self.parts(&mut found[..todo])? == Progress::Stopped {
+            return Ok(Progress::Stopped);
+        }
+        group::thin(found, Candidate::like);
+        for class in group::classes(found) {
+            let class = &mut found[class.names];
+            if (self.stop)() || self.class(class)? == Progress::Stopped {
+                return Ok(Progress::Stopped);
+            }
+            self.job.out.extend(class.iter().map(|c| (c.ino, c.key())));
+        }
+        Ok(Progress::Finished)
+    }
+
+    /// Lets all leases go.
+    pub(super) fn end(&mut self) -> Result<(), DedupError> {
+        for batch in [self.batches[1].take(), self.batches[0].take()].into_iter().flatten() {
+            self.seal(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Reads first parts, in inode order.
+    fn parts(&mut self, found: &mut [Candidate]) -> Turn {
+        let mut at = 0;
+        while at < found.len() {
+            let names = at..at + group::run(&found[at..], |c| c.ino);
+            at = names.end;
+            if (self.stop)() {
+                return Ok(Progress::Stopped);
+            }
+            let Some(mut file) = self.open(&found[names.start])? else { continue };
+            let part = self.reader.part(&mut file);
+            let part = part.map_err(|e| self.trouble(&found[names.start], "read", e))?;
+            self.job.report.read += file.facts.size.min(PART as u64);
+            for c in &mut found[names] {
+                (c.part, c.cold) = (Some(part), file.cold == Some(true));
+            }
+        }
+        Ok(Progress::Finished)
+    }
+
+    /// Compares and joins the names of one class.
+    fn class(&mut self, class: &mut [Candidate]) -> Turn {
+        if inodes(class).count() <= WIDE || class[0].size <= PART as u64 {
+            return self.alike(class);
+        }
+        let all: Vec<_> = inodes(class).collect();
+        for names in all {
+            let Some(mut file) = self.open(&class[names.start])? else { continue };
+            let hash = self.reader.whole(&mut file, self.stop);
+            let hash = hash.map_err(|e| self.trouble(&class[names.start], "read", e))?;
+            let Some(hash) = hash else { return Ok(Progress::Stopped) };
+            self.job.report.read += file.facts.size;
+            class[names].iter_mut().for_each(|c| c.part = Some(hash));
+        }
+        class.sort_unstable_by_key(|c| (c.part, c.ino, c.dir, c.at));
+        let mut rest = class;
+        while !rest.is_empty() {
+            let (alike, others) = rest.split_at_mut(group::run(rest, |c| c.part));
+            rest = others;
+            if inodes(alike).nth(1).is_some() && self.alike(alike)? == Progress::Stopped {
+                return Ok(Progress::Stopped);
+            }
+        }
+        Ok(Progress::Finished)
+    }
+
+    /// Compares what is alike as far as is known, some at a time, each time with the one that the
+    /// others joined.
+    fn alike(&mut self, class: &[Candidate]) -> Turn {
+        let mut rest: Vec<Range<usize>> = inodes(class).collect();
+        let mut leader: Option<Range<usize>> = None;
+        while !rest.is_empty() {
+            let some = rest.len().min(WIDE - usize::from(leader.is_some()));
+            let these: Vec<_> = leader.take().into_iter().chain(rest.drain(..some)).collect();
+            match self.some(class, &these)? {
+                (Progress::Stopped, _) => return Ok(Progress::Stopped),
+                (Progress::Finished, keep) => leader = keep.map(|i| these[i].clone()),
+            }
+        }
+        Ok(Progress::Finished)
+    }
+
+    /// Compares some files in step and joins the equal ones. Returns the one that has the others' names.
+    fn some(
+        &mut self,
+        class: &[Candidate],
+        these: &[Range<usize>],
+    ) -> Result<(Progress, Option<usize>), DedupError> {
+        let leased = self.job.way == Way::Link && !self.job.dry;
+        let mut files = Vec::new();
+        // For each file, whose it is in `these`.
+        let mut whose = Vec::new();
+        let mut kinds: Vec<(Kind, Vec<usize>)> = Vec::new();
+        for (i, names) in these.iter().enumerate() {
+            let c = &class[names.start];
+            let Some(mut file) = self.open(c)? else { continue };
+            if self.now.since(file.facts.born) < self.job.rules.least_age {
+                self.left(Left::Young);
+                continue;
+            }
+            if leased && let Err(e) = lease::take(file.fd.as_fd()) {
+                match e {
+                    Errno::AGAIN => self.left(Left::InUse),
+                    e => return Err(self.trouble(c, "take a lease on", e)),
+                }
+                continue;
+            }
+            if c.cold {
+                file.cold = Some(true);
+            }
+            // Extents can be shared whoever owns the files.
+            let kind = match self.job.way {
+                Way::Link => Kind::of(&file).map_err(|e| self.trouble(c, "look at", e))?,
+                Way::Share => Kind::default(),
+            };
+            match kinds.iter_mut().find(|(k, _)| *k == kind) {
+                Some((_, set)) => set.push(files.len()),
+                None => kinds.push((kind, vec![files.len()])),
+            }
+            files.push(file);
+            whose.push(i);
+        }
+        let alone = kinds.iter().filter(|(_, set)| set.len() < 2).count();
+        if kinds.len() > 1 {
+            (0..alone).for_each(|_| self.left(Left::Unlike));
+        }
+        let sets: Vec<_> = kinds.into_iter().map(|(_, set)| set).filter(|s| s.len() > 1).collect();
+        if self.job.way == Way::Share && !self.job.dry {
+            let names: Vec<_> = whose.iter().map(|&i| &class[these[i].start]).collect();
+            return Ok((self.share(&names, &files)?, None));
+        }
+        let from = match &self.job.begun {
+            Some(begun) if files.iter().map(|f| f.facts).eq(begun.files.iter().copied()) => {
+                begun.offset
+            }
+            _ => 0,
+        };
+        self.job.begun = None;
+        let stays = |f: &Opened| !leased || lease::intact(f.fd.as_fd());
+        let compared = read::compare(&mut files, sets, from, self.stop, &stays);
+        files.iter().for_each(Opened::forget);
+        let compared =
+            compared.map_err(|(i, e)| self.trouble(&class[these[whose[i]].start], "read", e))?;
+        let sets = match compared {
+            Compared::Equal(sets) => sets,
+            Compared::Stopped(offset) => {
+                // A write after this leaves another ctime, unless the clock has not ticked since.
+                let ticked = files.iter().all(|f| self.now.since(f.facts.ctime) > 1);
+                if offset > 0 && ticked {
+                    let files = files.iter().map(|f| f.facts).collect();
+                    self.job.begun = Some(Begun { files, offset });
+                }
+                return Ok((Progress::Stopped, None));
+            }
+        };
+        if let Some(first) = files.first() {
+            self.job.report.read += first.facts.size * files.len() as u64;
+        }
+        let mut files: Vec<_> = files.into_iter().map(Some).collect();
+        let mut keep = None;
+        for set in sets.iter().rev() {
+            let names: Vec<_> = set.iter().map(|&f| &class[these[whose[f]].clone()]).collect();
+            let mut own: Vec<_> = set.iter().map(|&f| files[f].take()).collect();
+            keep = self.set(&names, &mut own)?.map(|i| whose[set[i]]);
+        }
+        Ok((Progress::Finished, keep))
+    }
+
+    /// Joins a set of equal inodes; returns the one that got names last.
+    fn set(
+        &mut self,
+        names: &[&[Candidate]],
+        files: &mut [Option<Opened>],
+    ) -> Result<Option<usize>, DedupError> {
+        let inode = |(names, file): (&&[Candidate], &Option<Opened>)| Inode {
+            ino: names[0].ino,
+            links: file.as_ref().map_or(u32::MAX, |f| f.facts.links),
+            names: names.len() as u32,
+        };
+        let set: Vec<_> = names.iter().zip(&*files).map(inode).collect();
+        let moves = group::arrange(&set, self.job.rules.most_links);
+        for _ in moves.len() + 1..set.len() {
+            self.left(Left::Links);
+        }
+        let mut last = Some(0);
+        for (from, to) in moves {
+            last = Some(to);
+            let (Some(old), Some(kept)) = (files[from].take(), &files[to]) else { continue };
+            let Some((with, _)) = self.reader.name(&names[to][0]) else { continue };
+            let mut joined = Vec::new();
+            for c in names[from] {
+                let Some((path, _)) = self.reader.name(c) else { continue };
+                let saves = if joined.is_empty() { old.facts.sectors * 512 } else { 0 };
+                let (with, size) = (with.clone(), c.size);
+                let plan = Join { path: path.clone(), with, size, saves: Bytes(saves) };
+                if self.job.dry {
+                    self.done(&plan);
+                    (self.tell)(Event::Found(plan));
+                    joined.push(path);
+                } else if let Some(stat) = self.one(&plan, &old, kept)? {
+                    self.done(&plan);
+                    (self.tell)(Event::Joined(plan, stat));
+                    joined.push(path);
+                }
+            }
+            if !joined.is_empty() && !self.job.dry {
+                self.hold(old.fd, kept.facts.ino, joined)?;
+            }
+        }
+        Ok(last)
+    }
+
+    fn done(&mut self, join: &Join) {
+        self.job.report.names += 1;
+        self.job.report.saved = Bytes(self.job.report.saved.0 + join.saves.0);
+    }
+
+    /// Joins one name.
+    fn one(
+        &mut self,
+        plan: &Join,
+        old: &Opened,
+        kept: &Opened,
+    ) -> Result<Option<Stat>, DedupError> {
+        let whole = |file: &Opened| {
+            lease::intact(file.fd.as_fd())
+                && Facts::of(&file.fd).is_ok_and(|now| file.facts.still(&now))
+        };
+        let batch = match &self.batches[0] {
+            Some(batch) => batch.number(),
+            None => {
+                // Seconds are never negative where files have a day of age.
+                let from = u64::try_from(self.now.secs()).unwrap_or(0);
+                self.batches[0].insert(Batch::new(self.drive, from)?).number()
+            }
+        };
+        let outcome = join::join(
+            self.drive,
+            batch,
+            (&plan.path, old.facts.ino),
+            (&plan.with, kept.facts.ino),
+            (&|| whole(old), &|| whole(kept)),
+        )?;
+        let why = match outcome {
+            Outcome::Joined(stat) => return Ok(Some(stat)),
+            Outcome::InUse => Left::InUse,
+            Outcome::Unkept => Left::Gone,
+            Outcome::TooLong => Left::TooLong,
+        };
+        self.left(why);
+        Ok(None)
+    }
+
+    fn hold(&mut self, old: OwnedFd, kept: u64, paths: Vec<RelPath>) -> Result<(), DedupError> {
+        let Some(batch) = &mut self.batches[0] else { return Ok(()) };
+        batch.hold(old, kept, paths);
+        if batch.is_full() {
+            let full = self.batches[0].take();
+            if let Some(before) = std::mem::replace(&mut self.batches[1], full) {
+                self.seal(before)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, batch: Batch) -> Result<(), DedupError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        for path in batch.seal(self.drive)? {
+            log::info!("{}: somebody writes to it, so it is not joined", master(&path));
+            self.left(Left::InUse);
+            (self.tell)(Event::PutBack(path));
+        }
+        Ok(())
+    }
+
+    /// Lets the files of a class share their extents, each with the first that it is equal to.
+    fn share(&mut self, names: &[&Candidate], files: &[Opened]) -> Turn {
+        let mut first: Vec<usize> = Vec::new();
+        'files: for (i, file) in files.iter().enumerate() {
+            for &with in &first {
+                if (self.stop)() {
+                    return Ok(Progress::Stopped);
+                }
+                let shared = share(&files[with], file, self.stop);
+                for f in [&files[with], file] {
+                    f.forget();
+                }
+                match shared {
+                    Ok(Sharing::Differs) => continue,
+                    Ok(Sharing::Stopped) => return Ok(Progress::Stopped),
+                    Ok(Sharing::Already) => {}
+                    Ok(Sharing::Shared) => {
+                        let (a, b) = (self.reader.name(names[with]), self.reader.name(names[i]));
+                        if let (Some((with, _)), Some((path, _))) = (a, b) {
+                            let saves = Bytes(file.facts.sectors * 512);
+                            let plan = Join { path, with, size: file.facts.size, saves };
+                            self.done(&plan);
+                            (self.tell)(Event::Shared(plan));
+                        }
+                    }
+                    Err(e) if join::cannot_share(e) => self.left(Left::Unshared),
+                    Err(Errno::TXTBSY | Errno::PERM | Errno::ACCESS) => self.left(Left::InUse),
+                    Err(e) => return Err(self.trouble(names[i], "share the extents of", e)),
+                }
+                continue 'files;
+            }
+            first.push(i);
+        }
+        Ok(Progress::Finished)
+    }
+
+    fn left(&mut self, why: Left) {
+        *self.job.report.left.entry(why).or_default() += 1;
+    }
+
+    /// Opens a candidate; `None`, and noted, when it is not what it was.
+    fn open(&mut self, c: &Candidate) -> Result<Option<Opened>, DedupError> {
+        let opened = self.reader.open(c).map_err(|e| self.trouble(c, "open", e))?;
+        if opened.is_none() {
+            self.left(Left::Gone);
+        }
+        Ok(opened)
+    }
+
+    /// An error at a candidate, which is left out from now on.
+    fn trouble(&mut self, c: &Candidate, doing: &'static str, e: Errno) -> DedupError {
+        self.job.out.push((c.ino, c.key()));
+        let path = self.reader.name(c).map(|(path, _)| path).unwrap_or_default();
+        FsError::new(&master(&path), doing, e).into()
+    }
+}
+
+/// What two files must have in common to be one, apart from their bytes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Kind {
+    owner: (u32, u32),
+    mode: u16,
+    attributes: Vec<u8>,
+}
+
+impl Kind {
+    fn of(file: &Opened) -> Result<Self, Errno> {
+        let mut list = [0u8; 1024];
+        let mut attributes = Vec::new();
+        match flistxattr(&file.fd, list.as_mut_slice()) {
+            Ok(0) | Err(Errno::OPNOTSUPP) => {}
+            Ok(length) => {
+                for name in list[..length].split(|&b| b == 0).filter(|name| !name.is_empty()) {
+                    let mut value = [0u8; 4096];
+                    match fgetxattr(&file.fd, name, value.as_mut_slice()) {
+                        Ok(n) => {
+                            attributes.extend_from_slice(name);
+                            attributes.extend_from_slice(&(n as u32).to_le_bytes());
+                            attributes.extend_from_slice(&value[..n]);
+                        }
+                        // What can't be read is like nothing else.
+                        Err(_) => attributes.extend_from_slice(&file.facts.ino.to_le_bytes()),
+                    }
+                }
+            }
+            Err(Errno::RANGE) => attributes.extend_from_slice(&file.facts.ino.to_le_bytes()),
+            Err(e) => return Err(e),
+        }
+        Ok(Self { owner: file.facts.owner, mode: file.facts.mode, attributes })
+    }
+}
+
+/// What sharing two files came to.
+enum Sharing {
+    Already,
+    Shared,
+    Differs,
+    Stopped,
+}
+
+fn share(with: &Opened, file: &Opened, stop: &mut dyn FnMut() -> bool) -> Result<Sharing, Errno> {
+    let size = file.facts.size;
+    let mut offset = common(with, file)?;
+    if offset >= size {
+        return Ok(Sharing::Already);
+    }
+    offset -= offset % SHARE;
+    while offset < size {
+        if stop() {
+            return Ok(Sharing::Stopped);
+        }
+        let length = SHARE.min(size - offset);
+        match lease::share(with.fd.as_fd(), file.fd.as_fd(), offset, length)? {
+            lease::Shared::Differs | lease::Shared::Same(0) => return Ok(Sharing::Differs),
+            lease::Shared::Same(n) => offset += n,
+        }
+    }
+    Ok(Sharing::Shared)
+}
+
+/// Up to where two files lie in the same place already.
+fn common(a: &Opened, b: &Opened) -> Result<u64, Errno> {
+    let mut offset = 0;
+    loop {
+        let left = lease::extents(a.fd.as_fd(), offset)?;
+        let right = lease::extents(b.fd.as_fd(), offset)?;
+        let same = left.iter().zip(&right).take_while(|(l, r)| l == r).count();
+        if same > 0 {
+            let last = &left[same - 1];
+            offset = last.at + last.length;
+        }
+        if same == 0 || same < left.len().max(right.len()) || offset >= a.facts.size {
+            return Ok(offset);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The night after: lets go of old inodes that nobody wrote to, and keeps those that somebody did.
+//!
+//! In come the folders `versions/joined/<batch>`; out come facts about what was kept. An old inode is let
+//! go when its ctime is not behind its batch's seal, or else (a power cut left the batch unsealed, or another
+//! name of it was taken away) when it is equal to what its name means now. Whatever else lies there was written to by somebody who had found
+//! the name before it was exchanged: it gets its name back if it is the newer one, otherwise it is kept as a
+//! version.
+
+use super::join::{aside_root, batch_folder, put_back, read_mark};
+use super::read::{Compared, Facts, Opened, compare, open_beneath};
+use super::{DedupError, Progress};
+use crate::apply::{Applier, ApplyError};
+use crate::fs::{Entry, FileSystem as _, FsError, Real};
+use crate::lease;
+use crate::model::{Place, RelPath, Spot, Time};
+use crate::plan::{Fact, Why, master};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
+
+/// Frees what was joined `least_age` seconds ago or longer. Call it before a night's first
+/// [`super::Job`], and after `apply::recover` at a start.
+///
+/// Files in use stay for the next night.
+pub fn settle(
+    drive: &mut Real,
+    applier: &mut Applier,
+    now: Time,
+    least_age: i64,
+    stop: &mut dyn FnMut() -> bool,
+    tell: &mut dyn FnMut(Fact),
+) -> Result<Progress, DedupError> {
+    let mut batches: BTreeMap<u64, Option<Time>> = BTreeMap::new();
+    for (name, entry) in drive.list(&aside_root())?.unwrap_or_default() {
+        if let (Entry::Dir, Some((batch, until))) = (entry, read_mark(&name)) {
+            let seal = batches.entry(batch).or_default();
+            *seal = until.or(*seal);
+        }
+    }
+    // The exchanges must be on the disk before the old inodes go.
+    drive.sync()?;
+    for (batch, until) in batches {
+        if i64::try_from(batch).is_ok_and(|made| made.saturating_add(least_age) > now.secs()) {
+            continue;
+        }
+        let folder = batch_folder(batch);
+        let emptied = empty(drive, applier, (&folder, until), now, &folder.path, stop, tell)?;
+        if !emptied {
+            return Ok(Progress::Stopped);
+        }
+        // A power cut may have come between the folder and its mark.
+        if let (None, Some(until)) = (drive.look(&folder)?, until) {
+            let mark = [folder.path.as_bytes(), format!(".{}", until.0).as_bytes()].concat();
+            drive.remove_dir(&Place::Versions.at(RelPath::new(&mark).unwrap_or_default()))?;
+        }
+    }
+    drive.remove_dir(&aside_root())?;
+    drive.sync()?;
+    Ok(Progress::Finished)
+}
+
+/// Empties a folder as far as that goes, and removes it if it is empty; `false` when told to stop.
+fn empty(
+    drive: &mut Real,
+    applier: &mut Applier,
+    (folder, until): (&Spot, Option<Time>),
+    now: Time,
+    path: &RelPath,
+    stop: &mut dyn FnMut() -> bool,
+    tell: &mut dyn FnMut(Fact),
+) -> Result<bool, DedupError> {
+    for (name, entry) in drive.list(&Place::Versions.at(path.clone()))?.unwrap_or_default() {
+        if stop() {
+            return Ok(false);
+        }
+        let Ok(path) = path.join(&name) else { continue };
+        match entry {
+            Entry::Dir => {
+                let whose = (folder, until);
+                if !empty(drive, applier, whose, now, &path, stop, tell)? {
+                    return Ok(false);
+                }
+            }
+            Entry::File(_) => {
+                let was = &path.as_bytes()[folder.path.as_bytes().len() + 1..];
+                let was = RelPath::new(was).unwrap_or_default();
+                let aside = Place::Versions.at(path);
+                match let_go(drive, applier, &aside, &was, until, now, stop) {
+                    Ok(Gone::Stopped) => return Ok(false),
+                    Ok(Gone::Kept(fact)) => tell(fact),
+                    Ok(Gone::Free | Gone::Back | Gone::InUse) => {}
+                    // One that is not as expected must not keep the others.
+                    Err(DedupError::Fs(e)) if e.trouble().is_none() => log::warn!("{e}"),
+                    Err(e) => return Err(e),
+                }
+            }
+            Entry::Other => {}
+        }
+    }
+    drive.remove_dir(&Place::Versions.at(path.clone()))?;
+    Ok(true)
+}
+
+/// What became of an old inode.
+enum Gone {
+    /// Nobody missed it.
+    Free,
+    /// Its name means it again.
+    Back,
+    /// It is a version now.
+    Kept(Fact),
+    /// Somebody has it open for writing.
+    InUse,
+    Stopped,
+}
+
+fn let_go(
+    drive: &mut Real,
+    applier: &mut Applier,
+    aside: &Spot,
+    path: &RelPath,
+    until: Option<Time>,
+    now: Time,
+    stop: &mut dyn FnMut() -> bool,
+) -> Result<Gone, DedupError> {
+    let fail = |e| FsError::new(aside, "look at what was joined", e);
+    let versions = drive.handle(&Place::Versions.at(RelPath::root()))?;
+    let old = open_beneath(&versions, &aside.path).and_then(Opened::new).map_err(fail)?;
+    match lease::take(old.fd.as_fd()) {
+        Ok(()) => {}
+        Err(Errno::AGAIN) => return Ok(Gone::InUse),
+        Err(e) => return Err(fail(e).into()),
+    }
+    // Looked at again under the lease.
+    let facts = Facts::of(&old.fd).map_err(fail)?;
+    let at = master(path);
+    let home = drive.handle(&Place::Files.at(RelPath::root()))?;
+    let named = open_beneath(&home, path).and_then(Opened::new).ok();
+    let unwritten = match until {
+        _ if facts.links > 1 => true,
+        Some(until) if facts.ctime <= until => true,
+        // Unsealed, or one of its other names went, which changes the ctime too: the bytes tell.
+        _ => match &named {
+            Some(named) if named.facts.size == facts.size => {
+                let reopened = open_beneath(&versions, &aside.path).and_then(Opened::new);
+                let other = open_beneath(&home, path).and_then(Opened::new);
+                let mut pair = vec![reopened.map_err(fail)?, other.map_err(fail)?];
+                let sets = vec![vec![0, 1]];
+                let compared = compare(&mut pair, sets, 0, stop, &|_| true);
+                pair.iter().for_each(Opened::forget);
+                match compared.map_err(|(_, e)| fail(e))? {
+                    Compared::Equal(sets) => !sets.is_empty(),
+                    Compared::Stopped(_) => return Ok(Gone::Stopped),
+                }
+            }
+            _ => false,
+        },
+    };
+    if unwritten {
+        drive.unlink(aside)?;
+        return Ok(Gone::Free);
+    }
+    if let Some(named) = named.filter(|n| n.facts.mtime < facts.mtime && n.facts.links > 1)
+        && put_back(drive, aside, &at, named.facts.ino)?
+    {
+        log::warn!("{at}: somebody wrote to it while it was joined; it has that content again");
+        return Ok(Gone::Back);
+    }
+    log::warn!("{at}: somebody wrote to it while it was joined; that content is kept as a version");
+    match applier.keep(drive, aside, path, Why::Rescued, now) {
+        Ok(fact) => Ok(Gone::Kept(fact)),
+        Err(ApplyError::Fs(e)) => Err(e.into()),
+        Err(ApplyError::LastName { at }) => Err(FsError::Changed { at }.into()),
+    }
+}

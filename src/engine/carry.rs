@@ -1,0 +1,214 @@
+//! What the engine and whatever carries the bytes tell each other, in the engine's own words: it knows
+//! devices and paths, no sync engine's ids.
+//!
+//! Outward: which names changed, so that they are looked at now instead of when a watcher finds
+//! them. Inward: how far links are at their devices, who is there, and whether an absence is a
+//! deletion. Without a carrier everything that is linked counts as there, and absences only settle.
+
+use super::{Engine, EngineError};
+use crate::catalogue::Live;
+use crate::model::{DeviceName, Place, RelPath, Spot, Time};
+use crate::plan::Fact;
+use crate::status::Condition;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// News from the carrier.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum News {
+    /// It runs; our own id, as text to pair with.
+    Up {
+        /// The id, where there is one.
+        identity: Option<String>,
+    },
+    /// Links on their way: per cent of each.
+    Progress(DeviceName, Vec<(RelPath, u8)>),
+    /// Links that the device has.
+    Here(DeviceName, Vec<RelPath>),
+    /// A device is there, or not; when it was last.
+    Seen {
+        /// Which.
+        device: DeviceName,
+        /// It is connected.
+        up: bool,
+        /// When it last was.
+        last: Option<Time>,
+    },
+    /// A device deleted this file itself: its absence is believed.
+    Deleted(DeviceName, RelPath),
+    /// Something happened to this name on the drive.
+    Changed(Spot),
+    /// Bytes flow, or not.
+    Moving(bool),
+    /// Something may have been missed: look everywhere.
+    Lost,
+    /// Something is wrong with it, and what to do.
+    Trouble(String, String),
+    /// Nothing is wrong any more.
+    Well,
+    /// Unknown devices that ask to be let in: id and what they call themselves.
+    Asking(Vec<(String, String)>),
+}
+
+/// What is known of the carrying.
+#[derive(Debug, Default)]
+pub(super) struct Carrying {
+    /// The devices that somebody carries to, who can be asked about absences.
+    served: BTreeSet<DeviceName>,
+    pub(super) identity: Option<String>,
+    pub(super) moving: bool,
+    pub(super) live: BTreeMap<DeviceName, BTreeMap<RelPath, Live>>,
+    pub(super) seen: BTreeMap<DeviceName, (bool, Option<Time>)>,
+    /// Absences that are deletions, by the word of the device.
+    pub(super) deleted: BTreeSet<(DeviceName, RelPath)>,
+    /// Names that we changed and the carrier was not told of yet.
+    changed: BTreeSet<Spot>,
+}
+
+impl Carrying {
+    /// When a device was last there.
+    pub(super) fn last_seen(&self, device: &DeviceName) -> Option<Time> {
+        self.seen.get(device).and_then(|(_, last)| *last)
+    }
+}
+
+impl Engine {
+    /// Says for which devices somebody carries the bytes, who can tell deletions from absences.
+    pub fn carried(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
+        self.carrying.served = devices.into_iter().collect();
+        let served = &self.carrying.served;
+        self.carrying.live.retain(|device, _| served.contains(device));
+        self.stale = true;
+    }
+
+    /// A text that was remembered under a name.
+    pub fn recall(&self, name: &str) -> Result<Option<String>, EngineError> {
+        Ok(self.ledger.meta(name)?)
+    }
+
+    /// Remembers a text under a name; it is on the disk when this returns.
+    pub fn keep_in_mind(&mut self, name: &str, text: &str) -> Result<(), EngineError> {
+        self.ledger.set_meta(name, text)?;
+        Ok(self.ledger.commit()?)
+    }
+
+    /// Mentions something on the pages and in STATUS.txt that is no reason for alarm.
+    pub fn mention(&mut self, key: &str, at: Time, what: &str, next: &str) {
+        self.tell(key, Condition::Ready, at, what, next);
+    }
+
+    /// Takes back what was mentioned.
+    pub fn unmention(&mut self, key: &str) {
+        self.untell(key);
+    }
+
+    /// Takes in what the carrier tells.
+    pub fn hear(&mut self, news: News, now: Time) -> Result<(), EngineError> {
+        let carrying = &mut self.carrying;
+        match news {
+            News::Up { identity } => carrying.identity = identity,
+            News::Progress(device, files) => {
+                let live = carrying.live.entry(device).or_default();
+                for (path, percent) in files {
+                    live.insert(path, Live::Syncing(percent));
+                }
+            }
+            News::Here(device, paths) => {
+                if let Some(live) = carrying.live.get_mut(&device) {
+                    paths.iter().for_each(|path| {
+                        live.remove(path);
+                    });
+                }
+            }
+            News::Seen { device, up, last } => {
+                carrying.seen.insert(device, (up, last));
+            }
+            News::Deleted(device, path) => {
+                self.dirty.entry((device.clone(), path.clone())).or_insert(0);
+                carrying.deleted.insert((device, path));
+            }
+            News::Changed(at) => {
+                let mut pending = crate::watch::Pending::default();
+                pending.add(&at);
+                return self.look(pending, now);
+            }
+            News::Moving(moving) => carrying.moving = moving,
+            News::Lost => {
+                let pending = crate::watch::Pending { lost: true, ..Default::default() };
+                return self.look(pending, now);
+            }
+            News::Trouble(what, next) => {
+                self.tell("carrier", Condition::Attention, now, what, next);
+            }
+            News::Well => self.untell("carrier"),
+            News::Asking(devices) if devices.is_empty() => self.untell("asking"),
+            News::Asking(devices) => {
+                let names: Vec<_> = devices
+                    .iter()
+                    .map(|(id, name)| format!("{} ({id})", crate::model::show(name.as_bytes())))
+                    .collect();
+                let what = format!("asks to be let in: {}", names.join(", "));
+                let next = "if you know it, put its id under [devices.NAME] in larder.toml";
+                self.tell("asking", Condition::Attention, now, what, next);
+            }
+        }
+        self.stale = true;
+        Ok(())
+    }
+
+    /// The names that were changed since the last call, for the carrier to look at.
+    pub fn take_changed(&mut self) -> BTreeSet<Spot> {
+        std::mem::take(&mut self.carrying.changed)
+    }
+
+    /// The absences that a carrier may know something of, in order.
+    pub fn absences(&self) -> Vec<(DeviceName, RelPath)> {
+        let served = self.carrying.served.iter();
+        let known = served.filter_map(|d| Some((d, self.world.devices.get(d)?)));
+        known.flat_map(|(d, h)| h.absent.keys().map(|p| (d.clone(), p.clone()))).collect()
+    }
+
+    /// True when an absence on a device may be believed as far as the carrier goes.
+    pub(super) fn confirmed(&self, device: &DeviceName, path: &RelPath) -> bool {
+        // Nobody carries to a device without an id: there it is time alone that tells.
+        !self.carrying.served.contains(device) || self.was_deleted(device, path)
+    }
+
+    /// True when the device itself said that it deleted this.
+    pub(super) fn was_deleted(&self, device: &DeviceName, path: &RelPath) -> bool {
+        self.carrying.deleted.contains(&(device.clone(), path.clone()))
+    }
+
+    /// Notes for the carrier what a fact changed in a folder that it carries.
+    pub(super) fn note_for_carrier(&mut self, fact: &Fact) {
+        let (device, path, gone) = match fact {
+            Fact::Link(device, path, _) => (device, path, false),
+            Fact::NoLink(device, path) => (device, path, true),
+            Fact::Master(path, _) => {
+                // A master that changed in place changed every link of it, which no watcher sees.
+                let holders: Vec<_> = self.world.holders(path).cloned().collect();
+                let spots = holders.into_iter().map(|d| crate::plan::on(&d, path));
+                self.carrying.changed.extend(spots);
+                return;
+            }
+            _ => return,
+        };
+        self.carrying.changed.insert(crate::plan::on(device, path));
+        self.carrying.deleted.remove(&(device.clone(), path.clone()));
+        if !self.carrying.served.contains(device) {
+            return;
+        }
+        let live = self.carrying.live.entry(device.clone()).or_default();
+        if gone {
+            live.remove(path);
+        } else {
+            live.insert(path.clone(), Live::Queued);
+        }
+    }
+
+    /// Notes for the carrier that a page was written.
+    pub(super) fn note_page(&mut self, at: &Spot) {
+        if at.place == Place::Catalogue {
+            self.carrying.changed.insert(at.clone());
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What is not believed yet: absences that have to settle, devices that lost too much at once.
+
+use super::{Engine, MASS};
+use crate::model::{DeviceName, Time};
+use crate::status::Condition;
+
+/// How often, in seconds, what could not be taken in is tried again.
+const STUCK: i64 = 60;
+
+impl Engine {
+    /// True when so many of a device's links vanished at once that the owner is asked first.
+    pub(super) fn is_held(&self, device: &DeviceName) -> bool {
+        self.world.devices.get(device).is_some_and(|h| {
+            let mass = h.absent.len() > MASS && h.absent.len() * 5 > h.book.len();
+            mass || (self.emptied.contains(device) && !h.absent.is_empty())
+        })
+    }
+
+    /// What has settled is looked at again.
+    pub(super) fn wake_settled(&mut self, now: Time) {
+        let mut due = Vec::new();
+        for device in self.devices() {
+            let held = self.is_held(&device);
+            self.tell_held(&device, held, now);
+            let Some(holding) = self.world.devices.get(&device) else { continue };
+            if !held {
+                let settled = |since: &Time| now.since(*since) >= self.settle;
+                let paths = holding.absent.iter().filter(|(_, since)| settled(since));
+                due.extend(paths.map(|(path, _)| (device.clone(), path.clone())));
+            }
+        }
+        let homeless = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);
+        due.extend(homeless.map(|(key, _)| key.clone()));
+        // What was in the way may be gone.
+        for (key, tried) in &mut self.stuck {
+            if now.since(*tried) >= STUCK {
+                *tried = now;
+                due.push(key.clone());
+            }
+        }
+        for key in due {
+            self.dirty.entry(key).or_insert(0);
+        }
+    }
+
+    fn tell_held(&mut self, device: &DeviceName, held: bool, now: Time) {
+        let key = format!("held {device}");
+        if !held {
+            self.untell(&key);
+            return;
+        }
+        let (gone, all) =
+            self.world.devices.get(device).map_or((0, 0), |h| (h.absent.len(), h.book.len()));
+        let what = format!("{gone} of the {all} files on {device} vanished at once");
+        let next =
+            "nothing was forgotten: say on the common page whether to forget them or put them back";
+        self.tell(&key, Condition::Attention, now, what, next);
+    }
+
+    /// Seconds until something settles or expires.
+    pub(super) fn next_deadline(&self, now: Time) -> Option<i64> {
+        let absent = self
+            .world
+            .devices
+            .iter()
+            .filter(|(device, _)| {
+                !self.is_held(device) && self.config.devices.contains_key(*device)
+            })
+            .flat_map(|(_, h)| h.absent.values());
+        let settling = absent.chain(self.homeless.values()).min();
+        let settles = settling.map(|since| (self.settle - now.since(*since)).max(1));
+        settles.into_iter().chain(self.next_expiry(now)).min()
+    }
+}

@@ -1,0 +1,244 @@
+//! The common page on the local network, and the address that takes wishes.
+//!
+//! In comes HTTP/1.1 from whoever is on the network: nothing of it is trusted. Out go the common
+//! page and the masters it opens, straight from the drive, and the wishes of pages that know
+//! their secret, as [`Wishes`] for the owner loop. What the rest of the house tells comes through
+//! two watched values: [`Settings`] and [`House`].
+//!
+//! What it must never do: read outside `BTsync/files` and the one page, follow a symbolic link,
+//! open anything but a regular file, change anything on the drive, hold on to a drive that went
+//! away, let a document of a stranger run script beside the page, take a wish without the secret
+//! of a page, or let one slow client keep another waiting.
+
+mod answer;
+mod connection;
+mod file;
+mod guard;
+mod kind;
+mod range;
+mod take;
+mod words;
+
+use crate::model::{Origin, WishId};
+use crate::status::Notice;
+use crate::worklist::Worklist;
+use connection::Places;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+/// How long to wait before a port that could not be had is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long connections may take to end when the listener closes.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// How long to wait when a connection can't be taken.
+const BREATH: Duration = Duration::from_millis(200);
+
+/// What the owner sets about the pages over the network.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Serve at all.
+    pub enabled: bool,
+    /// TCP port; 0 lets the kernel choose one.
+    pub port: u16,
+    /// The address to listen at; `None` is every address of this machine.
+    pub address: Option<IpAddr>,
+    /// What must be typed before page and files are shown; `None` shows them to everybody on the
+    /// network. Any user name goes with it.
+    pub password: Option<String>,
+    /// Names under which browsers may reach us besides `larder` and `localhost`: this machine's
+    /// host name. Without the domain: `.local`, `.lan`, `.home.arpa` and `.internal` are known.
+    pub names: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { enabled: true, port: 8080, address: None, password: None, names: Vec::new() }
+    }
+}
+
+/// What the rest of the house tells the web, anew whenever it changes.
+#[derive(Clone, Default, Debug)]
+pub struct House {
+    /// The root of the drive in use. `None` while there is none: open files are let go at once, so
+    /// that the drive can be unmounted.
+    pub drive: Option<PathBuf>,
+    /// The pages whose wishes are taken.
+    pub pages: Arc<[PageKey]>,
+    /// What the page that says "the drive is not here" tells besides.
+    pub notices: Arc<[Notice]>,
+}
+
+/// One page, and what proves that wishes come from it.
+#[derive(Clone)]
+pub struct PageKey {
+    /// Its identity, `page` in its worklist.
+    pub page: String,
+    /// Its secret, `key` in its worklist. An empty one admits nobody, nor does one of
+    /// equal digits.
+    pub key: String,
+    /// Whose wishes it makes.
+    pub origin: Origin,
+}
+
+// Without the secret, so that no log gets it.
+impl std::fmt::Debug for PageKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PageKey").field("page", &self.page).field("origin", &self.origin).finish()
+    }
+}
+
+/// Wishes that came over the network, on their way to the owner loop.
+#[derive(Debug)]
+pub struct Wishes {
+    /// Whose they are, proved by the page's secret.
+    pub origin: Origin,
+    /// What came.
+    pub worklist: Worklist,
+    /// To be told once all of it is in the ledger, on the disk: the page then holds its wishes for
+    /// safe and does not send them again. `Ok` names the wishes taken in, those that were known
+    /// before too. `Err` says in words why nothing was taken in; so does dropping it.
+    pub reply: oneshot::Sender<Result<Vec<WishId>, String>>,
+}
+
+/// How the listener is doing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum State {
+    /// Switched off in the settings, or not begun yet.
+    #[default]
+    Off,
+    /// Listening.
+    Listening(SocketAddr),
+    /// It can't listen, and is trying again.
+    Trouble {
+        /// What is the matter.
+        what: String,
+        /// What to do about it.
+        next: String,
+    },
+}
+
+/// What the web needs of the house.
+pub struct Front {
+    /// The settings in force. A change of port, address or `enabled` restarts the listener.
+    pub settings: watch::Receiver<Settings>,
+    /// Drive and pages.
+    pub house: watch::Receiver<House>,
+    /// The owner loop. When it is full, pages are told to try again.
+    pub wishes: mpsc::Sender<Wishes>,
+    /// Where to tell how the listener is doing.
+    pub state: watch::Sender<State>,
+}
+
+/// Serves until `stop` is done, then ends what is open within two seconds.
+pub async fn serve(front: Front, stop: impl Future<Output = ()>) {
+    let Front { mut settings, house, wishes, state } = front;
+    let desk = Arc::new(answer::Desk {
+        settings: settings.clone(),
+        house: house.clone(),
+        wishes,
+        wrong: guard::Throttle::default(),
+        reading: tokio::sync::Semaphore::new(1),
+    });
+    let mut stop = std::pin::pin!(stop);
+    let mut open = JoinSet::new();
+    loop {
+        let wanted = settings.borrow_and_update().clone();
+        let round = async {
+            if !wanted.enabled {
+                state.send_replace(State::Off);
+                std::future::pending::<()>().await;
+            }
+            match listen(&wanted).await {
+                Ok((listener, at)) => {
+                    log::info!("the common page is served at port {}", at.port());
+                    state.send_replace(State::Listening(at));
+                    accept(&listener, &desk, &house, &mut open).await;
+                }
+                Err(error) => {
+                    let trouble = State::Trouble {
+                        what: format!("The page can't be served at port {}: {error}", wanted.port),
+                        next: "Set another [web] port in larder.toml; it is tried again every \
+                               few seconds"
+                            .into(),
+                    };
+                    if state
+                        .send_if_modified(|now| std::mem::replace(now, trouble.clone()) != trouble)
+                    {
+                        log::warn!("port {}: {error}", wanted.port);
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = &mut stop => break,
+            () = changed(&mut settings, &wanted) => {}
+            () = round => {}
+        }
+    }
+    state.send_replace(State::Off);
+    let ended = async { while open.join_next().await.is_some() {} };
+    // Those that have not ended by then are dropped with the set.
+    drop(tokio::time::timeout(GOODBYE, ended).await);
+}
+
+/// Returns when the listener has to be another one. Settings that nobody can change any more
+/// never do.
+async fn changed(settings: &mut watch::Receiver<Settings>, now: &Settings) {
+    let differ =
+        |s: &Settings| (s.enabled, s.port, s.address) != (now.enabled, now.port, now.address);
+    if settings.wait_for(differ).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn listen(settings: &Settings) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let port = settings.port;
+    let listener = match settings.address {
+        Some(address) => TcpListener::bind((address, port)).await?,
+        // Takes IPv4 too; a machine without IPv6 has only the other.
+        None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Ok(listener) => listener,
+            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?,
+        },
+    };
+    let at = listener.local_addr()?;
+    Ok((listener, at))
+}
+
+/// Takes connections until it is dropped, which also asks those that are open to end.
+async fn accept(
+    listener: &TcpListener,
+    desk: &Arc<answer::Desk>,
+    house: &watch::Receiver<House>,
+    open: &mut JoinSet<()>,
+) {
+    let places = Places::default();
+    let (_closes_when_dropped, closing) = watch::channel(());
+    loop {
+        while open.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, from)) => match places.take(from.ip()) {
+                Some(place) => {
+                    let (desk, house) = (Arc::clone(desk), house.clone());
+                    let closing = closing.clone();
+                    open.spawn(async move {
+                        connection::run(stream, from, desk, house, closing).await;
+                        drop(place);
+                    });
+                }
+                None => connection::refuse(&stream),
+            },
+            // Out of descriptors, or a client that went while it waited.
+            Err(error) => {
+                log::warn!("the page can't take a connection: {error}");
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+// The page and the real server together: shown over the network, wishes sent home, files opened.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { act, browser, common, folder, more, own, pages, text, visit } from "./lib.js";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+const KEYS = ["home0001,home-secret", "htc00001,phone-secret,HTCphone"];
+
+/** A drive of its own with the common page on it, and `examples/serve.rs` over it. */
+async function larder(t, options = {}) {
+  const drive = folder(t), { pages: keys = KEYS, ...rest } = options;
+  for (const part of ["files", "catalogue"]) mkdirSync(join(drive, "BTsync", part), { recursive: true });
+  const args = [...keys.map(key => ["--page", key]), ...Object.entries({ ...rest, drive }).map(([key, value]) => ["--" + key, value])].flat();
+  const ready = process.env.LARDER_SERVE;
+  const server = ready ? spawn(ready, args, { stdio: ["pipe", "pipe", "inherit"] })
+    : spawn("cargo", ["run", "-q", "--example", "serve", "--", ...args], { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
+  const ended = new Promise(done => server.on("exit", done));
+  t.after(() => { server.stdin.end(); return ended; });
+  const lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]();
+  const next = async () => (await lines.next()).value;
+  return { drive, url: await next(), taken: async () => JSON.parse(await next()),
+    page: from => copyFileSync(from, join(drive, "BTsync", "catalogue", "catalogue.html")),
+    put: (name, content) => writeFileSync(join(drive, "BTsync", "files", name), content) };
+}
+
+test("the common page over the network: get, save, taken in", async t => {
+  const home = await larder(t);
+  home.page(common(pages(t)));
+  const page = await visit(await browser(t), home.url + "/");
+  await more(page, "Music");
+  await act(page, "get-for").click();
+  await page.locator("#box input[type=checkbox]:enabled").first().check();
+  await act(page, "go").click();
+  await page.locator("#save").click();
+  const { from, wishes } = await home.taken();
+  assert.equal(from, "the common page");
+  assert.deepEqual(wishes.map(w => [w.action, w.path]), [["get", "Music"]]);
+  await page.locator("#toast", { hasText: "Sent to the NAS." }).waitFor();
+  assert.match(await text(page, "#bar b"), /^1 change on/);
+  assert.deepEqual(page.trouble, []);
+});
+
+test("a device's page from its file: the secret admits, and nothing else does", async t => {
+  const home = await larder(t), context = await browser(t);
+  const page = await visit(context, own(pages(t, { home: home.url })));
+  await more(page, "Documents");
+  await act(page, "get").click();
+  await page.locator("#save").click();
+  const { from, wishes } = await home.taken();
+  assert.equal(from, "HTCphone");
+  assert.deepEqual(wishes.map(w => [w.action, w.path]), [["get", "Documents"]]);
+  await page.locator("#toast", { hasText: "Sent to the NAS." }).waitFor();
+  assert.deepEqual(page.trouble, []);
+
+  const other = await larder(t, { pages: ["htc00001,another-secret,HTCphone"] });
+  const stranger = await visit(context, own(pages(t, { home: other.url })));
+  await more(stranger, "Music");
+  await act(stranger, "get").click();
+  await stranger.locator("#save").click();
+  await stranger.getByRole("button", { name: /Choose catalogue.html/ }).waitFor();
+});
+
+test("a page of another site gets nothing in and nothing out", async t => {
+  const home = await larder(t), stranger = await larder(t), context = await browser(t);
+  home.page(common(pages(t)));
+  home.put("a.png", Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==", "base64"));
+  home.put("a.txt", "private");
+  writeFileSync(join(stranger.drive, "BTsync", "catalogue", "catalogue.html"), "<!doctype html><p>evil");
+  const page = await context.newPage();
+  await page.goto(stranger.url);
+  const got = await page.evaluate(async url => {
+    const body = JSON.stringify({ v: 1, page: "home0001", key: "home-secret", device: null, gen: 1, items: [{ id: "00112233445566778899", op: "destroy", path: "a.txt", at: "2026-11-23T10:00:00Z" }] });
+    const attempt = promise => promise.then(r => r.type + " " + r.status, error => error.name);
+    const picture = src => new Promise(done => { const img = new Image(); img.onload = () => done("shown"); img.onerror = () => done("refused"); img.src = src; });
+    const frame = document.createElement("iframe");
+    frame.src = url + "/";
+    document.body.append(frame);
+    await new Promise(done => { frame.onload = done; });
+    return {
+      page: await attempt(fetch(url + "/")), file: await attempt(fetch(url + "/files/a.txt")),
+      post: await attempt(fetch(url + "/worklist", { method: "POST", body })),
+      blind: await attempt(fetch(url + "/worklist", { method: "POST", body, mode: "no-cors" })),
+      picture: await picture(url + "/files/a.png"),
+      frame: (() => { try { return frame.contentDocument ? "open" : "closed"; } catch { return "closed"; } })(),
+    };
+  }, home.url);
+  assert.deepEqual(got, { page: "TypeError", file: "TypeError", post: "TypeError", blind: "TypeError", picture: "refused", frame: "closed" });
+  // Nothing had arrived when the next wish does, which is a good one.
+  const right = await visit(context, home.url + "/");
+  await more(right, "Music");
+  await act(right, "destroy").click();
+  await act(right, "yes").click();
+  await right.locator("#save").click();
+  assert.deepEqual((await home.taken()).wishes.map(w => w.path), ["Music"]);
+  // The picture is shown to the page itself.
+  assert.equal(await right.evaluate(() => new Promise(done => { const img = new Image(); img.onload = () => done("shown"); img.onerror = () => done("refused"); img.src = "/files/a.png"; })), "shown");
+});
+
+test("documents of strangers run no script beside the page", async t => {
+  const home = await larder(t), context = await browser(t);
+  home.page(common(pages(t)));
+  const script = "document.title='ran';try{localStorage.x=1}catch{};fetch('/').catch(()=>{})";
+  home.put("a.html", `<!doctype html><title>a</title><p id=p>Hello</p><script>${script}</script><img src=x onerror="${script}"><form action=/worklist method=post><button>go</button></form>`);
+  home.put("a.svg", `<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>a</title><script>${script}</script><rect width="9" height="9" onload="${script}"/></svg>`);
+  home.put("a.xhtml", `<html xmlns="http://www.w3.org/1999/xhtml"><head><title>a</title><script>${script}</script></head><body><p id="p">Hello</p></body></html>`);
+  home.put("a.js", script);
+  const page = await context.newPage(), asked = [];
+  page.on("request", request => { if (!request.isNavigationRequest()) asked.push(request.url()); });
+  for (const name of ["a.html", "a.svg", "a.xhtml"]) {
+    await page.goto(home.url + "/files/" + name);
+    await page.waitForLoadState();
+    assert.notEqual(await page.title(), "ran", name);
+    assert.equal(await page.evaluate(() => origin), "null", name);
+  }
+  assert.equal(asked.filter(url => !url.endsWith("/x")).length, 0, String(asked));
+  // Nor does a page of ours take such a file for its script.
+  await page.goto(home.url + "/files/a.js");
+  assert.match(await page.locator("body").innerText(), /localStorage/);
+});
+
+test("pictures, sound and texts open, by names of any kind", async t => {
+  const home = await larder(t), page = await (await browser(t)).newPage();
+  home.put("ü &<b>.png", Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==", "base64"));
+  home.put("notes.txt", "Grüße <b>");
+  // A second of silence: the document that a browser makes for it fetches the sound once more.
+  const wav = Buffer.alloc(44 + 8000);
+  wav.write("RIFF", 0); wav.writeUInt32LE(36 + 8000, 4); wav.write("WAVEfmt ", 8); wav.writeUInt32LE(16, 16);
+  wav.writeUInt16LE(1, 20); wav.writeUInt16LE(1, 22); wav.writeUInt32LE(8000, 24); wav.writeUInt32LE(8000, 28);
+  wav.writeUInt16LE(1, 32); wav.writeUInt16LE(8, 34); wav.write("data", 36); wav.writeUInt32LE(8000, 40); wav.fill(128, 44);
+  home.put("silence.wav", wav);
+  await page.goto(home.url + "/files/%C3%BC%20%26%3Cb%3E.png");
+  assert.equal(await page.locator("img").evaluate(img => img.naturalWidth), 1);
+  await page.goto(home.url + "/files/notes.txt");
+  assert.equal(await page.locator("body").innerText(), "Grüße <b>");
+  await page.goto(home.url + "/files/silence.wav");
+  await page.locator("video,audio").evaluate(media => new Promise((done, failed) => {
+    if (media.readyState >= 1) return done();
+    media.onloadedmetadata = done;
+    media.onerror = () => failed(new Error("the sound does not play"));
+    setTimeout(media.onerror, 20_000);
+  }));
+  assert.equal(await page.locator("video,audio").evaluate(media => media.duration), 1);
+});
+
+test("without a drive in it, it says so; with one, the page opens by itself", async t => {
+  const home = await larder(t), page = await (await browser(t)).newPage();
+  await page.goto(home.url + "/");
+  assert.equal(await text(page, "h1"), "The first catalogue is being made");
+  home.page(common(pages(t)));
+  await page.locator("html[data-ready]").waitFor({ state: "attached" });
+});
+
+test("a password is asked for where one is set, and wishes still arrive", async t => {
+  const home = await larder(t, { password: "sesame" });
+  home.page(common(pages(t)));
+  const stranger = await (await browser(t)).newPage();
+  await assert.rejects(stranger.goto(home.url + "/"), /ERR_INVALID_AUTH_CREDENTIALS/);
+  const page = await visit(await browser(t, { httpCredentials: { username: "", password: "sesame" } }), home.url + "/");
+  await more(page, "Music");
+  await act(page, "destroy").click();
+  await act(page, "yes").click();
+  await page.locator("#save").click();
+  assert.deepEqual((await home.taken()).wishes.map(w => w.action), ["destroy"]);
+});
