@@ -286,8 +286,11 @@ class Machine:
         self.sh(f"echo 1 >{self._socket_switch(drive)}")
 
     def reconnect(self, drive):
-        """And lives again."""
-        self.sh(f"echo 0 >{self._socket_switch(drive)}")
+        """And lives again, with the drive plugged in anew: nobody writes it now, so it may be taken out first."""
+        switch = self._socket_switch(drive)
+        self.unplug(drive)
+        self.sh(f"echo 0 >{switch}", check=True)
+        self.plug(drive)
 
     # --- the console -----------------------------------------------------------------------------------------------
 
