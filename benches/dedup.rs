@@ -5,7 +5,9 @@
 //! says what is equal, `join` also makes hard links. Cold means with an empty page cache, which only root can
 //! make. Programs that are not installed are left out and named; fclones is also looked for in
 //! `build/peers/bin` (`cargo install fclones --root build/peers`). `LARDER_BENCH_DIR` is where the
-//! tree is made, `build` unless it says otherwise; `LARDER_BENCH_FILES` how many files it has.
+//! tree is made, `build` unless it says otherwise; `LARDER_BENCH_FILES` how many files it has;
+//! `LARDER_BENCH_PEERS` names the others to run, all unless it says otherwise. Joining ends with
+//! syncfs(2), which the others leave out: on a drive that others write to, it waits for their bytes too.
 //!
 //! All must find the same groups, and after joining the tree must have the same number of inodes. It
 //! ends with an error if not, or if Larder takes longer than fclones.
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let number = |name, or| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(or);
-    let (files, repeat) = (number("LARDER_BENCH_FILES", 20_000), number("LARDER_BENCH_REPEAT", 5));
+    let (files, repeat) = (number("LARDER_BENCH_FILES", 6_000), number("LARDER_BENCH_REPEAT", 5));
     let base = std::env::var_os("LARDER_BENCH_DIR").unwrap_or_else(|| "build".into());
     let base = std::path::absolute(base).unwrap();
     std::fs::create_dir_all(&base).unwrap();
@@ -109,6 +111,9 @@ fn tools() -> Vec<Tool> {
             "$P -T df -o sh:$T/rm.sh -c sh:hardlink $D 2>/dev/null && sh $T/rm.sh -d -q -x 2>/dev/null",
         ),
     ] {
+        if std::env::var("LARDER_BENCH_PEERS").is_ok_and(|only| !only.contains(name)) {
+            continue;
+        }
         match found(name) {
             Some(path) => {
                 let told = |how: &str| how.replace("$P", &path.to_string_lossy());
@@ -162,9 +167,9 @@ impl House {
                 (3, false) => {
                     let of = &originals[random() as usize % originals.len()];
                     let mut content = std::fs::read(of).unwrap();
-                    if let Some(last) = content.last_mut() {
-                        *last ^= 1 + (random() % 254) as u8;
-                    }
+                    // Unlike any other.
+                    let end = content.len() - 8;
+                    content[end..].copy_from_slice(&i.to_le_bytes());
                     write(&path, &content, std::fs::metadata(of).unwrap().modified().unwrap());
                     bytes += content.len();
                     continue;

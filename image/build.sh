@@ -273,12 +273,14 @@ dd if="$fat" of="$img" bs=1M seek="$BOOT_START_MIB" conv=notrunc,sparse status=n
 dd if="$work/root.squashfs" of="$img" bs=1M seek=$((BOOT_START_MIB + BOOT_MIB)) conv=notrunc,sparse status=none
 
 step "compressing, listing"
+# NO_XZ=1: while working on the card, without the compressed copy.
 [ -n "${NO_XZ:-}" ] || xz -T0 -6 --block-size=16MiB -k -f "$img"
 python3 image/bmap.py "$img" >"$img.bmap"
 python3 image/sbom.py --version "$version" --packages image/packages.txt --unpacked "$pk" --lock Cargo.lock \
     --list "$work/$name.packages.txt" >"$work/$name.sbom.json"
-(cd "$work" && sha256sum "$name.img" "$name.img.xz" >"$name.sha256")
+(cd "$work" && sha256sum "$name".img* >"$name.sha256")
 mkdir -p "$out/boot"
+rm -f "$out"/larder-*
 cp "$boot"/kernel7.img "$boot"/initrd.img "$boot"/*.dtb "$boot"/cmdline.txt "$out/boot/"
 mv "$work/$name".* "$out/"
 find "$out" -maxdepth 1 -type f -printf 'image: %s %f\n' | sort -k 3

@@ -286,8 +286,11 @@ class Machine:
         self.sh(f"echo 1 >{self._socket_switch(drive)}")
 
     def reconnect(self, drive):
-        """And lives again."""
-        self.sh(f"echo 0 >{self._socket_switch(drive)}")
+        """And lives again, with the drive plugged in anew: nobody writes it now, so it may be taken out first."""
+        switch = self._socket_switch(drive)
+        self.unplug(drive)
+        self.sh(f"echo 0 >{switch}", check=True)
+        self.plug(drive)
 
     # --- the console -----------------------------------------------------------------------------------------------
 
@@ -410,7 +413,7 @@ def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None
         command = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, "-E", "root_owner=1000:1000", *source, str(path)]
         subprocess.run(command, check=True, env=sbin)
     elif kind == "exfat":
-        subprocess.run(["mkfs.exfat", "-q", "-L", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
+        subprocess.run(["mkfs.exfat", "-L", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
     elif kind == "vfat":
         subprocess.run(["mkfs.vfat", "-n", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
     return Drive(path, serial, read_only)

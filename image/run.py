@@ -64,12 +64,12 @@ def watch(machine, once):
         name, share = emulator.recognise(looks, patterns)
         if share > emulator.AGREES and name != shown:
             shown = name
-            say(machine, f"LED  {patterns[name]}  {name}")
+            say(machine, f"LED  {patterns.get(name, '.' * 20)}  {name}")
         blinked = blinked or len({look[1] for look in looks}) > 1
         # The emulated console is slow: only what is new crosses it.
-        new = machine.sh(f"logread | grep ' appliance: ' | tail -n +{logged + 1}", 60).splitlines()
+        new = machine.sh(f"logread | grep ' larder\\[' | tail -n +{logged + 1}", 60).splitlines()
         for line in new:
-            say(machine, re.sub(r"^.* appliance: (\[[^]]*\] )?", "", line))
+            say(machine, "log  " + re.sub(r"^.*? larder\[\d+\]: ", "", line))
         logged += len(new)
         if shown == "ready" and not wished:
             address = machine.sh("ip -4 addr | sed -n 's/.*inet \\([0-9.]*\\).*scope global.*/\\1/p'").strip()

@@ -347,12 +347,25 @@ pub fn recover(
         }
         tidy(fs, at)?;
     }
+    sweep(fs, &Place::Tmp.at(RelPath::root()))?;
     for (number, version) in &world.versions {
         if !old.iter().any(|(at, _)| *at == kept(*number, &version.path)) {
             facts.push(Fact::NoVersion(*number));
         }
     }
     Ok((facts, applier))
+}
+
+/// Removes the empty folders below one.
+fn sweep(fs: &mut dyn FileSystem, dir: &Spot) -> Result<(), ApplyError> {
+    for (name, entry) in fs.list(dir)?.unwrap_or_default() {
+        if let (Entry::Dir, Ok(path)) = (entry, dir.path.join(&name)) {
+            let below = dir.place.clone().at(path);
+            sweep(fs, &below)?;
+            fs.remove_dir(&below)?;
+        }
+    }
+    Ok(())
 }
 
 /// A worklist that was read, on its way out.

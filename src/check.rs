@@ -50,9 +50,10 @@ const RUN: &str = "`larder check --repair` or an ordinary run puts it right";
 pub fn check(places: &Places, engine: &Engine) -> Result<Vec<Finding>, CheckError> {
     let mut found = Vec::new();
     let mut fs = Real::open(&places.drive).map_err(|e| CheckError::Open(e.to_string()))?;
-    if places.ledger().exists()
-        && let Some(what) = Ledger::open_copy(&places.ledger())?.verify()?
-    {
+    let mut ledger = Ledger::open_copy(&places.ledger())?;
+    // As it is on the disk: `engine` has put in order, in memory, what a cut left.
+    let versions = ledger.load()?.versions;
+    if let Some(what) = ledger.verify()? {
         let what = format!("the ledger is damaged: {what}");
         found.push(Finding { promise: 2, what, next: "a new one is begun at the next start" });
     }
@@ -85,7 +86,7 @@ pub fn check(places: &Places, engine: &Engine) -> Result<Vec<Finding>, CheckErro
         }
     }
     check_transit(&mut fs, &mut found)?;
-    for (number, version) in &world.versions {
+    for (number, version) in &versions {
         if fs.stat(&kept(*number, &version.path))?.is_none() {
             let what = format!("version {number} of {} is recorded and not kept", version.path);
             found.push(Finding { promise: 2, what, next: RUN });

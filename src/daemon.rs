@@ -350,8 +350,14 @@ impl House {
                     log::error!("{e}");
                 }
                 self.failed = Some(notice);
-                self.next_try = Instant::now() + self.retry;
-                self.retry = (self.retry * 2).min(Duration::from_secs(60));
+                if matches!(e, DaemonError::NoDrive { .. }) {
+                    // Looking for a drive costs nothing: it is used as soon as it is back.
+                    self.next_try = Instant::now();
+                    self.retry = RETRY;
+                } else {
+                    self.next_try = Instant::now() + self.retry;
+                    self.retry = (self.retry * 2).min(Duration::from_secs(60));
+                }
                 TICK
             }
         };

@@ -36,6 +36,8 @@ pub const SETTLE: i64 = 10;
 pub const MASS: usize = 50;
 /// More pages than this are not written in one turn.
 const GENERATIONS_A_TURN: u64 = 1_000;
+/// While there is more to do, disk and pages are brought up to date every so many seconds.
+const PACE: i64 = 2;
 /// How often an operation that met a moving target is tried.
 const TRIES: u32 = 5;
 
@@ -115,6 +117,8 @@ pub struct Engine {
     generation: u64,
     space: Space,
     carrying: carry::Carrying,
+    /// When what was done was last brought to the disk and the pages.
+    settled: Time,
     address: Option<String>,
     settle: i64,
 }
@@ -172,6 +176,7 @@ impl Engine {
             generation,
             space,
             carrying: carry::Carrying::default(),
+            settled: now,
             address: None,
             settle: SETTLE,
         };
@@ -263,17 +268,20 @@ impl Engine {
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
         self.expire(now)?;
-        self.settle_down()?;
         if !self.unruly {
             self.untell("operation");
         }
-        if self.stale && self.publishes {
-            self.publish(now)?;
+        let more = more_looks || more_wishes || more_after || !self.dirty.is_empty();
+        // Long work comes in many turns. Until it is done, the disk and the pages wait for a while:
+        // what a cut takes back is found again by looking.
+        if !more || now.since(self.settled) >= PACE {
+            self.settle_down()?;
+            if self.stale && self.publishes {
+                self.publish(now)?;
+            }
+            self.settled = now;
         }
-        Ok(Turn {
-            more: more_looks || more_wishes || more_after || !self.dirty.is_empty(),
-            again_in: self.next_deadline(now),
-        })
+        Ok(Turn { more, again_in: self.next_deadline(now) })
     }
 
     /// Brings to the disk what was done, then what is remembered of it.

@@ -5,11 +5,16 @@
 //! no file: links are recognised by their inodes, and pages of an older ledger are told apart by its
 //! epoch.
 
-use crate::model::{Answer, Bytes, DeviceName, FileId, Link, Origin, RelPath, Time, Wish, WishId};
+mod wishes;
+
+pub use wishes::{Answered, Entry};
+
+use crate::model::{Answer, Bytes, DeviceName, FileId, Link, RelPath, Time};
 use crate::plan::{Fact, Version, World};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
 const MIGRATIONS: [&str; 1] = [include_str!("ledger/schema.sql")];
@@ -80,34 +85,6 @@ impl LedgerError {
         matches!(self, Self::Sqlite { source, .. }
             if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
     }
-}
-
-/// A wish as it stands in the ledger.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
-    /// Its place in the order of arrival.
-    pub seq: i64,
-    /// Whose it is.
-    pub origin: Origin,
-    /// What is asked for.
-    pub wish: Wish,
-    /// Something may have been done for it already.
-    pub begun: bool,
-}
-
-/// An answered or waiting wish, for its page.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answered {
-    /// Which wish.
-    pub id: WishId,
-    /// What was asked for, as its page named it.
-    pub action: String,
-    /// To what.
-    pub path: RelPath,
-    /// When it arrived.
-    pub at: Time,
-    /// The answer; without one it has not been its turn.
-    pub answer: Option<Answer>,
 }
 
 /// The open ledger.
@@ -413,128 +390,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes a wish in; `false` when it has been taken in before.
-    pub fn receive(
-        &mut self,
-        origin: &Origin,
-        wish: &Wish,
-        now: Time,
-    ) -> Result<bool, LedgerError> {
-        let body = serde_json::to_string(wish).unwrap_or_default();
-        let new = self.run(
-            "INSERT OR IGNORE INTO wishes (origin, id, state, received, action, path, wish)
-             VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6)",
-            params![
-                origin_text(origin),
-                wish.id.to_string(),
-                now.0,
-                wish.action.name(),
-                wish.path.as_bytes(),
-                body
-            ],
-        )?;
-        Ok(new > 0)
-    }
-
-    /// Takes in that a wish could not be read; `false` when it has been taken in before.
-    pub fn refuse(
-        &mut self,
-        origin: &Origin,
-        id: WishId,
-        why: &str,
-        now: Time,
-    ) -> Result<bool, LedgerError> {
-        let new = self.run(
-            "INSERT OR IGNORE INTO wishes (origin, id, state, received, action, path, answer)
-             VALUES (?1, ?2, 2, ?3, '', x'', ?4)",
-            params![
-                origin_text(origin),
-                id.to_string(),
-                now.0,
-                text_of(&Answer::Refused(why.to_owned()))
-            ],
-        )?;
-        Ok(new > 0)
-    }
-
-    /// Marks a wish as begun.
-    pub fn begin_wish(&mut self, seq: i64) -> Result<(), LedgerError> {
-        self.run("UPDATE wishes SET state = 1 WHERE seq = ?1 AND state = 0", [seq])?;
-        Ok(())
-    }
-
-    /// Replaces what is remembered of a wish, where it left something open.
-    pub fn amend_wish(&mut self, seq: i64, wish: &Wish) -> Result<(), LedgerError> {
-        let body = serde_json::to_string(wish).unwrap_or_default();
-        self.run("UPDATE wishes SET wish = ?2 WHERE seq = ?1", params![seq, body])?;
-        Ok(())
-    }
-
-    /// The wishes that have no final answer, in the order of their arrival: `most` of them, after
-    /// the one numbered `after`.
-    pub fn open_wishes(&self, after: i64, most: usize) -> Result<Vec<Entry>, LedgerError> {
-        const DOING: &str = "read the open wishes";
-        let mut rows = self
-            .db
-            .prepare_cached(
-                "SELECT seq, origin, wish, state FROM wishes WHERE state < 2 AND seq > ?1
-                 ORDER BY seq LIMIT ?2",
-            )
-            .map_err(self.fail(DOING))?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = rows.query_map([after, most], |r| {
-            Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?, r.get::<_, String>(2)?, r.get(3)?))
-        });
-        let mut entries = Vec::new();
-        for row in rows.map_err(self.fail(DOING))? {
-            let (seq, origin, body, state): (_, _, _, i64) = row.map_err(self.fail(DOING))?;
-            let wish = serde_json::from_str(&body)
-                .map_err(|e| self.damaged(format!("wish {seq} can't be read: {e}")))?;
-            let origin = self.origin(&origin)?;
-            entries.push(Entry { seq, origin, wish, begun: state > 0 });
-        }
-        Ok(entries)
-    }
-
-    /// The last wishes of a page with their answers, the newest first.
-    pub fn answers(&self, origin: &Origin, most: usize) -> Result<Vec<Answered>, LedgerError> {
-        const DOING: &str = "read the answers";
-        let mut rows = self
-            .db
-            .prepare_cached(
-                "SELECT id, action, path, received, answer FROM wishes WHERE origin = ?1
-                 ORDER BY seq DESC LIMIT ?2",
-            )
-            .map_err(self.fail(DOING))?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = rows.query_map(params![origin_text(origin), most], |r| {
-            Ok((
-                r.get::<_, String>(0)?,
-                r.get::<_, String>(1)?,
-                r.get::<_, Vec<u8>>(2)?,
-                r.get::<_, i64>(3)?,
-                r.get::<_, Option<String>>(4)?,
-            ))
-        });
-        let mut answers = Vec::new();
-        for row in rows.map_err(self.fail(DOING))? {
-            let (id, action, path, at, answer) = row.map_err(self.fail(DOING))?;
-            let id = WishId::parse(&id).ok_or_else(|| self.damaged(format!("a wish id {id}")))?;
-            let path = RelPath::new(&path).map_err(|e| self.damaged(e.to_string()))?;
-            let answer = answer.and_then(|text| serde_json::from_str(&text).ok());
-            answers.push(Answered { id, action, path, at: Time(at), answer });
-        }
-        Ok(answers)
-    }
-
-    fn origin(&self, text: &str) -> Result<Origin, LedgerError> {
-        if text.is_empty() {
-            return Ok(Origin::Home);
-        }
-        let name = DeviceName::new(text).map_err(|e| self.damaged(e.to_string()))?;
-        Ok(Origin::Device(name))
-    }
-
     /// A remembered text.
     pub fn meta(&self, key: &str) -> Result<Option<String>, LedgerError> {
         self.db
@@ -562,22 +417,10 @@ impl Ledger {
     }
 }
 
-fn origin_text(origin: &Origin) -> &str {
-    match origin {
-        Origin::Home => "",
-        Origin::Device(device) => device.as_str(),
-    }
-}
-
-fn text_of(answer: &Answer) -> String {
-    // A tagged enum of strings always has a JSON form.
-    serde_json::to_string(answer).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Action;
+    use crate::model::{Action, Origin, Wish, WishId};
     use crate::plan::Why;
 
     fn wish(id: &str) -> Wish {

@@ -3,7 +3,7 @@
 //!
 //! `LARDER_RACE_TRIALS` says how many pairs the race has (600 otherwise; the long run has 10,000). What
 //! needs root, strace or a file system's tools says so when it is left out.
-#![allow(missing_docs, clippy::disallowed_methods)]
+#![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout)]
 
 use larder::apply::{Applier, recover};
 use larder::dedup::{Event, Job, Left, Progress, Rules, Way, settle};
@@ -19,6 +19,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 const ANY_AGE: Rules = Rules { least_age: i64::MIN, least_size: 1, most_links: 60_000 };
@@ -50,16 +51,20 @@ fn scan(drive: &mut Real) -> Tree<Stat> {
 }
 
 fn dedup(root: &Path) -> Vec<Event> {
-    dedup_and_report(root).0
+    dedup_and_report(root, &AtomicUsize::new(0)).0
 }
 
-/// What happened, and how many files were left alone because somebody wrote.
-fn dedup_and_report(root: &Path) -> (Vec<Event>, u64) {
+/// What happened, and how many files were left alone because somebody wrote. Counts how often it was
+/// asked whether to stop.
+fn dedup_and_report(root: &Path, asked: &AtomicUsize) -> (Vec<Event>, u64) {
     let mut drive = Real::open(root).unwrap();
     let files = scan(&mut drive);
     let mut job = Job::new(&mut drive, ANY_AGE).unwrap();
     let mut events = Vec::new();
-    let stop = &mut || false;
+    let stop = &mut || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        false
+    };
     job.run(&mut drive, &files, now(), stop, &mut |event| events.push(event)).unwrap();
     (events, job.report().left.get(&Left::InUse).copied().unwrap_or(0))
 }
@@ -187,28 +192,31 @@ fn no_write_is_lost_to_a_race() {
             let deed = DEEDS[random(DEEDS.len() as u64) as usize];
             pairs.push((trial, names, deed, random(2) as usize));
         }
-        // The writer goes through the pairs in the order in which they are joined, and waits a
-        // little each time, so that it meets every step of the protocol.
-        let pauses: Vec<_> = (0..=PAIRS).map(|_| Duration::from_nanos(random(90_000))).collect();
-        let start = Duration::from_nanos(random(1_200_000));
+        // Twice a pair it is asked whether to stop: the writer follows by that, a little before or
+        // after, so that it meets every step.
+        let moments: Vec<_> = (0..PAIRS)
+            .map(|i| (2 * i + random(3) as usize, Duration::from_nanos(random(250_000))))
+            .collect();
+        let (asked, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (events, in_use) = std::thread::scope(|scope| {
             scope.spawn(|| {
-                let pause = |time: Duration| {
-                    let until = Instant::now() + time;
+                for ((trial, names, deed, name), (turn, time)) in pairs.iter().zip(&moments) {
+                    while asked.load(Ordering::Relaxed) < *turn && !ended.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                    let until = Instant::now() + *time;
                     while Instant::now() < until {
                         std::hint::spin_loop();
                     }
-                };
-                pause(start);
-                for ((trial, names, deed, name), time) in pairs.iter().zip(&pauses) {
-                    pause(*time);
                     write(*deed, &names[*name], *trial, *name);
                     if matches!(deed, Deed::Both) {
                         write(*deed, &names[1 - *name], *trial, 1 - *name);
                     }
                 }
             });
-            dedup_and_report(root)
+            let done = dedup_and_report(root, &asked);
+            ended.store(true, Ordering::Relaxed);
+            done
         });
         met += in_use;
         joined += events.iter().filter(|e| matches!(e, Event::Joined(..))).count();

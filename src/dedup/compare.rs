@@ -6,13 +6,13 @@
 
 use super::group::{self, Candidate, Inode, inodes};
 use super::join::{self, Batch, Outcome};
+use super::kind::Kind;
 use super::read::{self, Compared, Facts, Opened, PART, Reader};
 use super::{DedupError, Event, Job, Join, Left, Progress, Way};
 use crate::fs::{FsError, Real};
 use crate::lease;
 use crate::model::{Bytes, RelPath, Stat, Time};
 use crate::plan::master;
-use rustix::fs::{fgetxattr, flistxattr};
 use rustix::io::Errno;
 use std::ops::Range;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -21,6 +21,11 @@ use std::os::fd::{AsFd as _, OwnedFd};
 const WIDE: usize = 32;
 /// Bytes shared between two questions whether to stop. The kernel reads both files meanwhile.
 const SHARE: u64 = 4 * 1024 * 1024;
+
+/// Classes, and files whose first part is read, that the drive is asked for ahead.
+const AHEAD: usize = 24;
+/// Bytes of each file that it is asked for.
+const AHEAD_BYTES: u64 = 256 * 1024;
 
 /// A comparison that was stopped: files, and the offset up to which they are equal.
 #[derive(Clone, Debug)]
@@ -39,6 +44,8 @@ pub(super) struct Work<'a> {
     tell: &'a mut dyn FnMut(Event),
     /// The batch that fills, and the one before it: its leases are held until this one is full.
     batches: [Option<Batch>; 2],
+    /// The last file was not in the page cache: the next ones are asked for ahead.
+    cold: bool,
 }
 
 /// Whether to go on.
@@ -53,7 +60,7 @@ impl<'a> Work<'a> {
         stop: &'a mut dyn FnMut() -> bool,
         tell: &'a mut dyn FnMut(Event),
     ) -> Self {
-        Self { job, drive, reader, now, stop, tell, batches: [None, None] }
+        Self { job, drive, reader, now, stop, tell, batches: [None, None], cold: true }
     }
 
     /// All of a turn. Leaves `found` with what was read of each.
@@ -63,8 +70,15 @@ impl<'a> Work<'a> {
             return Ok(Progress::Stopped);
         }
         group::thin(found, Candidate::like);
-        for class in group::classes(found) {
-            let class = &mut found[class.names];
+        let classes = group::classes(found);
+        let mut asked = 0;
+        for (i, class) in classes.iter().enumerate() {
+            asked = asked.max(i);
+            while self.cold && asked < classes.len().min(i + AHEAD) {
+                self.ask(&mut found[classes[asked].names()], AHEAD_BYTES);
+                asked += 1;
+            }
+            let class = &mut found[class.names()];
             if (self.stop)() || self.class(class)? == Progress::Stopped {
                 return Ok(Progress::Stopped);
             }
@@ -83,22 +97,45 @@ impl<'a> Work<'a> {
 
     /// Reads first parts, in inode order.
     fn parts(&mut self, found: &mut [Candidate]) -> Turn {
-        let mut at = 0;
+        let (mut at, mut asked) = (0, 0);
         while at < found.len() {
             let names = at..at + group::run(&found[at..], |c| c.ino);
+            if self.cold && asked <= at {
+                let end = found.len().min(at + AHEAD);
+                self.ask(&mut found[at..end], PART as u64);
+                asked = end;
+            }
             at = names.end;
             if (self.stop)() {
                 return Ok(Progress::Stopped);
             }
             let Some(mut file) = self.open(&found[names.start])? else { continue };
+            if found[names.start].cold {
+                file.cold = Some(true);
+            }
             let part = self.reader.part(&mut file);
             let part = part.map_err(|e| self.trouble(&found[names.start], "read", e))?;
             self.job.report.read += file.facts.size.min(PART as u64);
+            self.cold = file.cold == Some(true);
             for c in &mut found[names] {
                 (c.part, c.cold) = (Some(part), file.cold == Some(true));
             }
         }
         Ok(Progress::Finished)
+    }
+
+    /// Has the drive fetch the beginnings of files that come next.
+    fn ask(&mut self, found: &mut [Candidate], length: u64) {
+        let mut at = 0;
+        while at < found.len() {
+            let names = at..at + group::run(&found[at..], |c| c.ino);
+            at = names.end;
+            // Whatever is the matter with it shows when it is its turn.
+            if let Ok(Some(mut file)) = self.reader.open(&found[names.start]) {
+                let cold = file.prime(length.min(file.facts.size));
+                found[names].iter_mut().for_each(|c| c.cold |= cold);
+            }
+        }
     }
 
     /// Compares and joins the names of one class.
@@ -392,41 +429,6 @@ impl<'a> Work<'a> {
         self.job.out.push((c.ino, c.key()));
         let path = self.reader.name(c).map(|(path, _)| path).unwrap_or_default();
         FsError::new(&master(&path), doing, e).into()
-    }
-}
-
-/// What two files must have in common to be one, apart from their bytes.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Kind {
-    owner: (u32, u32),
-    mode: u16,
-    attributes: Vec<u8>,
-}
-
-impl Kind {
-    fn of(file: &Opened) -> Result<Self, Errno> {
-        let mut list = [0u8; 1024];
-        let mut attributes = Vec::new();
-        match flistxattr(&file.fd, list.as_mut_slice()) {
-            Ok(0) | Err(Errno::OPNOTSUPP) => {}
-            Ok(length) => {
-                for name in list[..length].split(|&b| b == 0).filter(|name| !name.is_empty()) {
-                    let mut value = [0u8; 4096];
-                    match fgetxattr(&file.fd, name, value.as_mut_slice()) {
-                        Ok(n) => {
-                            attributes.extend_from_slice(name);
-                            attributes.extend_from_slice(&(n as u32).to_le_bytes());
-                            attributes.extend_from_slice(&value[..n]);
-                        }
-                        // What can't be read is like nothing else.
-                        Err(_) => attributes.extend_from_slice(&file.facts.ino.to_le_bytes()),
-                    }
-                }
-            }
-            Err(Errno::RANGE) => attributes.extend_from_slice(&file.facts.ino.to_le_bytes()),
-            Err(e) => return Err(e),
-        }
-        Ok(Self { owner: file.facts.owner, mode: file.facts.mode, attributes })
     }
 }
 

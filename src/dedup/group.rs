@@ -40,8 +40,15 @@ pub(super) struct Known {
 /// Names with equal size, time and part: a range of the candidates.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Class {
-    first: u64,
-    pub(super) names: Range<usize>,
+    start: u32,
+    end: u32,
+}
+
+impl Class {
+    /// Its names, as positions among the candidates.
+    pub(super) fn names(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 impl Candidate {
@@ -161,10 +168,11 @@ pub(super) fn classes(found: &[Candidate]) -> Vec<Class> {
     let mut start = 0;
     while start < found.len() {
         let end = start + run(&found[start..], Candidate::like);
-        classes.push(Class { first: found[start].ino, names: start..end });
+        // Four thousand million candidates would take 160 GB.
+        classes.push(Class { start: start as u32, end: end as u32 });
         start = end;
     }
-    classes.sort_unstable_by_key(|class| class.first);
+    classes.sort_unstable_by_key(|class| found[class.names()].first().map(|c| c.ino));
     classes
 }
 
@@ -222,6 +230,27 @@ mod tests {
     fn a_candidate_is_small() {
         assert_eq!(size_of::<Candidate>(), 40);
         assert_eq!(size_of::<Known>(), 24);
+    }
+
+    /// A million names, each with an equal: the most there can be.
+    #[test]
+    fn a_million_files_fit_into_64_mb() {
+        let mut tree = Tree::new();
+        for i in 0..1_000_000u64 {
+            let path = RelPath::new(format!("{:03}/{:06}", i / 1000, i).as_bytes()).unwrap();
+            let id =
+                FileId { ino: i + 11, size: 100 + i / 2, mtime: Time::from_secs(1_000_000_000) };
+            tree.insert(&path, Stat { id, nlink: 1, sectors: 8 });
+        }
+        let mut found = candidates(&tree, &Rules::default(), Way::Link, NOW);
+        assert_eq!(unread(&mut found, Way::Link), 0);
+        thin(&mut found, Candidate::like);
+        let classes = classes(&found);
+        assert_eq!((found.len(), classes.len()), (1_000_000, 500_000));
+        let bytes =
+            found.capacity() * size_of::<Candidate>() + classes.capacity() * size_of::<Class>();
+        // 16 MB are left for what was decided on: inode and key of every file.
+        assert!(bytes + found.len() * size_of::<(u64, u64)>() <= 64_000_000, "{bytes}");
     }
 
     #[test]
@@ -293,7 +322,7 @@ mod tests {
             let mut ours = BTreeSet::new();
             for class in classes(&found) {
                 let mut by_content: BTreeMap<&[u8], BTreeSet<u64>> = BTreeMap::new();
-                let class = &found[class.names];
+                let class = &found[class.names()];
                 for names in inodes(class) {
                     let ino = class[names.start].ino;
                     prop_assert!(class[names].iter().all(|c| c.ino == ino));

@@ -26,6 +26,7 @@ impl Engine {
 
     /// Reads the pages that may have changed, and what lies beside them.
     pub(super) fn harvest(&mut self, now: Time) -> Result<(), EngineError> {
+        let mut read_any = false;
         for origin in std::mem::take(&mut self.pages) {
             let folder = Self::page_folder(&origin);
             let listed = match self.fs.list(&folder) {
@@ -56,6 +57,7 @@ impl Engine {
                     continue;
                 }
                 let at = Place::Catalogue.at(path);
+                read_any = true;
                 let read = self.take_in(&origin, &at, kind, now)?;
                 if kind == Kind::Page {
                     // Somebody wrote the page: it is written anew, with the wishes taken in.
@@ -71,8 +73,11 @@ impl Engine {
                 self.stale = true;
             }
         }
-        // What was recorded since the last commit must not reach the disk before what was done.
-        self.settle_down()
+        if read_any {
+            // What was recorded since the last commit must not reach the disk before what was done.
+            self.settle_down()?;
+        }
+        Ok(())
     }
 
     /// Takes in the wishes of one file; `false` when it could not be read.
@@ -238,8 +243,6 @@ impl Engine {
             }
             None if planned.more => {
                 self.ledger.begin_wish(*seq)?;
-                // Each part reaches the disk before the next one is planned.
-                self.settle_down()?;
                 return Ok(true);
             }
             None => planned.answer,

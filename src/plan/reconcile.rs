@@ -180,14 +180,17 @@ fn keep_both(world: &World, sight: &Sight<'_>, seen: Stat) -> Vec<Op> {
         folder.join(name).ok()
     });
     let other = begun.unwrap_or_else(|| conflict_name(world, path, device, now));
-    let link = Link { id: seen.id, charge: seen.charge(), used: now.secs() };
+    // The device's name is never without a file: it has the other name before it means the master,
+    // so that a cut in between looks like nothing that the device did.
     let mut ops = vec![
         Op::Link { from: on(device, path), ino: seen.id.ino, to: master(&other) },
-        Op::Rename { from: on(device, path), to: on(device, &other), ino: seen.id.ino },
-        Op::Note(Fact::Link(device.clone(), other, link)),
-        Op::Note(Fact::NoLink(device.clone(), path.clone())),
+        Op::Link { from: on(device, path), ino: seen.id.ino, to: on(device, &other) },
     ];
-    let Some(m) = world.files.get(path) else { return ops };
+    let here = on(device, path);
+    let Some(m) = world.files.get(path) else {
+        ops.push(Op::Unlink { at: here, ino: seen.id.ino });
+        return ops;
+    };
     // The device gets the master under the name if there is room for both.
     let need = world.devices.get(device).map_or(Bytes(0), |h| {
         let link = h.book.get(path);
@@ -196,9 +199,13 @@ fn keep_both(world: &World, sight: &Sight<'_>, seen: Stat) -> Vec<Op> {
     });
     if let Ok(going) = make_room(world, device, sight.quota, need, Some(path)) {
         ops.extend(evict(world, device, &going));
-        ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
-    } else if world.devices.get(device).is_some_and(|h| h.wants(path)) {
-        ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
+        let (old, by, why) = (seen.id.ino, master(path), Why::Replaced);
+        ops.push(Op::Replace { at: here, old, by, new: m.id.ino, why });
+    } else {
+        ops.push(Op::Unlink { at: here, ino: seen.id.ino });
+        if world.devices.get(device).is_some_and(|h| h.wants(path)) {
+            ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
+        }
     }
     ops
 }
@@ -326,12 +333,10 @@ mod tests {
         Some(ops.iter().map(short).collect())
     }
 
-    const KEEP_BOTH: [&str; 5] = [
+    const KEEP_BOTH: [&str; 3] = [
         "link P:d/x.txt -> F:d/x (HTCphone 2026-11-23 10-00-00).txt",
-        "rename P:d/x.txt -> P:d/x (HTCphone 2026-11-23 10-00-00).txt",
-        "note HTCphone has d/x (HTCphone 2026-11-23 10-00-00).txt",
-        "note HTCphone does not have d/x.txt any more",
-        "link F:d/x.txt -> P:d/x.txt",
+        "link P:d/x.txt -> P:d/x (HTCphone 2026-11-23 10-00-00).txt",
+        "replace P:d/x.txt by F:d/x.txt",
     ];
 
     #[test]

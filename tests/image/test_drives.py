@@ -1,5 +1,6 @@
 """Drives of every kind, plugged into a machine that started without one."""
 
+import contextlib
 import hashlib
 import subprocess
 import time
@@ -38,8 +39,14 @@ def status_says(machine, *words):
     return machine.wait(f"STATUS.txt says {', '.join(words)}", seen, 100, 3)
 
 
-def pull(machine, drive):
-    machine.unplug(drive)
+@contextlib.contextmanager
+def plugged(machine, drive):
+    """Plugs it in for a while; pulled again, even when a check fails, so that the next one begins with nothing."""
+    machine.plug(drive)
+    try:
+        yield drive
+    finally:
+        machine.unplug(drive)
     machine.wait_condition("waiting-for-drive", 30)
 
 
@@ -57,31 +64,28 @@ def test_starts_without_a_drive(machine, key):
 def test_exfat_is_left_alone(machine, folder):
     drive = emulator.make_drive(folder / "exfat.img", "EXFAT0001", "exfat", "64M", "CAMERA")
     before = digest(drive)
-    machine.plug(drive)
-    machine.wait_condition("drive-unusable", 45)
-    text = status_says(machine, "EXFAT0001", "exFAT")
-    assert "hard links" in text
-    assert "format" in text and "larder.toml" in text
-    pull(machine, drive)
+    with plugged(machine, drive):
+        machine.wait_condition("drive-unusable", 45)
+        text = status_says(machine, "EXFAT0001", "exFAT")
+        assert "hard links" in text
+        assert "format" in text and "larder.toml" in text
     assert digest(drive) == before
 
 
 def test_blank_drive_is_offered_and_not_touched(machine, folder):
     drive = emulator.make_drive(folder / "blank.img", "BLANK0001", None, "64M")
     before = digest(drive)
-    machine.plug(drive)
-    machine.wait_condition("attention", 45)
-    assert logged(machine, "BLANK0001")
-    pull(machine, drive)
+    with plugged(machine, drive):
+        machine.wait_condition("attention", 45)
+        assert logged(machine, "BLANK0001")
     assert digest(drive) == before
 
 
 def test_read_only_drive(machine, folder):
     drive = emulator.make_drive(folder / "locked.img", "LOCKED001", size="64M", label="LARDER", read_only=True)
     before = digest(drive)
-    machine.plug(drive)
-    machine.wait_condition("drive-unusable", 45)
-    pull(machine, drive)
+    with plugged(machine, drive):
+        machine.wait_condition("drive-unusable", 45)
     assert digest(drive) == before
 
 
@@ -92,26 +96,24 @@ def test_badly_damaged_drive(machine, folder):
         # The group descriptors and the first inode table, root directory included; the superblock stays.
         file.seek(4096)
         file.write(b"\xa5" * (600 * 1024))
-    machine.plug(drive)
-    machine.wait_condition("drive-unusable", 60)
-    assert " /drive " not in machine.sh("cat /proc/mounts")
-    pull(machine, drive)
+    with plugged(machine, drive):
+        machine.wait_condition("drive-unusable", 60)
+        assert " /drive " not in machine.sh("cat /proc/mounts")
 
 
 def test_slightly_damaged_drive_is_repaired(machine, folder):
     """Wrong counts, as after a power cut: put right on the way, and used. Also: a drive that is plugged in later."""
     drive = emulator.make_drive(folder / "later.img", "LATER0001", size="64M", label="LARDER")
     emulator.debugfs(drive.path, "set_super_value free_blocks_count 7", "set_super_value state 0")
-    machine.plug(drive)
-    begin = time.monotonic()
-    machine.wait("the mount", lambda: " /drive ext4 rw" in machine.sh("cat /proc/mounts"), 45)
-    print(f"mounted {time.monotonic() - begin:.1f} s after it was plugged in")
-    machine.wait_condition("ready", 60)
-    assert logged(machine, "repaired")
-    machine.sh("kill -USR1 $(cat /run/larder/appliance.pid)", check=True)
-    machine.wait_condition("stopped-safely", 45)
-    assert " /drive " not in machine.sh("cat /proc/mounts")
-    pull(machine, drive)
+    with plugged(machine, drive):
+        begin = time.monotonic()
+        machine.wait("the mount", lambda: " /drive ext4 rw" in machine.sh("cat /proc/mounts"), 45)
+        print(f"mounted {time.monotonic() - begin:.1f} s after it was plugged in")
+        machine.wait_condition("ready", 60)
+        assert logged(machine, "repaired")
+        machine.sh("kill -USR1 $(cat /run/larder/appliance.pid)", check=True)
+        machine.wait_condition("stopped-safely", 45)
+        assert " /drive " not in machine.sh("cat /proc/mounts")
     assert emulator.fsck(drive.path) == 0
 
 

@@ -1,0 +1,309 @@
+//! The rules of the house, held against the sources: who may know whom, who may change names, how long
+//! a file may be, what every room says of itself, and that ARCHITECTURE.md tells of all rooms.
+//!
+//! A rule that has to give way is changed here, with its reason, so that everybody can read it.
+#![allow(clippy::unwrap_used)] // a test
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Rooms that decide: values in, values out. They know only each other.
+const CORE: &[&str] = &["model", "config", "worklist", "plan", "catalogue", "status"];
+/// Rooms that touch the world: a disk, a kernel, a network, a lamp. They know the core, not each other.
+const ADAPTERS: &[&str] =
+    &["fs", "scan", "watch", "ledger", "sync", "web", "led", "drive", "mounts", "lease"];
+/// Rooms that put the others together. They may know everybody above them in this list.
+const SHELL: &[&str] =
+    &["apply", "dedup", "engine", "carrier", "daemon", "check", "appliance", "cli", "main"];
+
+/// Adapters that the engine has no business with: it works the same without network, lamp and plug.
+const NOT_FOR_THE_ENGINE: &[&str] = &["sync", "web", "led", "drive", "mounts", "lease"];
+
+/// Who knows somebody all the same, and why.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("fs", "scan", "the door hands out what a scan finds; `scan` is the reading half of it"),
+    ("scan", "fs", "it tells of what it meets in the words of the door"),
+    ("watch", "scan", "which names are in transit is one rule, and stands there"),
+    ("status", "led", "STATUS.txt says in words what the lamp shows, from the same table"),
+    ("status", "mounts", "the writer has to know which file system the boot partition has"),
+    ("check", "daemon", "where ledger and settings lie is known there"),
+    ("engine", "web", "what a page's key is; the engine makes it, the network compares it"),
+];
+
+/// Who changes names on a disk besides `fs`, and what.
+const NAMES_CHANGED_ELSEWHERE: &[(&str, &str)] = &[
+    ("src/ledger.rs", "puts a damaged database aside; SQLite's files are not the family's"),
+    ("src/drive/import.rs", "copies a drive that the engine can't use, before there is an engine"),
+    ("src/sync/syncthing/home.rs", "the sync engine's own folder"),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// One source file, without its tests.
+struct Source {
+    /// From the top of the repository.
+    path: String,
+    room: String,
+    text: String,
+}
+
+impl Source {
+    /// The lines without what is behind `//`.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate();
+        lines.map(|(n, line)| (n + 1, line.split("//").next().unwrap_or("")))
+    }
+}
+
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Splits a file into what is built for use and the modules that are built only for tests: those in
+/// files of their own are returned by name, one in the file ends it.
+fn without_tests(text: &str) -> (String, Vec<String>) {
+    let mut kept = String::new();
+    let mut modules = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.trim() != "#[cfg(test)]" {
+            kept.push_str(line);
+            kept.push('\n');
+            continue;
+        }
+        let next = loop {
+            match lines.peek() {
+                Some(next) if next.trim_start().starts_with("#[") => lines.next(),
+                other => break other.copied().unwrap_or(""),
+            };
+        };
+        let name = next.trim_start().trim_start_matches("pub").trim_start_matches("(super)");
+        if let Some(name) = name.trim_start().strip_prefix("mod ") {
+            match name.strip_suffix(';') {
+                Some(name) => {
+                    modules.push(name.to_owned());
+                    lines.next();
+                }
+                None => break,
+            }
+        }
+    }
+    (kept, modules)
+}
+
+fn sources() -> Vec<Source> {
+    let src = root().join("src");
+    let mut files = Vec::new();
+    walk(&src, &mut files);
+    files.sort();
+    assert!(files.len() > 50, "the sources are not where this test looks for them");
+    let mut only_tests = BTreeSet::new();
+    let mut sources = Vec::new();
+    for file in files {
+        let (text, modules) = without_tests(&fs::read_to_string(&file).unwrap());
+        let below = file.with_extension("");
+        let beside =
+            if file.parent() == Some(&src) && below.ends_with("lib") { &src } else { &below };
+        only_tests.extend(modules.iter().map(|name| beside.join(name)));
+        let within = file.strip_prefix(&src).unwrap();
+        let first = within.components().next().unwrap().as_os_str().to_str().unwrap();
+        let path = file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        let room = first.trim_end_matches(".rs").to_owned();
+        sources.push((below, Source { path, room, text }));
+    }
+    sources.retain(|(below, _)| !only_tests.iter().any(|test| below.starts_with(test)));
+    sources.into_iter().map(|(_, source)| source).collect()
+}
+
+/// The rooms that a line of code names.
+fn known_in(line: &str) -> Vec<&str> {
+    let word =
+        |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    line.match_indices("crate::")
+        .map(|(at, found)| &line[at + found.len()..])
+        .map(|rest| &rest[..word(rest)])
+        .collect()
+}
+
+fn may_know(room: &str, other: &str) -> bool {
+    let at = |list: &[&str], name: &str| list.iter().position(|r| *r == name);
+    let by_rule = match (at(SHELL, room), at(SHELL, other)) {
+        (Some(above), Some(below)) => below < above,
+        (Some(_), None) if ["apply", "engine"].contains(&room) => {
+            !NOT_FOR_THE_ENGINE.contains(&other)
+        }
+        (Some(_), None) => true,
+        (None, Some(_)) => false,
+        (None, None) => CORE.contains(&other),
+    };
+    room == other || by_rule || EXCEPTIONS.iter().any(|(r, o, _)| *r == room && *o == other)
+}
+
+#[test]
+fn rooms_know_only_whom_they_may() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if source.room == "lib" {
+            continue;
+        }
+        for (n, line) in source.code() {
+            for other in known_in(line) {
+                if !may_know(&source.room, other) {
+                    wrong.push(format!("{}:{n}: `{}` knows `{other}`", source.path, source.room));
+                }
+                assert!(!other.is_empty(), "{}:{n}: one `use` for each room", source.path);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nsee the lists at the top of tests/rooms.rs", wrong.join("\n"));
+}
+
+#[test]
+fn every_exception_is_needed() {
+    let sources = sources();
+    for (room, other, why) in EXCEPTIONS {
+        let used = sources.iter().filter(|s| s.room == *room).any(|s| {
+            let mut lines = s.code();
+            lines.any(|(_, line)| known_in(line).contains(other))
+        });
+        assert!(used, "`{room}` does not know `{other}` any more: take the exception out ({why})");
+    }
+    for (path, why) in NAMES_CHANGED_ELSEWHERE {
+        let used = sources.iter().any(|s| s.path == *path && changes_names(s).next().is_some());
+        assert!(used, "{path} changes no names any more: take the exception out ({why})");
+    }
+}
+
+#[test]
+fn every_room_is_in_one_list_and_in_the_architecture() {
+    let rooms: BTreeSet<String> =
+        sources().into_iter().map(|s| s.room).filter(|room| room != "lib").collect();
+    let mut listed = BTreeMap::new();
+    for room in [CORE, ADAPTERS, SHELL].concat() {
+        *listed.entry(room.to_owned()).or_insert(0) += 1;
+    }
+    assert!(listed.values().all(|n| *n == 1), "a room is of one kind: {listed:?}");
+    assert_eq!(rooms, listed.into_keys().collect(), "src/ and the lists of tests/rooms.rs");
+
+    let told = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let table = told.lines().skip_while(|l| !l.starts_with("| room ")).skip(2);
+    let table = table.take_while(|l| l.starts_with('|'));
+    let names: BTreeSet<String> = table
+        .flat_map(|row| {
+            let first = row.split('|').nth(1).unwrap_or("");
+            first.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(rooms, names, "src/ and the table of ARCHITECTURE.md");
+}
+
+/// Where a file calls something that makes, replaces or removes a name.
+fn changes_names(source: &Source) -> impl Iterator<Item = (usize, &'static str)> {
+    const CALLS: &[&str] = &[
+        "fs::rename(",
+        "fs::write(",
+        "fs::remove_file(",
+        "fs::remove_dir(",
+        "fs::remove_dir_all(",
+        "fs::hard_link(",
+        "fs::copy(",
+        "renameat(",
+        "renameat_with(",
+        "unlinkat(",
+        "linkat(",
+        "symlinkat(",
+        "symlink(",
+    ];
+    source
+        .code()
+        .filter_map(|(n, line)| Some((n, *CALLS.iter().find(|call| line.contains(**call))?)))
+}
+
+#[test]
+fn names_change_only_through_the_door() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let excepted = NAMES_CHANGED_ELSEWHERE.iter().any(|(path, _)| *path == source.path);
+        if source.room != "fs" && !excepted {
+            let found =
+                changes_names(&source).map(|(n, call)| format!("{}:{n}: {call}…)", source.path));
+            wrong.extend(found);
+        }
+    }
+    assert!(wrong.is_empty(), "only `fs` changes names:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_is_longer_than_five_hundred_lines_without_its_tests() {
+    let long: Vec<_> = sources()
+        .iter()
+        .map(|s| (s.text.lines().count(), s.path.clone()))
+        .filter(|(lines, _)| *lines > 500)
+        .collect();
+    assert!(long.is_empty(), "split them: {long:?}");
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    let silent: Vec<_> =
+        sources().into_iter().filter(|s| !s.text.starts_with("//! ")).map(|s| s.path).collect();
+    assert!(silent.is_empty(), "they do not open with `//!`: {silent:?}");
+}
+
+#[test]
+fn no_file_tells_where_it_was_built() {
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
+    let listed = match listed {
+        Ok(out) if out.status.success() => out.stdout,
+        _ => {
+            #[allow(clippy::print_stderr)]
+            {
+                eprintln!("SKIPPED: not a git checkout: which files are committed is not known");
+            }
+            return;
+        }
+    };
+    // The card mounts its own file system here before it becomes the root.
+    let excepted = |path: &str, dir: &str| path == "image/initramfs/init" && dir == "root";
+    let mut wrong = Vec::new();
+    for path in listed.split(|b| *b == 0).filter_map(|p| std::str::from_utf8(p).ok()) {
+        let Ok(text) = fs::read_to_string(root().join(path)) else { continue };
+        for (n, line) in text.lines().enumerate() {
+            for dir in ["work", "root"] {
+                let sought = format!("/{dir}/");
+                let begins = |at: usize| {
+                    let before = line[..at].chars().next_back().unwrap_or(' ');
+                    !(before.is_alphanumeric() || "_-.}{/\\)>".contains(before))
+                };
+                if !excepted(path, dir) && line.match_indices(&sought).any(|(at, _)| begins(at)) {
+                    wrong.push(format!("{path}:{}: {}", n + 1, line.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn tests_are_told_from_what_is_used() {
+    let (kept, modules) = without_tests(
+        "//! a\n#[cfg(test)]\nmod contract;\nuse b;\n#[cfg(test)]\nfn c() {}\n#[cfg(test)]\n#[allow(x)]\nmod tests {\n}\n",
+    );
+    assert_eq!(modules, ["contract"]);
+    assert_eq!(kept, "//! a\nuse b;\nfn c() {}\n");
+    assert_eq!(known_in("use crate::fs::{a, b}; crate::plan::x()"), ["fs", "plan"]);
+    assert!(may_know("engine", "fs") && may_know("fs", "model") && may_know("cli", "daemon"));
+    assert!(!may_know("plan", "fs") && !may_know("engine", "sync"));
+    assert!(!may_know("web", "ledger") && !may_know("engine", "daemon"));
+}

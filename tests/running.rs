@@ -1,0 +1,279 @@
+//! The running house: the real program as a daemon, watched from outside. Every wait has a deadline,
+//! every process is ended.
+
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "support/drive.rs"]
+mod drive;
+
+use drive::{House, SETTINGS, wish};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// A daemon, ended when dropped, and its reports.
+struct Running {
+    child: Child,
+    reports: Arc<Mutex<Vec<String>>>,
+}
+
+impl Running {
+    fn start(house: &House) -> Self {
+        let mut command = house.larder(&["run", "--report-fd", "1"]);
+        let log = std::fs::File::create(house.dir.path().join("log")).expect("a log");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("larder starts");
+        let out = child.stdout.take().expect("its reports");
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&reports);
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                all.lock().expect("no reader panics").push(line);
+            }
+        });
+        let running = Self { child, reports };
+        eventually("the first report", 20, || running.last().is_some());
+        running
+    }
+
+    fn last(&self) -> Option<String> {
+        self.reports.lock().expect("no reader panics").last().cloned()
+    }
+
+    fn tells(&self, words: &str) -> bool {
+        self.last().is_some_and(|report| report.contains(words))
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+
+    fn alive(&mut self) -> bool {
+        self.child.try_wait().expect("it is ours").is_none()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Waits until something is so.
+fn eventually(what: &str, seconds: u64, mut so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < Duration::from_secs(seconds), "not within {seconds} s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!("{what}: {} ms", begun.elapsed().as_millis());
+}
+
+fn page_text(house: &House, device: &str) -> Vec<u8> {
+    std::fs::read(house.page(device)).unwrap_or_default()
+}
+
+#[test]
+fn a_worklist_becomes_a_link_and_a_new_page() {
+    let mut house = House::new(SETTINGS);
+    house.save(&house.home(b"doc"), b"doc");
+    let mut running = Running::start(&house);
+    eventually("the page is there", 10, || house.page("HTCphone").exists());
+    let before = page_text(&house, "HTCphone");
+    house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
+    eventually("the link is there", 10, || house.on("HTCphone", b"doc").exists());
+    eventually("the page is new", 10, || {
+        let now = page_text(&house, "HTCphone");
+        !now.is_empty() && now != before
+    });
+    eventually("it is answered", 10, || house.answer(1).is_some_and(|(s, _)| s == "done"));
+    // A file that comes to life on the device comes home.
+    house.save(&house.on("HTCphone", b"DCIM/1.jpg"), b"photo");
+    eventually("the photo is at home", 10, || house.home(b"DCIM/1.jpg").exists());
+    assert!(running.alive());
+    running.signal(rustix::process::Signal::TERM);
+    eventually("it stops when told", 10, || !running.alive());
+    assert!(running.child.wait().expect("it is ours").success());
+    eventually("it says so", 5, || running.tells("stopped-safely"));
+    assert_eq!(house.check(), [""; 0]);
+}
+
+#[test]
+fn settings_take_effect_while_it_runs_and_broken_ones_do_not() {
+    let house = House::new(SETTINGS);
+    let running = Running::start(&house);
+    eventually("the page is there", 10, || house.page("HTCphone").exists());
+    house.settings(&format!("{SETTINGS}[devices.tablet]\n"));
+    eventually("the tablet has a page", 4, || house.page("tablet").exists());
+    assert!(house.on("tablet", b"").is_dir());
+    house.settings(&format!("{SETTINGS}[devices.tablet]\nqouta = \"1 GB\"\n[devices.other]\n"));
+    eventually("the mistake is told", 4, || running.tells("qouta") && running.tells("quota"));
+    assert!(running.tells("settings-error"));
+    assert!(!house.page("other").exists());
+    house.settings(&format!("{SETTINGS}[devices.tablet]\nquota = \"1 GB\"\n[devices.other]\n"));
+    eventually("all is well again", 4, || !running.tells("qouta") && house.page("other").exists());
+}
+
+#[test]
+fn a_drive_that_goes_and_comes_back_is_used_again() {
+    let mut house = House::new(SETTINGS);
+    house.save(&house.home(b"doc"), b"doc");
+    let running = Running::start(&house);
+    eventually("the page is there", 10, || house.page("HTCphone").exists());
+    let away = house.dir.path().join("away");
+    std::fs::rename(&house.drive, &away).expect("unplugged");
+    eventually("it is told", 5, || running.tells("waiting-for-drive"));
+    // Long enough for several tries in vain.
+    let until = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < until {
+        assert!(!house.drive.exists(), "something was written where the drive should be");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::fs::rename(&away, &house.drive).expect("plugged in");
+    house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
+    eventually("work goes on", 8, || house.on("HTCphone", b"doc").exists());
+    eventually("it is told", 5, || !running.tells("waiting-for-drive"));
+}
+
+#[test]
+fn ten_thousand_wishes_and_a_heap_of_garbage_block_nothing() {
+    let mut house = House::new(SETTINGS);
+    house.save(&house.home(b"doc"), b"doc");
+    let mut running = Running::start(&house);
+    eventually("the page is there", 10, || house.page("HTCphone").exists());
+    let many: Vec<_> = (1..=9_000).map(|id| wish(id, "get", b"none", "")).collect();
+    house.drop_list("HTCphone", &many);
+    let folder = house.drive.join("BTsync/catalogue/HTCphone");
+    let garbage: Vec<u8> =
+        (0u32..1 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    house.save(&folder.join("catalogue-worklist-HTCphone-77.json"), &garbage);
+    house.save(&house.page("HTCphone"), &garbage);
+    let nested = "[{".repeat(1 << 19);
+    house.save(&folder.join("catalogue-worklist-HTCphone-78.json"), nested.as_bytes());
+    house.drop_list("LinuxLaptop", &[wish(10_001, "get", b"doc", "")]);
+    eventually("the laptop's wish is fulfilled", 60, || house.on("LinuxLaptop", b"doc").exists());
+    eventually("the last is answered", 60, || house.answer(9_000).is_some());
+    eventually("the page is whole again", 20, || {
+        let page = page_text(&house, "HTCphone");
+        page.starts_with(b"<!doctype html>")
+    });
+    assert!(running.alive());
+}
+
+#[test]
+fn a_full_drive_is_told_and_work_goes_on_when_there_is_room() {
+    let Some((mut house, _mount)) = small_drive() else { return };
+    house.save(&house.home(b"doc"), b"doc");
+    let mut running = Running::start(&house);
+    eventually("the page is there", 10, || house.page("HTCphone").exists());
+    // Somebody copies until nothing more fits.
+    let filler = house.home(b"filler");
+    let mut file = std::fs::File::create(&filler).expect("a file");
+    let block = vec![0u8; 64 << 10];
+    while std::io::Write::write_all(&mut file, &block).is_ok() {}
+    while std::io::Write::write_all(&mut file, &block[..512]).is_ok() {}
+    drop(file);
+    eventually("it is told", 20, || running.tells("drive-full"));
+    assert!(running.alive());
+    std::fs::remove_file(&filler).expect("room");
+    house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
+    eventually("work goes on", 70, || house.answer(1).is_some_and(|(s, _)| s == "done"));
+    assert!(house.on("HTCphone", b"doc").exists());
+    eventually("it is told no more", 10, || !running.tells("drive-full"));
+}
+
+#[test]
+fn a_drive_that_may_only_be_read_is_told_and_used_when_it_may_be_written() {
+    let Some((mut house, mount)) = small_drive() else { return };
+    house.save(&house.home(b"doc"), b"doc");
+    house.run();
+    house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
+    assert!(mount.remount("ro"));
+    let mut running = Running::start(&house);
+    eventually("it is told", 20, || running.tells("drive-unusable"));
+    assert!(running.alive());
+    assert!(house.answer(1).is_none() && !house.on("HTCphone", b"doc").exists());
+    assert!(mount.remount("rw"));
+    eventually("work goes on", 30, || house.answer(1).is_some_and(|(s, _)| s == "done"));
+    assert!(house.on("HTCphone", b"doc").exists());
+    eventually("it is told no more", 10, || !running.tells("drive-unusable"));
+}
+
+/// A mounted file system of a few megabytes, unmounted at the end.
+struct Mount(std::path::PathBuf);
+
+impl Mount {
+    fn remount(&self, how: &str) -> bool {
+        let how = format!("remount,{how}");
+        run_quietly(Command::new("mount").args(["-o", &how]).arg(&self.0))
+    }
+}
+
+fn run_quietly(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        run_quietly(Command::new("umount").arg("-l").arg(&self.0));
+    }
+}
+
+fn small_drive() -> Option<(House, Mount)> {
+    let house = House::new(SETTINGS);
+    let image = house.dir.path().join("image");
+    let made = std::fs::File::create(&image).and_then(|f| f.set_len(24 << 20)).is_ok()
+        && run_quietly(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image));
+    std::fs::remove_dir_all(&house.drive).expect("the folder");
+    std::fs::create_dir(&house.drive).expect("a mount point");
+    let options = ["-o", "loop"];
+    let mounted =
+        made && run_quietly(Command::new("mount").args(options).arg(&image).arg(&house.drive));
+    if !mounted {
+        eprintln!(
+            "SKIPPED: a loop device can't be mounted here (not root?): no full or read-only drive"
+        );
+        return None;
+    }
+    let mount = Mount(house.drive.clone());
+    std::fs::create_dir(house.drive.join("BTsync")).expect("a drive");
+    Some((house, mount))
+}
+
+#[test]
+fn killed_at_any_moment_it_goes_on() {
+    let mut house = House::new(SETTINGS);
+    for i in 0..40 {
+        house.save(&house.home(format!("d/{i}").as_bytes()), format!("file {i}").as_bytes());
+    }
+    // Not random: every run of the test kills after the same times, and the machine differs enough.
+    for round in 0..25u64 {
+        let mut running = Running::start(&house);
+        let items: Vec<_> = (0..40)
+            .map(|i| {
+                let op = ["get", "delete", "pin", "move"][((round + i) % 4) as usize];
+                let path = format!("d/{i}");
+                wish(round * 100 + i + 1, op, path.as_bytes(), r#","to":["LinuxLaptop"]"#)
+            })
+            .collect();
+        house.drop_list("HTCphone", &items);
+        house.save(&house.on("LinuxLaptop", format!("own/{round}").as_bytes()), b"own");
+        std::thread::sleep(Duration::from_millis(round * 9 % 130));
+        running.signal(rustix::process::Signal::KILL);
+        eventually("it is dead", 5, || !running.alive());
+    }
+    house.run();
+    assert_eq!(house.check(), [""; 0]);
+    for i in 0..40 {
+        let content = std::fs::read(house.home(format!("d/{i}").as_bytes())).expect("kept");
+        assert_eq!(content, format!("file {i}").as_bytes());
+    }
+    for round in 0..25u64 {
+        assert!(house.home(format!("own/{round}").as_bytes()).exists(), "own/{round}");
+        assert!((0..40).all(|i| house.answer(round * 100 + i + 1).is_some()), "round {round}");
+    }
+    assert!(!Path::new(&house.drive.join("BTsyncApp/tmp/1")).exists());
+}
