@@ -100,6 +100,7 @@ impl Carrying {
             engine.keep_in_mind(BOOK, &self.carrier.remembered())?;
         }
         let drive = std::path::absolute(drive).unwrap_or_else(|_| drive.to_owned());
+        config.devices.keys().for_each(|device| engine.unmention(&format!("id of {device}")));
         for (device, complaint) in self.carrier.want(&self.handle, &config, &drive) {
             let what = format!("[devices.{device}]: {complaint}");
             engine.mention(&format!("id of {device}"), now(), &what, "put it right in larder.toml");
@@ -130,7 +131,7 @@ impl Carrying {
     /// Takes what the engine did to the sync engine, after its turn.
     pub(super) fn tell(&mut self, engine: &mut Engine) {
         self.carrier.changed(&self.handle, &engine.take_changed());
-        self.carrier.ask(&self.handle, engine.absences());
+        self.carrier.ask(&self.handle, engine);
     }
 
     /// Stops the sync engine, so that the drive can be let go.

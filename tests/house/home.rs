@@ -22,6 +22,7 @@ pub(crate) struct House {
     pub(crate) devices: BTreeMap<String, String>,
     reports: Arc<Mutex<Vec<Report>>>,
     child: Option<Child>,
+    wishes: u64,
 }
 
 /// A port that nobody has at the moment.
@@ -44,6 +45,7 @@ impl House {
             devices: devices.iter().map(|d| ((*d).to_owned(), String::new())).collect(),
             reports: Arc::default(),
             child: None,
+            wishes: 0,
         };
         house.settle();
         house
@@ -145,6 +147,20 @@ impl House {
             .filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok())
             .filter(of_home)
             .collect()
+    }
+
+    /// True when somebody reads these words among its notices.
+    pub(crate) fn tells(&self, words: &str) -> bool {
+        self.report().notices.iter().any(|notice| notice.what.contains(words))
+    }
+
+    /// Writes a wish into the common page, as somebody does who sits at home.
+    pub(crate) fn wish(&mut self, action: Action, at: &str, to: &[&str]) -> String {
+        self.wishes += 1;
+        let page = self.drive("catalogue/catalogue.html");
+        let (page, id) = with_wishes(&content(&page), "home", self.wishes, &[(action, at, to)]);
+        put(&self.drive("catalogue"), "catalogue.html", &page);
+        id
     }
 
     /// The page of a device, as it is at home.
@@ -262,29 +278,9 @@ impl Device {
 
     /// Writes wishes into its page, as the page itself does; returns the last one's identity.
     pub(crate) fn wish(&mut self, wishes: &[(Action, &str, &[&str])]) -> String {
+        self.wishes += wishes.len() as u64;
         let before = content(&self.page_file());
-        let mut list = larder::worklist::parse(larder::worklist::find(&before).unwrap());
-        let mut last = String::new();
-        for (action, at, to) in wishes {
-            self.wishes += 1;
-            let of: u32 = self
-                .name
-                .bytes()
-                .fold(7, |sum: u32, b| sum.wrapping_mul(31).wrapping_add(b.into()));
-            last = format!("{of:08x}{:012x}", self.wishes);
-            list.wishes.push(Wish {
-                id: WishId::parse(&last).unwrap(),
-                action: *action,
-                path: path(at),
-                to: to.iter().map(|d| DeviceName::new(d).unwrap()).collect(),
-                from: None,
-                with: None,
-                limit_mb: None,
-                seen: None,
-                at: Time::from_secs(1_790_000_000),
-            });
-        }
-        let page = larder::worklist::put(&before, &list).unwrap();
+        let (page, last) = with_wishes(&before, &self.name, self.wishes, wishes);
         put(self.page_file().parent().unwrap(), "catalogue.html", &page);
         self.party.handle().changed(self.page.as_ref().unwrap(), [path("catalogue.html")]);
         last
@@ -313,4 +309,31 @@ impl Device {
         let paths: BTreeSet<RelPath> = paths.iter().map(|p| path(p)).collect();
         self.party.handle().changed(self.files.as_ref().unwrap(), paths);
     }
+}
+
+/// A page with more wishes in it, and the identity of the last.
+fn with_wishes(
+    page: &[u8],
+    of: &str,
+    number: u64,
+    wishes: &[(Action, &str, &[&str])],
+) -> (Vec<u8>, String) {
+    let mut list = larder::worklist::parse(larder::worklist::find(page).unwrap());
+    let of = of.bytes().fold(7, |sum: u32, b| sum.wrapping_mul(31).wrapping_add(b.into()));
+    let mut last = String::new();
+    for (i, (action, at, to)) in wishes.iter().rev().enumerate().rev() {
+        last = format!("{of:08x}{:012x}", number - i as u64);
+        list.wishes.push(Wish {
+            id: WishId::parse(&last).unwrap(),
+            action: *action,
+            path: path(at),
+            to: to.iter().map(|d| DeviceName::new(d).unwrap()).collect(),
+            from: None,
+            with: None,
+            limit_mb: None,
+            seen: None,
+            at: Time::from_secs(1_790_000_000),
+        });
+    }
+    (larder::worklist::put(page, &list).unwrap(), last)
 }

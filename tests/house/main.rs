@@ -10,4 +10,5 @@ mod lab;
 
 mod days;
 mod home;
+mod life;
 mod page;
