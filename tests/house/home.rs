@@ -116,6 +116,11 @@ impl House {
         child.wait().unwrap();
     }
 
+    /// Processor time that the engine has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        crate::lab::cpu(&format!("/proc/{}/stat", self.child.as_ref().unwrap().id()))
+    }
+
     /// Its last report.
     pub(crate) fn report(&self) -> Report {
         self.reports.lock().unwrap().last().cloned().unwrap_or_default()

@@ -32,6 +32,11 @@ impl Page {
         self.files.get(path).map_or(ABSENT, |states| states[self.device(device)])
     }
 
+    /// Its number.
+    pub(crate) fn generation(&self) -> u64 {
+        self.own["gen"].as_u64().unwrap()
+    }
+
     /// State and text of the answer to a wish.
     pub(crate) fn answer(&self, id: &str) -> Option<(String, String)> {
         let answer = self.own["answers"].as_array()?.iter().find(|a| a["id"] == id)?;
