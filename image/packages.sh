@@ -7,6 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . image/apt.sh
 
+# The mirror's fault and not ours (EX_TEMPFAIL of sysexits.h): try again later.
+NO_MIRROR=75
 list=image/packages.txt
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 read -r _ release components < <(grep '^release ' "$list")
@@ -16,7 +18,11 @@ apt_for() { # architecture
     local dir=$PWD/build/apt/$1
     if [ ! -e "$dir/updated" ]; then
         private_apt_setup "$dir" "$1" "$keyring" "$release $components"
-        private_apt "$dir" apt-get -qq update
+        if ! private_apt "$dir" apt-get -qq update -o APT::Update::Error-Mode=any; then
+            echo "image: Debian's mirror can't be used now: its lists do not match its signed release file, or it is" \
+                "out of reach; try again later" >&2
+            return "$NO_MIRROR"
+        fi
         : >"$dir/updated"
     fi
     echo "$dir"
@@ -46,7 +52,7 @@ fetch() {
             [ "$arch" != "$per_arch" ] || wanted+=("$name=$version")
         done
         [ ${#wanted[@]} -gt 0 ] || continue
-        dir=$(apt_for "$per_arch")
+        dir=$(apt_for "$per_arch") || exit $?
         mkdir -p build/incoming
         if ! (cd build/incoming && private_apt "$dir" apt-get -qq download "${wanted[@]}"); then
             echo "image: the mirror no longer has one of these versions; run 'image/packages.sh update' and commit" \

@@ -37,7 +37,7 @@ pub const MASS: usize = 50;
 /// More pages than this are not written in one turn.
 const GENERATIONS_A_TURN: u64 = 1_000;
 /// While there is more to do, disk and pages are brought up to date every so many seconds.
-const PACE: i64 = 2;
+const PACE: i64 = 10;
 /// How often an operation that met a moving target is tried.
 const TRIES: u32 = 5;
 

@@ -43,10 +43,11 @@ pub(super) fn get_folder(asked: &Asked<'_>, device: &DeviceName, path: &RelPath)
     }
     let begun = asked.attempt == Attempt::Again;
     missing_in(asked, holding, dir, |path, stat| {
-        if plan.ops.len() < CHUNK && !(begun && holding.excepts(&path)) {
+        if !(begun && holding.excepts(&path)) {
             let to = on(device, &path);
             plan.ops.push(Op::Link { from: master(&path), ino: stat.id.ino, to });
         }
+        plan.ops.len() < CHUNK
     });
     plan
 }
@@ -127,22 +128,34 @@ fn evictable(world: &World, holding: &Holding, keep: &RelPath) -> u64 {
     sum
 }
 
-fn missing(asked: &Asked<'_>, holding: &Holding, path: &RelPath, each: impl FnMut(RelPath, &Stat)) {
+fn missing(
+    asked: &Asked<'_>,
+    holding: &Holding,
+    path: &RelPath,
+    mut each: impl FnMut(RelPath, &Stat),
+) {
     if let Some(dir) = asked.world.files.dir(path) {
-        missing_in(asked, holding, dir, each);
+        missing_in(asked, holding, dir, |path, stat| {
+            each(path, stat);
+            true
+        });
     }
 }
 
-/// Every master below a folder that the device does not have.
+/// Every master below a folder that the device does not have, until `each` has seen enough.
 fn missing_in(
     asked: &Asked<'_>,
     holding: &Holding,
     dir: DirId,
-    mut each: impl FnMut(RelPath, &Stat),
+    mut each: impl FnMut(RelPath, &Stat) -> bool,
 ) {
     let files = &asked.world.files;
     let mut bytes = Vec::new();
+    let mut more = true;
     files.for_each_dir(dir, |d, at| {
+        if !more {
+            return;
+        }
         // Folder by folder, so that a path is made only for what is missing.
         let held = RelPath::new(at).ok().and_then(|p| holding.book.dir(&p));
         for (name, stat) in files.files(d) {
@@ -159,7 +172,10 @@ fn missing_in(
             bytes.extend_from_slice(name);
             let Ok(path) = RelPath::new(&bytes) else { continue };
             if holding.book.get(&path).is_none() || holding.absent.contains_key(&path) {
-                each(path, stat);
+                more = each(path, stat);
+                if !more {
+                    return;
+                }
             }
         }
     });
