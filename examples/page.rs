@@ -382,6 +382,7 @@ fn main() {
                 used: Bytes(used[d]),
                 quota: known[d].4.map(|q| Bytes(q.0.max(used[d]))),
                 last_seen: None,
+                connected: false,
             })
             .collect();
         let view = View {

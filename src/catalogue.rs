@@ -80,8 +80,10 @@ pub struct DeviceView<'a> {
     pub used: Bytes,
     /// How much it may hold; `None` is no limit.
     pub quota: Option<Bytes>,
-    /// When the sync engine last saw it, where there is one.
+    /// When the sync engine last saw it, where there is one: since when it is there, or when it went.
     pub last_seen: Option<Time>,
+    /// It is there at the moment of the snapshot.
+    pub connected: bool,
 }
 
 /// An old content that can be brought back.

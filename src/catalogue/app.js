@@ -40,12 +40,13 @@ function devicesBox() {
   const rows = house.devices.map((device, d) => h("li", {}, h("span", { class: "badge" + (d === me ? " here" : "") }, letters[d]),
     h("div", {}, h("span", {}, bdi(clean(device.label)), d === me ? " (this device)" : ""),
       h("small", {}, size(device.used) + (device.quota === null ? " \u00b7 no limit" : " of " + size(device.quota)) + " \u00b7 " + plural(tree.root.all.here[d], "file")
-        + (tree.root.all.moving[d] ? " \u00b7 " + num(tree.root.all.moving[d]) + " on the way" : "") + (device.seen ? " \u00b7 seen " + moment(device.seen) : "")),
+        + (tree.root.all.moving[d] ? " \u00b7 " + num(tree.root.all.moving[d]) + " on the way" : "") + (device.up ? " \u00b7 connected" : device.seen ? " \u00b7 seen " + moment(device.seen) : "")),
       device.quota ? meter(Math.min(100, device.used * 100 / device.quota), "Room used") : null)));
   const [free, all] = house.space || [0, 0];
   rows.push(h("li", {}, h("span", { class: "badge here" }, "N"), h("div", {}, h("span", {}, bdi(clean(house.nas))),
     h("small", {}, (all ? size(free) + " free of " + size(all) + " \u00b7 " : "") + plural(tree.files, "file")), all ? meter(100 - free * 100 / all, "Room used") : null)));
-  step({ icon: "devices", title: "Devices", facts: plural(house.devices.length, "device") + " and the NAS", parts: [h("ul", { class: "room" }, rows)] });
+  step({ icon: "devices", title: "Devices", facts: plural(house.devices.length, "device") + " and the NAS", parts: [h("ul", { class: "room" }, rows),
+    house.id && h("p", { class: "text" }, "To let another device in, add this one in its Syncthing app: ", h("code", {}, house.id))] });
 }
 
 function filters() {

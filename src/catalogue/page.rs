@@ -220,7 +220,7 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .iter()
         .map(|d| {
             json!({"name": d.name, "label": d.label, "used": d.used, "quota": d.quota,
-                "seen": d.last_seen.map(Time::secs), "pins": paths(d.pins),
+                "seen": d.last_seen.map(Time::secs), "up": d.connected, "pins": paths(d.pins),
                 "follows": paths(d.follows)})
         })
         .collect();
@@ -260,9 +260,11 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .map(|(d, path, percent)| json!([d, path.to_percent(), percent]))
         .collect();
     let space = view.report.space.map(|(free, all)| [rounded(free.0), all.0]);
-    Ok(serde_json::to_vec(&json!({"nas": view.nas_name, "home": home, "undo": view.undo,
+    Ok(serde_json::to_vec(
+        &json!({"nas": view.nas_name, "id": view.report.device_id, "home": home, "undo": view.undo,
         "space": space, "notices": notices, "held": held, "devices": devices,
-        "versions": versions, "shares": shares, "live": live}))?)
+        "versions": versions, "shares": shares, "live": live}),
+    )?)
 }
 
 /// To three digits, because a page that is new only by some kilobytes of room is no news.

@@ -69,6 +69,7 @@ impl House {
                 used: Bytes(1),
                 quota: None,
                 last_seen: None,
+                connected: false,
             })
             .collect();
         let view = View {

@@ -81,6 +81,11 @@ impl Carrying {
         self.seen.get(device).and_then(|(_, last)| *last)
     }
 
+    /// True while a device is there.
+    pub(super) fn is_connected(&self, device: &DeviceName) -> bool {
+        self.seen.get(device).is_some_and(|(up, _)| *up)
+    }
+
     /// True when it is time to show on the pages what is known of the carrying.
     pub(super) fn is_due(&self, now: Time) -> bool {
         // A clock that was set back must not keep them.
@@ -94,6 +99,10 @@ impl Engine {
         self.carrying.served = devices.into_iter().collect();
         let served = &self.carrying.served;
         self.carrying.live.retain(|device, _| served.contains(device));
+        for (device, (up, _)) in &mut self.carrying.seen {
+            // Of who is served no more nobody tells that he went.
+            *up &= served.contains(device);
+        }
         self.stale = true;
     }
 

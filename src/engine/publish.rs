@@ -40,6 +40,7 @@ impl Engine {
                     used: holding.used(),
                     quota: settings.quota,
                     last_seen: self.carrying.last_seen(name),
+                    connected: self.carrying.is_connected(name),
                 }
             })
             .collect();

@@ -156,6 +156,7 @@ async fn unknown_things<B: Bench>(bench: &B) {
     assert!(no_folder(engine.status(&folder, None).await.map(drop)));
     assert_eq!(engine.delivered(&folder, &path, &peer).await.unwrap(), Delivered::Unknown);
     assert_eq!(engine.absence(&folder, &path).await.unwrap(), Absence::Unknown);
+    assert_eq!(engine.lacking(&folder, &peer).await.unwrap(), None);
     let pending = engine.pending().await.unwrap();
     assert!(pending.folders.is_empty());
     engine.refuse(&peer, None).await.unwrap();
@@ -196,6 +197,11 @@ async fn proof_of_delivery<B: Bench>(bench: &B, dir: &Path) {
     // Somebody who is no member has proved nothing.
     let stranger = bench.stranger();
     assert_eq!(engine.delivered(&id, &file, &stranger).await.unwrap(), Delivered::Unknown);
+    assert_eq!(engine.lacking(&id, &stranger).await.unwrap(), None);
+    // Either way round, should it arrive in between.
+    let lacking = engine.lacking(&id, &partner).await.unwrap().unwrap();
+    let delivered = engine.delivered(&id, &file, &partner).await.unwrap();
+    assert!(lacking.contains(&file) || delivered == Delivered::Yes, "{lacking:?}");
     bench.takes(&id, &file).await;
     until("delivered", || async {
         engine.delivered(&id, &file, &partner).await.unwrap() == Delivered::Yes
@@ -206,6 +212,7 @@ async fn proof_of_delivery<B: Bench>(bench: &B, dir: &Path) {
         status.valid && status.need_items == 0
     })
     .await;
+    assert_eq!(engine.lacking(&id, &partner).await.unwrap(), Some(Vec::new()));
     // Deleted there: confirmed. Deleted here: known as such.
     bench.deletes(&id, &file).await;
     until("deletion confirmed", || async {

@@ -414,6 +414,10 @@ impl SyncEngine for Syncthing {
         folder: &FolderId,
         peer: &PeerId,
     ) -> Result<Option<Vec<RelPath>>, SyncError> {
+        let folders = self.core.folders().await?;
+        if !folders.get(folder).is_some_and(|f| f.peers.contains_key(peer)) {
+            return Ok(None);
+        }
         let needed = self.core.needed(folder, peer).await?;
         let files = needed.map(|n| n.files.unwrap_or_default());
         let paths = |files: Vec<wire::NeededFile>| {

@@ -78,8 +78,11 @@ fn devices_come_and_go_by_the_settings() {
     let id = phone.wish(&[(Action::Get, "letter", &[])]);
     phone.answered(&id);
     until("the letter is there", || phone.state("letter") == HERE);
-    until("the page says when it was last seen", || {
-        phone.page().is_some_and(|p| p.house["devices"][0]["seen"].is_i64())
+    until("the page says that it is connected, and how to let others in", || {
+        let page = phone.page().unwrap_or_default();
+        page.house["devices"][0]["up"] == true
+            && page.house["devices"][0]["seen"].is_i64()
+            && page.house["id"] == house.id().as_str()
     });
 
     // A lost phone: out of the settings.
