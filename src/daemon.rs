@@ -399,7 +399,7 @@ impl House {
                 }
                 *carrying = Carrying::begin(&self.places, engine, &self.notify)?;
             } else if let Some(carrying) = carrying {
-                carrying.want(engine, &self.places.drive)?;
+                carrying.want(engine)?;
             }
         }
         engine.served_at(self.network.address());
@@ -414,7 +414,7 @@ impl House {
         self.network.deliver(Some(engine));
         let turn = engine.turn(watch.take(), now())?;
         if let Some(carrying) = carrying {
-            carrying.tell(engine);
+            carrying.tell(engine)?;
         }
         self.network.show(&self.places, Some(engine), &[]);
         self.retry = RETRY;
