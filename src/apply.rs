@@ -313,7 +313,8 @@ fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
             Entry::Dir => {
                 for (name, entry) in fs.list(&here)?.unwrap_or_default() {
                     let marker = name.starts_with(b"syncthing-folder-");
-                    if let (true, Entry::File(_), Ok(path)) = (marker, entry, here.path.join(&name)) {
+                    if let (true, Entry::File(_), Ok(path)) = (marker, entry, here.path.join(&name))
+                    {
                         fs.unlink(&here.place.clone().at(path))?;
                     }
                 }

@@ -34,7 +34,8 @@ impl Carrier {
         config: &Config,
     ) -> Result<(Self, bool), getrandom::Error> {
         let book = remembered.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let mut carrier = Self { book, peers: BTreeMap::new(), shares: Vec::new(), asked: BTreeSet::new() };
+        let mut carrier =
+            Self { book, peers: BTreeMap::new(), shares: Vec::new(), asked: BTreeSet::new() };
         let new = carrier.draw_ids(config)?;
         Ok((carrier, new))
     }
@@ -99,7 +100,8 @@ impl Carrier {
         config: &Config,
         drive: &Path,
     ) -> Vec<(DeviceName, SyncError)> {
-        let (wanted, complaints) = desired(config, &BTreeMap::new(), &self.shares, &self.book, drive);
+        let (wanted, complaints) =
+            desired(config, &BTreeMap::new(), &self.shares, &self.book, drive);
         self.peers = config
             .devices
             .iter()

@@ -276,8 +276,7 @@ impl Engine {
         if !self.unruly {
             self.untell("operation");
         }
-        let more =
-            more_looks || more_wishes || more_shares || more_after || !self.dirty.is_empty();
+        let more = more_looks || more_wishes || more_shares || more_after || !self.dirty.is_empty();
         // Long work comes in many turns. Until it is done, the disk and the pages wait for a while:
         // what a cut takes back is found again by looking.
         if !more || now.since(self.settled) >= PACE {

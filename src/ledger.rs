@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 2] = [include_str!("ledger/schema.sql"), include_str!("ledger/shares.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("ledger/schema.sql"), include_str!("ledger/shares.sql")];
 
 /// What went wrong with the ledger.
 #[derive(Debug, thiserror::Error)]

@@ -45,16 +45,19 @@ impl Engine {
         self.shares.wanted.insert(path.clone(), id);
     }
 
-    /// Goes on with the sums that are asked for; `true` when there is more to read.
+    /// Goes on with the sums that are asked for; `true` when that was any: there is more to
+    /// read, or whoever waits for it can go on.
     pub(super) fn make_sums(&mut self) -> Result<bool, EngineError> {
+        let mut worked = false;
         for _ in 0..PARTS {
             let (path, id, mut sum, offset) = match self.shares.summing.take() {
                 Some(begun) => begun,
                 None => match self.shares.wanted.pop_first() {
                     Some((path, id)) => (path, id, Sha1::new(), 0),
-                    None => return Ok(false),
+                    None => return Ok(worked),
                 },
             };
+            worked = true;
             let at = master(&path);
             match self.fs.read_part(&at, &id, offset, PART) {
                 Ok(part) => {
@@ -75,7 +78,7 @@ impl Engine {
                 Err(e) => log::info!("no sum: {e}"),
             }
         }
-        Ok(self.shares.summing.is_some() || !self.shares.wanted.is_empty())
+        Ok(worked)
     }
 
     /// The shares that the carrier shall have. From now on it may have them: that is remembered

@@ -3,6 +3,7 @@
 
 mod house;
 mod random;
+mod shares;
 
 use super::{MASS, SETTLE};
 use crate::fs::FileSystem as _;

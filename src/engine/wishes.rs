@@ -230,7 +230,10 @@ impl Engine {
                     self.dirty.entry((device.clone(), at.path.clone())).or_insert(0);
                 }
                 // What comes first in these is what the rest relies on.
-                if matches!(item.action, Action::Move | Action::Destroy | Action::Undo | Action::Share) {
+                if matches!(
+                    item.action,
+                    Action::Move | Action::Destroy | Action::Undo | Action::Share
+                ) {
                     break;
                 }
             }

@@ -69,10 +69,7 @@ impl Share {
 
     /// The same share, to end.
     pub fn ended(&self) -> Self {
-        let handed = matches!(
-            self.state,
-            ShareState::Handed | ShareState::Ending { handed: true }
-        );
+        let handed = matches!(self.state, ShareState::Handed | ShareState::Ending { handed: true });
         Self { state: ShareState::Ending { handed }, ..self.clone() }
     }
 
@@ -103,7 +100,9 @@ fn people(with: Option<&str>) -> (String, Vec<String>) {
     let is_id = |word: &&str| {
         let digits = word.bytes().filter(|b| *b != b'-').count();
         matches!(digits, 52 | 56)
-            && word.bytes().all(|b| b == b'-' || b.is_ascii_alphabetic() || matches!(b, b'2'..=b'7'))
+            && word
+                .bytes()
+                .all(|b| b == b'-' || b.is_ascii_alphabetic() || matches!(b, b'2'..=b'7'))
     };
     let (ids, words): (Vec<&str>, Vec<&str>) =
         with.unwrap_or_default().split_whitespace().partition(is_id);
@@ -178,9 +177,8 @@ impl Asked<'_> {
     /// [share].
     pub(super) fn share(&self, origin: &Origin) -> Planned {
         let path = &self.wish.path;
-        let ours = |(_, share): &(&String, &Share)| {
-            share.wish == self.wish.id && share.origin == *origin
-        };
+        let ours =
+            |(_, share): &(&String, &Share)| share.wish == self.wish.id && share.origin == *origin;
         if let Some((name, share)) = self.world.shares.iter().find(ours) {
             return self.make_share(name, share);
         }
@@ -267,7 +265,8 @@ impl Asked<'_> {
     /// A wish that names device ids and the word of a share that nobody may fetch yet lets those in.
     fn let_in(&self, word: &str, ids: &[String]) -> Option<Planned> {
         let waiting = |(_, share): &(&String, &Share)| {
-            let theirs = share.peers.is_empty() || ids.iter().all(|id| share.peers.contains_key(id));
+            let theirs =
+                share.peers.is_empty() || ids.iter().all(|id| share.peers.contains_key(id));
             share.path == self.wish.path
                 && share.is_live()
                 && !word.is_empty()
@@ -284,7 +283,8 @@ impl Asked<'_> {
     /// [revoke].
     pub(super) fn revoke(&self) -> Planned {
         let path = &self.wish.path;
-        let named = self.wish.with.as_deref().and_then(|name| self.world.shares.get_key_value(name));
+        let named =
+            self.wish.with.as_deref().and_then(|name| self.world.shares.get_key_value(name));
         let meant = named.filter(|(_, share)| share.path == *path).or_else(|| {
             // Begun before it was known which: the one that would be chosen now.
             let name = share_meant(self.world, self.wish)?;
@@ -309,8 +309,10 @@ impl Asked<'_> {
 fn for_whom(share: &Share) -> String {
     let whom = if share.with.is_empty() { String::new() } else { format!(" with {}", share.with) };
     match share.peers.is_empty() {
-        true => format!("{whom}; send the ids that stand beside it, and share it again with the \
-                         same word and their device id to let them in"),
+        true => format!(
+            "{whom}; send the ids that stand beside it, and share it again with the \
+                         same word and their device id to let them in"
+        ),
         false => format!("{whom}; send the ids that stand beside it"),
     }
 }

@@ -8,7 +8,8 @@ use crate::engine::{Engine, EngineError, SETTLE, Turn};
 use crate::fs::{Entry, FileSystem, FsError, Listing, Memory, Space};
 use crate::ledger::Ledger;
 use crate::model::{
-    Action, Answer, Bytes, DeviceName, FileId, Origin, Place, RelPath, Seen, Spot, Stat, Time, Wish, WishId,
+    Action, Answer, Bytes, DeviceName, FileId, Origin, Place, RelPath, Seen, Spot, Stat, Time,
+    Wish, WishId,
 };
 use crate::plan::{master, on};
 use crate::watch::Pending;
