@@ -4,7 +4,7 @@
 //! state, looks and questions for the sync engine and [`News`] for the engine. It decides nothing.
 
 use crate::config::Config;
-use crate::engine::{Carried, News};
+use crate::engine::{Carried, Engine, News};
 use crate::model::{DeviceName, Place, RelPath, Spot};
 use crate::sync::{
     Absence, Event, FolderBook, FolderId, FolderKey, Handle, PeerId, Question, Share, ShareKind,
@@ -12,9 +12,12 @@ use crate::sync::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// So many questions about absences are open at once.
 const MOST_ASKED: usize = 4_096;
+/// What was answered without a decision is asked again after so long.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The translator of one drive.
 #[derive(Debug)]
@@ -22,8 +25,13 @@ pub struct Carrier {
     book: FolderBook,
     peers: BTreeMap<PeerId, DeviceName>,
     shares: Vec<Share>,
-    /// Absences that were asked about and not answered yet.
-    asked: BTreeSet<(DeviceName, RelPath)>,
+    /// Absences that were asked about; with the time of an answer that decided nothing.
+    asked: BTreeMap<DeviceName, BTreeMap<RelPath, Option<Instant>>>,
+    /// Devices that lack so many things by the last word of the sync engine, which was not
+    /// compared with what the engine knows yet.
+    lacks: BTreeMap<DeviceName, u64>,
+    /// When it was last asked what a device lacks.
+    listed: BTreeMap<DeviceName, Instant>,
 }
 
 impl Carrier {
@@ -34,8 +42,14 @@ impl Carrier {
         config: &Config,
     ) -> Result<(Self, bool), getrandom::Error> {
         let book = remembered.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let mut carrier =
-            Self { book, peers: BTreeMap::new(), shares: Vec::new(), asked: BTreeSet::new() };
+        let mut carrier = Self {
+            book,
+            peers: BTreeMap::new(),
+            shares: Vec::new(),
+            asked: BTreeMap::new(),
+            lacks: BTreeMap::new(),
+            listed: BTreeMap::new(),
+        };
         let new = carrier.draw_ids(config)?;
         Ok((carrier, new))
     }
@@ -140,19 +154,44 @@ impl Carrier {
         }
     }
 
-    /// Asks about absences that were not asked about yet.
-    pub fn ask(&mut self, handle: &Handle, absences: Vec<(DeviceName, RelPath)>) {
-        self.asked.retain(|asked| absences.binary_search(asked).is_ok());
-        for absence in absences {
-            if self.asked.len() >= MOST_ASKED || self.asked.contains(&absence) {
+    /// Asks what the engine has to know: whether absences are deletions, and what a device lacks
+    /// when that is more than the engine knows to be on its way.
+    pub fn ask(&mut self, handle: &Handle, engine: &Engine) {
+        self.asked.retain(|device, paths| {
+            paths.retain(|path, _| engine.is_absent(device, path));
+            !paths.is_empty()
+        });
+        let mut open: usize = self.asked.values().map(BTreeMap::len).sum();
+        for (device, path) in engine.absences() {
+            if open >= MOST_ASKED {
+                break;
+            }
+            let known = self.asked.get(device).and_then(|paths| paths.get(path));
+            if known.is_some_and(|answered| answered.is_none_or(|at| at.elapsed() < ASK_AGAIN)) {
                 continue;
             }
-            let Some(folder) = self.book.id(&FolderKey::Files(absence.0.clone())) else { continue };
-            let question = Question::Absence { folder: folder.clone(), path: absence.1.clone() };
+            let Some(folder) = self.book.id(&FolderKey::Files(device.clone())) else { continue };
+            let question = Question::Absence { folder: folder.clone(), path: path.clone() };
             if !handle.ask(question) {
                 return;
             }
-            self.asked.insert(absence);
+            open += 1;
+            self.asked.entry(device.clone()).or_default().insert(path.clone(), None);
+        }
+        for (device, lacks) in std::mem::take(&mut self.lacks) {
+            if lacks <= engine.on_the_way(&device) {
+                continue;
+            }
+            let peer = self.peers.iter().find_map(|(id, d)| (*d == device).then_some(id));
+            let folder = self.book.id(&FolderKey::Files(device.clone()));
+            let (Some(peer), Some(folder)) = (peer, folder) else { continue };
+            let asked = Question::Lacking { folder: folder.clone(), peer: peer.clone() };
+            let early = self.listed.get(&device).is_some_and(|at| at.elapsed() < ASK_AGAIN);
+            if early || !handle.ask(asked) {
+                self.lacks.insert(device, lacks);
+            } else {
+                self.listed.insert(device, Instant::now());
+            }
         }
     }
 
@@ -191,6 +230,7 @@ impl Carrier {
             Event::Moving(moving) => vec![News::Moving(moving)],
             Event::Reset => {
                 self.asked.clear();
+                self.list_all();
                 vec![News::Lost]
             }
             Event::Trouble { what, next } => vec![News::Trouble(what, next)],
@@ -202,15 +242,36 @@ impl Carrier {
                     Absence::Deleted(_) | Absence::Here => vec![News::Deleted(device, path)],
                     // It may be asked again.
                     Absence::StillThere | Absence::Unknown => {
-                        self.asked.remove(&(device, path));
+                        let asked = self.asked.entry(device).or_default();
+                        asked.insert(path, Some(Instant::now()));
                         Vec::new()
                     }
                 }
             }
-            Event::Settled | Event::Completion { .. } | Event::Proof { .. } | Event::Paused(_) => {
+            Event::Lacking { folder, paths, .. } => {
+                self.files_of(&folder).map(|d| News::Lacking(d, paths)).into_iter().collect()
+            }
+            Event::Completion { folder, peer: Some(_), status } => {
+                if let Some(device) = self.files_of(&folder).filter(|_| status.need_items > 0) {
+                    self.lacks.insert(device, status.need_items);
+                }
+                Vec::new()
+            }
+            // The folders are there now, so it can be told what is lacking in them.
+            Event::Settled => {
+                self.list_all();
+                Vec::new()
+            }
+            Event::Completion { peer: None, .. } | Event::Proof { .. } | Event::Paused(_) => {
                 Vec::new()
             }
         }
+    }
+
+    /// What every device lacks is to be asked, whatever was told before.
+    fn list_all(&mut self) {
+        self.listed.clear();
+        self.lacks = self.peers.values().map(|device| (device.clone(), u64::MAX)).collect();
     }
 
     fn look(&self, folder: &FolderId, path: RelPath) -> Vec<News> {

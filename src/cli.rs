@@ -51,6 +51,9 @@ enum Command {
         /// Write each new state as a line of JSON to this file descriptor (1: standard output)
         #[arg(long, value_name = "N", conflicts_with = "once", value_parser = clap::value_parser!(u8).range(1..=1))]
         report_fd: Option<u8>,
+        /// Be reached by this machine alone, web and Syncthing (for tests and demonstrations)
+        #[arg(long, conflicts_with = "once", hide = true)]
+        loopback: bool,
     },
     /// List the catalogue, with each device's state
     List {
@@ -253,7 +256,10 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
                 writeln!(out, "{op}")?;
             }
         }
-        Command::Run { places, report_fd, .. } => run_service(places.into(), report_fd.is_some())?,
+        Command::Run { places, report_fd, loopback, .. } => {
+            let reach = if loopback { daemon::Reach::Loopback } else { daemon::Reach::Network };
+            run_service(places.into(), reach, report_fd.is_some())?;
+        }
         Command::Led { command } => run_led(command, out)?,
         Command::Appliance(args) => appliance::run(&args.options()?)?,
         Command::Import { from, drive, id } => {
@@ -296,7 +302,7 @@ fn run_led(command: LedCommand, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn run_service(places: Places, report: bool) -> Result<()> {
+fn run_service(places: Places, reach: daemon::Reach, report: bool) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -314,7 +320,7 @@ fn run_service(places: Places, report: bool) -> Result<()> {
     } else {
         Box::new(|report| log::debug!("{report:?}"))
     };
-    Ok(runtime.block_on(daemon::run(places, tell))?)
+    Ok(runtime.block_on(daemon::run(places, reach, tell))?)
 }
 
 fn look(places: &Places) -> Result<Engine> {

@@ -104,6 +104,16 @@ pub struct Places {
     pub boot: PathBuf,
 }
 
+/// Who may reach the house.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reach {
+    /// Everybody on the local network, as the settings say.
+    #[default]
+    Network,
+    /// This machine alone, and nobody is called: for tests and demonstrations.
+    Loopback,
+}
+
 impl Places {
     /// The ledger.
     pub fn ledger(&self) -> PathBuf {
@@ -246,6 +256,7 @@ impl Drive {
 /// The running house.
 struct House {
     places: Places,
+    reach: Reach,
     settings: Settings,
     settings_seen: Option<(u64, i64, i64)>,
     drive: Option<Drive>,
@@ -261,16 +272,18 @@ struct House {
 /// Runs until it is told to stop (SIGTERM, SIGINT). Each new state goes to `report`.
 pub async fn run(
     places: Places,
+    reach: Reach,
     report: Box<dyn FnMut(&Report) + Send>,
 ) -> Result<(), DaemonError> {
     let mut stop = Stop::new()?;
     let notify = Arc::new(Notify::new());
     let mut house = House {
         places,
+        reach,
         settings: Settings::default(),
         settings_seen: None,
         drive: None,
-        network: Network::begin(&notify),
+        network: Network::begin(&notify, reach),
         notify: Arc::clone(&notify),
         failed: None,
         retry: RETRY,
@@ -393,13 +406,17 @@ impl House {
         if settings_changed {
             engine.configure(self.settings.current().clone(), now())?;
             engine.complain(self.settings.complaints(), now());
-            if carrying.as_ref().is_some_and(|c| c.outdated(engine.config())) {
-                if let Some(old) = carrying.take() {
-                    old.end();
+            match carrying {
+                Some(carrying) if !carrying.outdated(engine.config()) => {
+                    carrying.want(engine)?;
                 }
-                *carrying = Carrying::begin(&self.places, engine, &self.notify)?;
-            } else if let Some(carrying) = carrying {
-                carrying.want(engine)?;
+                // Other settings for it, or none ran: it may have been switched on.
+                _ => {
+                    if let Some(old) = carrying.take() {
+                        old.end();
+                    }
+                    *carrying = Carrying::begin(&self.places, self.reach, engine, &self.notify)?;
+                }
             }
         }
         engine.served_at(self.network.address());
@@ -431,7 +448,7 @@ impl House {
         lay_out(&mut open_drive(&self.places)?).map_err(EngineError::from)?;
         let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
         let mut engine = open_to_work(&self.places, &self.settings)?;
-        let carrying = Carrying::begin(&self.places, &mut engine, &self.notify)?;
+        let carrying = Carrying::begin(&self.places, self.reach, &mut engine, &self.notify)?;
         self.drive = Some(Drive { engine, watch, carrying, id });
         self.failed = None;
         log::info!("the drive is in use: {}", self.places.drive.display());

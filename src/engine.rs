@@ -281,7 +281,7 @@ impl Engine {
         // what a cut takes back is found again by looking.
         if !more || now.since(self.settled) >= PACE {
             self.settle_down()?;
-            if self.stale && self.publishes {
+            if (self.stale || self.carrying.is_due(now)) && self.publishes {
                 self.publish(now)?;
             }
             self.settled = now;

@@ -108,6 +108,11 @@ impl Time {
         self.format("%Y-%m-%d %H-%M-%S")
     }
 
+    /// The day for people (UTC): `2026-11-23`.
+    pub fn day(self) -> String {
+        self.format("%Y-%m-%d")
+    }
+
     /// RFC 3339 in UTC, to the second: `2026-11-23T10:00:00Z`.
     pub fn rfc3339(self) -> String {
         self.format("%Y-%m-%dT%H:%M:%SZ")

@@ -206,6 +206,14 @@ pub trait SyncEngine: Send + Sync + 'static {
         peer: &PeerId,
     ) -> impl Future<Output = Result<Delivered, SyncError>> + Send;
 
+    /// The files of a folder that a peer lacks as far as the engine knows, also while the peer is
+    /// away; `None`: there is no telling.
+    fn lacking(
+        &self,
+        folder: &FolderId,
+        peer: &PeerId,
+    ) -> impl Future<Output = Result<Option<Vec<RelPath>>, SyncError>> + Send;
+
     /// How far a folder is: with a peer, what that peer lacks; without, what we lack.
     fn status(
         &self,

@@ -51,7 +51,8 @@ impl Pending {
             self.add_folder(at.clone());
             return;
         };
-        if is_transient(name) {
+        // The sync engine keeps files of its own in such folders.
+        if at.path.names().any(is_transient) {
             return;
         }
         let folder = at.place.clone().at(folder);
@@ -211,6 +212,7 @@ mod tests {
         let mut pending = Pending::default();
         let file = |text: String| Place::Files.at(RelPath::new(text.as_bytes()).unwrap());
         pending.add(&file("a/.syncthing.x.tmp".into()));
+        pending.add(&file(".stfolder/syncthing-folder-a7225d.txt".into()));
         assert!(pending.is_empty());
         for i in 0..=MOST_NAMES {
             pending.add(&file(format!("a/{i}")));

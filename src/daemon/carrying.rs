@@ -2,7 +2,7 @@
 
 use crate::carrier::Carrier;
 use crate::config::Config;
-use crate::daemon::{DaemonError, Places, now};
+use crate::daemon::{DaemonError, Places, Reach, now};
 use crate::engine::{Carried, Engine, News};
 use crate::sync::{Event, Handle, Syncthing, start, syncthing};
 use std::path::PathBuf;
@@ -32,10 +32,14 @@ impl Carrying {
     /// Starts Syncthing, if the settings want it and it is installed.
     pub(super) fn begin(
         places: &Places,
+        reach: Reach,
         engine: &mut Engine,
         wake: &Arc<Notify>,
     ) -> Result<Option<Self>, DaemonError> {
         let config = engine.config().clone();
+        // Until somebody carries, nobody is asked about absences.
+        engine.carried([]);
+        engine.unmention("no carrier");
         if !config.sync.enabled {
             return Ok(None);
         }
@@ -65,11 +69,17 @@ impl Carrying {
         let home = drive.join("BTsyncApp/syncthing");
         let mut settings = syncthing::Settings::new(program, home);
         settings.name.clone_from(&config.nas.name);
-        settings.listen = vec![format!("tcp://0.0.0.0:{}", config.sync.port)];
-        settings.global_discovery = config.sync.internet;
-        settings.relays = config.sync.internet;
-        settings.nat = config.sync.internet;
-        if config.sync.internet {
+        let at = match reach {
+            Reach::Network => "0.0.0.0",
+            Reach::Loopback => "127.0.0.1",
+        };
+        settings.listen = vec![format!("tcp://{at}:{}", config.sync.port)];
+        settings.local_discovery = reach == Reach::Network;
+        let internet = config.sync.internet && reach == Reach::Network;
+        settings.global_discovery = internet;
+        settings.relays = internet;
+        settings.nat = internet;
+        if internet {
             settings.listen.push("dynamic+https://relays.syncthing.net/endpoint".into());
         }
         let handle = start(Syncthing::new(settings), &tokio::runtime::Handle::current(), sink);
@@ -104,6 +114,7 @@ impl Carrying {
         if new || new_share {
             engine.keep_in_mind(BOOK, &self.carrier.remembered())?;
         }
+        config.devices.keys().for_each(|device| engine.unmention(&format!("id of {device}")));
         for (device, complaint) in self.carrier.want(&self.handle, &config, &self.drive) {
             let what = format!("[devices.{device}]: {complaint}");
             engine.mention(&format!("id of {device}"), now(), &what, "put it right in larder.toml");
@@ -141,7 +152,7 @@ impl Carrying {
             self.want(engine)?;
         }
         self.carrier.changed(&self.handle, &engine.take_changed());
-        self.carrier.ask(&self.handle, engine.absences());
+        self.carrier.ask(&self.handle, engine);
         Ok(())
     }
 

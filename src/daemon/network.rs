@@ -1,11 +1,12 @@
 //! The web of the house: one listener for as long as the process lives, whatever the drive does.
 
 use crate::config::{Config, Web};
-use crate::daemon::Places;
+use crate::daemon::{Places, Reach};
 use crate::engine::Engine;
 use crate::model::WishId;
 use crate::status::Notice;
 use crate::web::{Front, House, Settings, State, Wishes, serve};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -23,8 +24,9 @@ pub(super) struct Network {
 
 impl Network {
     /// Begins to serve; off until [`Self::configure`] says otherwise.
-    pub(super) fn begin(wake: &Arc<Notify>) -> Self {
-        let off = Settings { enabled: false, names: host_names(), ..Settings::default() };
+    pub(super) fn begin(wake: &Arc<Notify>, reach: Reach) -> Self {
+        let address = (reach == Reach::Loopback).then_some(Ipv4Addr::LOCALHOST.into());
+        let off = Settings { enabled: false, address, names: host_names(), ..Settings::default() };
         let (settings, settings_seen) = watch::channel(off);
         let (house, house_seen) = watch::channel(House::default());
         let (to_loop, mut arriving) = mpsc::channel(WAITING);

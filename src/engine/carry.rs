@@ -39,7 +39,10 @@ pub enum News {
     Changed(Spot),
     /// Bytes flow, or not.
     Moving(bool),
-    /// Something may have been missed: look everywhere.
+    /// Files that a device lacks, of which nobody may have known that they are on their way.
+    Lacking(DeviceName, Vec<RelPath>),
+    /// Something may have been missed of what is on its way. What happened on the drive was seen
+    /// by the watch all the same.
     Lost,
     /// Something is wrong with it, and what to do.
     Trouble(String, String),
@@ -62,12 +65,26 @@ pub(super) struct Carrying {
     pub(super) deleted: BTreeSet<(DeviceName, RelPath)>,
     /// Names that we changed and the carrier was not told of yet.
     changed: BTreeSet<Spot>,
+    /// The pages do not show yet what is known of the carrying.
+    pub(super) stale: bool,
+    /// When they were last written.
+    pub(super) shown: Time,
 }
+
+/// While files are on their way the pages are written once in so many seconds at most, when nothing
+/// else is new on them.
+const SHOW_EVERY: i64 = 1;
 
 impl Carrying {
     /// When a device was last there.
     pub(super) fn last_seen(&self, device: &DeviceName) -> Option<Time> {
         self.seen.get(device).and_then(|(_, last)| *last)
+    }
+
+    /// True when it is time to show on the pages what is known of the carrying.
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        // A clock that was set back must not keep them.
+        self.stale && !(0..SHOW_EVERY).contains(&now.since(self.shown))
     }
 }
 
@@ -105,22 +122,42 @@ impl Engine {
     pub fn hear(&mut self, news: News, now: Time) -> Result<(), EngineError> {
         let carrying = &mut self.carrying;
         match news {
-            News::Up { identity } => carrying.identity = identity,
+            News::Up { identity } => {
+                carrying.identity = identity;
+                self.stale = true;
+            }
             News::Progress(device, files) => {
-                let live = carrying.live.entry(device).or_default();
+                let Some(live) = carrying.live.get_mut(&device) else { return Ok(()) };
                 for (path, percent) in files {
-                    live.insert(path, Live::Syncing(percent));
+                    // Of what arrived or went in the meantime nothing is told any more.
+                    if let Some(state) = live.get_mut(&path) {
+                        *state = Live::Syncing(percent);
+                        carrying.stale = true;
+                    }
+                }
+            }
+            News::Lacking(device, paths) => {
+                let Some(holding) = self.world.devices.get(&device) else { return Ok(()) };
+                let live = carrying.live.entry(device.clone()).or_default();
+                for path in paths {
+                    if holding.book.get(&path).is_some() && !live.contains_key(&path) {
+                        carrying.changed.insert(crate::plan::on(&device, &path));
+                        live.insert(path, Live::Queued);
+                        carrying.stale = true;
+                    }
                 }
             }
             News::Here(device, paths) => {
                 if let Some(live) = carrying.live.get_mut(&device) {
                     paths.iter().for_each(|path| {
-                        live.remove(path);
+                        carrying.stale |= live.remove(path).is_some();
                     });
                 }
             }
             News::Seen { device, up, last } => {
-                carrying.seen.insert(device, (up, last));
+                let before = carrying.seen.get(&device).and_then(|(_, last)| *last);
+                let seen = (up, last.or(before));
+                carrying.stale |= carrying.seen.insert(device, seen) != Some(seen);
             }
             News::Deleted(device, path) => {
                 self.dirty.entry((device.clone(), path.clone())).or_insert(0);
@@ -133,8 +170,11 @@ impl Engine {
             }
             News::Moving(moving) => carrying.moving = moving,
             News::Lost => {
-                let pending = crate::watch::Pending { lost: true, ..Default::default() };
-                return self.look(pending, now);
+                // Whoever follows them may have lost count: everything is proved anew.
+                for (device, live) in &carrying.live {
+                    let spots = live.keys().map(|path| crate::plan::on(device, path));
+                    carrying.changed.extend(spots);
+                }
             }
             News::Trouble(what, next) => {
                 self.tell("carrier", Condition::Attention, now, what, next);
@@ -151,7 +191,6 @@ impl Engine {
                 self.tell("asking", Condition::Attention, now, what, next);
             }
         }
-        self.stale = true;
         Ok(())
     }
 
@@ -160,11 +199,22 @@ impl Engine {
         std::mem::take(&mut self.carrying.changed)
     }
 
-    /// The absences that a carrier may know something of, in order.
-    pub fn absences(&self) -> Vec<(DeviceName, RelPath)> {
-        let served = self.carrying.served.iter();
-        let known = served.filter_map(|d| Some((d, self.world.devices.get(d)?)));
-        known.flat_map(|(d, h)| h.absent.keys().map(|p| (d.clone(), p.clone()))).collect()
+    /// The absences that a carrier may know something of and that are not known to be deletions,
+    /// in order. Of those that are held for the owner's word it need not know anything.
+    pub fn absences(&self) -> impl Iterator<Item = (&DeviceName, &RelPath)> {
+        let asking = self.carrying.served.iter().filter(|device| !self.is_held(device));
+        let known = asking.filter_map(|d| Some((d, self.world.devices.get(d)?)));
+        known.flat_map(|(d, h)| h.absent.keys().map(move |p| (d, p)))
+    }
+
+    /// True while a link is missing and nobody knows whether it was deleted.
+    pub fn is_absent(&self, device: &DeviceName, path: &RelPath) -> bool {
+        self.world.devices.get(device).is_some_and(|h| h.absent.contains_key(path))
+    }
+
+    /// How many links are on their way to a device.
+    pub fn on_the_way(&self, device: &DeviceName) -> u64 {
+        self.carrying.live.get(device).map_or(0, |live| live.len() as u64)
     }
 
     /// True when an absence on a device may be believed as far as the carrier goes.

@@ -398,6 +398,8 @@ impl Engine {
             _ => {
                 holding.absent.remove(path);
                 self.homeless.remove(&key);
+                // What is there again is not deleted, whatever was said of it before.
+                self.carrying.deleted.remove(&key);
                 true
             }
         };

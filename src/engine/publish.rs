@@ -60,6 +60,8 @@ impl Engine {
         self.encoder.update(&view)?;
         drop(devices);
         self.stale = false;
+        self.carrying.stale = false;
+        self.carrying.shown = now;
         for origin in self.origins() {
             self.publish_page(&origin, now)?;
         }

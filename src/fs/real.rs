@@ -2,8 +2,8 @@
 //!
 //! Every path is opened beneath one folder handle with `openat2(RESOLVE_BENEATH | NO_SYMLINKS |
 //! NO_MAGICLINKS | NO_XDEV)`; after that only single names are used. A link is made from the opened
-//! and checked descriptor (`/proc/self/fd/N` with `AT_SYMLINK_FOLLOW`, linkat(2)), so that nothing
-//! can be swapped between the look and the link.
+//! and checked descriptor (`AT_EMPTY_PATH`, or `/proc/self/fd/N` with `AT_SYMLINK_FOLLOW`, linkat(2)),
+//! so that nothing can be swapped between the look and the link.
 
 use super::{Entry, FileSystem, FsError, Listing, Space};
 use crate::model::{Bytes, FileId, Place, RelPath, Spot, Stat, Time};
@@ -319,9 +319,16 @@ impl FileSystem for Real {
         if stat.id.ino != ino {
             return Err(FsError::Changed { at: from.clone() });
         }
-        let opened = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let raw = fd.as_raw_fd();
         self.with(to, "link", |dir, name| {
-            linkat(CWD, opened.as_str(), dir, name, AtFlags::SYMLINK_FOLLOW)
+            // The opened file itself; before Linux 6.10 only for the privileged (linkat(2)).
+            match linkat(&fd, "", dir, name, AtFlags::EMPTY_PATH) {
+                Err(Errno::NOENT) => {
+                    let opened = format!("/proc/self/fd/{raw}");
+                    linkat(CWD, opened.as_str(), dir, name, AtFlags::SYMLINK_FOLLOW)
+                }
+                linked => linked,
+            }
         })?;
         self.touch(to)?;
         stat.nlink = stat.nlink.saturating_add(1);

@@ -438,7 +438,7 @@ impl<'a> Asked<'a> {
             }
             None => vec![Op::Restore { version: number, path: path.clone() }],
         };
-        Planned::done(ops, format!("{path} is back as it was on {}", version.id.mtime.rfc3339()))
+        Planned::done(ops, format!("{path} is back as it was on {}", version.id.mtime.day()))
     }
 }
 

@@ -321,6 +321,20 @@ impl SyncEngine for Memory {
         })
     }
 
+    async fn lacking(
+        &self,
+        folder: &FolderId,
+        peer: &PeerId,
+    ) -> Result<Option<Vec<RelPath>>, SyncError> {
+        let state = self.state()?;
+        let member = state.config.folders.get(folder).is_some_and(|f| f.peers.contains_key(peer));
+        let lacks = |path: &&RelPath| {
+            !state.taken.contains(&(folder.clone(), peer.clone(), (*path).clone()))
+        };
+        let known = state.known.get(folder).into_iter().flatten();
+        Ok(member.then(|| known.filter(lacks).cloned().collect()))
+    }
+
     async fn status(&self, folder: &FolderId, peer: Option<&PeerId>) -> Result<Status, SyncError> {
         let state = self.state()?;
         state.folder(folder)?;

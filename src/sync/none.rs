@@ -99,6 +99,14 @@ impl SyncEngine for NoEngine {
         Ok(Delivered::Unknown)
     }
 
+    async fn lacking(
+        &self,
+        _folder: &FolderId,
+        _peer: &PeerId,
+    ) -> Result<Option<Vec<RelPath>>, SyncError> {
+        Ok(None)
+    }
+
     async fn status(&self, folder: &FolderId, _peer: Option<&PeerId>) -> Result<Status, SyncError> {
         if self.state().folders.contains_key(folder) {
             return Ok(Status::default());

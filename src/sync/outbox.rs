@@ -227,6 +227,7 @@ fn droppable(event: &Event) -> bool {
             | Event::Received(_)
             | Event::RemoteChange(_)
             | Event::Proof { .. }
+            | Event::Lacking { .. }
             | Event::Absent { .. }
             | Event::Reset
     )

@@ -351,6 +351,10 @@ async fn answer_one<E: SyncEngine>(engine: &E, question: Question) -> Option<Eve
             let absence = absence.map_err(fail).unwrap_or(Absence::Unknown);
             Event::Absent { folder, path, absence }
         }
+        Question::Lacking { folder, peer } => {
+            let paths = engine.lacking(&folder, &peer).await.map_err(fail).ok()??;
+            Event::Lacking { folder, peer, paths }
+        }
         Question::Status { folder, peer } => {
             let status = engine.status(&folder, peer.as_ref()).await;
             let status = status.map_err(fail).unwrap_or_default();

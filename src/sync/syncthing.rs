@@ -33,6 +33,8 @@ use track::Tracker;
 
 /// A look at a folder queues behind whatever it is doing: a large file being taken, for instance.
 const LOOK: Duration = Duration::from_secs(3_600);
+/// So many files that a peer lacks are named at most.
+const MOST_LACKING: usize = 200_000;
 /// Past so many paths the whole folder is looked at: one pass is quicker than many.
 const SINGLE_PATHS: usize = 300;
 
@@ -405,6 +407,19 @@ impl SyncEngine for Syncthing {
         peer: &PeerId,
     ) -> Result<Delivered, SyncError> {
         self.core.delivered(folder, path, peer).await
+    }
+
+    async fn lacking(
+        &self,
+        folder: &FolderId,
+        peer: &PeerId,
+    ) -> Result<Option<Vec<RelPath>>, SyncError> {
+        let needed = self.core.needed(folder, peer).await?;
+        let files = needed.map(|n| n.files.unwrap_or_default());
+        let paths = |files: Vec<wire::NeededFile>| {
+            files.iter().filter_map(|f| wire::path(&f.name)).take(MOST_LACKING).collect()
+        };
+        Ok(files.map(paths))
     }
 
     async fn status(&self, folder: &FolderId, peer: Option<&PeerId>) -> Result<Status, SyncError> {

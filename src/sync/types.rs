@@ -228,6 +228,13 @@ pub enum Question {
         /// Which path.
         path: RelPath,
     },
+    /// Answered by [`Event::Lacking`], or by nothing where there is no telling.
+    Lacking {
+        /// In which folder.
+        folder: FolderId,
+        /// Who.
+        peer: PeerId,
+    },
     /// Answered by [`Event::Completion`].
     Status {
         /// Which folder.
@@ -412,6 +419,15 @@ pub enum Event {
         peer: PeerId,
         /// The answer; `Unknown` also when the engine could not be asked.
         delivered: Delivered,
+    },
+    /// The answer to [`Question::Lacking`].
+    Lacking {
+        /// In which folder.
+        folder: FolderId,
+        /// Who.
+        peer: PeerId,
+        /// The files that it lacks.
+        paths: Vec<RelPath>,
     },
     /// The answer to [`Question::Absence`].
     Absent {

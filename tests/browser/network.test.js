@@ -63,7 +63,7 @@ test("a device's page from its file: the secret admits, and nothing else does", 
   await more(stranger, "Music");
   await act(stranger, "get").click();
   await stranger.locator("#save").click();
-  await stranger.getByRole("button", { name: /Choose catalogue.html/ }).waitFor();
+  await stranger.getByRole("button", { name: /Choose the file/ }).waitFor();
 });
 
 test("a page of another site gets nothing in and nothing out", async t => {

@@ -96,6 +96,14 @@ pub(super) async fn prepare(settings: &Settings, key: &str) -> Result<Option<Str
     }
 }
 
+/// True while a Syncthing has this home: it answers no more well before it has closed its database,
+/// and another one refuses to start until then.
+pub(super) fn is_locked(settings: &Settings) -> bool {
+    let Ok(lock) = std::fs::File::open(settings.home.join("syncthing.lock")) else { return false };
+    use rustix::fs::{FlockOperation, flock};
+    flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK)
+}
+
 /// Runs work on files where it may wait for the drive to spin up.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SyncError> + Send + 'static,

@@ -82,7 +82,8 @@ async fn end_left_over(core: &Core, key: String) -> bool {
     log::info!("sync: ending a Syncthing that was left over");
     let end = Instant::now() + STOP;
     while Instant::now() < end
-        && tokio::net::UnixStream::connect(core.settings.socket()).await.is_ok()
+        && (tokio::net::UnixStream::connect(core.settings.socket()).await.is_ok()
+            || home::is_locked(&core.settings))
     {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

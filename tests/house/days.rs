@@ -1,0 +1,215 @@
+//! What people do with their devices, one day after the other.
+
+use crate::home::{Device, House};
+use crate::lab::{content, noise, program, put, remove, until};
+use crate::page::{ABSENT, HERE, MOVING};
+use larder::model::Action;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, Instant};
+
+fn get(at: &str) -> (Action, &str, &[&str]) {
+    (Action::Get, at, &[])
+}
+
+#[test]
+fn a_wish_on_the_phone_brings_the_file_and_the_page_tells_so() {
+    let Some(program) = program() else { return };
+    let mut house = House::new(&program, &["HTCphone"]);
+    let film = noise(1_000_000, 7);
+    put(&house.drive("files"), "Films/film.mp4", &film);
+    house.start();
+    let mut phone = Device::new(&program, "HTCphone");
+    house.pair(&mut phone);
+    assert_eq!(phone.state("Films/film.mp4"), 0);
+
+    let begun = Instant::now();
+    let id = phone.wish(&[get("Films/film.mp4")]);
+    let mut seen_moving = false;
+    until("the file is on the phone", || {
+        seen_moving |=
+            house.page("HTCphone").is_some_and(|p| p.state("HTCphone", "Films/film.mp4") == MOVING);
+        content(&phone.file("Films/film.mp4")) == film
+    });
+    let took = begun.elapsed();
+    println!("wish on the phone's page -> 1 MB complete on the phone: {} ms", took.as_millis());
+    phone.answered(&id);
+    until("the page on the phone says here", || phone.state("Films/film.mp4") == HERE);
+    println!("… -> its page there says so: {} ms", begun.elapsed().as_millis());
+    assert!(seen_moving, "the page never said that it is on its way");
+    let (master, link) =
+        (house.drive("files/Films/film.mp4"), house.drive("devices/HTCphone/Films/film.mp4"));
+    assert_eq!(master.metadata().unwrap().ino(), link.metadata().unwrap().ino());
+    assert!(took < Duration::from_secs(15), "five seconds on a quiet machine");
+    phone.party.stop();
+    house.stop();
+    assert!(house.processes().is_empty(), "nothing is left running");
+}
+
+fn inode(at: &std::path::Path) -> u64 {
+    at.metadata().map_or(0, |m| m.ino())
+}
+
+#[test]
+fn what_devices_do_reaches_home_and_the_others() {
+    let Some(program) = program() else { return };
+    let mut house = House::new(&program, &["HTCphone", "LinuxLaptop"]);
+    for name in ["a", "b", "c", "sub/d", "sub/e", "f"] {
+        put(&house.drive("files/Photos"), name, name.repeat(1_000).as_bytes());
+    }
+    house.start();
+    let mut phone = Device::new(&program, "HTCphone");
+    let mut laptop = Device::new(&program, "LinuxLaptop");
+    house.pair(&mut phone);
+    house.pair(&mut laptop);
+
+    // A folder, and what comes into it later.
+    let id = phone.wish(&[get("Photos")]);
+    phone.answered(&id);
+    until("the folder is on the phone", || {
+        ["a", "b", "c", "sub/d", "sub/e", "f"].iter().all(|n| phone.file("Photos").join(n).exists())
+    });
+    put(&house.drive("files/Photos"), "later", b"later");
+    until("what came later is there too", || content(&phone.file("Photos/later")) == b"later");
+    let id = laptop.wish(&[get("Photos/b"), get("Photos/c")]);
+    laptop.answered(&id);
+    until("the laptop has two", || {
+        laptop.state("Photos/b") == HERE && laptop.state("Photos/c") == HERE
+    });
+    until("the pages tell of each other", || {
+        phone.page().is_some_and(|p| p.state("LinuxLaptop", "Photos/c") == HERE)
+    });
+
+    // Deleted on the phone: by its own word, so that nothing has to settle.
+    until("the phone has a", || phone.state("Photos/a") == HERE);
+    let begun = Instant::now();
+    remove(&phone.file("Photos/a"));
+    phone.touched(&["Photos/a"]);
+    until("the page says that a is not on the phone", || phone.state("Photos/a") == ABSENT);
+    println!("deleted on the phone -> its page says so: {} ms", begun.elapsed().as_millis());
+    assert!(begun.elapsed() < Duration::from_secs(10), "it settled instead of being confirmed");
+    assert!(!house.drive("devices/HTCphone/Photos/a").exists());
+    assert!(house.drive("files/Photos/a").exists());
+
+    // Edited on the phone.
+    phone.write("Photos/b", b"edited on the phone");
+    until("the edit is at home", || {
+        content(&house.drive("files/Photos/b")) == b"edited on the phone"
+    });
+    until("the edit is on the laptop", || {
+        content(&laptop.file("Photos/b")) == b"edited on the phone"
+    });
+    until("home and links are one", || {
+        let master = inode(&house.drive("files/Photos/b"));
+        master == inode(&house.drive("devices/HTCphone/Photos/b"))
+            && master == inode(&house.drive("devices/LinuxLaptop/Photos/b"))
+    });
+    until("the old version is kept", || {
+        let versions = phone.page().map(|p| p.house["versions"].clone()).unwrap_or_default();
+        versions.as_array().is_some_and(|all| all.iter().any(|v| v["path"] == "Photos/b"))
+    });
+
+    // A master that is written in place, which no watcher sees in the links.
+    write_in_place(&house.drive("files/Photos/c"), b"written in place at home");
+    until("the change is on the phone", || {
+        content(&phone.file("Photos/c")) == b"written in place at home"
+    });
+    until("the change is on the laptop", || {
+        content(&laptop.file("Photos/c")) == b"written in place at home"
+    });
+
+    // Made on the phone, and renamed there.
+    phone.write("New/note.txt", b"a note");
+    until("the note is at home", || content(&house.drive("files/New/note.txt")) == b"a note");
+    until("the page knows it", || phone.state("New/note.txt") == HERE);
+    rename(&phone.file("Photos/sub/d"), &phone.file("Photos/sub/renamed"));
+    phone.touched(&["Photos/sub/d", "Photos/sub/renamed"]);
+    until("the new name is at home", || {
+        content(&house.drive("files/Photos/sub/renamed")) == "sub/d".repeat(1_000).as_bytes()
+    });
+    until("the old name is not on the phone", || phone.state("Photos/sub/d") == ABSENT);
+    assert!(house.drive("files/Photos/sub/d").exists());
+
+    // From the phone to the laptop: the bytes stay at home.
+    let id = phone.wish(&[(Action::Move, "Photos/f", &["LinuxLaptop"])]);
+    phone.answered(&id);
+    until("it is on the laptop", || {
+        laptop.file("Photos/f").exists() && laptop.state("Photos/f") == HERE
+    });
+    until("it is not on the phone", || !phone.file("Photos/f").exists());
+    assert!(house.drive("files/Photos/f").exists());
+
+    // Changed on both sides while they did not hear of each other: both are kept.
+    house.stop();
+    put(&house.drive("files/Photos"), "b", b"changed at home");
+    phone.write("Photos/b", b"changed on the phone");
+    house.start();
+    until("both are at home", || {
+        let names = names(&house.drive("files/Photos"));
+        let all: Vec<_> =
+            names.iter().map(|n| content(&house.drive("files/Photos").join(n))).collect();
+        all.iter().any(|c| c == b"changed at home")
+            && all.iter().any(|c| c == b"changed on the phone")
+    });
+    println!("after a conflict: {:?}", names(&house.drive("files/Photos")));
+    // What Syncthing keeps for itself is nobody's file.
+    assert_eq!(names(&house.drive("files")), ["New", "Photos"]);
+    phone.party.stop();
+    laptop.party.stop();
+    house.stop();
+}
+
+/// Ten thousand small files at once: what the house itself costs. For a quiet machine.
+#[test]
+#[ignore = "a measurement of half a minute: cargo test --release --test house -- --ignored --nocapture"]
+fn ten_thousand_small_files_at_once() {
+    const FILES: usize = 10_000;
+    let Some(program) = program() else { return };
+    let mut house = House::new(&program, &["HTCphone"]);
+    for i in 0..FILES {
+        put(&house.drive("files/Small"), &format!("{i:05}"), &noise(4_096, i as u64 + 1));
+    }
+    house.start();
+    let mut phone = Device::new(&program, "HTCphone");
+    house.pair(&mut phone);
+    let (cpu, begun, edition) =
+        (house.cpu(), Instant::now(), house.page("HTCphone").unwrap().generation());
+    let id = phone.wish(&[get("Small")]);
+    let mut editions = std::collections::BTreeSet::new();
+    until("all are there", || {
+        editions.extend(house.page("HTCphone").map(|p| p.generation()));
+        std::thread::sleep(Duration::from_millis(100));
+        let counts =
+            |page: &crate::page::Page| page.files.values().filter(|s| s[0] == HERE).count();
+        house.page("HTCphone").is_some_and(|p| counts(&p) == FILES)
+    });
+    let (took, ours) = (begun.elapsed(), house.cpu() - cpu);
+    let last = house.page("HTCphone").unwrap().generation();
+    println!(
+        "{FILES} files of 4 kB linked at once: {:.1} s, of which the engine {:.2} s of processor ({:.1} %); \
+         {} editions of all pages, {} seen of the phone's",
+        took.as_secs_f64(),
+        ours.as_secs_f64(),
+        ours.as_secs_f64() * 100.0 / took.as_secs_f64(),
+        last - edition,
+        editions.len(),
+    );
+    phone.answered(&id);
+    assert!(last - edition < 2 * (took.as_secs() + 10), "pages are written too often");
+}
+
+fn names(at: &std::path::Path) -> Vec<String> {
+    let all = std::fs::read_dir(at).unwrap();
+    let mut names: Vec<_> = all.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test plays a program that writes into a file")]
+fn write_in_place(at: &std::path::Path, bytes: &[u8]) {
+    std::fs::write(at, bytes).unwrap();
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test plays a device, which renames its own files")]
+fn rename(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::rename(from, to).unwrap();
+}

@@ -1,0 +1,344 @@
+//! A house with a running `larder`, and devices that take part in it.
+
+use crate::lab::{LONG, Party, content, path, put, until};
+use crate::page::{self, Page};
+use larder::model::{Action, DeviceName, RelPath, Time, Wish, WishId};
+use larder::status::Report;
+use larder::sync::{Event, Folder, FolderId, Mode, Peer, PeerId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// The house.
+pub(crate) struct House {
+    dir: tempfile::TempDir,
+    program: PathBuf,
+    sync_port: u16,
+    web_port: u16,
+    /// The device sections of its settings.
+    pub(crate) devices: BTreeMap<String, String>,
+    reports: Arc<Mutex<Vec<Report>>>,
+    child: Option<Child>,
+    wishes: u64,
+}
+
+/// A port that nobody has at the moment.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl House {
+    /// A house with these devices that has not been started.
+    pub(crate) fn new(program: &Path, devices: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["drive/BTsync/files", "boot"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        let house = Self {
+            dir,
+            program: program.to_owned(),
+            sync_port: free_port(),
+            web_port: free_port(),
+            devices: devices.iter().map(|d| ((*d).to_owned(), String::new())).collect(),
+            reports: Arc::default(),
+            child: None,
+            wishes: 0,
+        };
+        house.settle();
+        house
+    }
+
+    /// Writes the settings.
+    pub(crate) fn settle(&self) {
+        let mut text = format!(
+            "[sync]\nport = {}\n[web]\nport = {}\n[led]\npin = \"none\"\n",
+            self.sync_port, self.web_port
+        );
+        for (name, lines) in &self.devices {
+            text.push_str(&format!("[devices.{name}]\n{lines}\n"));
+        }
+        put(&self.dir.path().join("boot"), "larder.toml", text.as_bytes());
+    }
+
+    /// Starts `larder run`, with Syncthing in its PATH.
+    pub(crate) fn start(&mut self) {
+        let with = self.program.parent().unwrap().as_os_str().to_owned();
+        self.start_with_path(&with);
+        until("the NAS knows its id", || self.report().device_id.is_some());
+    }
+
+    pub(crate) fn start_with_path(&mut self, first: &std::ffi::OsStr) {
+        assert!(self.child.is_none());
+        self.reports.lock().unwrap().clear();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_larder"))
+            .arg("run")
+            .args(["--loopback", "--report-fd", "1"])
+            .arg("--drive")
+            .arg(self.dir.path().join("drive"))
+            .arg("--boot")
+            .arg(self.dir.path().join("boot"))
+            .env("PATH", first)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let reports = Arc::clone(&self.reports);
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                reports.lock().unwrap().push(serde_json::from_str(&line).unwrap());
+            }
+        });
+        self.child = Some(child);
+    }
+
+    /// Tells it to stop in good order, and waits.
+    pub(crate) fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        signal(&child, rustix::process::Signal::TERM);
+        let end = Instant::now() + LONG;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > end {
+                child.kill().unwrap();
+                panic!("larder does not stop");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Kills it as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Processor time that the engine has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        crate::lab::cpu(&format!("/proc/{}/stat", self.child.as_ref().unwrap().id()))
+    }
+
+    /// Its last report.
+    pub(crate) fn report(&self) -> Report {
+        self.reports.lock().unwrap().last().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn reports(&self) -> Vec<Report> {
+        self.reports.lock().unwrap().clone()
+    }
+
+    pub(crate) fn drive(&self, at: &str) -> PathBuf {
+        self.dir.path().join("drive/BTsync").join(at)
+    }
+
+    /// The NAS, as its devices must know it.
+    pub(crate) fn id(&self) -> PeerId {
+        PeerId::new(&self.report().device_id.unwrap()).unwrap()
+    }
+
+    /// Processes of its Syncthing that serve.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let home = self.dir.path().join("drive/BTsyncApp/syncthing");
+        let home = home.to_str().unwrap().as_bytes();
+        let of_home = |pid: &i32| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.split(|&b| b == 0).any(|a| a == home))
+        };
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok())
+            .filter(of_home)
+            .collect()
+    }
+
+    /// True when somebody reads these words among its notices.
+    pub(crate) fn tells(&self, words: &str) -> bool {
+        self.report().notices.iter().any(|notice| notice.what.contains(words))
+    }
+
+    /// Writes a wish into the common page, as somebody does who sits at home.
+    pub(crate) fn wish(&mut self, action: Action, at: &str, to: &[&str]) -> String {
+        self.wishes += 1;
+        let page = self.drive("catalogue/catalogue.html");
+        let (page, id) = with_wishes(&content(&page), "home", self.wishes, &[(action, at, to)]);
+        put(&self.drive("catalogue"), "catalogue.html", &page);
+        id
+    }
+
+    /// The page of a device, as it is at home.
+    pub(crate) fn page(&self, device: &str) -> Option<Page> {
+        page::read(&content(&self.drive(&format!("catalogue/{device}/catalogue.html"))))
+    }
+
+    /// Pairs a device whose Syncthing runs: both know each other, and the device has both folders
+    /// and its page.
+    pub(crate) fn pair(&mut self, device: &mut Device) {
+        self.devices.insert(device.name.clone(), format!("id = \"{}\"", device.party.id));
+        self.settle();
+        device.meet(self);
+        device.take_folders(self);
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            signal(&child, rustix::process::Signal::TERM);
+            let end = Instant::now() + Duration::from_secs(10);
+            while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            // It has ended already when all went well.
+            child.kill().ok();
+            child.wait().ok();
+        }
+        for pid in self.processes() {
+            kill(pid);
+        }
+    }
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    // It may have ended this very moment.
+    rustix::process::kill_process(pid, signal).ok();
+}
+
+/// Kills a process at once.
+pub(crate) fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+}
+
+/// A device: a Syncthing with the two folders that its NAS gives it.
+pub(crate) struct Device {
+    pub(crate) name: String,
+    pub(crate) party: Party,
+    page: Option<FolderId>,
+    files: Option<FolderId>,
+    wishes: u64,
+}
+
+impl Device {
+    pub(crate) fn new(program: &Path, name: &'static str) -> Self {
+        let party = Party::new(program, name);
+        Self { name: name.into(), party, page: None, files: None, wishes: 0 }
+    }
+
+    /// Knows the NAS, as after its QR code was scanned.
+    pub(crate) fn meet(&mut self, house: &House) {
+        let addresses = vec![format!("tcp://127.0.0.1:{}", house.sync_port)];
+        let peer = Peer { name: "Larder".into(), addresses, untrusted: false };
+        self.party.wanted.peers.insert(house.id(), peer);
+        self.party.want();
+    }
+
+    /// Accepts the folders that the NAS offers, under the names that it proposes.
+    pub(crate) fn take_folders(&mut self, house: &House) {
+        let nas = house.id();
+        let offered = self.party.hear("both folders are offered", |e| {
+            matches!(e, Event::Pending(p) if p.folders.iter().filter(|f| f.peer == nas).count() == 2)
+        });
+        let Event::Pending(pending) = offered else { unreachable!("that was heard") };
+        for offer in pending.folders {
+            let at = self.party.path(&offer.label);
+            std::fs::create_dir_all(&at).unwrap();
+            match offer.label.as_str() {
+                "BTsync/catalogue" => self.page = Some(offer.id.clone()),
+                "BTsync/files" => self.files = Some(offer.id.clone()),
+                other => panic!("{other} is offered"),
+            }
+            let folder = Folder {
+                label: offer.label,
+                path: at,
+                mode: Mode::SendReceive,
+                peers: BTreeMap::from([(nas.clone(), None)]),
+            };
+            self.party.wanted.folders.insert(offer.id, folder);
+        }
+        self.party.want();
+        until("its page has come", || self.page().is_some());
+    }
+
+    pub(crate) fn file(&self, at: &str) -> PathBuf {
+        self.party.path("BTsync/files").join(at)
+    }
+
+    fn page_file(&self) -> PathBuf {
+        self.party.path("BTsync/catalogue/catalogue.html")
+    }
+
+    /// Its page as it has it.
+    pub(crate) fn page(&self) -> Option<Page> {
+        page::read(&content(&self.page_file()))
+    }
+
+    /// The state of a file, for this device, on its own page.
+    pub(crate) fn state(&self, at: &str) -> u8 {
+        self.page().map_or(page::ABSENT, |page| page.state(&self.name, at))
+    }
+
+    /// Writes wishes into its page, as the page itself does; returns the last one's identity.
+    pub(crate) fn wish(&mut self, wishes: &[(Action, &str, &[&str])]) -> String {
+        self.wishes += wishes.len() as u64;
+        let before = content(&self.page_file());
+        let (page, last) = with_wishes(&before, &self.name, self.wishes, wishes);
+        put(self.page_file().parent().unwrap(), "catalogue.html", &page);
+        self.party.handle().changed(self.page.as_ref().unwrap(), [path("catalogue.html")]);
+        last
+    }
+
+    /// Waits for the answer to a wish on its page; must be done.
+    pub(crate) fn answered(&self, id: &str) -> String {
+        let mut answer = None;
+        until("the wish is answered", || {
+            answer = self.page().and_then(|page| page.answer(id));
+            answer.as_ref().is_some_and(|(state, _)| state != "waiting")
+        });
+        let (state, text) = answer.unwrap();
+        assert_eq!(state, "done", "{text}");
+        text
+    }
+
+    /// Puts a file into its folder, as a program on it does.
+    pub(crate) fn write(&self, at: &str, bytes: &[u8]) {
+        put(&self.party.path("BTsync/files"), at, bytes);
+        self.touched(&[at]);
+    }
+
+    /// Its Syncthing looks at these now instead of when its watcher does.
+    pub(crate) fn touched(&self, paths: &[&str]) {
+        let paths: BTreeSet<RelPath> = paths.iter().map(|p| path(p)).collect();
+        self.party.handle().changed(self.files.as_ref().unwrap(), paths);
+    }
+}
+
+/// A page with more wishes in it, and the identity of the last.
+fn with_wishes(
+    page: &[u8],
+    of: &str,
+    number: u64,
+    wishes: &[(Action, &str, &[&str])],
+) -> (Vec<u8>, String) {
+    let mut list = larder::worklist::parse(larder::worklist::find(page).unwrap());
+    let of = of.bytes().fold(7, |sum: u32, b| sum.wrapping_mul(31).wrapping_add(b.into()));
+    let mut last = String::new();
+    for (i, (action, at, to)) in wishes.iter().rev().enumerate().rev() {
+        last = format!("{of:08x}{:012x}", number - i as u64);
+        list.wishes.push(Wish {
+            id: WishId::parse(&last).unwrap(),
+            action: *action,
+            path: path(at),
+            to: to.iter().map(|d| DeviceName::new(d).unwrap()).collect(),
+            from: None,
+            with: None,
+            limit_mb: None,
+            seen: None,
+            at: Time::from_secs(1_790_000_000),
+        });
+    }
+    (larder::worklist::put(page, &list).unwrap(), last)
+}

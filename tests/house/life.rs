@@ -1,0 +1,113 @@
+//! What happens to a house: it is stopped, killed, left without its sync engine, and asked by strangers.
+
+use crate::home::{Device, House, kill};
+use crate::lab::{content, noise, program, put, until};
+use crate::page::{HERE, MOVING};
+use larder::model::Action;
+use larder::status::Condition;
+use larder::sync::Event;
+use std::time::Instant;
+
+#[test]
+fn it_goes_on_after_restarts_of_everything() {
+    let Some(program) = program() else { return };
+    let mut house = House::new(&program, &["HTCphone"]);
+    let film = noise(60_000_000, 9);
+    put(&house.drive("files"), "film", &film);
+    put(&house.drive("files"), "small", b"small");
+    house.start();
+    let mut phone = Device::new(&program, "HTCphone");
+    house.pair(&mut phone);
+    let id = phone.wish(&[(Action::Get, "small", &[])]);
+    phone.answered(&id);
+    until("small is there", || phone.state("small") == HERE);
+
+    // While the phone is away: queued, and so after the engine was restarted.
+    phone.party.stop();
+    house.wish(Action::Get, "film", &["HTCphone"]);
+    let state = |house: &House, name| house.page("HTCphone").map(|p| p.state("HTCphone", name));
+    until("the film is queued", || state(&house, "film") == Some(MOVING));
+    house.stop();
+    assert!(house.processes().is_empty(), "nothing is left running");
+    house.start();
+    until("the film is queued again", || state(&house, "film") == Some(MOVING));
+    assert_eq!(state(&house, "small"), Some(HERE));
+
+    // In the middle of it the sync engine dies, then the engine without a word.
+    phone.party.start();
+    let temp = phone.file(".syncthing.film.tmp");
+    until("it is on its way", || temp.exists() || phone.file("film").exists());
+    house.processes().into_iter().for_each(kill);
+    until("somebody is told", || house.tells("sync engine"));
+    until("it goes on", || !house.tells("sync engine"));
+    house.kill();
+    house.start();
+    until("one Syncthing serves", || house.processes().len() == 1);
+    until("the film is complete", || content(&phone.file("film")) == film);
+    until("the page says so", || phone.state("film") == HERE);
+    let moved = |r: &larder::status::Report| r.condition == Condition::Syncing;
+    println!("the light blinked: {}", house.reports().iter().any(moved));
+    phone.party.stop();
+    house.stop();
+    assert!(house.processes().is_empty(), "nothing is left running");
+}
+
+#[test]
+fn devices_come_and_go_by_the_settings() {
+    let Some(program) = program() else { return };
+    let mut house = House::new(&program, &["LinuxLaptop"]);
+    put(&house.drive("files"), "letter", b"a letter");
+    house.start();
+    let mut phone = Device::new(&program, "HTCphone");
+
+    // Nobody knows it yet.
+    phone.meet(&house);
+    let asks = format!("HTCphone ({})", phone.party.id);
+    until("the report says who asks", || house.tells(&asks));
+    until("so does the common page", || {
+        let page = crate::page::read(&content(&house.drive("catalogue/catalogue.html")));
+        page.is_some_and(|p| p.house["notices"].to_string().contains(&asks))
+    });
+    let begun = Instant::now();
+    house.devices.insert("HTCphone".into(), format!("id = \"{}\"", phone.party.id));
+    house.settle();
+    until("nobody asks any more", || !house.tells("asks to be let in"));
+    println!("id written into larder.toml -> accepted: {} ms", begun.elapsed().as_millis());
+    phone.take_folders(&house);
+    println!("… -> both folders offered and the page there: {} ms", begun.elapsed().as_millis());
+    let id = phone.wish(&[(Action::Get, "letter", &[])]);
+    phone.answered(&id);
+    until("the letter is there", || phone.state("letter") == HERE);
+    until("the page says when it was last seen", || {
+        phone.page().is_some_and(|p| p.house["devices"][0]["seen"].is_i64())
+    });
+
+    // A lost phone: out of the settings.
+    let from = phone.party.mark();
+    house.devices.remove("HTCphone");
+    house.settle();
+    phone.party.hear_from(from, "it is let in no more", |e| {
+        matches!(e, Event::Connection { up: false, .. })
+    });
+    until("it has to ask again", || house.tells(&asks));
+    assert_eq!(content(&house.drive("devices/HTCphone/letter")), b"a letter");
+    assert_eq!(content(&phone.file("letter")), b"a letter");
+    phone.party.stop();
+    house.stop();
+}
+
+#[test]
+fn without_a_sync_engine_everything_else_works() {
+    let Some(program) = program() else { return };
+    let mut house = House::new(&program, &["HTCphone"]);
+    put(&house.drive("files"), "letter", b"a letter");
+    house.start_with_path(std::ffi::OsStr::new("/nowhere"));
+    until("somebody is told", || house.tells("Syncthing is not installed"));
+    assert_eq!(house.report().condition, Condition::Ready);
+    house.wish(Action::Get, "letter", &["HTCphone"]);
+    until("it is linked", || content(&house.drive("devices/HTCphone/letter")) == b"a letter");
+    until("and counts as there", || {
+        house.page("HTCphone").is_some_and(|p| p.state("HTCphone", "letter") == HERE)
+    });
+    house.stop();
+}
