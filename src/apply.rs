@@ -48,6 +48,13 @@ impl Applier {
     ) -> Result<Vec<Fact>, ApplyError> {
         Ok(match op {
             Op::Note(fact) => vec![fact.clone()],
+            // The engine makes sums beside its turns.
+            Op::Sum { .. } => Vec::new(),
+            Op::Release { at, ino, was } => self.release(fs, at, *ino, was, now)?,
+            Op::Sweep(at) => {
+                clear_out(fs, at)?;
+                Vec::new()
+            }
             Op::MakeDir(at) => {
                 fs.make_dir(at)?;
                 match at.place {
@@ -154,6 +161,7 @@ impl Applier {
     ) -> Result<Vec<Fact>, ApplyError> {
         let gone = match &at.place {
             Place::Device(device) => vec![Fact::NoLink(device.clone(), at.path.clone())],
+            Place::Shared => vec![Fact::NotShared(at.path.clone())],
             _ => Vec::new(),
         };
         // One fixed name: apply is single-threaded, and recovery empties it.
@@ -170,6 +178,25 @@ impl Applier {
         }
         fs.unlink(&transit)?;
         Ok(gone)
+    }
+
+    /// Unlinks a name in a share. A content whose last name it was becomes an old version: ending a
+    /// share destroys nothing.
+    fn release(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        at: &Spot,
+        ino: u64,
+        was: &RelPath,
+        now: Time,
+    ) -> Result<Vec<Fact>, ApplyError> {
+        match self.unlink(fs, at, ino) {
+            Err(ApplyError::LastName { .. }) => {
+                let kept = self.keep(fs, at, was, Why::Replaced, now)?;
+                Ok(vec![Fact::NotShared(at.path.clone()), kept])
+            }
+            done => done,
+        }
     }
 
     fn replace(
@@ -217,6 +244,7 @@ fn there(at: &Spot, stat: Stat, now: Time) -> Option<Fact> {
             let link = Link { id: stat.id, charge: stat.charge(), used: now.secs() };
             Some(Fact::Link(device.clone(), at.path.clone(), link))
         }
+        Place::Shared => Some(Fact::Shared(at.path.clone(), stat.id)),
         _ => None,
     }
 }
@@ -269,6 +297,34 @@ fn keep_at(
     make_room_for(fs, &to)?;
     carry(fs, at, stat.id.ino, &to)?;
     Ok(Fact::Version(number, Version { path: path.clone(), id: stat.id, at: now, why }))
+}
+
+/// Removes what a sync engine leaves in a folder that it let go of (its marker, its list of what to
+/// pass over, what it had half received), and the folder when that was all.
+fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
+    for (name, entry) in fs.list(at)?.unwrap_or_default() {
+        let Ok(path) = at.path.join(&name) else { continue };
+        if !crate::scan::is_transient(&name) {
+            continue;
+        }
+        let here = at.place.clone().at(path);
+        match entry {
+            Entry::File(_) => fs.unlink(&here)?,
+            Entry::Dir => {
+                for (name, entry) in fs.list(&here)?.unwrap_or_default() {
+                    let marker = name.starts_with(b"syncthing-folder-");
+                    if let (true, Entry::File(_), Ok(path)) = (marker, entry, here.path.join(&name))
+                    {
+                        fs.unlink(&here.place.clone().at(path))?;
+                    }
+                }
+                fs.remove_dir(&here)?;
+            }
+            Entry::Other => {}
+        }
+    }
+    fs.remove_dir(at)?;
+    Ok(())
 }
 
 /// Removes the empty folders above a name in `tmp` or `versions`.

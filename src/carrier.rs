@@ -4,10 +4,11 @@
 //! state, looks and questions for the sync engine and [`News`] for the engine. It decides nothing.
 
 use crate::config::Config;
-use crate::engine::{Engine, News};
+use crate::engine::{Carried, Engine, News};
 use crate::model::{DeviceName, Place, RelPath, Spot};
 use crate::sync::{
-    Absence, Event, FolderBook, FolderId, FolderKey, Handle, PeerId, Question, SyncError, desired,
+    Absence, Event, FolderBook, FolderId, FolderKey, Handle, PeerId, Question, Share, ShareKind,
+    SyncError, desired, read_id,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,6 +24,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 pub struct Carrier {
     book: FolderBook,
     peers: BTreeMap<PeerId, DeviceName>,
+    shares: Vec<Share>,
     /// Absences that were asked about; with the time of an answer that decided nothing.
     asked: BTreeMap<DeviceName, BTreeMap<RelPath, Option<Instant>>>,
     /// Devices that lack so many things by the last word of the sync engine, which was not
@@ -43,6 +45,7 @@ impl Carrier {
         let mut carrier = Self {
             book,
             peers: BTreeMap::new(),
+            shares: Vec::new(),
             asked: BTreeMap::new(),
             lacks: BTreeMap::new(),
             listed: BTreeMap::new(),
@@ -64,6 +67,39 @@ impl Carrier {
         Ok(new)
     }
 
+    /// These are the shares from now on: [`Self::want`] takes them along. `true`: remember the
+    /// folder ids before that. Returns what is wrong with people's ids, too.
+    pub fn share(
+        &mut self,
+        carried: &[Carried],
+    ) -> Result<(bool, Vec<SyncError>), getrandom::Error> {
+        let names: Vec<&str> = carried.iter().map(|c| c.name.as_str()).collect();
+        let new = self.book.have_shares(&names)?;
+        let mut wrong = Vec::new();
+        self.shares.clear();
+        for Carried { name, peers } in carried {
+            let mut share =
+                Share { name: name.clone(), kind: ShareKind::ReadOnly, peers: BTreeMap::new() };
+            for (id, whom) in peers {
+                match read_id(id) {
+                    Ok(id) => drop(share.peers.insert(id, whom.clone())),
+                    Err(e) => wrong.push(e),
+                }
+            }
+            self.shares.push(share);
+        }
+        Ok((new, wrong))
+    }
+
+    /// The names of the shares in what is wanted, and their folder ids.
+    pub fn share_ids(&self) -> BTreeMap<String, String> {
+        let id = |share: &Share| {
+            let id = self.book.id(&FolderKey::Share(share.name.clone()))?;
+            Some((share.name.clone(), id.to_string()))
+        };
+        self.shares.iter().filter_map(id).collect()
+    }
+
     /// The folder ids, to be remembered.
     pub fn remembered(&self) -> String {
         // A map of texts always has a JSON form.
@@ -78,7 +114,8 @@ impl Carrier {
         config: &Config,
         drive: &Path,
     ) -> Vec<(DeviceName, SyncError)> {
-        let (wanted, complaints) = desired(config, &BTreeMap::new(), &[], &self.book, drive);
+        let (wanted, complaints) =
+            desired(config, &BTreeMap::new(), &self.shares, &self.book, drive);
         self.peers = config
             .devices
             .iter()
@@ -271,6 +308,13 @@ impl Carrier {
                 let device = DeviceName::new(std::str::from_utf8(names.next()?).ok()?).ok()?;
                 let rest: Vec<_> = names.collect();
                 let id = self.book.id(&FolderKey::Page(device))?;
+                Some((id, RelPath::new(&rest.join(&b'/')).ok()?))
+            }
+            Place::Shared => {
+                let mut names = spot.path.names();
+                let share = std::str::from_utf8(names.next()?).ok()?.to_owned();
+                let rest: Vec<_> = names.collect();
+                let id = self.book.id(&FolderKey::Share(share))?;
                 Some((id, RelPath::new(&rest.join(&b'/')).ok()?))
             }
             _ => None,

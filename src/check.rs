@@ -7,7 +7,7 @@ use crate::daemon::Places;
 use crate::engine::Engine;
 use crate::fs::{Entry, FileSystem, FsError, Real};
 use crate::ledger::{Ledger, LedgerError};
-use crate::model::{Link, Place, RelPath, Spot, Stat, Tree};
+use crate::model::{FileId, Link, Place, RelPath, Spot, Stat, Tree};
 use crate::plan::{kept, on};
 use crate::worklist;
 use std::collections::HashSet;
@@ -85,6 +85,7 @@ pub fn check(places: &Places, engine: &Engine) -> Result<Vec<Finding>, CheckErro
             found.push(Finding { promise: 7, what, next: RUN });
         }
     }
+    check_shares(&mut fs, engine, &masters, &mut found)?;
     check_transit(&mut fs, &mut found)?;
     for (number, version) in &versions {
         if fs.stat(&kept(*number, &version.path))?.is_none() {
@@ -94,6 +95,35 @@ pub fn check(places: &Places, engine: &Engine) -> Result<Vec<Finding>, CheckErro
     }
     check_pages(&mut fs, engine, &mut found)?;
     Ok(found)
+}
+
+/// Every name in a share is a master's or is known to be an older one's; nothing known is missing.
+fn check_shares(
+    fs: &mut Real,
+    engine: &Engine,
+    masters: &HashSet<u64>,
+    found: &mut Vec<Finding>,
+) -> Result<(), CheckError> {
+    let known = &engine.world().shared;
+    let root = Place::Shared.at(RelPath::root());
+    let scan = fs.scan(&root)?;
+    scan.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
+        let Ok(path) = RelPath::new(path) else { return };
+        let recorded = known.get(&path).is_some_and(|id| id.ino == stat.id.ino);
+        if !recorded && !masters.contains(&stat.id.ino) {
+            let what = format!("{} is in no share and not in files/", Place::Shared.at(path));
+            let next = "Larder leaves it alone: move it to BTsync/files to keep it";
+            found.push(Finding { promise: 1, what, next });
+        }
+    });
+    known.for_each(Tree::<FileId>::ROOT, |path, id| {
+        let Ok(path) = RelPath::new(path) else { return };
+        if scan.tree.get(&path).is_none_or(|stat| stat.id.ino != id.ino) {
+            let what = format!("{} is not as it was shared", Place::Shared.at(path));
+            found.push(Finding { promise: 2, what, next: "end that share, and share it again" });
+        }
+    });
+    Ok(())
 }
 
 /// Nothing may be in transit while nobody works.

@@ -408,7 +408,7 @@ impl House {
             engine.complain(self.settings.complaints(), now());
             match carrying {
                 Some(carrying) if !carrying.outdated(engine.config()) => {
-                    carrying.want(engine, &self.places.drive)?;
+                    carrying.want(engine)?;
                 }
                 // Other settings for it, or none ran: it may have been switched on.
                 _ => {
@@ -431,7 +431,7 @@ impl House {
         self.network.deliver(Some(engine));
         let turn = engine.turn(watch.take(), now())?;
         if let Some(carrying) = carrying {
-            carrying.tell(engine);
+            carrying.tell(engine)?;
         }
         self.network.show(&self.places, Some(engine), &[]);
         self.retry = RETRY;

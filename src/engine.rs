@@ -12,11 +12,13 @@ mod carry;
 mod look;
 mod publish;
 mod settle;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod wishes;
 
 pub use carry::News;
+pub use shares::Carried;
 
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::{CatalogueError, Encoder};
@@ -117,6 +119,7 @@ pub struct Engine {
     generation: u64,
     space: Space,
     carrying: carry::Carrying,
+    shares: shares::Shares,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -176,6 +179,7 @@ impl Engine {
             generation,
             space,
             carrying: carry::Carrying::default(),
+            shares: shares::Shares::default(),
             settled: now,
             address: None,
             settle: SETTLE,
@@ -265,13 +269,14 @@ impl Engine {
         let more_looks = self.reconcile(now)?;
         self.harvest(now)?;
         let more_wishes = self.fulfil(now)?;
+        let more_shares = self.make_sums()? | self.end_shares(now)?;
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
         self.expire(now)?;
         if !self.unruly {
             self.untell("operation");
         }
-        let more = more_looks || more_wishes || more_after || !self.dirty.is_empty();
+        let more = more_looks || more_wishes || more_shares || more_after || !self.dirty.is_empty();
         // Long work comes in many turns. Until it is done, the disk and the pages wait for a while:
         // what a cut takes back is found again by looking.
         if !more || now.since(self.settled) >= PACE {
@@ -302,6 +307,9 @@ impl Engine {
                 for fact in &facts {
                     self.remember(fact)?;
                 }
+                if let Op::Sum { path, id } = op {
+                    self.want_sum(path, *id);
+                }
                 Ok(true)
             }
             Err(ApplyError::Fs(e)) if e.trouble().is_some() => Err(e.into()),
@@ -320,7 +328,7 @@ impl Engine {
         self.note_for_carrier(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
-            Fact::Used(..) => return Ok(()),
+            Fact::Used(..) | Fact::Sum(..) => return Ok(()),
             _ => {}
         }
         self.stale = true;

@@ -18,7 +18,7 @@ pub use memory::Memory;
 pub use real::Real;
 pub(crate) use real::look_at;
 
-use crate::model::{Bytes, Spot, Stat};
+use crate::model::{Bytes, FileId, Spot, Stat};
 use crate::scan::{Scan, is_transient};
 use rustix::io::Errno;
 
@@ -176,6 +176,15 @@ pub trait FileSystem {
     /// The content of a small file; `None` when it is not there. More than `limit` bytes is
     /// cut at `limit` + 1, so that the caller sees it is too large.
     fn read(&mut self, at: &Spot, limit: u64) -> Result<Option<Vec<u8>>, FsError>;
+
+    /// `most` bytes, or fewer at its end, from `offset` of a file of any size, which must be `id`.
+    fn read_part(
+        &mut self,
+        at: &Spot,
+        id: &FileId,
+        offset: u64,
+        most: usize,
+    ) -> Result<Vec<u8>, FsError>;
 
     /// Writes a new file, completely and on the disk, at a free name.
     fn write_new(&mut self, at: &Spot, content: &[u8]) -> Result<(), FsError>;

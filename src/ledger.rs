@@ -5,6 +5,7 @@
 //! no file: links are recognised by their inodes, and pages of an older ledger are told apart by its
 //! epoch.
 
+mod shares;
 mod wishes;
 
 pub use wishes::{Answered, Entry};
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 1] = [include_str!("ledger/schema.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("ledger/schema.sql"), include_str!("ledger/shares.sql")];
 
 /// What went wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -255,6 +257,9 @@ impl Ledger {
             let why = serde_json::from_str(&why).map_err(|e| self.damaged(e.to_string()))?;
             world.note(&Fact::Version(number, Version { path: path(&bytes)?, id, at, why }));
         }
+        drop(rows);
+        drop(versions);
+        self.load_shares(&mut world)?;
         Ok(world)
     }
 
@@ -356,6 +361,11 @@ impl Ledger {
             Fact::NoVersion(number) => {
                 self.run("DELETE FROM versions WHERE number = ?1", [number.cast_signed()])?;
             }
+            Fact::Share(..)
+            | Fact::NoShare(_)
+            | Fact::Shared(..)
+            | Fact::NotShared(_)
+            | Fact::Sum(..) => self.record_share(fact)?,
             Fact::Answer(origin, id, answer) => {
                 let state = if matches!(answer, Answer::Waiting(_)) { 1 } else { 2 };
                 self.run(

@@ -8,11 +8,13 @@
 mod folder;
 mod quota;
 mod reconcile;
+mod share;
 mod wish;
 mod world;
 
 pub use quota::{Shortfall, evict, make_room};
 pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
+pub use share::{Share, ShareState, emptied_shares, end_share, share_meant};
 pub use wish::{Attempt, OFFERED, Planned, wish};
 pub use world::{Holding, Version, Why, World};
 
@@ -88,6 +90,26 @@ pub enum Op {
     },
     /// Let an old content go.
     DropVersion(u64),
+    /// Make the sha1 of a master, in parts beside the other work; [`Fact::Sum`] tells when it is there.
+    Sum {
+        /// The master.
+        path: RelPath,
+        /// The content that is meant.
+        id: FileId,
+    },
+    /// Take a name in a share away from inode `ino`; a content whose last name it was is kept as a
+    /// version of `was`.
+    Release {
+        /// The name.
+        at: Spot,
+        /// The inode that is meant.
+        ino: u64,
+        /// The master that it was made from.
+        was: RelPath,
+    },
+    /// Remove what the sync engine put into a share's folder for itself, and the folder if nothing
+    /// else is in it.
+    Sweep(Spot),
     /// Remember something; nothing on the drive's folders changes.
     Note(Fact),
 }
@@ -125,6 +147,16 @@ pub enum Fact {
     Version(u64, Version),
     /// An old content is not kept any more.
     NoVersion(u64),
+    /// There is a share of this folder name in `shared/`.
+    Share(String, Share),
+    /// There is not any more.
+    NoShare(String),
+    /// A name in `shared/` means this content.
+    Shared(RelPath, FileId),
+    /// It is not there any more.
+    NotShared(RelPath),
+    /// The sha1 of a content.
+    Sum(FileId, [u8; 20]),
     /// A wish has this answer.
     Answer(Origin, WishId, Answer),
 }
@@ -179,6 +211,9 @@ impl fmt::Display for Op {
                 write!(f, "restore       version {version} -> {}", master(path))
             }
             Self::DropVersion(version) => write!(f, "let go        version {version}"),
+            Self::Sum { path, .. } => write!(f, "make sum      {}", master(path)),
+            Self::Release { at, .. } => write!(f, "unlink        {at}"),
+            Self::Sweep(at) => write!(f, "remove folder {at}"),
             Self::Note(fact) => write!(f, "note          {fact}"),
         }
     }
@@ -202,6 +237,14 @@ impl fmt::Display for Fact {
             Self::Used(device, path, _) => write!(f, "{device} used {path}"),
             Self::Version(number, v) => write!(f, "version {number} of {} is kept", v.path),
             Self::NoVersion(number) => write!(f, "version {number} is not kept any more"),
+            Self::Share(name, share) => match share.is_ending() {
+                true => write!(f, "the share {name} of {} is to end", share.path),
+                false => write!(f, "{} is shared as {name}", share.path),
+            },
+            Self::NoShare(name) => write!(f, "the share {name} is over"),
+            Self::Shared(path, _) => write!(f, "{path} is in a share"),
+            Self::NotShared(path) => write!(f, "{path} is not in a share any more"),
+            Self::Sum(id, _) => write!(f, "the sum of inode {} is there", id.ino),
             Self::Answer(origin, id, answer) => {
                 let text = match answer {
                     Answer::Done(t) => format!("done: {t}"),

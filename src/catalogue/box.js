@@ -80,7 +80,7 @@ function openBox(x) {
     dir && may("mkdir") && { op: "mkdir", icon: "mkdir", label: "Create folder", hint: top ? "at the top" : "inside this folder", act: () => folderStep(x) },
     !dir && may("share") && { op: "share", icon: "share", label: "Share", hint: "with other people", act: () => shareStep(x) },
     dir && !top && may("share-folder") && { op: "share-folder", icon: "share", label: "Share folder", hint: "with other people", act: () => shareStep(x) },
-    share && may(share.folder ? "revoke-share" : "revoke") && { op: "revoke", icon: "close", label: "End the share", hint: share.with || "other people", act: () => ask(share.folder ? "revoke-share" : "revoke") },
+    share && may(share.folder ? "revoke-share" : "revoke") && { op: "revoke", icon: "close", label: "End the share", hint: share.with || "other people", act: () => share.folder ? ask("revoke-share") : ask("revoke", share.with ? { with: share.with } : {}) },
     share && share.folder && may("destroy-folder") && { op: "destroy-folder", icon: "fire", label: "Wipe the share", hint: "on every device", danger: true, act: () => destroyStep(x, "destroy-folder") },
     others && !top && may("move") && { op: "move", icon: "move", label: "Move", off: !someone, hint: someone ? "to other devices" : "on no device yet", act: () => devicesStep(x, "move") },
     !top && may("torrent") && { op: "torrent", icon: "magnet", label: "Create torrent", hint: "for anyone with the file", act: () => ask("torrent") },
@@ -194,7 +194,7 @@ function folderStep(f) {
 }
 
 function shareStep(x) {
-  const dir = isFolder(x), whom = h("input", { type: "text", maxlength: 80, dir: "auto", "data-first": !dir, autocomplete: "off" });
+  const dir = isFolder(x), whom = h("input", { type: "text", maxlength: 160, dir: "auto", "data-first": !dir, autocomplete: "off" });
   const limit = h("input", { type: "number", min: 1, step: 1, value: 500, inputmode: "numeric", "data-first": dir });
   const none = h("input", { type: "checkbox", onchange: () => { limit.disabled = none.checked; } }), wrong = h("p", { class: "wrong", role: "alert" });
   const go = () => {
@@ -207,7 +207,7 @@ function shareStep(x) {
   step({ icon: "share", title: "Share " + titleOf(x), facts: factsOf(x), back: backTo(x),
     text: [dir ? "Other people can read this folder and put files into it." : "Others can fetch this file and never change it. You can end the share at any time."],
     parts: dir ? [h("label", { class: "field" }, "At most, in MB", limit), h("label", { class: "choice" }, none, h("span", {}, "No limit")), wrong]
-      : [h("label", { class: "field" }, "For whom? A word to remember it by", whom)],
+      : [h("label", { class: "field" }, "For whom? A word to remember it by, and their device ID once you have it", whom)],
     buttons: [{ op: "go", icon: "share", label: dir ? "Share folder" : "Share", hint: "the NAS prepares it", main: true, huge: true, act: go }, { icon: "close", label: "Cancel", huge: true, hint: "change nothing", act: closeBox }] });
 }
 

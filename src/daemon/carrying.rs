@@ -3,9 +3,9 @@
 use crate::carrier::Carrier;
 use crate::config::Config;
 use crate::daemon::{DaemonError, Places, Reach, now};
-use crate::engine::{Engine, News};
+use crate::engine::{Carried, Engine, News};
 use crate::sync::{Event, Handle, Syncthing, start, syncthing};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
@@ -23,6 +23,9 @@ pub(super) struct Carrying {
     carrier: Carrier,
     events: mpsc::Receiver<Event>,
     settings: crate::config::Sync,
+    /// The shares in what is wanted.
+    shares: Vec<Carried>,
+    drive: PathBuf,
 }
 
 impl Carrying {
@@ -80,8 +83,9 @@ impl Carrying {
             settings.listen.push("dynamic+https://relays.syncthing.net/endpoint".into());
         }
         let handle = start(Syncthing::new(settings), &tokio::runtime::Handle::current(), sink);
-        let mut carrying = Self { handle, carrier, events, settings: config.sync.clone() };
-        carrying.want(engine, &drive)?;
+        let settings = config.sync.clone();
+        let mut carrying = Self { handle, carrier, events, settings, shares: Vec::new(), drive };
+        carrying.want(engine)?;
         // Whatever changed while nobody looked.
         carrying.look_everywhere(&config);
         Ok(Some(carrying))
@@ -93,15 +97,25 @@ impl Carrying {
     }
 
     /// Puts the peers and folders of the settings in force.
-    pub(super) fn want(&mut self, engine: &mut Engine, drive: &Path) -> Result<(), DaemonError> {
+    pub(super) fn want(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
         let config = engine.config().clone();
+        self.shares = engine.shares_to_carry()?;
+        let random = |e: getrandom::Error| DaemonError::Random(e.to_string());
+        let (new_share, wrong) = self.carrier.share(&self.shares).map_err(random)?;
+        match wrong.first() {
+            Some(why) => {
+                let next = "end that share and share it again with the right device id";
+                engine.mention("share peers", now(), &why.to_string(), next);
+            }
+            None => engine.unmention("share peers"),
+        }
+        engine.share_ids(self.carrier.share_ids());
         let new = self.carrier.draw_ids(&config).map_err(|e| DaemonError::Random(e.to_string()))?;
-        if new {
+        if new || new_share {
             engine.keep_in_mind(BOOK, &self.carrier.remembered())?;
         }
-        let drive = std::path::absolute(drive).unwrap_or_else(|_| drive.to_owned());
         config.devices.keys().for_each(|device| engine.unmention(&format!("id of {device}")));
-        for (device, complaint) in self.carrier.want(&self.handle, &config, &drive) {
+        for (device, complaint) in self.carrier.want(&self.handle, &config, &self.drive) {
             let what = format!("[devices.{device}]: {complaint}");
             engine.mention(&format!("id of {device}"), now(), &what, "put it right in larder.toml");
         }
@@ -125,13 +139,21 @@ impl Carrying {
                 engine.hear(news, now())?;
             }
         }
+        // A share that is to end is not in what is wanted: once that is in force, it is out.
+        if self.handle.is_in_force() {
+            engine.shares_carried(self.shares.iter().map(|share| share.name.as_str()));
+        }
         Ok(())
     }
 
     /// Takes what the engine did to the sync engine, after its turn.
-    pub(super) fn tell(&mut self, engine: &mut Engine) {
+    pub(super) fn tell(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
+        if engine.shares_to_carry()? != self.shares {
+            self.want(engine)?;
+        }
         self.carrier.changed(&self.handle, &engine.take_changed());
         self.carrier.ask(&self.handle, engine);
+        Ok(())
     }
 
     /// Stops the sync engine, so that the drive can be let go.

@@ -242,6 +242,10 @@ impl Engine {
         let (device, path, gone) = match fact {
             Fact::Link(device, path, _) => (device, path, false),
             Fact::NoLink(device, path) => (device, path, true),
+            Fact::Shared(path, _) | Fact::NotShared(path) => {
+                self.carrying.changed.insert(Place::Shared.at(path.clone()));
+                return;
+            }
             Fact::Master(path, _) => {
                 // A master that changed in place changed every link of it, which no watcher sees.
                 let served = |d: &&DeviceName| self.carrying.served.contains(*d);

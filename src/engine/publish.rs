@@ -46,13 +46,14 @@ impl Engine {
             .collect();
         let versions = self.version_views();
         let held = self.held();
+        let shares = self.share_views();
         let view = View {
             nas_name: &self.config.nas.name,
             files: &self.world.files,
             devices: &devices,
             report: &report,
             versions: &versions,
-            shares: &[],
+            shares: &shares,
             held: &held,
             undo: self.config.undo,
             now,

@@ -4,6 +4,7 @@
 mod carried;
 mod house;
 mod random;
+mod shares;
 
 use super::{MASS, SETTLE};
 use crate::fs::FileSystem as _;

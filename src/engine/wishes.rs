@@ -4,7 +4,7 @@ use super::{Engine, EngineError, TRIES};
 use crate::fs::FsError;
 use crate::ledger::Entry;
 use crate::model::{Action, Answer, Origin, Place, RelPath, Spot, Time, show};
-use crate::plan::{Attempt, Fact, Op, evict, make_room, wish};
+use crate::plan::{Attempt, Fact, Op, evict, make_room, share_meant, wish};
 use crate::status::Condition;
 use crate::worklist::{self, Kind};
 
@@ -187,6 +187,12 @@ impl Engine {
                     entry.wish.with = self.world.newest_version(&entry.wish.path);
                     self.ledger.amend_wish(entry.seq, &entry.wish)?;
                 }
+                if entry.wish.action == Action::Revoke
+                    && let Some(name) = share_meant(&self.world, &entry.wish)
+                {
+                    entry.wish.with = Some(name);
+                    self.ledger.amend_wish(entry.seq, &entry.wish)?;
+                }
                 self.ledger.begin_wish(entry.seq)?;
                 marked = true;
             }
@@ -224,7 +230,10 @@ impl Engine {
                     self.dirty.entry((device.clone(), at.path.clone())).or_insert(0);
                 }
                 // What comes first in these is what the rest relies on.
-                if matches!(item.action, Action::Move | Action::Destroy | Action::Undo) {
+                if matches!(
+                    item.action,
+                    Action::Move | Action::Destroy | Action::Undo | Action::Share
+                ) {
                     break;
                 }
             }
@@ -236,6 +245,9 @@ impl Engine {
                 if *tries < TRIES {
                     Answer::Waiting(format!("a file that was changing ({op})"))
                 } else {
+                    if item.action == Action::Share {
+                        self.give_share_up(origin, item.id, now)?;
+                    }
                     Answer::Refused(format!(
                         "it kept changing while Larder worked ({op}); try again later"
                     ))

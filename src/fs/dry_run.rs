@@ -1,7 +1,7 @@
 //! A drive that is looked at and not changed: what would be done is done in memory, above it.
 
 use super::{Entry, FileSystem, FsError, Listing, Space};
-use crate::model::{Spot, Stat};
+use crate::model::{FileId, Spot, Stat};
 use crate::scan::Scan;
 use std::collections::BTreeMap;
 
@@ -128,6 +128,16 @@ impl<F: FileSystem> FileSystem for DryRun<F> {
             Some(Some(Entry::File(stat))) => Ok(self.written.get(&stat.id.ino).cloned()),
             Some(_) => Ok(None),
         }
+    }
+
+    fn read_part(
+        &mut self,
+        at: &Spot,
+        id: &FileId,
+        offset: u64,
+        most: usize,
+    ) -> Result<Vec<u8>, FsError> {
+        self.under.read_part(at, id, offset, most)
     }
 
     fn write_new(&mut self, at: &Spot, content: &[u8]) -> Result<(), FsError> {

@@ -298,6 +298,22 @@ impl FileSystem for Memory {
         }
     }
 
+    fn read_part(
+        &mut self,
+        at: &Spot,
+        id: &FileId,
+        offset: u64,
+        most: usize,
+    ) -> Result<Vec<u8>, FsError> {
+        let stat = self.stat(at)?.ok_or(FsError::Missing { at: at.clone() })?;
+        if stat.id != *id {
+            return Err(FsError::Changed { at: at.clone() });
+        }
+        let content = &self.inodes[&id.ino].content;
+        let from = content.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
+        Ok(content[from..].iter().copied().take(most).collect())
+    }
+
     fn write_new(&mut self, at: &Spot, content: &[u8]) -> Result<(), FsError> {
         self.call(at, "write")?;
         self.free_name(at)?;

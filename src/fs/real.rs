@@ -370,6 +370,34 @@ impl FileSystem for Real {
         Ok(Some(content))
     }
 
+    fn read_part(
+        &mut self,
+        at: &Spot,
+        id: &FileId,
+        offset: u64,
+        most: usize,
+    ) -> Result<Vec<u8>, FsError> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let (fd, entry) = self.grasp(at, flags, "open to read")?;
+        match entry {
+            Entry::File(stat) if stat.id == *id => {}
+            Entry::File(_) => return Err(FsError::Changed { at: at.clone() }),
+            _ => return Err(FsError::NotRegular { at: at.clone() }),
+        }
+        let mut part = vec![0; most];
+        let mut got = 0;
+        while got < most {
+            match rustix::io::pread(&fd, &mut part[got..], offset + got as u64) {
+                Ok(0) => break,
+                Ok(n) => got += n,
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(FsError::new(at, "read", e)),
+            }
+        }
+        part.truncate(got);
+        Ok(part)
+    }
+
     fn write_new(&mut self, at: &Spot, content: &[u8]) -> Result<(), FsError> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

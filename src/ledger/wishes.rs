@@ -148,7 +148,7 @@ impl Ledger {
         Ok(answers)
     }
 
-    fn origin(&self, text: &str) -> Result<Origin, LedgerError> {
+    pub(super) fn origin(&self, text: &str) -> Result<Origin, LedgerError> {
         if text.is_empty() {
             return Ok(Origin::Home);
         }

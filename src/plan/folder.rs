@@ -239,6 +239,7 @@ pub(super) fn destroy_folder(
                 _ => {}
             }
         }
+        super::share::release(world, &p, &mut ops);
         ops.push(Op::Retire { path: p, id: m.id, keep });
     });
     if let Some(device) = unsaved {

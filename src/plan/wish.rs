@@ -6,17 +6,20 @@
 
 use super::folder::{FolderPlan, delete_folder, destroy_folder, get_folder, seen_folder};
 use super::quota::{evict, make_room};
+use super::share::release;
 use super::{CHUNK, Fact, Holding, Op, Why, World, master, on};
 use crate::config::Config;
 use crate::model::{Action, Answer, Bytes, DeviceName, Origin, RelPath, Stat, Time, Wish};
 
 /// The wishes that this NAS fulfils; pages offer no others.
-pub const OFFERED: [Action; 9] = [
+pub const OFFERED: [Action; 11] = [
     Action::Get,
     Action::Open,
     Action::Delete,
     Action::Destroy,
     Action::Move,
+    Action::Share,
+    Action::Revoke,
     Action::Mkdir,
     Action::Pin,
     Action::Unpin,
@@ -44,15 +47,15 @@ pub struct Planned {
 }
 
 impl Planned {
-    fn refused(why: impl Into<String>) -> Self {
+    pub(super) fn refused(why: impl Into<String>) -> Self {
         Self { ops: Vec::new(), answer: Answer::Refused(why.into()), more: false }
     }
 
-    fn waiting(why: impl Into<String>) -> Self {
+    pub(super) fn waiting(why: impl Into<String>) -> Self {
         Self { ops: Vec::new(), answer: Answer::Waiting(why.into()), more: false }
     }
 
-    fn done(ops: Vec<Op>, what: impl Into<String>) -> Self {
+    pub(super) fn done(ops: Vec<Op>, what: impl Into<String>) -> Self {
         let more = ops.len() >= CHUNK;
         Self { ops, answer: Answer::Done(what.into()), more }
     }
@@ -124,6 +127,8 @@ pub fn wish(
         Action::Mkdir => asked.mkdir(),
         Action::Pin | Action::Unpin => asked.pin(&to),
         Action::Undo => asked.undo(),
+        Action::Share => asked.share(origin),
+        Action::Revoke => asked.revoke(),
         other => Planned::refused(format!("this NAS does not {other} yet; update Larder")),
     }
 }
@@ -153,7 +158,7 @@ impl<'a> Asked<'a> {
         devices.iter().map(|d| self.label(d)).collect::<Vec<_>>().join(", ")
     }
 
-    fn not_there(&self) -> Planned {
+    pub(super) fn not_there(&self) -> Planned {
         Planned::refused(format!(
             "there is no {} at home any more; the page was older than the drive",
             self.wish.path
@@ -335,12 +340,13 @@ impl<'a> Asked<'a> {
             }
             ops.push(Op::Unlink { at: on(device, path), ino: link.id.ino });
         }
-        ops.push(Op::Retire { path: path.clone(), id: m.id, keep });
-        let devices = match ops.len() - 1 {
+        let devices = match ops.len() {
             0 => String::new(),
             1 => " and on one device".into(),
             n => format!(" and on {n} devices"),
         };
+        release(self.world, path, &mut ops);
+        ops.push(Op::Retire { path: path.clone(), id: m.id, keep });
         Planned::done(ops, format!("{path} is destroyed, at home{devices}"))
     }
 

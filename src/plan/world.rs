@@ -1,6 +1,6 @@
 //! What is known: the masters, what each device holds, and the old contents that are kept.
 
-use super::Fact;
+use super::{Fact, Share};
 use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,6 +14,12 @@ pub struct World {
     pub devices: BTreeMap<DeviceName, Holding>,
     /// Old contents, by number.
     pub versions: BTreeMap<u64, Version>,
+    /// What is shared with other people, by the name of its folder in `shared/`.
+    pub shares: BTreeMap<String, Share>,
+    /// The names in `shared/` as they were recorded.
+    pub shared: Tree<FileId>,
+    /// The sha1 of contents, by inode, with what they are true for.
+    sums: HashMap<u64, (FileId, [u8; 20])>,
 }
 
 /// What one device holds, and how it wants it.
@@ -206,6 +212,24 @@ impl World {
                     link.used = link.used.max(*at);
                 }
             }
+            Fact::Share(name, share) => {
+                self.shares.insert(name.clone(), share.clone());
+            }
+            Fact::NoShare(name) => {
+                self.shares.remove(name);
+                if let Ok(root) = RelPath::new(name.as_bytes()) {
+                    self.shared.remove_dir(&root);
+                }
+            }
+            Fact::Shared(path, id) => {
+                self.shared.insert(path, *id);
+            }
+            Fact::NotShared(path) => {
+                self.shared.remove(path);
+            }
+            Fact::Sum(id, sha1) => {
+                self.sums.insert(id.ino, (*id, *sha1));
+            }
             Fact::Answer(..) => {}
         }
     }
@@ -223,6 +247,11 @@ impl World {
     pub fn newest_version(&self, path: &RelPath) -> Option<String> {
         let mut of_path = self.versions.iter().rev().filter(|(_, v)| v.path == *path);
         of_path.next().map(|(number, _)| number.to_string())
+    }
+
+    /// The sha1 of a content, where it was made.
+    pub fn sum(&self, id: &FileId) -> Option<[u8; 20]> {
+        self.sums.get(&id.ino).filter(|(of, _)| of == id).map(|(_, sha1)| *sha1)
     }
 
     /// True when the path is a folder among the masters.

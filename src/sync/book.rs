@@ -95,6 +95,21 @@ impl FolderBook {
         Ok(true)
     }
 
+    /// Draws ids for these shares and forgets those of all others: a share that is over never comes
+    /// back under its id. `true` when the book changed.
+    pub fn have_shares(&mut self, names: &[&str]) -> Result<bool, getrandom::Error> {
+        let before = self.ids.len();
+        self.ids.retain(|key, _| match key {
+            FolderKey::Share(name) => names.contains(&name.as_str()),
+            _ => true,
+        });
+        let mut changed = self.ids.len() != before;
+        for name in names {
+            changed |= self.add(&FolderKey::Share((*name).to_owned()))?;
+        }
+        Ok(changed)
+    }
+
     /// Forgets a folder, so that its id is never used again: for a share that is over, or a lost
     /// device. `true` when the book changed.
     pub fn forget(&mut self, key: &FolderKey) -> bool {

@@ -30,9 +30,13 @@ pub struct Handle {
     want: watch::Sender<Option<Arc<Desired>>>,
     questions: mpsc::Sender<Question>,
     dirty: Arc<Dirty>,
+    in_force: InForce,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
+
+/// The wanted state that was brought about last.
+type InForce = Arc<Mutex<Option<Arc<Desired>>>>;
 
 /// Paths that the engine has yet to look at.
 #[derive(Default)]
@@ -53,8 +57,10 @@ pub fn start<E: SyncEngine>(engine: E, runtime: &tokio::runtime::Handle, sink: S
     let (questions, asked) = mpsc::channel(MOST_QUESTIONS);
     let (stop, stopped) = watch::channel(false);
     let dirty = Arc::new(Dirty::default());
+    let in_force = InForce::default();
+    let wanted = (wanted, Arc::clone(&in_force));
     let task = runtime.spawn(run(engine, sink, wanted, asked, Arc::clone(&dirty), stopped));
-    Handle { want, questions, dirty, stop, task }
+    Handle { want, questions, dirty, in_force, stop, task }
 }
 
 impl Handle {
@@ -63,6 +69,16 @@ impl Handle {
     /// call nothing is changed.
     pub fn want(&self, desired: Desired) {
         self.want.send_replace(Some(Arc::new(desired)));
+    }
+
+    /// True when what was wanted last was brought about: a folder that is not in it is out. An
+    /// [`Event::Settled`] alone does not say so, because it may be about what was wanted before.
+    pub fn is_in_force(&self) -> bool {
+        let in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*in_force, &*self.want.borrow()) {
+            (Some(is), Some(wanted)) => Arc::ptr_eq(is, wanted),
+            _ => false,
+        }
     }
 
     /// These paths of a folder were changed on the drive: the engine looks at them at once, and
@@ -124,7 +140,7 @@ impl Dirty {
 async fn run<E: SyncEngine>(
     engine: E,
     mut sink: Sink,
-    wanted: watch::Receiver<Option<Arc<Desired>>>,
+    (wanted, in_force): (watch::Receiver<Option<Arc<Desired>>>, InForce),
     asked: mpsc::Receiver<Question>,
     dirty: Arc<Dirty>,
     stopped: watch::Receiver<bool>,
@@ -134,7 +150,7 @@ async fn run<E: SyncEngine>(
     tokio::select! {
         () = engine.serve(out.clone(), stopped) => {}
         () = out.pump(&mut sink) => {}
-        () = settle(&*engine, &out, wanted.clone()) => {}
+        () = settle(&*engine, &out, wanted.clone(), &in_force) => {}
         () = look(&engine, &out, &dirty, &wanted) => {}
         () = answer(&engine, &out, asked) => {}
     }
@@ -146,6 +162,7 @@ async fn settle<E: SyncEngine>(
     engine: &E,
     out: &Outbox,
     mut wanted: watch::Receiver<Option<Arc<Desired>>>,
+    in_force: &InForce,
 ) {
     let mut wait = RETRY.0;
     let mut restless = 0;
@@ -179,6 +196,7 @@ async fn settle<E: SyncEngine>(
         match settle_once(engine, &desired).await {
             Ok(0) => {
                 out.well("settle");
+                *in_force.lock().unwrap_or_else(PoisonError::into_inner) = Some(desired);
                 if owed {
                     out.event(Event::Settled);
                 }

@@ -8,7 +8,8 @@ use crate::engine::{Engine, EngineError, SETTLE, Turn};
 use crate::fs::{Entry, FileSystem, FsError, Listing, Memory, Space};
 use crate::ledger::Ledger;
 use crate::model::{
-    Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Seen, Spot, Stat, Time, Wish, WishId,
+    Action, Answer, Bytes, DeviceName, FileId, Origin, Place, RelPath, Seen, Spot, Stat, Time,
+    Wish, WishId,
 };
 use crate::plan::{master, on};
 use crate::watch::Pending;
@@ -109,6 +110,15 @@ impl FileSystem for Handle {
     }
     fn read(&mut self, at: &Spot, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
         self.0.borrow_mut().now.read(at, limit)
+    }
+    fn read_part(
+        &mut self,
+        at: &Spot,
+        id: &FileId,
+        offset: u64,
+        most: usize,
+    ) -> Result<Vec<u8>, FsError> {
+        self.0.borrow_mut().now.read_part(at, id, offset, most)
     }
     fn write_new(&mut self, at: &Spot, content: &[u8]) -> Result<(), FsError> {
         self.change(|m| m.write_new(at, content))

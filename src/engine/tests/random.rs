@@ -56,6 +56,8 @@ fn step() -> impl Strategy<Value = Step> {
         Action::Pin,
         Action::Unpin,
         Action::Undo,
+        Action::Share,
+        Action::Revoke,
     ]);
     prop_oneof![
         3 => p.clone().prop_map(Step::HomeSaves),
@@ -272,6 +274,15 @@ impl Life {
             });
             prop_assert_eq!(booked, there, "{}", name);
         }
+        let in_shares = names.iter().filter(|(at, _)| at.place == Place::Shared);
+        let in_shares: BTreeSet<_> = in_shares.map(|(at, ino)| (at.path.clone(), *ino)).collect();
+        let world = self.house.engine().world();
+        let mut known = BTreeSet::new();
+        world.shared.for_each(Tree::<crate::model::FileId>::ROOT, |p, id| {
+            known.insert((RelPath::new(p).unwrap(), id.ino));
+        });
+        prop_assert_eq!(known, in_shares);
+        prop_assert!(world.shares.values().all(crate::plan::Share::is_live));
         let kept = names.iter().filter(|(at, _)| at.place == Place::Versions).count();
         prop_assert_eq!(kept, self.house.engine().world().versions.len());
         // Everything again, and a restart: nothing changes any more.

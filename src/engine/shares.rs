@@ -1,0 +1,223 @@
+//! Shares in the engine: the sums they are named by, what the carrier has of them, and their end.
+//!
+//! A share ends in the order that the design asks for: the carrier lets go of it, then its links go,
+//! then its folder. That it is to end is in the ledger, so that a cut in between is finished.
+
+use super::{Engine, EngineError};
+use crate::catalogue::ShareView;
+use crate::fs::FsError;
+use crate::model::{FileId, Place, RelPath, Stat, Time, Tree};
+use crate::plan::{CHUNK, Fact, Op, ShareState, emptied_shares, end_share, master};
+use sha1::{Digest as _, Sha1};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// So much of a file is read at a time.
+const PART: usize = 1 << 20;
+/// So many parts are read in a turn: a third of a second on the slowest board, so that wishes wait
+/// no longer than that.
+const PARTS: usize = 8;
+
+/// A share as the carrier needs it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Carried {
+    /// The name of its folder in `shared/`.
+    pub name: String,
+    /// Device ids as they were written, and what we call those people.
+    pub peers: BTreeMap<String, String>,
+}
+
+/// What is known of shares beside the world.
+#[derive(Default)]
+pub(super) struct Shares {
+    /// Sums to make.
+    wanted: BTreeMap<RelPath, FileId>,
+    /// The sum in the making, and how far it is.
+    summing: Option<(RelPath, FileId, Sha1, u64)>,
+    /// Shares that are to end and that the carrier let go of.
+    let_go: BTreeSet<String>,
+    /// The carrier's folder ids, by the names of the shares.
+    ids: BTreeMap<String, String>,
+}
+
+impl Engine {
+    /// A sum is asked for.
+    pub(super) fn want_sum(&mut self, path: &RelPath, id: FileId) {
+        self.shares.wanted.insert(path.clone(), id);
+    }
+
+    /// Goes on with the sums that are asked for; `true` when that was any: there is more to
+    /// read, or whoever waits for it can go on.
+    pub(super) fn make_sums(&mut self) -> Result<bool, EngineError> {
+        let mut worked = false;
+        for _ in 0..PARTS {
+            let (path, id, mut sum, offset) = match self.shares.summing.take() {
+                Some(begun) => begun,
+                None => match self.shares.wanted.pop_first() {
+                    Some((path, id)) => (path, id, Sha1::new(), 0),
+                    None => return Ok(worked),
+                },
+            };
+            worked = true;
+            let at = master(&path);
+            match self.fs.read_part(&at, &id, offset, PART) {
+                Ok(part) => {
+                    sum.update(&part);
+                    let offset = offset + part.len() as u64;
+                    if part.len() == PART {
+                        self.shares.summing = Some((path, id, sum, offset));
+                        continue;
+                    }
+                    // True only of what did not change until its end was read.
+                    let same = matches!(self.fs.stat(&at), Ok(Some(stat)) if stat.id == id);
+                    if same && offset == id.size {
+                        self.remember(&Fact::Sum(id, sum.finalize().into()))?;
+                    }
+                }
+                Err(e) if e.trouble().is_some() => return Err(e.into()),
+                // It is another file by now: whoever wants it asks anew.
+                Err(e) => log::info!("no sum: {e}"),
+            }
+        }
+        Ok(worked)
+    }
+
+    /// The shares that the carrier shall have. From now on it may have them: that is remembered
+    /// before this returns, so that none ends while it does.
+    pub fn shares_to_carry(&mut self) -> Result<Vec<Carried>, EngineError> {
+        let live = self.world.shares.iter().filter(|(_, share)| share.is_live());
+        let live: Vec<_> = live.map(|(name, share)| (name.clone(), share.clone())).collect();
+        let mut carried = Vec::new();
+        for (name, mut share) in live {
+            carried.push(Carried { name: name.clone(), peers: share.peers.clone() });
+            if share.state == ShareState::Made {
+                share.state = ShareState::Handed;
+                self.remember(&Fact::Share(name, share))?;
+                self.settle_down()?;
+            }
+        }
+        Ok(carried)
+    }
+
+    /// The carrier has exactly these shares: those that are to end and not among them may go.
+    pub fn shares_carried<'a>(&mut self, has: impl IntoIterator<Item = &'a str>) {
+        let has: BTreeSet<&str> = has.into_iter().collect();
+        let ending = self.world.shares.iter().filter(|(_, share)| share.is_ending());
+        let gone = ending.map(|(name, _)| name).filter(|name| !has.contains(name.as_str()));
+        self.shares.let_go = gone.cloned().collect();
+    }
+
+    /// The folder ids that the carrier uses, for those that the shares are for.
+    pub fn share_ids(&mut self, ids: BTreeMap<String, String>) {
+        self.stale |= self.shares.ids != ids;
+        self.shares.ids = ids;
+    }
+
+    /// Ends what is to end and may; `true` when that was anything.
+    pub(super) fn end_shares(&mut self, now: Time) -> Result<bool, EngineError> {
+        for op in emptied_shares(&self.world) {
+            self.act(&op, now)?;
+        }
+        let may = |name: &str, state| match state {
+            ShareState::Ending { handed: false } => true,
+            // With the sync engine switched off, nobody carries anything.
+            ShareState::Ending { handed: true } => {
+                !self.config.sync.enabled || self.shares.let_go.contains(name)
+            }
+            _ => false,
+        };
+        let due = self.world.shares.iter().filter(|(name, share)| may(name, share.state));
+        let due: Vec<String> = due.map(|(name, _)| name.clone()).collect();
+        if due.is_empty() {
+            return Ok(false);
+        }
+        // That it is to end reaches the disk before anything of it goes.
+        self.settle_down()?;
+        for name in due {
+            self.look_at_share(&name)?;
+            for op in end_share(&self.world, &name) {
+                if !self.act(&op, now)? {
+                    // It moved under our hands: again in the next turn.
+                    return Ok(false);
+                }
+            }
+            if !self.world.shares.contains_key(&name) {
+                log::info!("the share {name} is over");
+                self.shares.let_go.remove(&name);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What is in a share's folder, also what a cut kept from being recorded and what others put there.
+    fn look_at_share(&mut self, name: &str) -> Result<(), EngineError> {
+        let root = RelPath::new(name.as_bytes()).unwrap_or_default();
+        let found = match self.fs.scan(&Place::Shared.at(root.clone())) {
+            Ok(found) => found.tree,
+            Err(FsError::NotRegular { .. }) => Tree::default(),
+            Err(e) => return Err(e.into()),
+        };
+        let mut known = Vec::new();
+        if let Some(dir) = self.world.shared.dir(&root) {
+            self.world.shared.for_each(dir, |p, _: &FileId| known.extend(RelPath::new(p)));
+        }
+        let mut there = Vec::new();
+        if let Some(dir) = found.dir(&root) {
+            found.for_each_dir(dir, |_, p| {
+                if let Ok(p) = RelPath::new(p) {
+                    self.world.shared.insert_dir(&p);
+                }
+            });
+            found.for_each(dir, |p, stat: &Stat| {
+                if let Ok(p) = RelPath::new(p) {
+                    there.push((p, stat.id));
+                }
+            });
+        }
+        for path in known.into_iter().filter(|p| found.get(p).is_none()) {
+            self.remember(&Fact::NotShared(path))?;
+        }
+        // No more than is taken away at a time.
+        for (path, id) in there.into_iter().take(CHUNK) {
+            if self.world.shared.get(&path) != Some(&id) {
+                self.remember(&Fact::Shared(path, id))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A wish for a share was given up: what there is of it goes.
+    pub(super) fn give_share_up(
+        &mut self,
+        origin: &crate::model::Origin,
+        wish: crate::model::WishId,
+        now: Time,
+    ) -> Result<(), EngineError> {
+        let ours = |(_, s): &(&String, &crate::plan::Share)| s.wish == wish && s.origin == *origin;
+        let begun = self.world.shares.iter().find(ours).map(|(n, s)| (n.clone(), s.ended()));
+        if let Some((name, ended)) = begun {
+            self.act(&Op::Note(Fact::Share(name, ended)), now)?;
+        }
+        Ok(())
+    }
+
+    /// The shares for the pages, the newest first: the one that a revoke without a word means.
+    pub(super) fn share_views(&self) -> Vec<ShareView> {
+        let live = self.world.shares.iter().filter(|(_, share)| share.is_live());
+        let mut views: Vec<_> = live
+            .map(|(name, share)| ShareView {
+                path: share.path.clone(),
+                with: share.with.clone(),
+                at: share.at,
+                link: match (&self.carrying.identity, self.shares.ids.get(name)) {
+                    (Some(device), Some(folder)) => {
+                        format!("Device ID: {device}\nFolder ID: {folder}")
+                    }
+                    _ => String::new(),
+                },
+                folder: false,
+            })
+            .collect();
+        views.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.path.cmp(&b.path)));
+        views
+    }
+}
