@@ -6,11 +6,13 @@
 
 mod carrying;
 mod network;
+mod stop;
 
 use carrying::Carrying;
 use network::Network;
+use stop::Stop;
 
-use crate::config::{Change, MAX_BYTES, Settings};
+use crate::config::{Change, Config, MAX_BYTES, Settings};
 use crate::engine::{Engine, EngineError, SETTLE, lay_out};
 use crate::fs::{DryRun, Real, Trouble};
 use crate::ledger::{Ledger, LedgerError};
@@ -23,9 +25,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
+/// The ledger's name for the last good settings.
+const GOOD_SETTINGS: &str = "good-settings";
 /// Changes that come so close together are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How often the settings and the drive are looked after.
@@ -123,6 +126,18 @@ impl Places {
     fn settings(&self) -> PathBuf {
         self.boot.join("larder.toml")
     }
+}
+
+/// Remembers the text of the settings on the drive, if it is good.
+fn keep_settings(places: &Places, engine: &mut Engine) -> Result<(), DaemonError> {
+    let text = read_settings(places).and_then(|bytes| String::from_utf8(bytes).ok());
+    if let Some(text) = text
+        && crate::config::parse(&text).is_ok()
+        && engine.recall(GOOD_SETTINGS)?.as_ref() != Some(&text)
+    {
+        engine.keep_in_mind(GOOD_SETTINGS, &text)?;
+    }
+    Ok(())
 }
 
 /// The time now.
@@ -308,27 +323,6 @@ pub async fn run(
     Ok(())
 }
 
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Self, DaemonError> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(DaemonError::Signal)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(DaemonError::Signal)?,
-        })
-    }
-
-    async fn requested(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 impl House {
     /// One turn of everything; says how long to wait for the next one.
     fn turn(&mut self) -> Duration {
@@ -406,6 +400,7 @@ impl House {
         if settings_changed {
             engine.configure(self.settings.current().clone(), now())?;
             engine.complain(self.settings.complaints(), now());
+            keep_settings(&self.places, engine)?;
             match carrying {
                 Some(carrying) if !carrying.outdated(engine.config()) => {
                     carrying.want(engine)?;
@@ -448,10 +443,27 @@ impl House {
         lay_out(&mut open_drive(&self.places)?).map_err(EngineError::from)?;
         let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
         let mut engine = open_to_work(&self.places, &self.settings)?;
+        self.remember_settings(&mut engine)?;
         let carrying = Carrying::begin(&self.places, self.reach, &mut engine, &self.notify)?;
         self.drive = Some(Drive { engine, watch, carrying, id });
         self.failed = None;
         log::info!("the drive is in use: {}", self.places.drive.display());
+        Ok(())
+    }
+
+    /// The last good settings outlive a restart: a file that is broken when the power comes back
+    /// must not make the devices, and what they wished, unknown.
+    fn remember_settings(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
+        if self.settings.complaints().is_empty() {
+            return keep_settings(&self.places, engine);
+        }
+        if let Some(text) = engine.recall(GOOD_SETTINGS)?
+            && *self.settings.current() == Config::default()
+            && let Ok(config) = crate::config::parse(&text)
+        {
+            engine.configure(config.clone(), now())?;
+            self.settings.restore(config);
+        }
         Ok(())
     }
 

@@ -118,6 +118,21 @@ fn settings_take_effect_while_it_runs_and_broken_ones_do_not() {
 }
 
 #[test]
+fn settings_that_break_while_it_is_off_make_no_device_unknown() {
+    let mut house = House::new(SETTINGS);
+    house.save(&house.home(b"doc"), b"doc");
+    let mut running = Running::start(&house);
+    eventually("the page is there", 10, || house.page("HTCphone").exists());
+    running.signal(rustix::process::Signal::TERM);
+    eventually("it stops when told", 10, || !running.alive());
+    house.settings(&format!("{SETTINGS}[nas]\nname = no quotes\n"));
+    house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
+    let again = Running::start(&house);
+    eventually("the mistake is told", 10, || again.tells("settings-error"));
+    eventually("the link is there", 10, || house.on("HTCphone", b"doc").exists());
+}
+
+#[test]
 fn a_drive_that_goes_and_comes_back_is_used_again() {
     let mut house = House::new(SETTINGS);
     house.save(&house.home(b"doc"), b"doc");

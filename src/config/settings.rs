@@ -32,6 +32,11 @@ impl Settings {
         &self.complaints
     }
 
+    /// Puts settings in force that were good before this run, while the file is broken.
+    pub fn restore(&mut self, config: Config) {
+        self.current = config;
+    }
+
     /// Takes the file as it is now; `None` when there is none.
     ///
     /// Without a file the settings in force stay, as under a broken one: editors take a file away
