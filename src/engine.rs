@@ -185,9 +185,9 @@ impl Engine {
             settle: SETTLE,
         };
         engine.finish_pages(now)?;
-        engine.configure(config, now)?;
+        let devices = engine.adopt(config)?;
         engine.scan_home(now)?;
-        for device in engine.devices() {
+        for device in devices {
             engine.scan_device(&device, now)?;
         }
         Ok(engine)
@@ -232,6 +232,20 @@ impl Engine {
 
     /// Puts settings in force: folders for new devices, quotas at once.
     pub fn configure(&mut self, config: Config, now: Time) -> Result<(), EngineError> {
+        let new = self.adopt(config)?;
+        if !new.is_empty() {
+            // What a new device follows may have come while nobody looked for it.
+            self.scan_home(now)?;
+        }
+        for device in new {
+            self.scan_device(&device, now)?;
+        }
+        Ok(())
+    }
+
+    /// Puts settings in force without looking at anything; returns the devices that are new.
+    fn adopt(&mut self, config: Config) -> Result<Vec<DeviceName>, EngineError> {
+        let mut new = Vec::new();
         let before = std::mem::replace(&mut self.config, config);
         for device in self.devices() {
             if before.devices.contains_key(&device) {
@@ -242,9 +256,7 @@ impl Engine {
             let page = RelPath::new(device.as_str().as_bytes()).unwrap_or_default();
             self.fs.make_dir(&Place::Catalogue.at(page))?;
             self.world.devices.entry(device.clone()).or_default();
-            if !before.devices.is_empty() {
-                self.scan_device(&device, now)?;
-            }
+            new.push(device);
         }
         // A device that left the settings keeps its folder and its rows in the ledger, so that
         // nothing is lost when it comes back; plans do not see it.
@@ -254,7 +266,7 @@ impl Engine {
         self.pages = self.origins();
         self.wish_cursor = 0;
         self.stale = true;
-        Ok(())
+        Ok(new)
     }
 
     fn origins(&self) -> BTreeSet<Origin> {
