@@ -383,6 +383,9 @@ fn main() {
                 quota: known[d].4.map(|q| Bytes(q.0.max(used[d]))),
                 last_seen: None,
                 connected: false,
+                address: None,
+                has_id: true,
+                let_in: false,
             })
             .collect();
         let view = View {
@@ -392,6 +395,7 @@ fn main() {
             report: &report,
             versions: &versions,
             shares: &shares,
+            asking: &[],
             held: &held,
             undo: if news { 86_400 } else { 0 },
             now: Time::from_secs(now() + generation),

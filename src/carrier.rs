@@ -6,6 +6,7 @@
 use crate::config::Config;
 use crate::engine::{Carried, Engine, News};
 use crate::model::{DeviceName, Place, RelPath, Spot};
+use crate::plan::Asking;
 use crate::sync::{
     Absence, Event, FolderBook, FolderId, FolderKey, Handle, PeerId, Question, Share, ShareKind,
     SyncError, desired, read_id,
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 const MOST_ASKED: usize = 4_096;
 /// What was answered without a decision is asked again after so long.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// So much is shown of what a stranger calls itself.
+const NAME: usize = 64;
 
 /// The translator of one drive.
 #[derive(Debug)]
@@ -145,6 +148,15 @@ impl Carrier {
         }
     }
 
+    /// Tells the sync engine to say no to these ids.
+    pub fn refuse(&self, handle: &Handle, ids: &BTreeSet<String>) {
+        for peer in ids.iter().filter_map(|id| PeerId::new(id).ok()) {
+            if !handle.ask(Question::Refuse { peer, folder: None }) {
+                log::info!("sync: too busy to say no; who asks stays listed as turned away");
+            }
+        }
+    }
+
     /// Tells the sync engine to look at all of a device's folders.
     pub fn changed_all(&self, handle: &Handle, device: &DeviceName) {
         for key in [FolderKey::Page(device.clone()), FolderKey::Files(device.clone())] {
@@ -217,14 +229,19 @@ impl Carrier {
                 news.extend(self.look(&change.folder, change.path));
                 news
             }
-            Event::Connection { peer, up, last_seen, .. } => match self.peers.get(&peer) {
+            Event::Connection { peer, up, last_seen, address } => match self.peers.get(&peer) {
                 Some(device) => {
-                    vec![News::Seen { device: device.clone(), up, last: last_seen }]
+                    vec![News::Seen { device: device.clone(), up, last: last_seen, address }]
                 }
                 None => Vec::new(),
             },
             Event::Pending(pending) => {
-                let asking = pending.peers.into_iter().map(|p| (p.id.to_string(), p.name));
+                let asking = pending.peers.into_iter().map(|p| Asking {
+                    id: p.id.to_string(),
+                    name: p.name.chars().take(NAME).collect(),
+                    address: p.address,
+                    since: p.since,
+                });
                 vec![News::Asking(asking.collect())]
             }
             Event::Moving(moving) => vec![News::Moving(moving)],

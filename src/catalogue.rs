@@ -18,6 +18,7 @@ mod encoder;
 mod journal;
 mod pack;
 mod page;
+mod qr;
 mod section;
 mod skeleton;
 mod walk;
@@ -84,6 +85,27 @@ pub struct DeviceView<'a> {
     pub last_seen: Option<Time>,
     /// It is there at the moment of the snapshot.
     pub connected: bool,
+    /// From where it is connected.
+    pub address: Option<&'a str>,
+    /// The sync engine knows it: it was let in, or its id is in the settings.
+    pub has_id: bool,
+    /// It was let in on the page, so it can be forgotten there.
+    pub let_in: bool,
+}
+
+/// A device that asks to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskingView {
+    /// The sync engine's id of it.
+    pub id: String,
+    /// What it calls itself.
+    pub name: String,
+    /// From where it asks.
+    pub address: String,
+    /// Since when.
+    pub since: Option<Time>,
+    /// It was turned away before.
+    pub refused: bool,
 }
 
 /// An old content that can be brought back.
@@ -142,6 +164,8 @@ pub struct View<'a> {
     pub versions: &'a [VersionView],
     /// What is shared with other people.
     pub shares: &'a [ShareView],
+    /// Devices that ask to be let in.
+    pub asking: &'a [AskingView],
     /// Vanished links that wait for the owner's word.
     pub held: &'a [Held],
     /// For how long a destroyed file waits before its content goes, in seconds; 0 is at once.

@@ -67,6 +67,19 @@ pub struct Device {
     pub may: Vec<Action>,
 }
 
+impl Device {
+    /// A device with nothing set: no limit, and its page may wish what devices' pages may.
+    pub fn named(name: &str) -> Self {
+        Self {
+            label: name.to_owned(),
+            id: None,
+            quota: None,
+            role: Role::default(),
+            may: Action::of_devices(),
+        }
+    }
+}
+
 /// What kind of device it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Role {
@@ -143,6 +156,16 @@ pub struct Wifi {
     pub password: Option<String>,
     /// Two-letter country, for the permitted channels.
     pub country: String,
+}
+
+/// The sync engine's id of a device in its usual form, or why a text is none: "is mistyped in …".
+pub fn device_id(text: &str) -> Result<String, String> {
+    value::read_id(text)
+}
+
+/// A name that a device of the house may have, or why it may not and what to do.
+pub fn device_name(text: &str) -> Result<DeviceName, String> {
+    value::device_name(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.next))
 }
 
 /// The commented file that a new card carries: every setting in plain words, with its default.

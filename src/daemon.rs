@@ -128,14 +128,17 @@ impl Places {
     }
 }
 
-/// Remembers the text of the settings on the drive, if it is good.
+/// Remembers the text of the settings on the drive, if it is good, and believes what it leaves out.
 fn keep_settings(places: &Places, engine: &mut Engine) -> Result<(), DaemonError> {
     let text = read_settings(places).and_then(|bytes| String::from_utf8(bytes).ok());
-    if let Some(text) = text
-        && crate::config::parse(&text).is_ok()
-        && engine.recall(GOOD_SETTINGS)?.as_ref() != Some(&text)
-    {
+    let Some(text) = text else { return Ok(()) };
+    let Ok(config) = crate::config::parse(&text) else { return Ok(()) };
+    if engine.recall(GOOD_SETTINGS)?.as_ref() != Some(&text) {
         engine.keep_in_mind(GOOD_SETTINGS, &text)?;
+    }
+    // Not when it was changed again just now: that is looked at in the next turn.
+    if config == *engine.settings() {
+        engine.trust_settings(now())?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
 mod carry;
+mod devices;
 mod look;
 mod publish;
 mod settle;
@@ -26,7 +27,7 @@ use crate::config::Config;
 use crate::fs::{FileSystem, FsError, Space, Trouble};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{DeviceName, FileId, Origin, Place, RelPath, Time};
-use crate::plan::{Fact, Op, World};
+use crate::plan::{Fact, Op, World, in_force};
 use crate::status::{Condition, Notice, Report};
 use crate::watch::Pending;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +84,8 @@ pub struct Engine {
     fs: Box<dyn FileSystem>,
     ledger: Ledger,
     world: World,
+    /// The settings as they were given, and with what was decided on the page.
+    settings: Config,
     config: Config,
     applier: Applier,
     encoder: Encoder,
@@ -119,6 +122,7 @@ pub struct Engine {
     generation: u64,
     space: Space,
     carrying: carry::Carrying,
+    decided: devices::Decided,
     shares: shares::Shares,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
@@ -157,6 +161,7 @@ impl Engine {
             fs,
             ledger,
             world,
+            settings: Config::default(),
             config: Config::default(),
             applier,
             encoder: Encoder::new(),
@@ -179,6 +184,7 @@ impl Engine {
             generation,
             space,
             carrying: carry::Carrying::default(),
+            decided: devices::Decided::default(),
             shares: shares::Shares::default(),
             settled: now,
             address: None,
@@ -246,7 +252,8 @@ impl Engine {
     /// Puts settings in force without looking at anything; returns the devices that are new.
     fn adopt(&mut self, config: Config) -> Result<Vec<DeviceName>, EngineError> {
         let mut new = Vec::new();
-        let before = std::mem::replace(&mut self.config, config);
+        let before = std::mem::replace(&mut self.config, in_force(&config, &self.world.pairs));
+        self.settings = config;
         for device in self.devices() {
             if before.devices.contains_key(&device) {
                 continue;
@@ -260,8 +267,14 @@ impl Engine {
         }
         // A device that left the settings keeps its folder and its rows in the ledger, so that
         // nothing is lost when it comes back; plans do not see it.
-        for device in before.devices.keys().filter(|d| !self.config.devices.contains_key(*d)) {
-            log::info!("{device} is not in the settings any more; its files stay where they are");
+        for device in before.devices.keys() {
+            if self.config.devices.contains_key(device) {
+                continue;
+            }
+            log::info!(
+                "{device} does not belong to the house any more; its files stay where they are"
+            );
+            self.drop_queue(device)?;
         }
         self.pages = self.origins();
         self.wish_cursor = 0;
@@ -281,9 +294,11 @@ impl Engine {
         let more_looks = self.reconcile(now)?;
         self.harvest(now)?;
         let more_wishes = self.fulfil(now)?;
+        self.follow_decisions(now)?;
         let more_shares = self.make_sums()? | self.end_shares(now)?;
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
+        self.tell_of_devices(now);
         self.expire(now)?;
         if !self.unruly {
             self.untell("operation");
@@ -338,6 +353,7 @@ impl Engine {
         self.ledger.record(fact)?;
         self.world.note(fact);
         self.note_for_carrier(fact);
+        self.note_decision(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
             Fact::Used(..) | Fact::Sum(..) => return Ok(()),

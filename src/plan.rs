@@ -6,19 +6,23 @@
 //! ledger) up to date. Planning again after any interruption yields only what is left to do.
 
 mod folder;
+mod pair;
 mod quota;
 mod reconcile;
 mod share;
 mod wish;
 mod world;
 
+pub use pair::{Asking, Fate, Pair, fates, in_force};
 pub use quota::{Shortfall, evict, make_room};
 pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
 pub use share::{Share, ShareState, emptied_shares, end_share, share_meant};
 pub use wish::{Attempt, OFFERED, Planned, wish};
 pub use world::{Holding, Version, Why, World};
 
-use crate::model::{Answer, DeviceName, FileId, Link, Origin, Place, RelPath, Spot, Stat, WishId};
+use crate::model::{
+    Answer, DeviceName, FileId, Link, Origin, Place, RelPath, Spot, Stat, Time, WishId,
+};
 use std::fmt;
 
 /// At most so many operations are planned at once: memory and the length of a turn stay bounded,
@@ -157,6 +161,14 @@ pub enum Fact {
     NotShared(RelPath),
     /// The sha1 of a content.
     Sum(FileId, [u8; 20]),
+    /// A device was let in on the page.
+    Paired(DeviceName, Pair),
+    /// It is forgotten, and what its page still wished with it.
+    Unpaired(DeviceName),
+    /// A device that asked, by its id, was turned away.
+    TurnedAway(String, Time),
+    /// It was let in after all.
+    NotTurnedAway(String),
     /// A wish has this answer.
     Answer(Origin, WishId, Answer),
 }
@@ -245,6 +257,10 @@ impl fmt::Display for Fact {
             Self::Shared(path, _) => write!(f, "{path} is in a share"),
             Self::NotShared(path) => write!(f, "{path} is not in a share any more"),
             Self::Sum(id, _) => write!(f, "the sum of inode {} is there", id.ino),
+            Self::Paired(device, pair) => write!(f, "{device} is the device {}", pair.id),
+            Self::Unpaired(device) => write!(f, "{device} is forgotten"),
+            Self::TurnedAway(id, _) => write!(f, "{id} is turned away"),
+            Self::NotTurnedAway(id) => write!(f, "{id} is not turned away any more"),
             Self::Answer(origin, id, answer) => {
                 let text = match answer {
                     Answer::Done(t) => format!("done: {t}"),

@@ -220,7 +220,8 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .iter()
         .map(|d| {
             json!({"name": d.name, "label": d.label, "used": d.used, "quota": d.quota,
-                "seen": d.last_seen.map(Time::secs), "up": d.connected, "pins": paths(d.pins),
+                "seen": d.last_seen.map(Time::secs), "up": d.connected, "from": d.address,
+                "known": d.has_id, "letin": d.let_in, "pins": paths(d.pins),
                 "follows": paths(d.follows)})
         })
         .collect();
@@ -242,6 +243,15 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
                 "link": s.link, "folder": s.folder})
         })
         .collect();
+    let asking: Vec<Value> = view
+        .asking
+        .iter()
+        .map(|a| {
+            json!({"id": a.id, "name": a.name, "from": a.address,
+                "at": a.since.map(Time::secs), "refused": a.refused})
+        })
+        .collect();
+    let qr = view.report.device_id.as_deref().and_then(super::qr::bits);
     let held: Vec<Value> = view
         .held
         .iter()
@@ -263,7 +273,7 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
     Ok(serde_json::to_vec(
         &json!({"nas": view.nas_name, "id": view.report.device_id, "home": home, "undo": view.undo,
         "space": space, "notices": notices, "held": held, "devices": devices,
-        "versions": versions, "shares": shares, "live": live}),
+        "versions": versions, "shares": shares, "asking": asking, "qr": qr, "live": live}),
     )?)
 }
 

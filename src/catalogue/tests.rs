@@ -70,6 +70,9 @@ impl House {
                 quota: None,
                 last_seen: None,
                 connected: false,
+                address: None,
+                has_id: true,
+                let_in: false,
             })
             .collect();
         let view = View {
@@ -79,6 +82,7 @@ impl House {
             report: &self.report,
             versions: &[],
             shares: &[],
+            asking: &[],
             held: &[],
             undo: 0,
             now: Time::from_secs(now),

@@ -1,10 +1,12 @@
 //! The sync engine of one drive: started with it, stopped with it, fed and heard in between.
 
 use crate::carrier::Carrier;
-use crate::config::Config;
+use crate::config::{Config, Device};
 use crate::daemon::{DaemonError, Places, Reach, now};
 use crate::engine::{Carried, Engine, News};
+use crate::model::DeviceName;
 use crate::sync::{Event, Handle, Syncthing, start, syncthing};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,8 +25,9 @@ pub(super) struct Carrying {
     carrier: Carrier,
     events: mpsc::Receiver<Event>,
     settings: crate::config::Sync,
-    /// The shares in what is wanted.
+    /// The shares in what is wanted, and the devices.
     shares: Vec<Carried>,
+    devices: BTreeMap<DeviceName, Device>,
     drive: PathBuf,
 }
 
@@ -84,7 +87,8 @@ impl Carrying {
         }
         let handle = start(Syncthing::new(settings), &tokio::runtime::Handle::current(), sink);
         let settings = config.sync.clone();
-        let mut carrying = Self { handle, carrier, events, settings, shares: Vec::new(), drive };
+        let (shares, devices) = (Vec::new(), BTreeMap::new());
+        let mut carrying = Self { handle, carrier, events, settings, shares, devices, drive };
         carrying.want(engine)?;
         // Whatever changed while nobody looked.
         carrying.look_everywhere(&config);
@@ -100,6 +104,7 @@ impl Carrying {
     pub(super) fn want(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
         let config = engine.config().clone();
         self.shares = engine.shares_to_carry()?;
+        self.devices.clone_from(&config.devices);
         let random = |e: getrandom::Error| DaemonError::Random(e.to_string());
         let (new_share, wrong) = self.carrier.share(&self.shares).map_err(random)?;
         match wrong.first() {
@@ -148,9 +153,10 @@ impl Carrying {
 
     /// Takes what the engine did to the sync engine, after its turn.
     pub(super) fn tell(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
-        if engine.shares_to_carry()? != self.shares {
+        if engine.shares_to_carry()? != self.shares || engine.config().devices != self.devices {
             self.want(engine)?;
         }
+        self.carrier.refuse(&self.handle, &engine.take_turned_away());
         self.carrier.changed(&self.handle, &engine.take_changed());
         self.carrier.ask(&self.handle, engine);
         Ok(())

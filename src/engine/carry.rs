@@ -8,7 +8,7 @@
 use super::{Engine, EngineError};
 use crate::catalogue::Live;
 use crate::model::{DeviceName, Place, RelPath, Spot, Time};
-use crate::plan::Fact;
+use crate::plan::{Asking, Fact};
 use crate::status::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +32,8 @@ pub enum News {
         up: bool,
         /// When it last was.
         last: Option<Time>,
+        /// From where it is connected.
+        address: Option<String>,
     },
     /// A device deleted this file itself: its absence is believed.
     Deleted(DeviceName, RelPath),
@@ -48,19 +50,21 @@ pub enum News {
     Trouble(String, String),
     /// Nothing is wrong any more.
     Well,
-    /// Unknown devices that ask to be let in: id and what they call themselves.
-    Asking(Vec<(String, String)>),
+    /// Unknown devices that ask to be let in: all of them.
+    Asking(Vec<Asking>),
 }
 
 /// What is known of the carrying.
 #[derive(Debug, Default)]
 pub(super) struct Carrying {
     /// The devices that somebody carries to, who can be asked about absences.
-    served: BTreeSet<DeviceName>,
+    pub(super) served: BTreeSet<DeviceName>,
     pub(super) identity: Option<String>,
     pub(super) moving: bool,
     pub(super) live: BTreeMap<DeviceName, BTreeMap<RelPath, Live>>,
-    pub(super) seen: BTreeMap<DeviceName, (bool, Option<Time>)>,
+    pub(super) seen: BTreeMap<DeviceName, Presence>,
+    /// When something last went on with what is on its way to a device.
+    pub(super) went_on: BTreeMap<DeviceName, Time>,
     /// Absences that are deletions, by the word of the device.
     pub(super) deleted: BTreeSet<(DeviceName, RelPath)>,
     /// Names that we changed and the carrier was not told of yet.
@@ -71,6 +75,17 @@ pub(super) struct Carrying {
     pub(super) shown: Time,
 }
 
+/// Whether a device is there.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Presence {
+    /// It is connected.
+    pub(super) up: bool,
+    /// When it last was.
+    pub(super) last: Option<Time>,
+    /// From where.
+    pub(super) address: Option<String>,
+}
+
 /// While files are on their way the pages are written once in so many seconds at most, when nothing
 /// else is new on them.
 const SHOW_EVERY: i64 = 1;
@@ -78,12 +93,17 @@ const SHOW_EVERY: i64 = 1;
 impl Carrying {
     /// When a device was last there.
     pub(super) fn last_seen(&self, device: &DeviceName) -> Option<Time> {
-        self.seen.get(device).and_then(|(_, last)| *last)
+        self.seen.get(device).and_then(|seen| seen.last)
     }
 
     /// True while a device is there.
     pub(super) fn is_connected(&self, device: &DeviceName) -> bool {
-        self.seen.get(device).is_some_and(|(up, _)| *up)
+        self.seen.get(device).is_some_and(|seen| seen.up)
+    }
+
+    /// From where a device is connected.
+    pub(super) fn address(&self, device: &DeviceName) -> Option<&str> {
+        self.seen.get(device).filter(|seen| seen.up)?.address.as_deref()
     }
 
     /// True when it is time to show on the pages what is known of the carrying.
@@ -99,9 +119,9 @@ impl Engine {
         self.carrying.served = devices.into_iter().collect();
         let served = &self.carrying.served;
         self.carrying.live.retain(|device, _| served.contains(device));
-        for (device, (up, _)) in &mut self.carrying.seen {
+        for (device, seen) in &mut self.carrying.seen {
             // Of who is served no more nobody tells that he went.
-            *up &= served.contains(device);
+            seen.up &= served.contains(device);
         }
         self.stale = true;
     }
@@ -137,6 +157,7 @@ impl Engine {
             }
             News::Progress(device, files) => {
                 let Some(live) = carrying.live.get_mut(&device) else { return Ok(()) };
+                carrying.went_on.insert(device, now);
                 for (path, percent) in files {
                     // Of what arrived or went in the meantime nothing is told any more.
                     if let Some(state) = live.get_mut(&path) {
@@ -157,16 +178,21 @@ impl Engine {
                 }
             }
             News::Here(device, paths) => {
+                carrying.went_on.insert(device.clone(), now);
                 if let Some(live) = carrying.live.get_mut(&device) {
                     paths.iter().for_each(|path| {
                         carrying.stale |= live.remove(path).is_some();
                     });
                 }
             }
-            News::Seen { device, up, last } => {
-                let before = carrying.seen.get(&device).and_then(|(_, last)| *last);
-                let seen = (up, last.or(before));
-                carrying.stale |= carrying.seen.insert(device, seen) != Some(seen);
+            News::Seen { device, up, last, address } => {
+                let before = carrying.last_seen(&device);
+                let seen = Presence { up, last: last.or(before), address };
+                if up && !carrying.is_connected(&device) {
+                    carrying.went_on.insert(device.clone(), now);
+                }
+                let known = carrying.seen.insert(device, seen.clone());
+                carrying.stale |= known != Some(seen);
             }
             News::Deleted(device, path) => {
                 self.dirty.entry((device.clone(), path.clone())).or_insert(0);
@@ -189,16 +215,7 @@ impl Engine {
                 self.tell("carrier", Condition::Attention, now, what, next);
             }
             News::Well => self.untell("carrier"),
-            News::Asking(devices) if devices.is_empty() => self.untell("asking"),
-            News::Asking(devices) => {
-                let names: Vec<_> = devices
-                    .iter()
-                    .map(|(id, name)| format!("{} ({id})", crate::model::show(name.as_bytes())))
-                    .collect();
-                let what = format!("asks to be let in: {}", names.join(", "));
-                let next = "if you know it, put its id under [devices.NAME] in larder.toml";
-                self.tell("asking", Condition::Attention, now, what, next);
-            }
+            News::Asking(asking) => self.hear_asking(asking, now),
         }
         Ok(())
     }

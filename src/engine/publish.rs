@@ -21,9 +21,14 @@ impl Engine {
     /// Writes the pages that tell something else than they did.
     pub(super) fn publish(&mut self, now: Time) -> Result<(), EngineError> {
         self.space = self.fs.space()?;
-        let report = self.make_report();
+        let mut report = self.make_report();
+        // The pages have cards for those that ask.
+        if let Some(asking) = self.notices.get(super::devices::ASKING) {
+            report.notices.retain(|notice| notice != asking);
+        }
         let none = Holding::default();
         let still = BTreeMap::new();
+        let let_in: Vec<_> = self.devices().into_iter().filter(|d| self.is_let_in(d)).collect();
         let devices: Vec<DeviceView<'_>> = self
             .config
             .devices
@@ -41,12 +46,16 @@ impl Engine {
                     quota: settings.quota,
                     last_seen: self.carrying.last_seen(name),
                     connected: self.carrying.is_connected(name),
+                    address: self.carrying.address(name),
+                    has_id: settings.id.is_some(),
+                    let_in: let_in.contains(name),
                 }
             })
             .collect();
         let versions = self.version_views();
         let held = self.held();
         let shares = self.share_views();
+        let asking = self.asking_views();
         let view = View {
             nas_name: &self.config.nas.name,
             files: &self.world.files,
@@ -54,6 +63,7 @@ impl Engine {
             report: &report,
             versions: &versions,
             shares: &shares,
+            asking: &asking,
             held: &held,
             undo: self.config.undo,
             now,
@@ -251,6 +261,7 @@ impl Engine {
                 quota: settings.quota,
                 files: holding.map_or(0, |h| h.book.len() as u64),
                 last_seen: self.carrying.last_seen(name),
+                let_in: self.is_let_in(name),
             }
         });
         let moving = if self.carrying.moving { Condition::Syncing } else { Condition::Ready };
@@ -302,7 +313,7 @@ fn answers(ledger: &Ledger, origin: &Origin) -> Result<(Vec<Answered>, Vec<WishI
 }
 
 /// The ledger's name for the secret of a page.
-fn key_name(origin: &Origin) -> String {
+pub(super) fn key_name(origin: &Origin) -> String {
     match origin {
         Origin::Home => "key:".to_owned(),
         Origin::Device(device) => format!("key:{device}"),

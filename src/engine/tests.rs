@@ -3,6 +3,7 @@
 
 mod carried;
 mod house;
+mod pairing;
 mod random;
 mod shares;
 

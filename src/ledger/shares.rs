@@ -98,7 +98,7 @@ impl Ledger {
         })
     }
 
-    fn each(
+    pub(super) fn each(
         &self,
         sql: &str,
         mut take: impl FnMut(&Row<'_>) -> Result<(), LedgerError>,

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::model::{Action, Answer, Bytes, DeviceName, Origin, RelPath, Stat, Time, Wish};
 
 /// The wishes that this NAS fulfils; pages offer no others.
-pub const OFFERED: [Action; 11] = [
+pub const OFFERED: [Action; 14] = [
     Action::Get,
     Action::Open,
     Action::Delete,
@@ -24,6 +24,9 @@ pub const OFFERED: [Action; 11] = [
     Action::Pin,
     Action::Unpin,
     Action::Undo,
+    Action::Accept,
+    Action::Refuse,
+    Action::Forget,
 ];
 
 /// Whether anything was done for the wish before.
@@ -84,6 +87,14 @@ pub fn wish(
         Origin::Home => None,
         Origin::Device(device) => Some(device),
     };
+    if wish.action.is_at_home() {
+        return match own {
+            None => asked.pairing(),
+            Some(_) => Planned::refused(
+                "only the page at home lets devices in or forgets them; open that of the NAS",
+            ),
+        };
+    }
     if let Some(device) = own {
         let Some(settings) = config.devices.get(device) else {
             return Planned::refused(format!(

@@ -1,6 +1,6 @@
 //! What is known: the masters, what each device holds, and the old contents that are kept.
 
-use super::{Fact, Share};
+use super::{Asking, Fact, Pair, Share};
 use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,6 +18,12 @@ pub struct World {
     pub shares: BTreeMap<String, Share>,
     /// The names in `shared/` as they were recorded.
     pub shared: Tree<FileId>,
+    /// Devices that were let in on the page.
+    pub pairs: BTreeMap<DeviceName, Pair>,
+    /// Devices that were turned away, by their ids, and when.
+    pub turned_away: BTreeMap<String, Time>,
+    /// Who asks to be let in at the moment, by the word of the sync engine. Kept in memory only.
+    pub asking: Vec<Asking>,
     /// The sha1 of contents, by inode, with what they are true for.
     sums: HashMap<u64, (FileId, [u8; 20])>,
 }
@@ -229,6 +235,18 @@ impl World {
             }
             Fact::Sum(id, sha1) => {
                 self.sums.insert(id.ino, (*id, *sha1));
+            }
+            Fact::Paired(device, pair) => {
+                self.pairs.insert(device.clone(), pair.clone());
+            }
+            Fact::Unpaired(device) => {
+                self.pairs.remove(device);
+            }
+            Fact::TurnedAway(id, at) => {
+                self.turned_away.insert(id.clone(), *at);
+            }
+            Fact::NotTurnedAway(id) => {
+                self.turned_away.remove(id);
             }
             Fact::Answer(..) => {}
         }

@@ -81,6 +81,9 @@ impl Raw<'_> {
         if action == Action::Move && to.is_empty() && from.is_none() {
             return Err(Problem::NoDirection);
         }
+        if matches!(action, Action::Accept | Action::Forget) && to.len() != 1 {
+            return Err(Problem::NoDevice);
+        }
         let with = self.with(action)?;
         let limit_mb = self.limit()?;
         let seen = self.seen()?;
@@ -101,7 +104,7 @@ impl Raw<'_> {
         let everything_fits = matches!(
             action,
             Action::Get | Action::Delete | Action::Move | Action::Pin | Action::Unpin
-        );
+        ) || action.is_at_home();
         if path.is_root() && !everything_fits {
             return Err(Problem::Everything(action));
         }
@@ -126,7 +129,12 @@ impl Raw<'_> {
     }
 
     fn with(&self, action: Action) -> Result<Option<String>, Problem> {
-        let Some(text) = self.text(Field::With)? else { return Ok(None) };
+        let Some(text) = self.text(Field::With)? else {
+            return match action {
+                Action::Accept | Action::Refuse => Err(Problem::Missing("with")),
+                _ => Ok(None),
+            };
+        };
         if text.len() > MAX_TEXT {
             return Err(Problem::TextTooLong("with"));
         }
