@@ -9,7 +9,7 @@
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
 
 use larder::catalogue::{
-    Answered, DeviceView, Encoder, Held, Live, PageOf, ShareView, VersionView, View,
+    Answered, AskingView, DeviceView, Encoder, Held, Live, PageOf, ShareView, VersionView, View,
 };
 use larder::model::{
     Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId,
@@ -290,6 +290,7 @@ fn main() {
         });
     }
     let none = BTreeSet::new();
+    let of_devices = Action::of_devices();
     let used: Vec<u64> = books
         .iter()
         .map(|book| {
@@ -370,6 +371,30 @@ fn main() {
             });
         }
     }
+    let people = args.case == "people";
+    let id = |letter: &str| [letter; 8].map(|l| l.repeat(7)).join("-");
+    let mut asking = Vec::new();
+    if people {
+        report.device_id = Some(id("N"));
+        for (letter, name, refused) in
+            [("A", "Pixel 9 of \u{202e}the child", false), ("B", "Somebody", true)]
+        {
+            asking.push(AskingView {
+                id: id(letter),
+                name: name.into(),
+                address: "192.168.1.23:22000".into(),
+                since: Some(Time::from_secs(now() - 300)),
+                refused,
+            });
+        }
+        shares.push(ShareView {
+            path: first.clone(),
+            with: "the neighbours".into(),
+            at: Time::from_secs(now() - 400_000),
+            link: format!("Device ID: {}\nFolder ID: {}", id("N"), "f".repeat(26)),
+            folder: false,
+        });
+    }
     let make = |files: &Tree<Stat>, encoder: &mut Encoder, generation| {
         let devices: Vec<DeviceView<'_>> = (0..books.len())
             .map(|d| DeviceView {
@@ -381,11 +406,11 @@ fn main() {
                 live: &live[d],
                 used: Bytes(used[d]),
                 quota: known[d].4.map(|q| Bytes(q.0.max(used[d]))),
-                last_seen: None,
-                connected: false,
-                address: None,
-                has_id: true,
-                let_in: false,
+                last_seen: (people && d == 0).then(|| Time::from_secs(now() - 23 * 86_400)),
+                connected: people && d == 2,
+                address: (people && d == 2).then_some("192.168.1.7:22000"),
+                has_id: !(people && d == 1),
+                let_in: people && d == 2,
             })
             .collect();
         let view = View {
@@ -395,7 +420,7 @@ fn main() {
             report: &report,
             versions: &versions,
             shares: &shares,
-            asking: &[],
+            asking: &asking,
             held: &held,
             undo: if news { 86_400 } else { 0 },
             now: Time::from_secs(now() + generation),
@@ -418,6 +443,7 @@ fn main() {
             page_id: "htc00001",
             key: "phone-secret",
             answers: &answers,
+            may: if args.case == "child" { common.may } else { &of_devices },
             ..common
         };
         let start = Instant::now();

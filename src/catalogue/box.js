@@ -90,7 +90,7 @@ function openBox(x) {
     may("delete") && { op: "delete", icon: "trash", label: own ? "Delete here" : "Delete from", off: own ? !some : !someone, hint: own && !some ? "stays on the NAS" : own ? "only from this device" : "choose the devices", act: () => own ? deleteStep(x) : devicesStep(x, "delete") },
     !top && may("destroy") && { op: "destroy", icon: "fire", label: "Destroy", danger: true, hint: "everywhere, for good", act: () => destroyStep(x, "destroy") },
   ];
-  const shared = share && h("p", { class: "text" }, "Shared" + (share.with ? " with " + clean(share.with) : "") + " since " + moment(share.at) + ".", share.link && h("code", {}, clean(share.link)));
+  const shared = share && h("p", { class: "text" }, "Shared" + (share.with ? " with " + clean(share.with) : "") + " since " + moment(share.at) + ".", share.link && h("button", { class: "small", "data-op": "send", onclick: () => sendStep(x, share) }, "What to send"));
   step({ icon: kindOf(x), title: titleOf(x), facts: factsOf(x), parts: [deviceRows(x), shared].filter(Boolean), buttons });
 }
 

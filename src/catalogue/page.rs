@@ -33,6 +33,7 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
         include_str!("save.js"),
         include_str!("rows.js"),
         include_str!("box.js"),
+        include_str!("people.js"),
         include_str!("app.js"),
     ];
     // One function around all, so that the parts share names and nothing else sees them.

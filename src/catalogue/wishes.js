@@ -60,11 +60,11 @@ function undoLast() {
   toast("Taken back: " + nameOfWish(last));
 }
 
-const nameOfWish = w => w.path ? show(fromPercent(w.path).split("/").pop()) : "All files";
+const nameOfWish = w => aboutDevices(w) ? (w.to || [""])[0] : w.path ? show(fromPercent(w.path).split("/").pop()) : "All files";
 
 // The wish that a row shows: the last one of its path.
 let tags = new Map();
 function readTags() {
   tags = new Map();
-  for (const w of wishes.values()) if (counts(w)) tags.set(fromPercent(w.path), w);
+  for (const w of wishes.values()) if (counts(w) && !aboutDevices(w)) tags.set(fromPercent(w.path), w);
 }

@@ -51,6 +51,15 @@ for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"])
   await shot("devices", kind, scheme, p, async page => { await page.locator(".device").first().click(); });
   await shot("empty", kind, scheme, "empty/catalogue/catalogue.html");
   await shot("hostile", kind, scheme, "hostile/catalogue/catalogue.html");
+  const asks = "people/home/catalogue.html";
+  await shot("asking", kind, scheme, asks);
+  await shot("accept", kind, scheme, asks, page => page.locator("[data-op=accept]").first().click());
+  await shot("accept-new", kind, scheme, asks, async page => { await page.locator("[data-op=accept]").first().click(); await page.locator("[data-op=as-new]").click(); });
+  await shot("house", kind, scheme, asks, page => page.locator(".device").first().click());
+  await shot("connect", kind, scheme, asks, async page => { await page.locator(".device").first().click(); await page.locator("[data-op=connect]").click(); });
+  await shot("forget", kind, scheme, asks, async page => { await page.locator(".device").first().click(); await page.locator("[data-op=forget]").click(); });
+  await shot("send", kind, scheme, asks, async page => { await page.locator("[data-filter=shared]").click(); await page.waitForTimeout(300); await page.locator(".row:not(.note):not(.folder)").first().click(); await page.locator("[data-op=send]").click(); });
+  await shot("asking-on-a-device", kind, scheme, "people/catalogue/catalogue.html");
   await shot("home", kind, scheme, "plain/home/catalogue.html", async page => { await expand(page, "Photos", "2012"); await page.locator(".row.folder", { hasText: "2012-" }).first().click(); });
 }
 await browser.close();
