@@ -417,6 +417,10 @@ impl House {
                 }
             }
         }
+        if carrying.is_none() && Carrying::is_possible(engine) {
+            // Installed just now.
+            *carrying = Carrying::begin(&self.places, self.reach, engine, &self.notify)?;
+        }
         engine.served_at(self.network.address());
         match self.network.trouble() {
             Some((what, next)) => engine.mention("web", now(), &what, &next),

@@ -16,6 +16,8 @@ use tokio::sync::{Notify, mpsc};
 const EVENTS: usize = 1_024;
 /// So long the sync engine may take to stop before the drive is let go.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// What carries.
+const PROGRAM: &str = "syncthing";
 /// The ledger's name for the folder ids.
 const BOOK: &str = "sync-folders";
 
@@ -46,9 +48,9 @@ impl Carrying {
         if !config.sync.enabled {
             return Ok(None);
         }
-        let Some(program) = find_program("syncthing") else {
+        let Some(program) = find_program(PROGRAM) else {
             let what = "Syncthing is not installed, so nothing carries files to the devices";
-            let next = "install it, or carry BTsync/devices and BTsync/catalogue by other means \
+            let next = "install it (it is noticed by itself), or carry BTsync/devices and BTsync/catalogue by other means \
                         (and set enabled = false under [sync])";
             engine.mention("no carrier", now(), what, next);
             return Ok(None);
@@ -93,6 +95,11 @@ impl Carrying {
         // Whatever changed while nobody looked.
         carrying.look_everywhere(&config);
         Ok(Some(carrying))
+    }
+
+    /// True when there is a sync engine that the settings want.
+    pub(super) fn is_possible(engine: &Engine) -> bool {
+        engine.config().sync.enabled && find_program(PROGRAM).is_some()
     }
 
     /// True when the settings ask for another sync engine than the one that runs.

@@ -168,6 +168,103 @@ impl House {
         id
     }
 
+    /// What somebody at home decides about a device, by the page that the NAS serves.
+    pub(crate) fn decide(&mut self, action: Action, to: &[&str], with: Option<&str>) -> String {
+        let page = content(&self.drive("catalogue/catalogue.html"));
+        let own = page::read(&page).unwrap().own;
+        let (list, id) = self.decision(action, to, with);
+        let list = larder::worklist::Worklist {
+            page: own["page"].as_str().unwrap().into(),
+            key: own["key"].as_str().unwrap().into(),
+            ..list
+        };
+        let answer = self.post(&larder::worklist::to_json(&list));
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&id), "{answer}");
+        id
+    }
+
+    /// The same, by the page as a file that saves itself.
+    pub(crate) fn decide_in_the_file(
+        &mut self,
+        action: Action,
+        to: &[&str],
+        with: Option<&str>,
+    ) -> String {
+        let page = content(&self.drive("catalogue/catalogue.html"));
+        let (new, id) = self.decision(action, to, with);
+        let mut list = larder::worklist::parse(larder::worklist::find(&page).unwrap());
+        list.wishes.extend(new.wishes);
+        let page = larder::worklist::put(&page, &list).unwrap();
+        put(&self.drive("catalogue"), "catalogue.html", &page);
+        id
+    }
+
+    fn decision(
+        &mut self,
+        action: Action,
+        to: &[&str],
+        with: Option<&str>,
+    ) -> (larder::worklist::Worklist, String) {
+        self.wishes += 1;
+        let id = format!("dec1{:016x}", self.wishes);
+        let wish = Wish {
+            id: WishId::parse(&id).unwrap(),
+            action,
+            path: RelPath::root(),
+            to: to.iter().map(|d| DeviceName::new(d).unwrap()).collect(),
+            from: None,
+            with: with.map(str::to_owned),
+            limit_mb: None,
+            seen: None,
+            at: Time::from_secs(1_790_000_000),
+        };
+        (larder::worklist::Worklist { wishes: vec![wish], ..Default::default() }, id)
+    }
+
+    /// Sends a worklist as a page does that the NAS serves; the whole answer.
+    pub(crate) fn post(&self, body: &str) -> String {
+        use std::io::{Read as _, Write as _};
+        let mut to = std::net::TcpStream::connect(("127.0.0.1", self.web_port)).unwrap();
+        let host = format!("127.0.0.1:{}", self.web_port);
+        write!(
+            to,
+            "POST /worklist HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: close\r\n\
+             Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        to.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The common page.
+    pub(crate) fn common(&self) -> Page {
+        page::read(&content(&self.drive("catalogue/catalogue.html"))).unwrap_or_default()
+    }
+
+    /// Waits for the answer to a decision on the common page; must be done.
+    pub(crate) fn decided(&self, id: &str) -> String {
+        let mut answer = None;
+        until("the decision is answered", || {
+            answer = self.common().answer(id);
+            answer.as_ref().is_some_and(|(state, _)| state != "waiting")
+        });
+        let (state, text) = answer.unwrap();
+        assert_eq!(state, "done", "{text}");
+        text
+    }
+
+    /// The port at which its devices reach it.
+    pub(crate) fn sync_port(&self) -> u16 {
+        self.sync_port
+    }
+
+    /// What STATUS.txt says, by its last report.
+    pub(crate) fn status(&self) -> String {
+        larder::status::text::text(&self.report())
+    }
+
     /// The page of a device, as it is at home.
     pub(crate) fn page(&self, device: &str) -> Option<Page> {
         page::read(&content(&self.drive(&format!("catalogue/{device}/catalogue.html"))))

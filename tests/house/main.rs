@@ -11,4 +11,7 @@ mod lab;
 mod days;
 mod home;
 mod life;
+mod much;
 mod page;
+mod pairing;
+mod trouble;
