@@ -144,7 +144,7 @@ fn play(options: &Options) -> Result<()> {
     story.ask_for_too_much()?;
     story.the_end()?;
     let (drive, boot) = (story.house.drive.clone(), story.house.boot.clone());
-    story.switch_off();
+    drop(story);
     farewell(options, &drive, &boot, begun.elapsed());
     Ok(())
 }
@@ -495,16 +495,6 @@ impl Story {
         }
         ensure!(look(&self.home(TOWER))? == shown, "the photo is not what it was");
         Ok(())
-    }
-
-    /// Everything ends, the phone first.
-    fn switch_off(self) {
-        let Self { real, phone, house, .. } = self;
-        drop(phone);
-        if let Some(phone) = real.and_then(|(phone, _)| Arc::into_inner(phone)) {
-            phone.stop();
-        }
-        drop(house);
     }
 
     fn the_end(&mut self) -> Result<()> {

@@ -51,7 +51,9 @@ pub struct Phone {
     heard: Arc<Mutex<Heard>>,
     /// Where it keeps its two folders.
     pub root: PathBuf,
-    runtime: tokio::runtime::Runtime,
+    socket: PathBuf,
+    /// Dropped last: its Syncthing runs in it.
+    _runtime: tokio::runtime::Runtime,
 }
 
 impl Phone {
@@ -61,7 +63,8 @@ impl Phone {
         let port = free_port()?;
         let mut settings = Settings::new(program, root.join("syncthing"));
         let socket = format!("larder-demo-{}.sock", std::process::id());
-        settings.socket = Some(std::env::temp_dir().join(socket));
+        let socket = std::env::temp_dir().join(socket);
+        settings.socket = Some(socket.clone());
         settings.name = "HTC phone".into();
         settings.listen = vec![format!("tcp://127.0.0.1:{port}")];
         settings.local_discovery = false;
@@ -84,7 +87,8 @@ impl Phone {
             Ok(())
         });
         let handle = start(Syncthing::new(settings), runtime.handle(), sink);
-        Ok(Self { handle, wanted: Mutex::default(), heard, root: root.into(), runtime })
+        let (wanted, root) = (Mutex::default(), root.to_owned());
+        Ok(Self { handle, wanted, heard, root, socket, _runtime: runtime })
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -149,16 +153,18 @@ impl Phone {
             }
         }
     }
+}
 
-    /// Switches it off, and waits until it is.
-    pub fn stop(self) {
+impl Drop for Phone {
+    /// Switches it off, and waits until it is. What is left of the program goes with the runtime.
+    fn drop(&mut self) {
         self.handle.stop();
         let begun = Instant::now();
         while !self.handle.is_stopped() && begun.elapsed() < Duration::from_secs(20) {
             std::thread::sleep(Duration::from_millis(20));
         }
-        // With it goes whatever is left of the program.
-        self.runtime.shutdown_timeout(Duration::from_secs(1));
+        // It takes its socket away itself when it ends in good order.
+        std::fs::remove_file(&self.socket).ok();
     }
 }
 
