@@ -45,7 +45,7 @@ rows() { grep -v -e '^#' -e '^release ' -e '^$' image/packages.txt; }
 for folder in "$pk"/*; do
     rows | grep -q "^${folder##*/} " || rm -rf "$folder"
 done
-while read -r name arch ver; do
+while read -r name arch ver _; do
     file=${name}_${ver//:/%3a}_$arch.deb
     [ "$(cat "$pk/$name/unpacked-from" 2>/dev/null)" != "$file" ] || continue
     rm -rf "${pk:?}/$name"

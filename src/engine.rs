@@ -26,7 +26,7 @@ use crate::catalogue::{CatalogueError, Encoder};
 use crate::config::Config;
 use crate::fs::{FileSystem, FsError, Space, Trouble};
 use crate::ledger::{Ledger, LedgerError};
-use crate::model::{DeviceName, FileId, Origin, Place, RelPath, Time};
+use crate::model::{Bytes, DeviceName, FileId, Origin, Place, RelPath, Time};
 use crate::plan::{Fact, Op, World, in_force};
 use crate::status::{Condition, Notice, Report};
 use crate::watch::Pending;
@@ -101,8 +101,8 @@ pub struct Engine {
     pages: BTreeSet<Origin>,
     /// What we last wrote as each page: its file and its fingerprint.
     published: BTreeMap<Origin, (FileId, u64)>,
-    /// Wishes from here on (by arrival) have not been looked at in this round.
-    wish_cursor: i64,
+    /// Of each page, wishes from here on (by arrival) have not been looked at in this round.
+    wish_cursors: BTreeMap<Origin, i64>,
     /// How often each waiting wish met a moving target.
     wish_tries: BTreeMap<i64, u32>,
     /// What was last said of each waiting wish.
@@ -121,6 +121,8 @@ pub struct Engine {
     epoch: String,
     generation: u64,
     space: Space,
+    /// Bytes of all masters, as of the last scan or page.
+    weight: Bytes,
     carrying: carry::Carrying,
     decided: devices::Decided,
     shares: shares::Shares,
@@ -171,7 +173,7 @@ impl Engine {
             blind: BTreeMap::new(),
             pages: BTreeSet::new(),
             published: BTreeMap::new(),
-            wish_cursor: 0,
+            wish_cursors: BTreeMap::new(),
             wish_tries: BTreeMap::new(),
             waiting: BTreeMap::new(),
             stuck: BTreeMap::new(),
@@ -183,6 +185,7 @@ impl Engine {
             epoch,
             generation,
             space,
+            weight: Bytes(0),
             carrying: carry::Carrying::default(),
             decided: devices::Decided::default(),
             shares: shares::Shares::default(),
@@ -277,7 +280,7 @@ impl Engine {
             self.drop_queue(device)?;
         }
         self.pages = self.origins();
-        self.wish_cursor = 0;
+        self.wish_cursors.clear();
         self.stale = true;
         Ok(new)
     }

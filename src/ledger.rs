@@ -19,9 +19,10 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("ledger/schema.sql"),
     include_str!("ledger/shares.sql"),
+    include_str!("ledger/turns.sql"),
     include_str!("ledger/pairing.sql"),
 ];
 
@@ -496,16 +497,18 @@ mod tests {
         let one = wish("00112233445566778899");
         assert!(ledger.receive(&Origin::Home, &one, Time(1)).unwrap());
         assert!(!ledger.receive(&Origin::Home, &one, Time(2)).unwrap());
-        let open = ledger.open_wishes(0, 10).unwrap();
+        assert_eq!(ledger.origins_with_open_wishes().unwrap(), [Origin::Home]);
+        let open = ledger.open_wishes(&Origin::Home, 0, 10).unwrap();
         assert_eq!((open.len(), &open[0].wish, open[0].begun), (1, &one, false));
         ledger.begin_wish(open[0].seq).unwrap();
-        assert!(ledger.open_wishes(0, 10).unwrap()[0].begun);
+        assert!(ledger.open_wishes(&Origin::Home, 0, 10).unwrap()[0].begun);
         let waiting = Answer::Waiting("the drive".into());
         ledger.record(&Fact::Answer(Origin::Home, one.id, waiting)).unwrap();
-        assert_eq!(ledger.open_wishes(0, 10).unwrap().len(), 1);
+        assert_eq!(ledger.open_wishes(&Origin::Home, 0, 10).unwrap().len(), 1);
         let done = Answer::Done("linked".into());
         ledger.record(&Fact::Answer(Origin::Home, one.id, done.clone())).unwrap();
-        assert_eq!(ledger.open_wishes(0, 10).unwrap(), []);
+        assert_eq!(ledger.open_wishes(&Origin::Home, 0, 10).unwrap(), []);
+        assert_eq!(ledger.origins_with_open_wishes().unwrap(), []);
         let answers = ledger.answers(&Origin::Home, 5).unwrap();
         assert_eq!((answers[0].id, answers[0].answer.as_ref()), (one.id, Some(&done)));
         assert!(!ledger.refuse(&Origin::Home, one.id, "no", Time(3)).unwrap());

@@ -76,6 +76,7 @@ impl Engine {
         } else {
             self.world.files = found.tree;
         }
+        self.weigh_masters();
         self.stale = true;
         // Links whose master is not what they mean, and masters that a device follows.
         for device in self.devices() {

@@ -317,7 +317,7 @@ fn a_destroy_that_was_cut_off_does_not_take_what_came_since() {
         let failed = house.try_turn().is_err();
         assert!(failed, "the wish was never begun before it was done");
         house.memory().fail_from = None;
-        begun = house.engine().ledger.open_wishes(0, 9).unwrap().iter().any(|w| w.begun);
+        begun = house.engine().ledger.open_wishes(&origin, 0, 9).unwrap().iter().any(|w| w.begun);
         if begun {
             break;
         }
@@ -1069,6 +1069,27 @@ fn an_action_that_failed_once_is_not_told_for_ever() {
 }
 
 #[test]
+fn a_page_with_many_wishes_holds_up_no_other_page() {
+    let mut house = furnished();
+    let laptop = Origin::Device(device("LinuxLaptop"));
+    let many: Vec<_> = (0..5_000).map(|_| house.wish(Action::Open, "z")).collect();
+    let one = house.wish(Action::Get, "z");
+    for (origin, wishes) in
+        [(phone_page(), many.as_slice()), (laptop.clone(), std::slice::from_ref(&one))]
+    {
+        let list = crate::worklist::parse(&house.worklist(wishes));
+        let now = house.now;
+        house.engine().receive(&origin, &list, now).unwrap();
+    }
+    let now = house.now;
+    let turn = house.engine().turn(crate::watch::Pending::default(), now).unwrap();
+    assert!(turn.more, "the phone's wishes are not all done yet");
+    assert!(is_done(&house.answer(&laptop, one.id)));
+    house.turn();
+    assert_eq!(house.engine().ledger.origins_with_open_wishes().unwrap(), []);
+}
+
+#[test]
 fn ten_thousand_wishes_are_worked_off_in_parts() {
     let mut house = furnished();
     let mut wishes: Vec<_> = (0..10_000).map(|_| house.wish(Action::Open, "z")).collect();
@@ -1079,7 +1100,7 @@ fn ten_thousand_wishes_are_worked_off_in_parts() {
     let now = house.now;
     house.engine().receive(&phone_page(), &list, now).unwrap();
     house.turn();
-    assert!(house.engine().ledger.open_wishes(0, 10).unwrap().is_empty());
+    assert!(house.engine().ledger.origins_with_open_wishes().unwrap().is_empty());
 }
 
 #[test]

@@ -10,7 +10,8 @@ use crate::worklist::{self, Kind};
 
 /// Largest page that is read. A page of four million files has 50 MB.
 pub(super) const LARGEST_PAGE: u64 = 64 << 20;
-/// So many wishes are fulfilled between two looks at the drive.
+/// So many wishes are fulfilled between two looks at the drive, those of all pages together; of each
+/// page at least one.
 const GROUP: usize = 256;
 
 impl Engine {
@@ -141,7 +142,7 @@ impl Engine {
             }
             log::warn!("{origin}: {}", show(diagnostic.to_string().as_bytes()));
         }
-        self.wish_cursor = 0;
+        self.wish_cursors.clear();
         Ok(())
     }
 
@@ -174,9 +175,28 @@ impl Engine {
         Ok(())
     }
 
-    /// Fulfils wishes in the order of their arrival; `true` when some are left for the next turn.
+    /// Fulfils wishes, those of a page in the order of their arrival; `true` when some are left for
+    /// the next turn. Every page has its turn, so that one with ten thousand wishes, or with one for
+    /// a million files, holds up no other.
     pub(super) fn fulfil(&mut self, now: Time) -> Result<bool, EngineError> {
-        let mut group = self.ledger.open_wishes(self.wish_cursor, GROUP)?;
+        let origins = self.ledger.origins_with_open_wishes()?;
+        let most = (GROUP / origins.len().max(1)).max(1);
+        let mut more = false;
+        for origin in &origins {
+            more |= self.fulfil_some(origin, most, now)?;
+        }
+        Ok(more)
+    }
+
+    /// Fulfils up to `most` wishes of a page; `true` when some are left for the next turn.
+    fn fulfil_some(
+        &mut self,
+        origin: &Origin,
+        most: usize,
+        now: Time,
+    ) -> Result<bool, EngineError> {
+        let after = self.wish_cursors.get(origin).copied().unwrap_or(0);
+        let mut group = self.ledger.open_wishes(origin, after, most)?;
         // What can't be done twice is marked before it is begun, and the mark is on the disk.
         let mut marked = false;
         for entry in &mut group {
@@ -201,17 +221,18 @@ impl Engine {
             self.settle_down()?;
         }
         for entry in &group {
-            if self.fulfil_one(entry, now)? {
-                self.wish_cursor = entry.seq - 1;
+            let unfinished = self.fulfil_one(entry, now)?;
+            let done_with = if unfinished { entry.seq - 1 } else { entry.seq };
+            self.wish_cursors.insert(origin.clone(), done_with);
+            if unfinished {
                 return Ok(true);
             }
-            self.wish_cursor = entry.seq;
         }
-        if group.len() == GROUP {
+        if group.len() == most {
             return Ok(true);
         }
         // Those that wait are looked at again in the next turn.
-        self.wish_cursor = 0;
+        self.wish_cursors.remove(origin);
         Ok(false)
     }
 

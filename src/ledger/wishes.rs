@@ -91,28 +91,43 @@ impl Ledger {
         Ok(())
     }
 
-    /// The wishes that have no final answer, in the order of their arrival: `most` of them, after
-    /// the one numbered `after`.
-    pub fn open_wishes(&self, after: i64, most: usize) -> Result<Vec<Entry>, LedgerError> {
+    /// The pages with wishes that have no final answer, by name.
+    pub fn origins_with_open_wishes(&self) -> Result<Vec<Origin>, LedgerError> {
+        const DOING: &str = "read whose wishes are open";
+        let mut rows = self
+            .db
+            .prepare_cached("SELECT DISTINCT origin FROM wishes WHERE state < 2 ORDER BY origin")
+            .map_err(self.fail(DOING))?;
+        let rows = rows.query_map([], |r| r.get::<_, String>(0)).map_err(self.fail(DOING))?;
+        rows.map(|row| self.origin(&row.map_err(self.fail(DOING))?)).collect()
+    }
+
+    /// The wishes of a page that have no final answer, in the order of their arrival: `most` of
+    /// them, after the one numbered `after`.
+    pub fn open_wishes(
+        &self,
+        origin: &Origin,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<Entry>, LedgerError> {
         const DOING: &str = "read the open wishes";
         let mut rows = self
             .db
             .prepare_cached(
-                "SELECT seq, origin, wish, state FROM wishes WHERE state < 2 AND seq > ?1
-                 ORDER BY seq LIMIT ?2",
+                "SELECT seq, wish, state FROM wishes WHERE state < 2 AND origin = ?1 AND seq > ?2
+                 ORDER BY seq LIMIT ?3",
             )
             .map_err(self.fail(DOING))?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = rows.query_map([after, most], |r| {
-            Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?, r.get::<_, String>(2)?, r.get(3)?))
+        let rows = rows.query_map(params![origin_text(origin), after, most], |r| {
+            Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?, r.get(2)?))
         });
         let mut entries = Vec::new();
         for row in rows.map_err(self.fail(DOING))? {
-            let (seq, origin, body, state): (_, _, _, i64) = row.map_err(self.fail(DOING))?;
+            let (seq, body, state): (_, _, i64) = row.map_err(self.fail(DOING))?;
             let wish = serde_json::from_str(&body)
                 .map_err(|e| self.damaged(format!("wish {seq} can't be read: {e}")))?;
-            let origin = self.origin(&origin)?;
-            entries.push(Entry { seq, origin, wish, begun: state > 0 });
+            entries.push(Entry { seq, origin: origin.clone(), wish, begun: state > 0 });
         }
         Ok(entries)
     }
