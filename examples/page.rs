@@ -9,7 +9,7 @@
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
 
 use larder::catalogue::{
-    Answered, DeviceView, Encoder, Held, Live, PageOf, ShareView, VersionView, View,
+    Answered, DeviceView, Encoder, Held, Live, PageOf, ShareView, Twins, VersionView, View,
 };
 use larder::model::{
     Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId,
@@ -381,6 +381,8 @@ fn main() {
                 live: &live[d],
                 used: Bytes(used[d]),
                 quota: known[d].4.map(|q| Bytes(q.0.max(used[d]))),
+                room: None,
+                evicted: &[],
                 last_seen: None,
                 connected: false,
             })
@@ -393,6 +395,8 @@ fn main() {
             versions: &versions,
             shares: &shares,
             held: &held,
+            storms: &[],
+            twins: &Twins::default(),
             undo: if news { 86_400 } else { 0 },
             now: Time::from_secs(now() + generation),
         };

@@ -11,8 +11,10 @@
 mod carry;
 mod look;
 mod publish;
+mod room;
 mod settle;
 mod shares;
+mod storms;
 #[cfg(test)]
 mod tests;
 mod wishes;
@@ -120,6 +122,7 @@ pub struct Engine {
     space: Space,
     carrying: carry::Carrying,
     shares: shares::Shares,
+    twins: room::KnownTwins,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -180,6 +183,7 @@ impl Engine {
             space,
             carrying: carry::Carrying::default(),
             shares: shares::Shares::default(),
+            twins: room::KnownTwins::default(),
             settled: now,
             address: None,
             settle: SETTLE,
@@ -340,7 +344,8 @@ impl Engine {
         self.note_for_carrier(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
-            Fact::Used(..) | Fact::Sum(..) => return Ok(()),
+            Fact::Calm(device) => self.calm_down(device),
+            Fact::Sum(..) | Fact::Pace(..) => return Ok(()),
             _ => {}
         }
         self.stale = true;

@@ -5,6 +5,7 @@
 //! no file: links are recognised by their inodes, and pages of an older ledger are told apart by its
 //! epoch.
 
+mod room;
 mod shares;
 mod wishes;
 
@@ -18,8 +19,11 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("ledger/schema.sql"), include_str!("ledger/shares.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("ledger/schema.sql"),
+    include_str!("ledger/shares.sql"),
+    include_str!("ledger/room.sql"),
+];
 
 /// What went wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -260,6 +264,7 @@ impl Ledger {
         drop(rows);
         drop(versions);
         self.load_shares(&mut world)?;
+        self.load_room(&names, &mut world)?;
         Ok(world)
     }
 
@@ -366,6 +371,9 @@ impl Ledger {
             | Fact::Shared(..)
             | Fact::NotShared(_)
             | Fact::Sum(..) => self.record_share(fact)?,
+            Fact::Evicted(..) | Fact::Pace(..) | Fact::Storm(..) | Fact::Calm(_) => {
+                self.record_room(fact)?;
+            }
             Fact::Answer(origin, id, answer) => {
                 let state = if matches!(answer, Answer::Waiting(_)) { 1 } else { 2 };
                 self.run(

@@ -4,13 +4,15 @@
 //! edition to the next, and all that changes stands behind them.
 
 use super::pack::pack;
+use super::room::{pack_first, pack_twins};
 use super::walk::progress;
 use super::{BLOCK, CatalogueError, PageOf, View};
-use crate::model::{Answer, RelPath, Time};
+use crate::model::{Answer, DeviceName, RelPath, Time};
+use crate::plan::Evicted;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{AutoEscape, Environment, context};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -18,6 +20,8 @@ use std::sync::LazyLock;
 
 /// The most files whose progress a page tells one by one; of the others it says "on its way".
 const PROGRESS_MAX: usize = 2000;
+/// The most links of one device that made room that a page lists, the last first.
+const WENT_MAX: usize = 50;
 /// The most old versions that a page lists, newest first.
 const VERSIONS_MAX: usize = 1000;
 
@@ -61,6 +65,8 @@ struct Assets {
 pub(super) struct Shared {
     head: String,
     house: String,
+    /// What would go first from each device that has a limit.
+    rooms: Vec<(DeviceName, String)>,
     now: Time,
 }
 
@@ -136,7 +142,9 @@ impl Write for Count {
 impl Shared {
     pub(super) fn new(view: &View<'_>) -> Result<Self, CatalogueError> {
         let home = view.report.address.as_deref().and_then(origin);
-        Ok(Self { head: head(home)?, house: pack(&house(view, home)?), now: view.now })
+        let limited = view.devices.iter().filter_map(|d| Some((d.name.clone(), d.room?)));
+        let rooms = limited.map(|(name, room)| (name, pack_first(view, room))).collect();
+        Ok(Self { head: head(home)?, house: pack(&house(view, home)?), rooms, now: view.now })
     }
 }
 
@@ -148,20 +156,20 @@ pub(super) fn make<'e>(
     log: &'e str,
     edition: (u64, u64),
 ) -> Result<Page<'e>, CatalogueError> {
-    let Shared { head, house, now } = shared;
+    let Shared { head, house, rooms, now } = shared;
     let data: usize = blocks.iter().map(|block| OPEN.len() + block.len() + CLOSE.len()).sum();
     let end = head.len() + data;
     let pad = if data > BLOCK { end.next_multiple_of(BLOCK) - end } else { 0 };
 
     let mut hasher = DefaultHasher::new();
     (edition, head, house, log.len()).hash(&mut hasher);
-    let told = page_json(of, None)?;
+    let told = page_json(of, rooms, None)?;
     (&told, of.page_id, of.key).hash(&mut hasher);
 
     let tail = format!(
         "<script type=\"text/plain\" id=\"house\">{house}</script>\n\
          <script type=\"application/json\" id=\"cfg\">{}</script>\n{}\n",
-        page_json(of, Some(*now))?,
+        page_json(of, rooms, Some(*now))?,
         worklist_line(of)?,
     );
     Ok(Page { head, blocks, pad, log, tail, fingerprint: hasher.finish() })
@@ -184,7 +192,11 @@ fn worklist_line(of: &PageOf<'_>) -> Result<String, CatalogueError> {
 }
 
 /// What is particular to the page. Without `now` all that does not change by itself.
-fn page_json(of: &PageOf<'_>, now: Option<Time>) -> Result<String, CatalogueError> {
+fn page_json(
+    of: &PageOf<'_>,
+    rooms: &[(DeviceName, String)],
+    now: Option<Time>,
+) -> Result<String, CatalogueError> {
     let answers: Vec<Value> = of
         .answers
         .iter()
@@ -199,8 +211,12 @@ fn page_json(of: &PageOf<'_>, now: Option<Time>) -> Result<String, CatalogueErro
         })
         .collect();
     let harvested: Vec<String> = of.harvested.iter().map(ToString::to_string).collect();
+    // The common page is asked about every device, a device's page mostly about its own.
+    let rooms = rooms.iter().filter(|(device, _)| of.device.is_none_or(|own| own == device));
+    let rooms: Map<String, Value> =
+        rooms.map(|(device, packed)| (device.to_string(), json!(packed))).collect();
     let mut page = json!({"device": of.device, "may": of.may, "answers": answers,
-        "harvested": harvested});
+        "harvested": harvested, "room": rooms});
     if let Some(now) = now {
         page["now"] = json!(now.secs());
         page["gen"] = json!(of.generation);
@@ -221,7 +237,9 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .map(|d| {
             json!({"name": d.name, "label": d.label, "used": d.used, "quota": d.quota,
                 "seen": d.last_seen.map(Time::secs), "up": d.connected, "pins": paths(d.pins),
-                "follows": paths(d.follows)})
+                "follows": paths(d.follows),
+                "room": d.room.map(|r| [r.may_go, r.pinned, r.unsaved, r.moving]),
+                "went": went(d.evicted)})
         })
         .collect();
     let mut versions: Vec<_> = view.versions.iter().collect();
@@ -247,6 +265,15 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .iter()
         .map(|h| json!({"device": h.device, "path": h.path.to_percent(), "files": h.files}))
         .collect();
+    let storms: Vec<Value> = view
+        .storms
+        .iter()
+        .map(|s| {
+            let some: Vec<String> = s.some.iter().map(RelPath::to_percent).collect();
+            json!({"device": s.device, "at": s.at.secs(), "rewritten": s.rewritten,
+                "deleted": s.deleted, "created": s.created, "some": some})
+        })
+        .collect();
     let notices: Vec<Value> = view
         .report
         .notices
@@ -262,9 +289,16 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
     let space = view.report.space.map(|(free, all)| [rounded(free.0), all.0]);
     Ok(serde_json::to_vec(
         &json!({"nas": view.nas_name, "id": view.report.device_id, "home": home, "undo": view.undo,
-        "space": space, "notices": notices, "held": held, "devices": devices,
+        "space": space, "notices": notices, "held": held, "storms": storms,
+        "twins": pack_twins(view), "more_twins": view.twins.more, "devices": devices,
         "versions": versions, "shares": shares, "live": live}),
     )?)
+}
+
+/// What made room lately: path, bytes, when.
+fn went(evicted: &[Evicted]) -> Vec<Value> {
+    let some = evicted.iter().take(WENT_MAX);
+    some.map(|e| json!([e.path.to_percent(), e.size, e.at.secs()])).collect()
 }
 
 /// To three digits, because a page that is new only by some kilobytes of room is no news.

@@ -68,6 +68,8 @@ impl House {
                 live: &lives[d],
                 used: Bytes(1),
                 quota: None,
+                room: None,
+                evicted: &[],
                 last_seen: None,
                 connected: false,
             })
@@ -80,6 +82,8 @@ impl House {
             versions: &[],
             shares: &[],
             held: &[],
+            storms: &[],
+            twins: &Twins::default(),
             undo: 0,
             now: Time::from_secs(now),
         };

@@ -10,7 +10,6 @@ use crate::model::{
 };
 use crate::plan::{Holding, OFFERED, Why};
 use crate::status::{Condition, DeviceReport, Report};
-use std::collections::BTreeMap;
 
 /// So many answers stand on a page.
 const ANSWERS: usize = 50;
@@ -21,9 +20,11 @@ impl Engine {
     /// Writes the pages that tell something else than they did.
     pub(super) fn publish(&mut self, now: Time) -> Result<(), EngineError> {
         self.space = self.fs.space()?;
+        self.find_twins();
         let report = self.make_report();
         let none = Holding::default();
-        let still = BTreeMap::new();
+        let rooms = self.rooms();
+        let evicted = self.lately_evicted(now);
         let devices: Vec<DeviceView<'_>> = self
             .config
             .devices
@@ -36,9 +37,11 @@ impl Engine {
                     book: &holding.book,
                     pins: &holding.pins,
                     follows: &holding.follows,
-                    live: self.carrying.live.get(name).unwrap_or(&still),
+                    live: &holding.live,
                     used: holding.used(),
                     quota: settings.quota,
+                    room: rooms.get(name),
+                    evicted: evicted.get(name).map_or(&[][..], |e| e),
                     last_seen: self.carrying.last_seen(name),
                     connected: self.carrying.is_connected(name),
                 }
@@ -47,6 +50,7 @@ impl Engine {
         let versions = self.version_views();
         let held = self.held();
         let shares = self.share_views();
+        let storms = self.storm_views();
         let view = View {
             nas_name: &self.config.nas.name,
             files: &self.world.files,
@@ -55,6 +59,8 @@ impl Engine {
             versions: &versions,
             shares: &shares,
             held: &held,
+            storms: &storms,
+            twins: &self.twins.known,
             undo: self.config.undo,
             now,
         };
@@ -218,6 +224,10 @@ impl Engine {
                     Why::Replaced => "replaced at home".into(),
                     Why::Destroyed => "destroyed".into(),
                     Why::Undone => "an older version was brought back".into(),
+                    Why::Stormed(device) => match self.config.devices.get(device) {
+                        Some(settings) => format!("not wanted from {}", settings.label),
+                        None => format!("not wanted from {device}"),
+                    },
                     Why::Rescued => "found after a power cut".into(),
                 },
             })
@@ -225,7 +235,7 @@ impl Engine {
     }
 
     fn held(&self) -> Vec<Held> {
-        let held = |device: &&DeviceName| self.is_held(device);
+        let held = |device: &&DeviceName| self.has_vanished(device) && !self.is_storming(device);
         let devices = self.config.devices.keys().filter(held);
         devices
             .filter_map(|device| {

@@ -77,11 +77,15 @@ pub enum Action {
     Unpin,
     /// Bring back an old version or a destroyed file.
     Undo,
+    /// A device may change as much as it does: take it in.
+    Allow,
+    /// It may not: give it back what it had.
+    KeepMine,
 }
 
 impl Action {
     /// Every action, in the order of the design.
-    pub const ALL: [Action; 16] = [
+    pub const ALL: [Action; 18] = [
         Self::Get,
         Self::Open,
         Self::Delete,
@@ -98,6 +102,8 @@ impl Action {
         Self::Pin,
         Self::Unpin,
         Self::Undo,
+        Self::Allow,
+        Self::KeepMine,
     ];
 
     /// The name in worklists and settings.
@@ -119,6 +125,8 @@ impl Action {
             Self::Pin => "pin",
             Self::Unpin => "unpin",
             Self::Undo => "undo",
+            Self::Allow => "allow",
+            Self::KeepMine => "keep-mine",
         }
     }
 

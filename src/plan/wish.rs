@@ -4,15 +4,15 @@
 //! only what is missing comes out. What can be checked only once (that the file is the one the user
 //! saw) is checked on the first attempt alone.
 
-use super::folder::{FolderPlan, delete_folder, destroy_folder, get_folder, seen_folder};
-use super::quota::{evict, make_room};
+use super::folder::{delete_folder, destroy_folder, get_folder, seen_folder};
+use super::quota::{Keep, evict, make_room};
 use super::share::release;
 use super::{CHUNK, Fact, Holding, Op, Why, World, master, on};
 use crate::config::Config;
 use crate::model::{Action, Answer, Bytes, DeviceName, Origin, RelPath, Stat, Time, Wish};
 
 /// The wishes that this NAS fulfils; pages offer no others.
-pub const OFFERED: [Action; 11] = [
+pub const OFFERED: [Action; 13] = [
     Action::Get,
     Action::Open,
     Action::Delete,
@@ -24,6 +24,8 @@ pub const OFFERED: [Action; 11] = [
     Action::Pin,
     Action::Unpin,
     Action::Undo,
+    Action::Allow,
+    Action::KeepMine,
 ];
 
 /// Whether anything was done for the wish before.
@@ -110,10 +112,22 @@ pub fn wish(
     }
     let per_device = matches!(
         wish.action,
-        Action::Get | Action::Open | Action::Delete | Action::Move | Action::Pin | Action::Unpin
+        Action::Get
+            | Action::Open
+            | Action::Delete
+            | Action::Move
+            | Action::Pin
+            | Action::Unpin
+            | Action::Allow
+            | Action::KeepMine
     );
     if per_device && to.is_empty() {
         return Planned::refused("say for which device: this page belongs to no device");
+    }
+    if let Some(device) = own.filter(|_| takes_away(wish.action))
+        && world.devices.get(device).is_some_and(|h| h.storm.is_some())
+    {
+        return asked.waiting_for_word(device);
     }
     match wish.action {
         Action::Get => asked.get(&to),
@@ -129,8 +143,23 @@ pub fn wish(
         Action::Undo => asked.undo(),
         Action::Share => asked.share(origin),
         Action::Revoke => asked.revoke(),
+        Action::Allow => asked.allow(&to, origin),
+        Action::KeepMine => asked.keep_mine(&to, origin),
         other => Planned::refused(format!("this NAS does not {other} yet; update Larder")),
     }
+}
+
+/// Wishes that wait while their device is in a storm: what wrote its files may have written these.
+fn takes_away(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Delete
+            | Action::Destroy
+            | Action::Move
+            | Action::DestroyFolder
+            | Action::RevokeShare
+            | Action::Undo
+    )
 }
 
 impl<'a> Asked<'a> {
@@ -186,8 +215,9 @@ impl<'a> Asked<'a> {
             if let Some(m) = self.master() {
                 let there = holding.book.get(path).is_some_and(|l| l.id.ino == m.id.ino);
                 let need = if there { Bytes(0) } else { holding.price(m) };
-                let going = make_room(self.world, device, self.quota(device), need, Some(path))
-                    .map_err(|s| {
+                let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
+                let going =
+                    make_room(self.world, device, self.quota(device), need, keep).map_err(|s| {
                         Planned::refused(format!("{path} does not fit {}: {s}", self.label(device)))
                     })?;
                 ops.extend(evict(self.world, device, &going));
@@ -196,13 +226,17 @@ impl<'a> Asked<'a> {
                 }
                 ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
             } else if self.is_folder() {
-                let FolderPlan { ops: more, left_out } = get_folder(self, device, path);
-                ops.extend(more);
-                if left_out.0 > 0 {
+                let plan = get_folder(self, device, path).map_err(|s| {
+                    Planned::refused(format!("nothing of {path} fits {}: {s}", self.label(device)))
+                })?;
+                ops.extend(plan.ops);
+                if let Some(short) = plan.short {
+                    let files = match plan.left_out {
+                        1 => "1 file".to_owned(),
+                        n => format!("{n} files"),
+                    };
                     missing.push_str(&format!(
-                        "; {} files ({}) did not fit {}",
-                        left_out.0,
-                        left_out.1,
+                        "; {files} of it did not fit {}, the newest were taken first: {short}",
                         self.label(device)
                     ));
                 }
@@ -251,6 +285,9 @@ impl<'a> Asked<'a> {
         let mut ops = Vec::new();
         for &device in devices {
             let Some(holding) = self.holding(device) else { continue };
+            if holding.held.keys().any(|held| held.is_within(path)) {
+                return Err(self.waiting_for_word(device));
+            }
             if let Some(link) = holding.book.get(path) {
                 if self.world.files.get(path).is_none_or(|m| m.id.ino != link.id.ino) {
                     return Err(Planned::waiting(format!(
@@ -307,6 +344,10 @@ impl<'a> Asked<'a> {
         if path.is_root() {
             return Planned::refused("everything at once can't be destroyed; choose a folder");
         }
+        let held = |(_, h): &(&DeviceName, &Holding)| h.held.keys().any(|p| p.is_within(path));
+        if let Some((device, _)) = self.world.devices.iter().find(held) {
+            return self.waiting_for_word(device);
+        }
         let keep = self.config.undo > 0;
         let Some(m) = self.master() else {
             return match (self.is_folder(), self.attempt) {
@@ -348,6 +389,10 @@ impl<'a> Asked<'a> {
         release(self.world, path, &mut ops);
         ops.push(Op::Retire { path: path.clone(), id: m.id, keep });
         Planned::done(ops, format!("{path} is destroyed, at home{devices}"))
+    }
+
+    fn waiting_for_word(&self, device: &DeviceName) -> Planned {
+        Planned::waiting(format!("the owner's word about all that {} changed", self.label(device)))
     }
 
     fn destroy_folder(&self, keep: bool) -> Planned {

@@ -100,7 +100,13 @@ impl Raw<'_> {
         let path = RelPath::from_percent(&text)?;
         let everything_fits = matches!(
             action,
-            Action::Get | Action::Delete | Action::Move | Action::Pin | Action::Unpin
+            Action::Get
+                | Action::Delete
+                | Action::Move
+                | Action::Pin
+                | Action::Unpin
+                | Action::Allow
+                | Action::KeepMine
         );
         if path.is_root() && !everything_fits {
             return Err(Problem::Everything(action));

@@ -4,7 +4,7 @@
 
 use super::house::{BLOCK, Drive, House, device, is_done, path, settings};
 use crate::model::{Action, Bytes, Origin, Place, RelPath, Spot, Tree, Wish};
-use crate::plan::{make_room, master, on};
+use crate::plan::{Keep, make_room, master, on};
 use proptest::prelude::*;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
@@ -239,7 +239,7 @@ impl Life {
             let quota = self.house.config.devices[&device(name)].quota;
             let world = self.house.engine().world();
             let holding = &world.devices[&device(name)];
-            let room = make_room(world, &device(name), quota, Bytes(0), None);
+            let room = make_room(world, &device(name), quota, Bytes(0), Keep::default());
             let over = quota.is_some_and(|quota| holding.used() > quota);
             prop_assert!(!over || room.is_err(), "{name} holds more than its quota");
         }
