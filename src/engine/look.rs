@@ -134,6 +134,9 @@ impl Engine {
                 }
             });
         }
+        if let Some(holding) = self.world.devices.get(device) {
+            differing.extend(holding.held.keys().cloned());
+        }
         self.mark(device, differing);
         self.blind.insert(device.clone(), found.blind);
         Ok(())
@@ -210,6 +213,9 @@ impl Engine {
             Place::Device(device) => {
                 if let Some(holding) = self.world.devices.get(device) {
                     known_names(&holding.book, &at.path, &mut all);
+                    let held =
+                        holding.held.keys().filter(|p| p.parent().as_ref() == Some(&at.path));
+                    all.extend(held.filter_map(|p| Some(p.name()?.to_vec())));
                 }
             }
             _ => {}

@@ -4,7 +4,9 @@
 mod carried;
 mod house;
 mod random;
+mod room;
 mod shares;
+mod storms;
 
 use super::{MASS, SETTLE};
 use crate::fs::FileSystem as _;

@@ -7,8 +7,9 @@
 //! own files before the folders in it. So what is left of a folder is its newest part, as with a
 //! folder that does not fit.
 //!
-//! Never goes: what is pinned; a copy that is not at home, or whose name is not there or held, so that
-//! nobody knows; what is on its way to the device; and what the plan itself relies on ([`Keep`]).
+//! Never goes: what is pinned; a copy that is not at home, or that a storm holds back; what is on its way
+//! to the device; and what the plan itself relies on ([`Keep`]). A link that is gone already and only not
+//! believed to be (a cut may have come right after it went) goes like any other.
 
 use super::{Fact, Holding, Op, World};
 use crate::model::{Bytes, DeviceName, DirId, Link, RelPath, Tree};
@@ -128,7 +129,7 @@ impl<'w> Oldest<'w> {
     pub fn on(world: &'w World, holding: &'w Holding, keep: Keep<'_>) -> Self {
         let pins = by_folder(holding.pins.iter());
         let moving = by_folder(holding.live.keys());
-        let unknown = by_folder(holding.absent.keys().chain(holding.held.keys()));
+        let unknown = by_folder(holding.held.keys());
         let kept = by_folder(keep.within.into_iter());
         let (mut entries, mut groups) = (Vec::new(), Vec::<Group>::new());
         let mut by_inode: HashMap<u64, u32> = HashMap::new();

@@ -18,7 +18,7 @@
 use super::reconcile::{Sight, reconcile};
 use super::wish::{Asked, Planned};
 use super::{CHUNK, Fact, Holding, Op, Why, World, kept, master, on};
-use crate::model::{DeviceName, Link, Origin, RelPath, Stat, Time};
+use crate::model::{Action, DeviceName, Link, Origin, RelPath, Stat, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -220,7 +220,36 @@ fn stormy<'a>(
     Ok(to.iter().copied().filter(|d| storming(d)).collect())
 }
 
+/// Wishes that wait while their device is in a storm: what wrote its files may have written these.
+fn takes_away(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Delete
+            | Action::Destroy
+            | Action::Move
+            | Action::DestroyFolder
+            | Action::RevokeShare
+            | Action::Undo
+    )
+}
+
 impl Asked<'_> {
+    /// True when a wish of a device's page has to wait until its storm is answered.
+    pub(super) fn may_not_take_away(&self, own: &DeviceName) -> bool {
+        takes_away(self.wish.action) && self.holding(own).is_some_and(|h| h.storm.is_some())
+    }
+
+    pub(super) fn waiting_for_word(&self, device: &DeviceName) -> Planned {
+        Planned::waiting(format!("the owner's word about all that {} changed", self.label(device)))
+    }
+
+    /// What a destroy waits for while any device holds back what it did there.
+    pub(super) fn waits_for_word(&self, path: &RelPath) -> Option<Planned> {
+        let held = |(_, h): &(&DeviceName, &Holding)| h.holds_back(path);
+        let (device, _) = self.world.devices.iter().find(held)?;
+        Some(self.waiting_for_word(device))
+    }
+
     /// The owner says that what a device did was meant: it is taken in like any change, the old
     /// contents kept as versions.
     pub(super) fn allow(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
@@ -353,3 +382,6 @@ fn give_back(
         (Some(_), Some(_)) | (None, None) => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

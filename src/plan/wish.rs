@@ -124,9 +124,7 @@ pub fn wish(
     if per_device && to.is_empty() {
         return Planned::refused("say for which device: this page belongs to no device");
     }
-    if let Some(device) = own.filter(|_| takes_away(wish.action))
-        && world.devices.get(device).is_some_and(|h| h.storm.is_some())
-    {
+    if let Some(device) = own.filter(|d| asked.may_not_take_away(d)) {
         return asked.waiting_for_word(device);
     }
     match wish.action {
@@ -149,19 +147,6 @@ pub fn wish(
     }
 }
 
-/// Wishes that wait while their device is in a storm: what wrote its files may have written these.
-fn takes_away(action: Action) -> bool {
-    matches!(
-        action,
-        Action::Delete
-            | Action::Destroy
-            | Action::Move
-            | Action::DestroyFolder
-            | Action::RevokeShare
-            | Action::Undo
-    )
-}
-
 impl<'a> Asked<'a> {
     pub(super) fn holding(&self, device: &DeviceName) -> Option<&'a Holding> {
         self.world.devices.get(device)
@@ -179,7 +164,7 @@ impl<'a> Asked<'a> {
         self.config.devices.get(device).and_then(|d| d.quota)
     }
 
-    fn label(&self, device: &DeviceName) -> String {
+    pub(super) fn label(&self, device: &DeviceName) -> String {
         self.config.devices.get(device).map_or_else(|| device.to_string(), |d| d.label.clone())
     }
 
@@ -285,7 +270,7 @@ impl<'a> Asked<'a> {
         let mut ops = Vec::new();
         for &device in devices {
             let Some(holding) = self.holding(device) else { continue };
-            if holding.held.keys().any(|held| held.is_within(path)) {
+            if holding.holds_back(path) {
                 return Err(self.waiting_for_word(device));
             }
             if let Some(link) = holding.book.get(path) {
@@ -344,9 +329,8 @@ impl<'a> Asked<'a> {
         if path.is_root() {
             return Planned::refused("everything at once can't be destroyed; choose a folder");
         }
-        let held = |(_, h): &(&DeviceName, &Holding)| h.held.keys().any(|p| p.is_within(path));
-        if let Some((device, _)) = self.world.devices.iter().find(held) {
-            return self.waiting_for_word(device);
+        if let Some(waits) = self.waits_for_word(path) {
+            return waits;
         }
         let keep = self.config.undo > 0;
         let Some(m) = self.master() else {
@@ -389,10 +373,6 @@ impl<'a> Asked<'a> {
         release(self.world, path, &mut ops);
         ops.push(Op::Retire { path: path.clone(), id: m.id, keep });
         Planned::done(ops, format!("{path} is destroyed, at home{devices}"))
-    }
-
-    fn waiting_for_word(&self, device: &DeviceName) -> Planned {
-        Planned::waiting(format!("the owner's word about all that {} changed", self.label(device)))
     }
 
     fn destroy_folder(&self, keep: bool) -> Planned {

@@ -153,6 +153,12 @@ impl Holding {
         None
     }
 
+    /// True when something that the device did at the path, or below it, waits for the owner's word.
+    pub fn holds_back(&self, path: &RelPath) -> bool {
+        // What is in a folder follows it directly.
+        self.held.range(path..).next().is_some_and(|(held, _)| held.is_within(path))
+    }
+
     /// True when the path or a folder above it is pinned.
     pub fn pinned(&self, path: &RelPath) -> bool {
         covers(&self.pins, path)
