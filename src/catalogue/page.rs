@@ -4,11 +4,10 @@
 //! edition to the next, and all that changes stands behind them.
 
 use super::pack::pack;
-use super::room::{pack_first, pack_twins};
+use super::room::{pack_first, pack_twins, pack_went};
 use super::walk::progress;
 use super::{BLOCK, CatalogueError, PageOf, View};
 use crate::model::{Answer, DeviceName, RelPath, Time};
-use crate::plan::Evicted;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{AutoEscape, Environment, context};
@@ -20,8 +19,6 @@ use std::sync::LazyLock;
 
 /// The most files whose progress a page tells one by one; of the others it says "on its way".
 const PROGRESS_MAX: usize = 2000;
-/// The most links of one device that made room that a page lists, the last first.
-const WENT_MAX: usize = 50;
 /// The most old versions that a page lists, newest first.
 const VERSIONS_MAX: usize = 1000;
 
@@ -29,7 +26,7 @@ const TEMPLATE: &str = include_str!("page.html.j2");
 
 /// Looks and app, as they go into the page.
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
-    let css = lean(include_str!("app.css"));
+    let css = squeezed(&lean(include_str!("app.css")));
     let parts = [
         include_str!("data.js"),
         include_str!("words.js"),
@@ -37,6 +34,7 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
         include_str!("save.js"),
         include_str!("rows.js"),
         include_str!("box.js"),
+        include_str!("room.js"),
         include_str!("app.js"),
     ];
     // One function around all, so that the parts share names and nothing else sees them.
@@ -239,7 +237,7 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
                 "seen": d.last_seen.map(Time::secs), "up": d.connected, "pins": paths(d.pins),
                 "follows": paths(d.follows),
                 "room": d.room.map(|r| [r.may_go, r.pinned, r.unsaved, r.moving]),
-                "went": went(d.evicted)})
+                "went": pack_went(view, d.evicted)})
         })
         .collect();
     let mut versions: Vec<_> = view.versions.iter().collect();
@@ -293,12 +291,6 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         "twins": pack_twins(view), "more_twins": view.twins.more, "devices": devices,
         "versions": versions, "shares": shares, "live": live}),
     )?)
-}
-
-/// What made room lately: path, bytes, when.
-fn went(evicted: &[Evicted]) -> Vec<Value> {
-    let some = evicted.iter().take(WENT_MAX);
-    some.map(|e| json!([e.path.to_percent(), e.size, e.at.secs()])).collect()
 }
 
 /// To three digits, because a page that is new only by some kilobytes of room is no news.
@@ -359,6 +351,13 @@ fn lean(source: &str) -> String {
         }
     }
     out
+}
+
+/// Looks without the blanks around their punctuation, which are for readers. Texts in them keep
+/// theirs: none has one of these signs before a blank.
+fn squeezed(css: &str) -> String {
+    let css = css.replace(" { ", "{").replace(" {\n", "{").replace("; }", "}").replace(" }", "}");
+    css.replace("; ", ";").replace(": ", ":").replace("}\n", "}")
 }
 
 #[cfg(test)]

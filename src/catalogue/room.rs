@@ -8,9 +8,12 @@
 use super::View;
 use super::pack::{common, pack, put_int, put_uint};
 use crate::model::{Bytes, RelPath, Stat, Tree};
+use crate::plan::Evicted;
 
 /// So many contents that would go first are on a page.
 pub const FIRST_TO_GO: usize = 1_000;
+/// So many links of a device that made room are on a page, the last first.
+const WENT: usize = 50;
 /// So many names of contents that are shared are on a page.
 pub const TWINS: usize = 2_000;
 /// What a content costs is almost always its size, rounded up to this.
@@ -55,6 +58,15 @@ pub(super) fn pack_first(view: &View<'_>, room: &Room) -> String {
                 _ => SAME,
             });
         }
+    }
+    pack(&runs.finish())
+}
+
+/// Packs what made room lately. Marks: when, in seconds since 1970.
+pub(super) fn pack_went(view: &View<'_>, evicted: &[Evicted]) -> String {
+    let mut runs = Runs::default();
+    for went in evicted.iter().take(WENT) {
+        runs.put(view.files, &went.path, |_| went.at.secs().unsigned_abs());
     }
     pack(&runs.finish())
 }
