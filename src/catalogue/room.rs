@@ -125,3 +125,96 @@ impl Runs {
         self.out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pack::{Reader, unpack};
+    use super::*;
+    use crate::model::{FileId, Time};
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text.as_bytes()).unwrap()
+    }
+
+    fn files() -> Tree<Stat> {
+        let mut files = Tree::new();
+        for (at, size) in [("a", 1), ("d/a", 4_096), ("d/b", 5_000), ("d/z", 7), ("d/e/b", 0)] {
+            let id = FileId { ino: 1, size, mtime: Time(0) };
+            files.insert(&path(at), Stat { id, ..Stat::default() });
+        }
+        files
+    }
+
+    /// Path and mark of each name, by a reader that knows only the description.
+    fn told(files: &Tree<Stat>, packed: &str) -> Vec<(String, u64)> {
+        let raw = unpack(packed).unwrap();
+        let mut r = Reader(&raw);
+        let (mut folder, mut found) = (Vec::new(), Vec::new());
+        while !r.0.is_empty() {
+            folder.truncate(r.uint().unwrap() as usize);
+            let own = r.uint().unwrap() as usize;
+            folder.extend_from_slice(r.take(own).unwrap());
+            let at = RelPath::new(&folder).unwrap();
+            let dir = files.dir(&at).unwrap();
+            let mut place = 0;
+            for _ in 0..r.uint().unwrap() {
+                place += r.int().unwrap();
+                let name = files.file_at(dir, usize::try_from(place).unwrap()).unwrap().0;
+                found.push((at.join(name).unwrap().to_string(), r.uint().unwrap()));
+            }
+        }
+        found
+    }
+
+    fn packed(make: impl Fn(&View<'_>) -> String, twins: &Twins) -> Vec<(String, u64)> {
+        let files = files();
+        let view = View {
+            nas_name: "NAS",
+            files: &files,
+            devices: &[],
+            report: &crate::status::Report::default(),
+            versions: &[],
+            shares: &[],
+            held: &[],
+            storms: &[],
+            twins,
+            undo: 0,
+            now: Time(0),
+        };
+        told(&files, &make(&view))
+    }
+
+    #[test]
+    fn names_are_told_by_their_places_with_what_they_cost() {
+        let first = [
+            (4_096, &["d/z"][..]),
+            (4_096, &["d/a", "a"]),
+            (8_192, &["d/b"]),
+            (1_000_000, &["d/e/b"]),
+            (4_096, &["gone"]),
+            (4_096, &["d/z"]),
+        ];
+        let paths = |names: &[&str]| names.iter().map(|name| path(name)).collect();
+        let first = first.map(|(cost, names)| (Bytes(cost), paths(names))).to_vec();
+        let room = Room { first, ..Room::default() };
+        let found = packed(|view| pack_first(view, &room), &Twins::default());
+        let ought =
+            [("d/z", 0), ("d/a", 0), ("a", SAME), ("d/b", 0), ("d/e/b", 1_000_002), ("d/z", 0)];
+        assert_eq!(found, ought.map(|(name, mark)| (name.to_owned(), mark)));
+    }
+
+    #[test]
+    fn contents_with_several_names_and_what_made_room_are_told_the_same_way() {
+        let group = |names: &[&str]| names.iter().map(|name| path(name)).collect();
+        let groups = vec![group(&["a", "d/z"]), group(&["d/a", "d/b"])];
+        let found = packed(pack_twins, &Twins { groups, more: false });
+        let ought = [("a", 0), ("d/z", SAME), ("d/a", 0), ("d/b", SAME)];
+        assert_eq!(found, ought.map(|(name, mark)| (name.to_owned(), mark)));
+        let went =
+            |at: &str, secs| Evicted { path: path(at), size: Bytes(1), at: Time::from_secs(secs) };
+        let evicted = [went("d/b", 1_795_428_000), went("a", 1_795_427_000)];
+        let found = packed(|view| pack_went(view, &evicted), &Twins::default());
+        let ought = [("d/b", 1_795_428_000), ("a", 1_795_427_000)];
+        assert_eq!(found, ought.map(|(name, mark)| (name.to_owned(), mark)));
+    }
+}

@@ -105,3 +105,37 @@ fn twins(files: &Tree<Stat>) -> Twins {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FileId;
+
+    #[test]
+    fn finds_the_names_that_share_a_content_and_no_more_than_fit() {
+        let mut files = Tree::new();
+        let mut put = |at: &str, ino| {
+            let id = FileId { ino, ..FileId::default() };
+            files.insert(&RelPath::new(at.as_bytes()).unwrap(), Stat { id, ..Stat::default() });
+        };
+        for (at, ino) in [("a", 1), ("d/b", 2), ("d/c", 1), ("d/e/f", 3), ("g", 2), ("h", 4)] {
+            put(at, ino);
+        }
+        for n in 0..20 {
+            put(&format!("many/{n:02}"), 5);
+        }
+        let found = twins(&files);
+        let names: Vec<Vec<String>> =
+            found.groups.iter().map(|g| g.iter().map(ToString::to_string).collect()).collect();
+        assert_eq!(names[..2], [vec!["a", "d/c"], vec!["g", "d/b"]]);
+        assert_eq!((names[2].len(), found.more), (NAMES, true));
+        for n in 0..2 * TWINS {
+            let id = FileId { ino: 1_000 + n as u64 / 2, ..FileId::default() };
+            let at = RelPath::new(format!("x/{n}").as_bytes()).unwrap();
+            files.insert(&at, Stat { id, ..Stat::default() });
+        }
+        let found = twins(&files);
+        let told: usize = found.groups.iter().map(Vec::len).sum();
+        assert!(told < TWINS + NAMES && found.more, "{told}");
+    }
+}
