@@ -7,8 +7,8 @@
 //! when it is not what was meant.
 
 use crate::fs::{Entry, FileSystem, FsError};
-use crate::model::{FileId, Link, Place, RelPath, Spot, Stat, Time};
-use crate::plan::{Fact, Op, Version, Why, World, in_transit, kept, master};
+use crate::model::{Bytes, FileId, Link, Place, RelPath, Spot, Stat, Time};
+use crate::plan::{Evicted, Fact, Op, Version, Why, World, in_transit, kept, master, on};
 
 /// Why an operation did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +71,17 @@ impl Applier {
                 there(to, stat, now).into_iter().collect()
             }
             Op::Unlink { at, ino } => self.unlink(fs, at, *ino)?,
+            Op::Evict { device, path, ino } => {
+                let link = world.devices.get(device).and_then(|h| h.book.get(path));
+                let size = Bytes(link.map_or(0, |link| link.id.size));
+                let mut facts = self.unlink(fs, &on(device, path), *ino)?;
+                let evicted = Evicted { path: path.clone(), size, at: now };
+                facts.push(Fact::Evicted(device.clone(), evicted));
+                facts
+            }
             Op::Replace { at, old, by, new, why } => {
-                self.replace(fs, (at, *old), (by, *new), why, now)?
+                let facts = self.replace(fs, (at, *old), (by, *new), why, now)?;
+                used_as_before(world, at, facts)
             }
             Op::Retire { path, id, keep } => {
                 let at = master(path);
@@ -106,7 +115,7 @@ impl Applier {
                     _ => None,
                 };
                 let now_there = fs.stat(to)?.and_then(|stat| there(to, stat, now));
-                gone.into_iter().chain(now_there).collect()
+                used_as_before(world, from, gone.into_iter().chain(now_there).collect())
             }
             Op::Restore { version, path } => {
                 let (from, to) = (kept(*version, path), master(path));
@@ -180,8 +189,8 @@ impl Applier {
         Ok(gone)
     }
 
-    /// Unlinks a name in a share. A content whose last name it was becomes an old version: ending a
-    /// share destroys nothing.
+    /// Unlinks a name in a share, or one that a storm left on a device. A content whose last name it
+    /// was becomes an old version: neither destroys anything.
     fn release(
         &mut self,
         fs: &mut dyn FileSystem,
@@ -192,8 +201,15 @@ impl Applier {
     ) -> Result<Vec<Fact>, ApplyError> {
         match self.unlink(fs, at, ino) {
             Err(ApplyError::LastName { .. }) => {
-                let kept = self.keep(fs, at, was, Why::Replaced, now)?;
-                Ok(vec![Fact::NotShared(at.path.clone()), kept])
+                let (gone, why) = match &at.place {
+                    Place::Device(device) => (
+                        Fact::NoLink(device.clone(), at.path.clone()),
+                        Why::Stormed(device.clone()),
+                    ),
+                    _ => (Fact::NotShared(at.path.clone()), Why::Replaced),
+                };
+                let kept = self.keep(fs, at, was, why, now)?;
+                Ok(vec![gone, kept])
             }
             done => done,
         }
@@ -247,6 +263,18 @@ fn there(at: &Spot, stat: Stat, now: Time) -> Option<Fact> {
         Place::Shared => Some(Fact::Shared(at.path.clone(), stat.id)),
         _ => None,
     }
+}
+
+/// What Larder does to a link by itself is no use of it: it was last used when the one at `was` was.
+fn used_as_before(world: &World, was: &Spot, mut facts: Vec<Fact>) -> Vec<Fact> {
+    let Place::Device(device) = &was.place else { return facts };
+    let before = world.devices.get(device).and_then(|h| h.book.get(&was.path)).map(|l| l.used);
+    for fact in &mut facts {
+        if let (Fact::Link(_, _, link), Some(used)) = (fact, before) {
+            link.used = used;
+        }
+    }
+    facts
 }
 
 /// Links, making the folder first when it is not there. That the name means this very file already

@@ -19,6 +19,7 @@ mod journal;
 mod pack;
 mod page;
 mod qr;
+mod room;
 mod section;
 mod skeleton;
 mod walk;
@@ -28,8 +29,12 @@ mod tests;
 
 pub use encoder::Encoder;
 pub use page::Page;
+pub use room::{FIRST_TO_GO, Room, TWINS, Twins};
+
+pub use crate::model::Live;
 
 use crate::model::{Action, Answer, Bytes, DeviceName, Link, RelPath, Stat, Time, Tree, WishId};
+use crate::plan::Evicted;
 use crate::status::Report;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,15 +58,6 @@ pub enum CatalogueError {
     Json(#[from] serde_json::Error),
 }
 
-/// How far a link is on its way to the device, while it is not there yet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Live {
-    /// Linked; the sync engine has not begun.
-    Queued,
-    /// On its way, so many per cent of it.
-    Syncing(u8),
-}
-
 /// One device, as the pages show it.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceView<'a> {
@@ -81,6 +77,10 @@ pub struct DeviceView<'a> {
     pub used: Bytes,
     /// How much it may hold; `None` is no limit.
     pub quota: Option<Bytes>,
+    /// What would make room on it, where there is a limit.
+    pub room: Option<&'a Room>,
+    /// What made room lately and is not there now, the last first.
+    pub evicted: &'a [Evicted],
     /// When the sync engine last saw it, where there is one: since when it is there, or when it went.
     pub last_seen: Option<Time>,
     /// It is there at the moment of the snapshot.
@@ -149,6 +149,23 @@ pub struct Held {
     pub files: u64,
 }
 
+/// So many changes of one device that nobody has settled yet: the page asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StormView {
+    /// Whose they are.
+    pub device: DeviceName,
+    /// When it was noticed.
+    pub at: Time,
+    /// How many files it rewrote.
+    pub rewritten: u32,
+    /// How many it deleted.
+    pub deleted: u32,
+    /// How many it made.
+    pub created: u32,
+    /// Some of them, to look at.
+    pub some: Vec<RelPath>,
+}
+
 /// The snapshot: what all the pages have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -168,6 +185,10 @@ pub struct View<'a> {
     pub asking: &'a [AskingView],
     /// Vanished links that wait for the owner's word.
     pub held: &'a [Held],
+    /// Devices that change so much that it waits for the owner's word.
+    pub storms: &'a [StormView],
+    /// Masters that share a content.
+    pub twins: &'a Twins,
     /// For how long a destroyed file waits before its content goes, in seconds; 0 is at once.
     pub undo: i64,
     /// The moment of the snapshot.

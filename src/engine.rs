@@ -12,8 +12,10 @@ mod carry;
 mod devices;
 mod look;
 mod publish;
+mod room;
 mod settle;
 mod shares;
+mod storms;
 #[cfg(test)]
 mod tests;
 mod wishes;
@@ -126,6 +128,7 @@ pub struct Engine {
     carrying: carry::Carrying,
     decided: devices::Decided,
     shares: shares::Shares,
+    twins: room::KnownTwins,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -189,6 +192,7 @@ impl Engine {
             carrying: carry::Carrying::default(),
             decided: devices::Decided::default(),
             shares: shares::Shares::default(),
+            twins: room::KnownTwins::default(),
             settled: now,
             address: None,
             settle: SETTLE,
@@ -359,7 +363,8 @@ impl Engine {
         self.note_decision(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
-            Fact::Used(..) | Fact::Sum(..) => return Ok(()),
+            Fact::Calm(device) => self.calm_down(device),
+            Fact::Sum(..) | Fact::Pace(..) => return Ok(()),
             _ => {}
         }
         self.stale = true;

@@ -6,6 +6,7 @@
 //! epoch.
 
 mod pairs;
+mod room;
 mod shares;
 mod wishes;
 
@@ -19,11 +20,12 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("ledger/schema.sql"),
     include_str!("ledger/shares.sql"),
     include_str!("ledger/turns.sql"),
     include_str!("ledger/pairing.sql"),
+    include_str!("ledger/room.sql"),
 ];
 
 /// What went wrong with the ledger.
@@ -266,6 +268,7 @@ impl Ledger {
         drop(versions);
         self.load_shares(&mut world)?;
         self.load_pairs(&mut world)?;
+        self.load_room(&names, &mut world)?;
         Ok(world)
     }
 
@@ -376,6 +379,9 @@ impl Ledger {
             | Fact::Unpaired(_)
             | Fact::TurnedAway(..)
             | Fact::NotTurnedAway(_) => self.record_pair(fact)?,
+            Fact::Evicted(..) | Fact::Pace(..) | Fact::Storm(..) | Fact::Calm(_) => {
+                self.record_room(fact)?;
+            }
             Fact::Answer(origin, id, answer) => {
                 let state = if matches!(answer, Answer::Waiting(_)) { 1 } else { 2 };
                 self.run(

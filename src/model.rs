@@ -172,3 +172,12 @@ pub struct Link {
     /// Last use: got, opened through the page, or changed by the device. Seconds since 1970.
     pub used: i64,
 }
+
+/// How far a link is on its way to the device, while it is not there yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Live {
+    /// Linked; the sync engine has not begun.
+    Queued,
+    /// On its way, so many per cent of it.
+    Syncing(u8),
+}

@@ -10,15 +10,17 @@ mod pair;
 mod quota;
 mod reconcile;
 mod share;
+mod storm;
 mod wish;
 mod world;
 
 pub use pair::{Asking, Fate, Pair, fates, in_force};
-pub use quota::{Shortfall, evict, make_room};
+pub use quota::{Going, Held, Keep, Oldest, Shortfall, come_down, evict, make_room};
 pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
 pub use share::{Share, ShareState, emptied_shares, end_share, share_meant};
+pub use storm::{Doing, Pace, Storm, doing, extent, in_disguise, is_disguised};
 pub use wish::{Attempt, OFFERED, Planned, wish};
-pub use world::{Holding, Version, Why, World};
+pub use world::{EVICTED, Evicted, Holding, Version, Why, World};
 
 use crate::model::{
     Answer, DeviceName, FileId, Link, Origin, Place, RelPath, Spot, Stat, Time, WishId,
@@ -49,6 +51,15 @@ pub enum Op {
     Unlink {
         /// The name.
         at: Spot,
+        /// The inode that is meant.
+        ino: u64,
+    },
+    /// Take a device's link away to make room. It is not the last name: the master has one.
+    Evict {
+        /// Whose.
+        device: DeviceName,
+        /// Which.
+        path: RelPath,
         /// The inode that is meant.
         ino: u64,
     },
@@ -101,7 +112,7 @@ pub enum Op {
         /// The content that is meant.
         id: FileId,
     },
-    /// Take a name in a share away from inode `ino`; a content whose last name it was is kept as a
+    /// Take a name in a share or a device's folder away from inode `ino`; a content whose last name it was is kept as a
     /// version of `was`.
     Release {
         /// The name.
@@ -169,6 +180,14 @@ pub enum Fact {
     TurnedAway(String, Time),
     /// It was let in after all.
     NotTurnedAway(String),
+    /// A link of a device went to make room.
+    Evicted(DeviceName, Evicted),
+    /// What a device did lately to files that it had.
+    Pace(DeviceName, Pace),
+    /// A device does so much that the owner is asked first.
+    Storm(DeviceName, Storm),
+    /// That was answered.
+    Calm(DeviceName),
     /// A wish has this answer.
     Answer(Origin, WishId, Answer),
 }
@@ -213,6 +232,7 @@ impl fmt::Display for Op {
             Self::RemoveDir(at) => write!(f, "remove folder {at} if it is empty"),
             Self::Link { from, to, .. } => write!(f, "link          {from} -> {to}"),
             Self::Unlink { at, .. } => write!(f, "unlink        {at}"),
+            Self::Evict { device, path, .. } => write!(f, "make room     {}", on(device, path)),
             Self::Replace { at, by, .. } => write!(f, "replace       {at} by {by}"),
             Self::Retire { path, keep: true, .. } => {
                 write!(f, "destroy       {} (kept for undo)", master(path))
@@ -256,6 +276,10 @@ impl fmt::Display for Fact {
             Self::NoShare(name) => write!(f, "the share {name} is over"),
             Self::Shared(path, _) => write!(f, "{path} is in a share"),
             Self::NotShared(path) => write!(f, "{path} is not in a share any more"),
+            Self::Evicted(device, what) => write!(f, "{} made room on {device}", what.path),
+            Self::Pace(device, _) => write!(f, "{device} changed something"),
+            Self::Storm(device, _) => write!(f, "{device} changes so much that it is held"),
+            Self::Calm(device) => write!(f, "what {device} changes is not held any more"),
             Self::Sum(id, _) => write!(f, "the sum of inode {} is there", id.ino),
             Self::Paired(device, pair) => write!(f, "{device} is the device {}", pair.id),
             Self::Unpaired(device) => write!(f, "{device} is forgotten"),

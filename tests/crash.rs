@@ -41,6 +41,55 @@ enum Scene {
     AtOnce,
     /// It waits a day.
     Waits,
+    /// The phone is full, and gets something.
+    Full,
+    /// The phone changed more than ever, and is given back what it had.
+    Storm,
+}
+
+/// A full phone: a get that takes ten of its files away, and a quota that was lowered besides.
+fn full() -> House {
+    let quota = |kib: u32| {
+        let quota = format!("[devices.HTCphone]\nquota = \"{kib} KiB\"\n");
+        SETTINGS.replace("[devices.HTCphone]\n", &quota)
+    };
+    let mut house = House::new(&quota(84));
+    for n in 10..30 {
+        house.save(&house.home(format!("small/{n}").as_bytes()), format!("small {n}").as_bytes());
+    }
+    house.save(&house.home(b"film"), &[b'F'; 40_000]);
+    house.save(&house.home(b"pinned"), b"pinned one");
+    house
+        .drop_list("HTCphone", &[wish(100, "get", b"pinned", ""), wish(101, "pin", b"pinned", "")]);
+    house.drop_list("HTCphone", &[wish(102, "get", b"small", "")]);
+    house.run();
+    house.settings(&quota(80));
+    house.drop_list("HTCphone", &[wish(50, "get", b"film", "")]);
+    house
+}
+
+/// A phone that rewrote, renamed and made files in a storm; the laptop's owner keeps his.
+fn storm() -> House {
+    let mut house = House::new(SETTINGS);
+    let name = |n: usize| format!("m/{n:02}").into_bytes();
+    for n in 0..70 {
+        house.save(&house.home(&name(n)), format!("content {n}").as_bytes());
+    }
+    let to_both = r#","to":["HTCphone","LinuxLaptop"]"#;
+    house.drop_list("HTCphone", &[wish(100, "get", b"m", to_both)]);
+    house.run();
+    for n in 0..55 {
+        house.save(&house.on("HTCphone", &name(n)), format!("encrypted {n}").as_bytes());
+    }
+    for n in 60..63 {
+        std::fs::remove_file(house.on("HTCphone", &name(n))).expect("it is there");
+    }
+    house.save(&house.on("HTCphone", b"m/READ ME"), b"pay");
+    house.run();
+    assert!(std::fs::read(house.home(&name(0))).is_ok_and(|c| c == b"content 0"), "it is held");
+    let of_phone = r#","to":["HTCphone"]"#;
+    house.drop_list("LinuxLaptop", &[wish(51, "keep-mine", b"", of_phone)]);
+    house
 }
 
 /// A house in which everything is about to happen at once.
@@ -48,6 +97,8 @@ fn house(scene: Scene) -> House {
     let undo = match scene {
         Scene::AtOnce => "",
         Scene::Waits => "undo = \"1 day\"\n",
+        Scene::Full => return full(),
+        Scene::Storm => return storm(),
     };
     // Room on the phone for 20 of the smallest files.
     let settings = format!("{undo}{SETTINGS}")
@@ -176,12 +227,14 @@ fn false_answers(house: &House) -> Vec<u64> {
     let at_phone = |p: &[u8]| house.on("HTCphone", p).exists();
     let at_laptop = |p: &[u8]| house.on("LinuxLaptop", p).exists();
     let at_home = |p: &[u8]| house.home(p).exists();
-    let so: [(u64, bool); 6] = [
+    let so: [(u64, bool); 8] = [
         (1, !at_phone(b"Photos/1")),
         (2, !at_home(b"doc") && !at_phone(b"doc") && !at_laptop(b"doc")),
         (3, at_laptop(b"movable") && !at_phone(b"movable")),
         (4, at_home(b"New/Album")),
         (6, std::fs::read(house.home(b"back")).is_ok_and(|c| c == b"back one")),
+        (50, at_phone(b"film") && at_phone(b"pinned") && at_home(b"small/10")),
+        (51, std::fs::read(house.on("HTCphone", b"m/00")).is_ok_and(|c| c == b"content 0")),
         (7, !at_home(b"Trash/1") && !at_home(b"Trash/deep/2") && !at_phone(b"Trash/1")),
     ];
     let done = |id: u64| house.answer(id).is_some_and(|(state, _)| state == "done");
@@ -271,13 +324,13 @@ fn killed_anywhere_it_arrives_where_it_would_have() {
     }
     let mut tried = 0;
     let mut wrong = Vec::new();
-    for scene in [Scene::AtOnce, Scene::Waits] {
+    for scene in [Scene::AtOnce, Scene::Waits, Scene::Full, Scene::Storm] {
         let expected = expected(scene);
         let counts = count(scene);
         println!("{counts:?}");
         let mut cases = Vec::new();
         for (call, count) in counts {
-            let sampled = OTHERS.contains(&call) || matches!(scene, Scene::Waits);
+            let sampled = OTHERS.contains(&call) || matches!(scene, Scene::Waits | Scene::Storm);
             let most = if sampled { SAMPLE } else { usize::MAX };
             let kill = |n| (call, format!("signal=KILL:when={n}"));
             cases.extend(numbers(count, most).into_iter().map(kill));

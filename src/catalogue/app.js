@@ -37,10 +37,10 @@ function meter(percent_, label) {
 
 // All the devices with their room, and the drive's.
 function devicesBox() {
-  const rows = house.devices.map((device, d) => h("li", {}, h("span", { class: "badge" + (d === me ? " here" : "") }, letters[d]),
+  const rows = house.devices.map((device, d) => h("li", {}, h("button", { class: "row-button", "data-op": "device", onclick: () => deviceStep(d) }, h("span", { class: "badge" + (d === me ? " here" : "") }, letters[d]),
     h("div", {}, h("span", {}, bdi(clean(device.label)), d === me ? " (this device)" : ""),
       h("small", {}, size(device.used) + (device.quota === null ? " \u00b7 no limit" : " of " + size(device.quota)) + " \u00b7 " + plural(tree.root.all.here[d], "file")
-      ), h("small", {}, presence(device, d)), device.quota ? meter(Math.min(100, device.used * 100 / device.quota), "Room used") : null), deviceActs(device)));
+      ), h("small", {}, presence(device, d)), quotaBar(device)), icon("chevron")), deviceActs(device)));
   const [free, all] = house.space || [0, 0];
   rows.push(h("li", {}, h("span", { class: "badge here" }, "N"), h("div", {}, h("span", {}, bdi(clean(house.nas))),
     h("small", {}, (all ? size(free) + " free of " + size(all) + " \u00b7 " : "") + plural(tree.files, "file")), all ? meter(100 - free * 100 / all, "Room used") : null)), ...refusedRows());
@@ -73,7 +73,7 @@ function notes() {
   const cards = askingCards();
   if (!house.devices.length) cards.push(h("section", { class: "note-card" }, icon("devices"), h("div", {}, h("b", {}, "No device takes part yet."), h("p", {}, "Connect a phone, and it gets what you choose.")),
     h("button", { class: "small main", "data-op": "connect", onclick: connectStep }, "Connect a phone")));
-  cards.push(...house.held.map(held => {
+  cards.push(...stormCards(), ...house.held.map(held => {
     const d = house.devices.findIndex(device => device.name === held.device), path = fromPercent(held.path);
     const mine = me < 0 || d === me, to = d === me ? {} : { to: [held.device] }, asked = tags.get(path);
     const tell = op => () => { wish(op, path, to); notes(); };

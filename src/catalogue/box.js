@@ -74,7 +74,7 @@ function openBox(x) {
   const tight = own && !here && device.quota !== null && device.used + needs > device.quota;
   const buttons = [
     own && may("get") && { op: "get", icon: "get", label: "Get", main: true, off: here || (own.moving && !dir),
-      hint: here ? "already here" : own.moving && !dir ? "on its way" : tight ? "little room: " + size(Math.max(0, device.quota - device.used)) + " left" : dir ? "copy all to this device" : "copy to this device", act: () => ask("get") },
+      hint: here ? "already here" : own.moving && !dir ? "on its way" : tight ? "makes room first" : dir ? "copy all to this device" : "copy to this device", act: () => askGet(x, [me], () => ask("get"), backTo(x)) },
     !dir && { op: "open", icon: "open", label: "Open", off: own && !here, main: here && !may("get"), hint: own && !here ? "get it first" : "in a new tab", act: () => openFile(x) },
     others && may("get") && { op: "get-for", icon: "devices", label: own ? "Get for others" : "Get", main: !own, hint: own ? "choose the devices" : "choose the devices", act: () => devicesStep(x, "get") },
     dir && may("mkdir") && { op: "mkdir", icon: "mkdir", label: "Create folder", hint: top ? "at the top" : "inside this folder", act: () => folderStep(x) },
@@ -132,9 +132,9 @@ function devicesStep(x, op) {
       parts: [sources, h("div", { class: "choices" }, choices)].filter(Boolean),
       buttons: [
         { op: "go", icon: { get: "get", move: "move", delete: "trash" }[op], label: verb, main: true, huge: true, off: true, hint: titleOf(x), act: () => {
-          const to = [...chosen].map(d => house.devices[d].name);
-          wish(op, pathOf(x), { to, ...(op === "move" ? { from: house.devices[from].name } : {}), seen: seenOf(x) });
-          closeBox();
+          const devices = [...chosen], to = devices.map(d => house.devices[d].name);
+          const go = () => { wish(op, pathOf(x), { to, ...(op === "move" ? { from: house.devices[from].name } : {}), seen: seenOf(x) }); closeBox(); };
+          if (op === "delete") go(); else askGet(x, devices, go, show_);
         } },
         { icon: "close", label: "Cancel", huge: true, hint: "change nothing", act: closeBox },
       ] });
@@ -157,11 +157,14 @@ function deleteStep(x) {
 }
 
 function destroyStep(x, op) {
+  const stays = h("p", { class: "text stays" });
+  staysWords(x).then(words => { stays.textContent = words; });
   const on = holders(x), what = isFolder(x) ? plural(x.all.files, "file") + ", " + size(x.all.bytes) + "," : "It";
   const names = on.length ? " (" + list(on.map(d => clean(d.label))) + ")" : "";
   const one = !isFolder(x) || x.all.files === 1;
   step({ icon: "fire", danger: true, title: "Destroy " + titleOf(x) + "?", back: backTo(x), facts: factsOf(x),
     text: [what + (one ? " goes" : " go") + " for good: on the NAS" + (on.length ? " and on " + plural(on.length, "device") + names : "; no device has a copy") + ".",
+      stays,
       house.undo > 0 ? "You can bring it back for " + span(house.undo) + "." : "Nobody can bring it back."],
     buttons: [
       { op: "yes", icon: "fire", label: "Destroy everywhere", hint: on.length ? "the NAS and " + plural(on.length, "device") : "on the NAS", danger: true, huge: true, act: () => { wish(op, pathOf(x), { seen: seenOf(x) }); closeBox(); } },

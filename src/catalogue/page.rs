@@ -4,13 +4,14 @@
 //! edition to the next, and all that changes stands behind them.
 
 use super::pack::pack;
+use super::room::{pack_first, pack_twins, pack_went};
 use super::walk::progress;
 use super::{BLOCK, CatalogueError, PageOf, View};
-use crate::model::{Answer, RelPath, Time};
+use crate::model::{Answer, DeviceName, RelPath, Time};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{AutoEscape, Environment, context};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -25,7 +26,7 @@ const TEMPLATE: &str = include_str!("page.html.j2");
 
 /// Looks and app, as they go into the page.
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
-    let css = lean(include_str!("app.css"));
+    let css = squeezed(&lean(include_str!("app.css")));
     let parts = [
         include_str!("data.js"),
         include_str!("words.js"),
@@ -34,6 +35,7 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
         include_str!("rows.js"),
         include_str!("box.js"),
         include_str!("people.js"),
+        include_str!("room.js"),
         include_str!("app.js"),
     ];
     // One function around all, so that the parts share names and nothing else sees them.
@@ -62,6 +64,8 @@ struct Assets {
 pub(super) struct Shared {
     head: String,
     house: String,
+    /// What would go first from each device that has a limit.
+    rooms: Vec<(DeviceName, String)>,
     now: Time,
 }
 
@@ -137,7 +141,9 @@ impl Write for Count {
 impl Shared {
     pub(super) fn new(view: &View<'_>) -> Result<Self, CatalogueError> {
         let home = view.report.address.as_deref().and_then(origin);
-        Ok(Self { head: head(home)?, house: pack(&house(view, home)?), now: view.now })
+        let limited = view.devices.iter().filter_map(|d| Some((d.name.clone(), d.room?)));
+        let rooms = limited.map(|(name, room)| (name, pack_first(view, room))).collect();
+        Ok(Self { head: head(home)?, house: pack(&house(view, home)?), rooms, now: view.now })
     }
 }
 
@@ -149,20 +155,20 @@ pub(super) fn make<'e>(
     log: &'e str,
     edition: (u64, u64),
 ) -> Result<Page<'e>, CatalogueError> {
-    let Shared { head, house, now } = shared;
+    let Shared { head, house, rooms, now } = shared;
     let data: usize = blocks.iter().map(|block| OPEN.len() + block.len() + CLOSE.len()).sum();
     let end = head.len() + data;
     let pad = if data > BLOCK { end.next_multiple_of(BLOCK) - end } else { 0 };
 
     let mut hasher = DefaultHasher::new();
     (edition, head, house, log.len()).hash(&mut hasher);
-    let told = page_json(of, None)?;
+    let told = page_json(of, rooms, None)?;
     (&told, of.page_id, of.key).hash(&mut hasher);
 
     let tail = format!(
         "<script type=\"text/plain\" id=\"house\">{house}</script>\n\
          <script type=\"application/json\" id=\"cfg\">{}</script>\n{}\n",
-        page_json(of, Some(*now))?,
+        page_json(of, rooms, Some(*now))?,
         worklist_line(of)?,
     );
     Ok(Page { head, blocks, pad, log, tail, fingerprint: hasher.finish() })
@@ -185,7 +191,11 @@ fn worklist_line(of: &PageOf<'_>) -> Result<String, CatalogueError> {
 }
 
 /// What is particular to the page. Without `now` all that does not change by itself.
-fn page_json(of: &PageOf<'_>, now: Option<Time>) -> Result<String, CatalogueError> {
+fn page_json(
+    of: &PageOf<'_>,
+    rooms: &[(DeviceName, String)],
+    now: Option<Time>,
+) -> Result<String, CatalogueError> {
     let answers: Vec<Value> = of
         .answers
         .iter()
@@ -200,8 +210,12 @@ fn page_json(of: &PageOf<'_>, now: Option<Time>) -> Result<String, CatalogueErro
         })
         .collect();
     let harvested: Vec<String> = of.harvested.iter().map(ToString::to_string).collect();
+    // The common page is asked about every device, a device's page mostly about its own.
+    let rooms = rooms.iter().filter(|(device, _)| of.device.is_none_or(|own| own == device));
+    let rooms: Map<String, Value> =
+        rooms.map(|(device, packed)| (device.to_string(), json!(packed))).collect();
     let mut page = json!({"device": of.device, "may": of.may, "answers": answers,
-        "harvested": harvested});
+        "harvested": harvested, "room": rooms});
     if let Some(now) = now {
         page["now"] = json!(now.secs());
         page["gen"] = json!(of.generation);
@@ -223,7 +237,9 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
             json!({"name": d.name, "label": d.label, "used": d.used, "quota": d.quota,
                 "seen": d.last_seen.map(Time::secs), "up": d.connected, "from": d.address,
                 "known": d.has_id, "letin": d.let_in, "pins": paths(d.pins),
-                "follows": paths(d.follows)})
+                "follows": paths(d.follows),
+                "room": d.room.map(|r| [r.may_go, r.pinned, r.unsaved, r.moving]),
+                "went": pack_went(view, d.evicted)})
         })
         .collect();
     let mut versions: Vec<_> = view.versions.iter().collect();
@@ -258,6 +274,15 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .iter()
         .map(|h| json!({"device": h.device, "path": h.path.to_percent(), "files": h.files}))
         .collect();
+    let storms: Vec<Value> = view
+        .storms
+        .iter()
+        .map(|s| {
+            let some: Vec<String> = s.some.iter().map(RelPath::to_percent).collect();
+            json!({"device": s.device, "at": s.at.secs(), "rewritten": s.rewritten,
+                "deleted": s.deleted, "created": s.created, "some": some})
+        })
+        .collect();
     let notices: Vec<Value> = view
         .report
         .notices
@@ -273,7 +298,8 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
     let space = view.report.space.map(|(free, all)| [rounded(free.0), all.0]);
     Ok(serde_json::to_vec(
         &json!({"nas": view.nas_name, "id": view.report.device_id, "home": home, "undo": view.undo,
-        "space": space, "notices": notices, "held": held, "devices": devices,
+        "space": space, "notices": notices, "held": held, "storms": storms,
+        "twins": pack_twins(view), "more_twins": view.twins.more, "devices": devices,
         "versions": versions, "shares": shares, "asking": asking, "qr": qr, "live": live}),
     )?)
 }
@@ -336,6 +362,13 @@ fn lean(source: &str) -> String {
         }
     }
     out
+}
+
+/// Looks without the blanks around their punctuation, which are for readers. Texts in them keep
+/// theirs: none has one of these signs before a blank.
+fn squeezed(css: &str) -> String {
+    let css = css.replace(" { ", "{").replace(" {\n", "{").replace("; }", "}").replace(" }", "}");
+    css.replace("; ", ";").replace(": ", ":").replace("}\n", "}")
 }
 
 #[cfg(test)]

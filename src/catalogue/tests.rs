@@ -68,6 +68,8 @@ impl House {
                 live: &lives[d],
                 used: Bytes(1),
                 quota: None,
+                room: None,
+                evicted: &[],
                 last_seen: None,
                 connected: false,
                 address: None,
@@ -84,6 +86,8 @@ impl House {
             shares: &[],
             asking: &[],
             held: &[],
+            storms: &[],
+            twins: &Twins::default(),
             undo: 0,
             now: Time::from_secs(now),
         };

@@ -60,11 +60,12 @@ function undoLast() {
   toast("Taken back: " + nameOfWish(last));
 }
 
-const nameOfWish = w => aboutDevices(w) ? (w.to || [""])[0] : w.path ? show(fromPercent(w.path).split("/").pop()) : "All files";
+const answersStorm = w => w.op === "allow" || w.op === "keep-mine";
+const nameOfWish = w => aboutDevices(w) ? (w.to || [""])[0] : answersStorm(w) ? clean((house.devices.find(device => w.to && w.to.includes(device.name)) || { label: "" }).label) : w.path ? show(fromPercent(w.path).split("/").pop()) : "All files";
 
 // The wish that a row shows: the last one of its path.
 let tags = new Map();
 function readTags() {
   tags = new Map();
-  for (const w of wishes.values()) if (counts(w) && !aboutDevices(w)) tags.set(fromPercent(w.path), w);
+  for (const w of wishes.values()) if (counts(w) && !aboutDevices(w) && !answersStorm(w)) tags.set(fromPercent(w.path), w);
 }

@@ -97,6 +97,7 @@ const WILL = {
   revoke: "will end the share", torrent: "will make a torrent", "torrent-once": "will make a one-time torrent",
   mkdir: "will create", "share-folder": "will share", "revoke-share": "will end the share",
   "destroy-folder": "will destroy", accept: "will let in", refuse: "will turn away", forget: "will forget", pin: "will pin", unpin: "will unpin", undo: "will bring back", open: "opened",
+  allow: "will let it happen", "keep-mine": "will keep yours",
 };
 const WISHED = { ...Object.fromEntries(Object.entries(WILL).map(([op, words]) => [op, words.replace(/^will /, "").replace(/^./, c => c.toUpperCase())])), open: "Open" };
 

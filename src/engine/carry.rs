@@ -6,8 +6,7 @@
 //! deletion. Without a carrier everything that is linked counts as there, and absences only settle.
 
 use super::{Engine, EngineError};
-use crate::catalogue::Live;
-use crate::model::{DeviceName, Place, RelPath, Spot, Time};
+use crate::model::{DeviceName, Live, Place, RelPath, Spot, Time};
 use crate::plan::{Asking, Fact};
 use crate::status::Condition;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,7 +60,6 @@ pub(super) struct Carrying {
     pub(super) served: BTreeSet<DeviceName>,
     pub(super) identity: Option<String>,
     pub(super) moving: bool,
-    pub(super) live: BTreeMap<DeviceName, BTreeMap<RelPath, Live>>,
     pub(super) seen: BTreeMap<DeviceName, Presence>,
     /// When something last went on with what is on its way to a device.
     pub(super) went_on: BTreeMap<DeviceName, Time>,
@@ -118,7 +116,11 @@ impl Engine {
     pub fn carried(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
         self.carrying.served = devices.into_iter().collect();
         let served = &self.carrying.served;
-        self.carrying.live.retain(|device, _| served.contains(device));
+        for (device, holding) in &mut self.world.devices {
+            if !served.contains(device) {
+                holding.live.clear();
+            }
+        }
         for (device, seen) in &mut self.carrying.seen {
             // Of who is served no more nobody tells that he went.
             seen.up &= served.contains(device);
@@ -156,32 +158,31 @@ impl Engine {
                 self.stale = true;
             }
             News::Progress(device, files) => {
-                let Some(live) = carrying.live.get_mut(&device) else { return Ok(()) };
+                let Some(holding) = self.world.devices.get_mut(&device) else { return Ok(()) };
                 carrying.went_on.insert(device, now);
                 for (path, percent) in files {
                     // Of what arrived or went in the meantime nothing is told any more.
-                    if let Some(state) = live.get_mut(&path) {
+                    if let Some(state) = holding.live.get_mut(&path) {
                         *state = Live::Syncing(percent);
                         carrying.stale = true;
                     }
                 }
             }
             News::Lacking(device, paths) => {
-                let Some(holding) = self.world.devices.get(&device) else { return Ok(()) };
-                let live = carrying.live.entry(device.clone()).or_default();
+                let Some(holding) = self.world.devices.get_mut(&device) else { return Ok(()) };
                 for path in paths {
-                    if holding.book.get(&path).is_some() && !live.contains_key(&path) {
+                    if holding.book.get(&path).is_some() && !holding.live.contains_key(&path) {
                         carrying.changed.insert(crate::plan::on(&device, &path));
-                        live.insert(path, Live::Queued);
+                        holding.live.insert(path, Live::Queued);
                         carrying.stale = true;
                     }
                 }
             }
             News::Here(device, paths) => {
                 carrying.went_on.insert(device.clone(), now);
-                if let Some(live) = carrying.live.get_mut(&device) {
+                if let Some(holding) = self.world.devices.get_mut(&device) {
                     paths.iter().for_each(|path| {
-                        carrying.stale |= live.remove(path).is_some();
+                        carrying.stale |= holding.live.remove(path).is_some();
                     });
                 }
             }
@@ -206,8 +207,8 @@ impl Engine {
             News::Moving(moving) => carrying.moving = moving,
             News::Lost => {
                 // Whoever follows them may have lost count: everything is proved anew.
-                for (device, live) in &carrying.live {
-                    let spots = live.keys().map(|path| crate::plan::on(device, path));
+                for (device, holding) in &self.world.devices {
+                    let spots = holding.live.keys().map(|path| crate::plan::on(device, path));
                     carrying.changed.extend(spots);
                 }
             }
@@ -240,7 +241,7 @@ impl Engine {
 
     /// How many links are on their way to a device.
     pub fn on_the_way(&self, device: &DeviceName) -> u64 {
-        self.carrying.live.get(device).map_or(0, |live| live.len() as u64)
+        self.world.devices.get(device).map_or(0, |holding| holding.live.len() as u64)
     }
 
     /// True when an absence on a device may be believed as far as the carrier goes.
@@ -278,11 +279,11 @@ impl Engine {
         }
         self.carrying.changed.insert(crate::plan::on(device, path));
         self.carrying.deleted.remove(&(device.clone(), path.clone()));
-        let live = self.carrying.live.entry(device.clone()).or_default();
+        let Some(holding) = self.world.devices.get_mut(device) else { return };
         if gone {
-            live.remove(path);
+            holding.live.remove(path);
         } else {
-            live.insert(path.clone(), Live::Queued);
+            holding.live.insert(path.clone(), Live::Queued);
         }
     }
 

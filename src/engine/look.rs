@@ -59,6 +59,7 @@ impl Engine {
     /// Scans all masters, and looks at the links of those that changed.
     pub(super) fn scan_home(&mut self, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(&RelPath::root()))?;
+        self.twins.of = None;
         self.tell_blind("home", "BTsync/files", found.blind.len(), now);
         if !found.blind.is_empty() {
             // What was not seen stays as it was known.
@@ -133,6 +134,9 @@ impl Engine {
                     differing.push(path);
                 }
             });
+        }
+        if let Some(holding) = self.world.devices.get(device) {
+            differing.extend(holding.held.keys().cloned());
         }
         self.mark(device, differing);
         self.blind.insert(device.clone(), found.blind);
@@ -210,6 +214,9 @@ impl Engine {
             Place::Device(device) => {
                 if let Some(holding) = self.world.devices.get(device) {
                     known_names(&holding.book, &at.path, &mut all);
+                    let held =
+                        holding.held.keys().filter(|p| p.parent().as_ref() == Some(&at.path));
+                    all.extend(held.filter_map(|p| Some(p.name()?.to_vec())));
                 }
             }
             _ => {}
@@ -299,6 +306,7 @@ impl Engine {
         self.wake_settled(now);
         let mut looks = 0;
         let moved = self.moved(now);
+        self.foresee_storms(now)?;
         // Those that a change made dirty again are looked at in the next turn.
         for ((device, path), tries) in std::mem::take(&mut self.dirty) {
             looks += 1;
@@ -404,6 +412,9 @@ impl Engine {
                 true
             }
         };
+        if self.is_held_back(device, path, seen) {
+            return Ok(true);
+        }
         let quota = self.config.devices.get(device).and_then(|d| d.quota);
         let sight = Sight {
             device,
@@ -416,11 +427,13 @@ impl Engine {
         };
         let Some(ops) = reconcile(&self.world, &sight) else { return Ok(true) };
         self.homeless.remove(&key);
+        let did = self.what_it_did(device, path, seen.as_ref(), &ops);
         for op in &ops {
             if !self.act(op, now)? {
                 return Ok(false);
             }
         }
+        self.count(device, path, did, now)?;
         self.tell_what_happened(device, path, &ops);
         Ok(true)
     }

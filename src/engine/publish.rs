@@ -10,7 +10,6 @@ use crate::model::{
 };
 use crate::plan::{Holding, OFFERED, Why};
 use crate::status::{Condition, DeviceReport, Report};
-use std::collections::BTreeMap;
 
 /// So many answers stand on a page.
 const ANSWERS: usize = 50;
@@ -22,14 +21,16 @@ impl Engine {
     pub(super) fn publish(&mut self, now: Time) -> Result<(), EngineError> {
         self.space = self.fs.space()?;
         self.weigh_masters();
+        self.find_twins();
         let mut report = self.make_report();
         // The pages have cards for those that ask.
         if let Some(asking) = self.notices.get(super::devices::ASKING) {
             report.notices.retain(|notice| notice != asking);
         }
         let none = Holding::default();
-        let still = BTreeMap::new();
         let let_in: Vec<_> = self.devices().into_iter().filter(|d| self.is_let_in(d)).collect();
+        let rooms = self.rooms();
+        let evicted = self.lately_evicted(now);
         let devices: Vec<DeviceView<'_>> = self
             .config
             .devices
@@ -42,9 +43,11 @@ impl Engine {
                     book: &holding.book,
                     pins: &holding.pins,
                     follows: &holding.follows,
-                    live: self.carrying.live.get(name).unwrap_or(&still),
+                    live: &holding.live,
                     used: holding.used(),
                     quota: settings.quota,
+                    room: rooms.get(name),
+                    evicted: evicted.get(name).map_or(&[][..], |e| e),
                     last_seen: self.carrying.last_seen(name),
                     connected: self.carrying.is_connected(name),
                     address: self.carrying.address(name),
@@ -57,6 +60,7 @@ impl Engine {
         let held = self.held();
         let shares = self.share_views();
         let asking = self.asking_views();
+        let storms = self.storm_views();
         let view = View {
             nas_name: &self.config.nas.name,
             files: &self.world.files,
@@ -66,6 +70,8 @@ impl Engine {
             shares: &shares,
             asking: &asking,
             held: &held,
+            storms: &storms,
+            twins: &self.twins.known,
             undo: self.config.undo,
             now,
         };
@@ -229,6 +235,10 @@ impl Engine {
                     Why::Replaced => "replaced at home".into(),
                     Why::Destroyed => "destroyed".into(),
                     Why::Undone => "an older version was brought back".into(),
+                    Why::Stormed(device) => match self.config.devices.get(device) {
+                        Some(settings) => format!("not wanted from {}", settings.label),
+                        None => format!("not wanted from {device}"),
+                    },
                     Why::Rescued => "found after a power cut".into(),
                 },
             })
@@ -236,7 +246,7 @@ impl Engine {
     }
 
     fn held(&self) -> Vec<Held> {
-        let held = |device: &&DeviceName| self.is_held(device);
+        let held = |device: &&DeviceName| self.has_vanished(device) && !self.is_storming(device);
         let devices = self.config.devices.keys().filter(held);
         devices
             .filter_map(|device| {

@@ -10,6 +10,10 @@ const STUCK: i64 = 60;
 impl Engine {
     /// True when so many of a device's links vanished at once that the owner is asked first.
     pub(super) fn is_held(&self, device: &DeviceName) -> bool {
+        self.is_storming(device) || self.has_vanished(device)
+    }
+
+    pub(super) fn has_vanished(&self, device: &DeviceName) -> bool {
         self.world.devices.get(device).is_some_and(|h| {
             let mass = h.absent.len() > MASS && h.absent.len() * 5 > h.book.len();
             mass || (self.emptied.contains(device) && !h.absent.is_empty())
@@ -21,7 +25,8 @@ impl Engine {
         let mut due = Vec::new();
         for device in self.devices() {
             let held = self.is_held(&device);
-            self.tell_held(&device, held, now);
+            self.tell_held(&device, held && !self.is_storming(&device), now);
+            self.tell_storm(&device, now);
             let Some(holding) = self.world.devices.get(&device) else { continue };
             if !held {
                 let settled = |since: &Time| now.since(*since) >= self.settle;

@@ -5,7 +5,9 @@ mod carried;
 mod house;
 mod pairing;
 mod random;
+mod room;
 mod shares;
+mod storms;
 
 use super::{MASS, SETTLE};
 use crate::fs::FileSystem as _;
@@ -492,7 +494,7 @@ fn a_folder_that_is_too_large_brings_its_newest_files() {
     house.turn();
     let answer = house.phone_asks(Action::Get, "d");
     let Answer::Done(text) = &answer else { panic!("{answer:?}") };
-    assert!(text.contains("1 files") && text.contains("did not fit"), "{text}");
+    assert!(text.contains("1 file of it") && text.contains("did not fit"), "{text}");
     assert_eq!(house.phone_files(), ["d/2=d/2", "d/3=d/3"]);
     house.settle();
     house.restart();

@@ -3,8 +3,8 @@
 use super::{Engine, EngineError, TRIES};
 use crate::fs::FsError;
 use crate::ledger::Entry;
-use crate::model::{Action, Answer, Origin, Place, RelPath, Spot, Time, show};
-use crate::plan::{Attempt, Fact, Op, evict, make_room, share_meant, wish};
+use crate::model::{Action, Answer, Bytes, Origin, Place, RelPath, Spot, Time, show};
+use crate::plan::{Attempt, Fact, Holding, Op, come_down, evict, share_meant, wish};
 use crate::status::Condition;
 use crate::worklist::{self, Kind};
 
@@ -245,15 +245,28 @@ impl Engine {
         for op in &planned.ops {
             if !self.act(op, now)? {
                 moved = Some(op.to_string());
-                if let Op::Unlink { at, .. } | Op::Link { to: at, .. } = op
+                if let Op::Unlink { at, .. }
+                | Op::Link { to: at, .. }
+                | Op::Replace { at, .. }
+                | Op::Release { at, .. } = op
                     && let Place::Device(device) = &at.place
                 {
                     self.dirty.entry((device.clone(), at.path.clone())).or_insert(0);
                 }
-                // What comes first in these is what the rest relies on.
+                // What comes first in these is what the rest relies on; nothing is linked for which
+                // no room was made.
+                if let Op::Evict { device, path, .. } = op {
+                    self.dirty.entry((device.clone(), path.clone())).or_insert(0);
+                    break;
+                }
                 if matches!(
                     item.action,
-                    Action::Move | Action::Destroy | Action::Undo | Action::Share
+                    Action::Move
+                        | Action::Destroy
+                        | Action::Undo
+                        | Action::Share
+                        | Action::Allow
+                        | Action::KeepMine
                 ) {
                     break;
                 }
@@ -300,28 +313,37 @@ impl Engine {
         for device in self.devices() {
             let quota = self.config.devices.get(&device).and_then(|d| d.quota);
             let key = format!("quota {device}");
-            match make_room(&self.world, &device, quota, crate::model::Bytes(0), None) {
-                Ok(going) => {
-                    self.untell(&key);
-                    for op in evict(&self.world, &device, &going) {
-                        self.act(&op, now)?;
-                    }
-                    if !going.is_empty() {
-                        log::info!("{} files made room on {device}", going.len());
-                    }
-                }
-                Err(short) => {
-                    let what = format!("{device} holds more than its quota: {short}");
-                    let next = "unpin something on its page, or raise the quota in larder.toml";
-                    self.tell(&key, Condition::Attention, now, what, next);
-                }
+            let (going, short) = come_down(&self.world, &device, quota);
+            for op in evict(&self.world, &device, &going) {
+                self.act(&op, now)?;
             }
+            if !going.is_empty() {
+                log::info!("{} files made room on {device}", going.len());
+            }
+            let Some(short) = short else {
+                self.untell(&key);
+                continue;
+            };
+            let used = self.world.devices.get(&device).map_or(Bytes(0), Holding::used);
+            let what = format!("{device} holds {used}, more than it may: {short}");
+            let next = if short.pinned.0 > 0 {
+                "nothing else is removed: unpin something on its page, or raise the quota in \
+                 larder.toml"
+            } else {
+                "nothing else is removed; it goes down by itself as soon as that is done, or raise \
+                 the quota in larder.toml"
+            };
+            self.tell(&key, Condition::Attention, now, what, next);
         }
         Ok(())
     }
 
     /// Lets old contents go that were kept long enough.
     pub(super) fn expire(&mut self, now: Time) -> Result<(), EngineError> {
+        // What it replaces may be all that is left of a family's pictures.
+        if self.any_storm() {
+            return Ok(());
+        }
         let due: Vec<u64> = self
             .world
             .versions
@@ -344,6 +366,9 @@ impl Engine {
 
     /// Seconds until an old content may go.
     pub(super) fn next_expiry(&self, now: Time) -> Option<i64> {
+        if self.any_storm() {
+            return None;
+        }
         let left = |v: &crate::plan::Version| (self.kept_for(&v.why) - now.since(v.at)).max(1);
         self.world.versions.values().map(left).min()
     }

@@ -83,11 +83,15 @@ pub enum Action {
     Refuse,
     /// Take back that a device was let in: it is lost, or somebody else's.
     Forget,
+    /// A device may change as much as it does: take it in.
+    Allow,
+    /// It may not: give it back what it had.
+    KeepMine,
 }
 
 impl Action {
     /// Every action, in the order of the design.
-    pub const ALL: [Action; 19] = [
+    pub const ALL: [Action; 21] = [
         Self::Get,
         Self::Open,
         Self::Delete,
@@ -107,6 +111,8 @@ impl Action {
         Self::Accept,
         Self::Refuse,
         Self::Forget,
+        Self::Allow,
+        Self::KeepMine,
     ];
 
     /// True for what only the common page may ask, which never leaves the house: a lost phone must
@@ -142,6 +148,8 @@ impl Action {
             Self::Accept => "accept",
             Self::Refuse => "refuse",
             Self::Forget => "forget",
+            Self::Allow => "allow",
+            Self::KeepMine => "keep-mine",
         }
     }
 

@@ -18,7 +18,7 @@
 //! "The same" is the same inode. A change in place is a change of all its names at once, so it only
 //! matters when the names mean different inodes.
 
-use super::quota::{evict, make_room};
+use super::quota::{Keep, evict, make_room};
 use super::{Fact, Op, Why, World, master, on};
 use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
 use std::collections::{HashMap, HashSet};
@@ -116,7 +116,8 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
 fn follow(world: &World, sight: &Sight<'_>, m: &Stat) -> Vec<Op> {
     let Sight { device, path, quota, .. } = *sight;
     let price = world.devices.get(device).map_or(Bytes(0), |h| h.price(m));
-    match make_room(world, device, quota, price, Some(path)) {
+    let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
+    match make_room(world, device, quota, price, keep) {
         Ok(going) => {
             let mut ops = evict(world, device, &going);
             ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
@@ -143,7 +144,8 @@ fn bring_up_to_date(world: &World, sight: &Sight<'_>, b: &Link, m: &Stat) -> Vec
         new: m.id.ino,
         why: Why::Replaced,
     };
-    match make_room(world, device, quota, need, Some(path)) {
+    let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
+    match make_room(world, device, quota, need, keep) {
         Ok(going) => {
             let mut ops = evict(world, device, &going);
             ops.push(replace);
@@ -197,7 +199,10 @@ fn keep_both(world: &World, sight: &Sight<'_>, seen: Stat) -> Vec<Op> {
         let freed = link.filter(|b| h.links_of(b.id.ino) == 1).map_or(0, |b| h.cost_of(b.id.ino).0);
         Bytes((h.price(m).0 + h.price(&seen).0).saturating_sub(freed))
     });
-    if let Ok(going) = make_room(world, device, sight.quota, need, Some(path)) {
+    let mut inodes = [m.id.ino, seen.id.ino];
+    inodes.sort_unstable();
+    let keep = Keep { within: Some(path), inodes: &inodes };
+    if let Ok(going) = make_room(world, device, sight.quota, need, keep) {
         ops.extend(evict(world, device, &going));
         let (old, by, why) = (seen.id.ino, master(path), Why::Replaced);
         ops.push(Op::Replace { at: here, old, by, new: m.id.ino, why });

@@ -4,15 +4,15 @@
 //! only what is missing comes out. What can be checked only once (that the file is the one the user
 //! saw) is checked on the first attempt alone.
 
-use super::folder::{FolderPlan, delete_folder, destroy_folder, get_folder, seen_folder};
-use super::quota::{evict, make_room};
+use super::folder::{delete_folder, destroy_folder, get_folder, seen_folder};
+use super::quota::{Keep, evict, make_room};
 use super::share::release;
 use super::{CHUNK, Fact, Holding, Op, Why, World, master, on};
 use crate::config::Config;
 use crate::model::{Action, Answer, Bytes, DeviceName, Origin, RelPath, Stat, Time, Wish};
 
 /// The wishes that this NAS fulfils; pages offer no others.
-pub const OFFERED: [Action; 14] = [
+pub const OFFERED: [Action; 16] = [
     Action::Get,
     Action::Open,
     Action::Delete,
@@ -27,6 +27,8 @@ pub const OFFERED: [Action; 14] = [
     Action::Accept,
     Action::Refuse,
     Action::Forget,
+    Action::Allow,
+    Action::KeepMine,
 ];
 
 /// Whether anything was done for the wish before.
@@ -121,10 +123,20 @@ pub fn wish(
     }
     let per_device = matches!(
         wish.action,
-        Action::Get | Action::Open | Action::Delete | Action::Move | Action::Pin | Action::Unpin
+        Action::Get
+            | Action::Open
+            | Action::Delete
+            | Action::Move
+            | Action::Pin
+            | Action::Unpin
+            | Action::Allow
+            | Action::KeepMine
     );
     if per_device && to.is_empty() {
         return Planned::refused("say for which device: this page belongs to no device");
+    }
+    if let Some(device) = own.filter(|d| asked.may_not_take_away(d)) {
+        return asked.waiting_for_word(device);
     }
     match wish.action {
         Action::Get => asked.get(&to),
@@ -140,6 +152,8 @@ pub fn wish(
         Action::Undo => asked.undo(),
         Action::Share => asked.share(origin),
         Action::Revoke => asked.revoke(),
+        Action::Allow => asked.allow(&to, origin),
+        Action::KeepMine => asked.keep_mine(&to, origin),
         other => Planned::refused(format!("this NAS does not {other} yet; update Larder")),
     }
 }
@@ -161,7 +175,7 @@ impl<'a> Asked<'a> {
         self.config.devices.get(device).and_then(|d| d.quota)
     }
 
-    fn label(&self, device: &DeviceName) -> String {
+    pub(super) fn label(&self, device: &DeviceName) -> String {
         self.config.devices.get(device).map_or_else(|| device.to_string(), |d| d.label.clone())
     }
 
@@ -197,8 +211,9 @@ impl<'a> Asked<'a> {
             if let Some(m) = self.master() {
                 let there = holding.book.get(path).is_some_and(|l| l.id.ino == m.id.ino);
                 let need = if there { Bytes(0) } else { holding.price(m) };
-                let going = make_room(self.world, device, self.quota(device), need, Some(path))
-                    .map_err(|s| {
+                let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
+                let going =
+                    make_room(self.world, device, self.quota(device), need, keep).map_err(|s| {
                         Planned::refused(format!("{path} does not fit {}: {s}", self.label(device)))
                     })?;
                 ops.extend(evict(self.world, device, &going));
@@ -207,13 +222,17 @@ impl<'a> Asked<'a> {
                 }
                 ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
             } else if self.is_folder() {
-                let FolderPlan { ops: more, left_out } = get_folder(self, device, path);
-                ops.extend(more);
-                if left_out.0 > 0 {
+                let plan = get_folder(self, device, path).map_err(|s| {
+                    Planned::refused(format!("nothing of {path} fits {}: {s}", self.label(device)))
+                })?;
+                ops.extend(plan.ops);
+                if let Some(short) = plan.short {
+                    let files = match plan.left_out {
+                        1 => "1 file".to_owned(),
+                        n => format!("{n} files"),
+                    };
                     missing.push_str(&format!(
-                        "; {} files ({}) did not fit {}",
-                        left_out.0,
-                        left_out.1,
+                        "; {files} of it did not fit {}, the newest were taken first: {short}",
                         self.label(device)
                     ));
                 }
@@ -262,6 +281,9 @@ impl<'a> Asked<'a> {
         let mut ops = Vec::new();
         for &device in devices {
             let Some(holding) = self.holding(device) else { continue };
+            if holding.holds_back(path) {
+                return Err(self.waiting_for_word(device));
+            }
             if let Some(link) = holding.book.get(path) {
                 if self.world.files.get(path).is_none_or(|m| m.id.ino != link.id.ino) {
                     return Err(Planned::waiting(format!(
@@ -317,6 +339,9 @@ impl<'a> Asked<'a> {
         let path = &self.wish.path;
         if path.is_root() {
             return Planned::refused("everything at once can't be destroyed; choose a folder");
+        }
+        if let Some(waits) = self.waits_for_word(path) {
+            return waits;
         }
         let keep = self.config.undo > 0;
         let Some(m) = self.master() else {

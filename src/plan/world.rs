@@ -1,9 +1,10 @@
 //! What is known: the masters, what each device holds, and the old contents that are kept.
 
+use super::storm::{Pace, Storm};
 use super::{Asking, Fact, Pair, Share};
-use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
+use crate::model::{Bytes, DeviceName, FileId, Link, Live, RelPath, Stat, Time, Tree};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Everything that plans are made from.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +43,36 @@ pub struct Holding {
     /// Links that are in the book but not in the folder, and since when: not believed yet. Kept in
     /// memory only; after a restart they have to settle anew.
     pub absent: BTreeMap<RelPath, Time>,
+    /// Links on their way to the device, as whoever carries them tells: never evicted. In memory
+    /// only; without a carrier everything counts as there.
+    pub live: BTreeMap<RelPath, Live>,
+    /// Names that the device changed while a storm waits for the owner's word, with what is there. In
+    /// memory only: the next look finds them again.
+    pub held: BTreeMap<RelPath, Option<Stat>>,
+    /// What the device did lately to files that it had.
+    pub pace: Pace,
+    /// It did so much that the owner is asked first.
+    pub storm: Option<Storm>,
+    /// What made room lately, the last first.
+    pub evicted: VecDeque<Evicted>,
     /// Inodes that count against the quota: how many links, and what one costs. Each is charged once.
     charged: HashMap<u64, (u32, Bytes)>,
     used: Bytes,
 }
+
+/// A link that made room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Evicted {
+    /// Of which file.
+    pub path: RelPath,
+    /// How large it was.
+    pub size: Bytes,
+    /// When it went.
+    pub at: Time,
+}
+
+/// So many links that made room are remembered of each device.
+pub const EVICTED: usize = 200;
 
 /// An old content.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,6 +101,8 @@ pub enum Why {
     Undone,
     /// It was found without a name after a power cut.
     Rescued,
+    /// A device wrote it in a storm of changes that nobody wanted.
+    Stormed(DeviceName),
 }
 
 impl Holding {
@@ -130,6 +159,12 @@ impl Holding {
         None
     }
 
+    /// True when something that the device did at the path, or below it, waits for the owner's word.
+    pub fn holds_back(&self, path: &RelPath) -> bool {
+        // What is in a folder follows it directly.
+        self.held.range(path..).next().is_some_and(|(held, _)| held.is_within(path))
+    }
+
     /// True when the path or a folder above it is pinned.
     pub fn pinned(&self, path: &RelPath) -> bool {
         covers(&self.pins, path)
@@ -137,6 +172,7 @@ impl Holding {
 
     fn put(&mut self, path: &RelPath, link: Link) {
         self.absent.remove(path);
+        self.held.remove(path);
         if let Some(old) = self.book.insert(path, link) {
             self.uncharge(old.id.ino);
         }
@@ -153,6 +189,7 @@ impl Holding {
 
     fn take(&mut self, path: &RelPath) {
         self.absent.remove(path);
+        self.held.remove(path);
         if let Some(old) = self.book.remove(path) {
             self.uncharge(old.id.ino);
         }
@@ -218,6 +255,15 @@ impl World {
                     link.used = link.used.max(*at);
                 }
             }
+            Fact::Evicted(device, evicted) => {
+                let all = &mut self.holding(device).evicted;
+                all.retain(|old| old.path != evicted.path);
+                all.push_front(evicted.clone());
+                all.truncate(EVICTED);
+            }
+            Fact::Pace(device, pace) => self.holding(device).pace = pace.clone(),
+            Fact::Storm(device, storm) => self.holding(device).storm = Some(*storm),
+            Fact::Calm(device) => self.holding(device).storm = None,
             Fact::Share(name, share) => {
                 self.shares.insert(name.clone(), share.clone());
             }

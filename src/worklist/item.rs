@@ -103,7 +103,13 @@ impl Raw<'_> {
         let path = RelPath::from_percent(&text)?;
         let everything_fits = matches!(
             action,
-            Action::Get | Action::Delete | Action::Move | Action::Pin | Action::Unpin
+            Action::Get
+                | Action::Delete
+                | Action::Move
+                | Action::Pin
+                | Action::Unpin
+                | Action::Allow
+                | Action::KeepMine
         ) || action.is_at_home();
         if path.is_root() && !everything_fits {
             return Err(Problem::Everything(action));

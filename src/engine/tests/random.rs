@@ -2,15 +2,15 @@
 //! cuts and restarts in any order. After every step the nevers of the design have to hold, and at
 //! the end everything has to come to rest in one consistent state.
 
-use super::house::{BLOCK, Drive, House, device, is_done, path, settings};
+use super::house::{BLOCK, Drive, House, START, device, is_done, path, settings};
 use crate::model::{Action, Bytes, Origin, Place, RelPath, Spot, Tree, Wish};
-use crate::plan::{make_room, master, on};
+use crate::plan::{Fact, Keep, Storm, make_room, master, on};
 use proptest::prelude::*;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 
 /// So many lives; `LARDER_LIVES` says otherwise.
-fn lives() -> u32 {
+pub(super) fn lives() -> u32 {
     std::env::var("LARDER_LIVES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000)
 }
 
@@ -36,6 +36,10 @@ enum Step {
     Fails(usize, bool),
     /// The power fails: the drive is as it was some changes ago, at most since it was synced.
     Cut(usize),
+    /// A device is taken to be in a storm.
+    Storms(usize),
+    /// Somebody answers for it, on the common page.
+    Answers(usize, bool),
     /// The phone's quota, in smallest files; 0 is none.
     Quota(u64),
 }
@@ -73,6 +77,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..40, any::<bool>()).prop_map(|(n, full)| Step::Fails(n, full)),
         2 => (0usize..40).prop_map(Step::Cut),
         1 => (0u64..5).prop_map(Step::Quota),
+        1 => (0..DEVICES.len()).prop_map(Step::Storms),
+        2 => (0..DEVICES.len(), any::<bool>()).prop_map(|(d, kept)| Step::Answers(d, kept)),
     ]
 }
 
@@ -189,6 +195,13 @@ impl Life {
                 drop(drive);
                 self.open();
             }
+            Step::Storms(d) => {
+                let at = self.house.now;
+                let storm = Storm { since: START, at, rewritten: 0, deleted: 0 };
+                let fact = Fact::Storm(device(DEVICES[*d]), storm);
+                self.house.engine().remember(&fact).unwrap();
+            }
+            Step::Answers(d, kept) => self.answer(*d, *kept),
             Step::Quota(blocks) => {
                 let quota = (*blocks > 0).then_some(blocks * BLOCK);
                 let phone = device("HTCphone");
@@ -197,6 +210,13 @@ impl Life {
                 self.house.engine().configure(config, now).unwrap();
             }
         }
+    }
+
+    fn answer(&mut self, d: usize, kept: bool) {
+        let action = if kept { Action::KeepMine } else { Action::Allow };
+        let mut wish = self.house.wish(action, "");
+        wish.to = vec![device(DEVICES[d])];
+        self.send(Origin::Home, wish);
     }
 
     fn doom(&mut self, at: &RelPath) {
@@ -239,7 +259,7 @@ impl Life {
             let quota = self.house.config.devices[&device(name)].quota;
             let world = self.house.engine().world();
             let holding = &world.devices[&device(name)];
-            let room = make_room(world, &device(name), quota, Bytes(0), None);
+            let room = make_room(world, &device(name), quota, Bytes(0), Keep::default());
             let over = quota.is_some_and(|quota| holding.used() > quota);
             prop_assert!(!over || room.is_err(), "{name} holds more than its quota");
         }
@@ -248,6 +268,11 @@ impl Life {
 
     /// What must hold when nothing is left to do.
     fn at_rest(&mut self) -> Result<(), TestCaseError> {
+        self.house.settle();
+        // A storm is at rest only when it is answered.
+        for d in 0..DEVICES.len() {
+            self.answer(d, d == 0);
+        }
         self.house.settle();
         self.house.settle();
         self.nevers()?;
