@@ -11,13 +11,15 @@ fn a_stranger_is_let_in_to_one_share_and_loses_it_while_it_is_taken() {
     let Some(program) = program() else { return };
     let mut house = House::new(&program, &["HTCphone"]);
     put(&house.drive("files/Films"), "small", b"ours");
-    put(&house.drive("files/Films"), "film", &noise(300_000_000, 11));
+    put(&house.drive("files/Films"), "film", &noise(200_000_000, 11));
     put(&house.drive("files"), "diary", b"nobody's business");
     house.start();
     let share = house.send(Action::Share, "Films", &[], Some("Friend"));
     house.decided(&share);
-    let link = house.common().house["shares"][0]["link"].as_str().unwrap_or_default().to_owned();
-    assert!(link.contains(house.id().as_str()), "what to send: {link}");
+    until("the page says what to send", || {
+        let share = house.common().house["shares"][0].clone();
+        share["link"].as_str().is_some_and(|link| link.contains(house.id().as_str()))
+    });
 
     let mut stranger = Party::new(&program, "stranger");
     meet(&mut stranger, &house);
