@@ -117,6 +117,7 @@ impl House {
     }
 
     /// Processor time that the engine has used.
+    #[allow(dead_code, reason = "the bench asks for it")]
     pub(crate) fn cpu(&self) -> Duration {
         crate::lab::cpu(&format!("/proc/{}/stat", self.child.as_ref().unwrap().id()))
     }
@@ -170,9 +171,20 @@ impl House {
 
     /// What somebody at home decides about a device, by the page that the NAS serves.
     pub(crate) fn decide(&mut self, action: Action, to: &[&str], with: Option<&str>) -> String {
+        self.send(action, "", to, with)
+    }
+
+    /// A wish for a path, sent by that page.
+    pub(crate) fn send(
+        &mut self,
+        action: Action,
+        at: &str,
+        to: &[&str],
+        with: Option<&str>,
+    ) -> String {
         let page = content(&self.drive("catalogue/catalogue.html"));
         let own = page::read(&page).unwrap().own;
-        let (list, id) = self.decision(action, to, with);
+        let (list, id) = self.wished(action, at, to, with);
         let list = larder::worklist::Worklist {
             page: own["page"].as_str().unwrap().into(),
             key: own["key"].as_str().unwrap().into(),
@@ -191,7 +203,7 @@ impl House {
         with: Option<&str>,
     ) -> String {
         let page = content(&self.drive("catalogue/catalogue.html"));
-        let (new, id) = self.decision(action, to, with);
+        let (new, id) = self.wished(action, "", to, with);
         let mut list = larder::worklist::parse(larder::worklist::find(&page).unwrap());
         list.wishes.extend(new.wishes);
         let page = larder::worklist::put(&page, &list).unwrap();
@@ -199,9 +211,10 @@ impl House {
         id
     }
 
-    fn decision(
+    fn wished(
         &mut self,
         action: Action,
+        at: &str,
         to: &[&str],
         with: Option<&str>,
     ) -> (larder::worklist::Worklist, String) {
@@ -210,7 +223,7 @@ impl House {
         let wish = Wish {
             id: WishId::parse(&id).unwrap(),
             action,
-            path: RelPath::root(),
+            path: path(at),
             to: to.iter().map(|d| DeviceName::new(d).unwrap()).collect(),
             from: None,
             with: with.map(str::to_owned),

@@ -14,4 +14,6 @@ mod life;
 mod much;
 mod page;
 mod pairing;
+mod shares;
+mod stranger;
 mod trouble;
