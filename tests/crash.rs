@@ -47,13 +47,10 @@ enum Scene {
     Storm,
 }
 
-/// A full phone: a get that takes ten of its files away, and a quota that was lowered besides.
+/// A full phone, and a get that takes ten of its files away.
 fn full() -> House {
-    let quota = |kib: u32| {
-        let quota = format!("[devices.HTCphone]\nquota = \"{kib} KiB\"\n");
-        SETTINGS.replace("[devices.HTCphone]\n", &quota)
-    };
-    let mut house = House::new(&quota(84));
+    let quota = "[devices.HTCphone]\nquota = \"84 KiB\"\n";
+    let mut house = House::new(&SETTINGS.replace("[devices.HTCphone]\n", quota));
     for n in 10..30 {
         house.save(&house.home(format!("small/{n}").as_bytes()), format!("small {n}").as_bytes());
     }
@@ -63,7 +60,6 @@ fn full() -> House {
         .drop_list("HTCphone", &[wish(100, "get", b"pinned", ""), wish(101, "pin", b"pinned", "")]);
     house.drop_list("HTCphone", &[wish(102, "get", b"small", "")]);
     house.run();
-    house.settings(&quota(80));
     house.drop_list("HTCphone", &[wish(50, "get", b"film", "")]);
     house
 }
