@@ -9,7 +9,7 @@ use crate::watch::{Names, Pending};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// So many names are looked at in one turn, so that wishes do not wait for a flood of changes.
-const LOOKS: usize = 16_384;
+pub(super) const LOOKS: usize = 16_384;
 
 impl Engine {
     /// Looks where something happened.

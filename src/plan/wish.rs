@@ -197,6 +197,9 @@ impl<'a> Asked<'a> {
         let mut missing = String::new();
         for &device in to {
             let Some(holding) = self.holding(device) else { continue };
+            if holding.held.contains_key(path) {
+                return Err(self.waiting_for_word(device));
+            }
             if let Some(m) = self.master() {
                 let there = holding.book.get(path).is_some_and(|l| l.id.ino == m.id.ino);
                 let need = if there { Bytes(0) } else { holding.price(m) };

@@ -182,6 +182,22 @@ fn what_is_usual_is_no_storm() {
 }
 
 #[test]
+fn clearing_out_a_small_part_is_no_storm_and_makes_none_of_the_next_edit() {
+    let mut house = with_many(400);
+    for i in 0..60 {
+        house.phone_deletes(&name(i));
+        if i % 15 == 14 {
+            house.settle();
+        }
+    }
+    house.phone(&name(99), "edited");
+    house.settle();
+    assert!(!storming(&mut house), "{}", house.told());
+    assert_eq!(house.at_home(&name(99)).unwrap(), "edited");
+    assert_eq!(house.phone_files().len(), 340);
+}
+
+#[test]
 fn nobody_destroys_what_is_held_before_it_is_answered() {
     let mut house = rewritten();
     let mut by_itself = house.wish(Action::Destroy, "m");
