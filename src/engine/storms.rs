@@ -156,7 +156,7 @@ impl Engine {
         let label = self.config.devices.get(device).map_or(device.as_str(), |d| &d.label);
         let what = format!(
             "{label} changed {} and deleted {} at once, much more than ever before ({} new); \
-             this is not taken over",
+             since that was noticed nothing of it is taken over",
             files(rewritten),
             files(deleted),
             files(created),
