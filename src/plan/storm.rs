@@ -220,7 +220,7 @@ fn stormy<'a>(
     Ok(to.iter().copied().filter(|d| storming(d)).collect())
 }
 
-/// Wishes that wait while their device is in a storm: what wrote its files may have written these.
+/// Wishes that are refused while their device is in a storm: what wrote its files may have written these.
 fn takes_away(action: Action) -> bool {
     matches!(
         action,
@@ -234,20 +234,25 @@ fn takes_away(action: Action) -> bool {
 }
 
 impl Asked<'_> {
-    /// True when a wish of a device's page has to wait until its storm is answered.
+    /// True when a wish of a device's page is refused until its storm is answered.
     pub(super) fn may_not_take_away(&self, own: &DeviceName) -> bool {
         takes_away(self.wish.action) && self.holding(own).is_some_and(|h| h.storm.is_some())
     }
 
-    pub(super) fn waiting_for_word(&self, device: &DeviceName) -> Planned {
-        Planned::waiting(format!("the owner's word about all that {} changed", self.label(device)))
+    pub(super) fn not_before_the_word(&self, device: &DeviceName) -> Planned {
+        // A page that waited for days would not be what anybody sees now.
+        Planned::refused(format!(
+            "not while nobody has said what to make of all that {} changed; answer that first, then \
+             press again",
+            self.label(device)
+        ))
     }
 
-    /// What a destroy waits for while any device holds back what it did there.
-    pub(super) fn waits_for_word(&self, path: &RelPath) -> Option<Planned> {
+    /// Why nothing is destroyed while any device holds back what it did there.
+    pub(super) fn refused_before_the_word(&self, path: &RelPath) -> Option<Planned> {
         let held = |(_, h): &(&DeviceName, &Holding)| h.holds_back(path);
         let (device, _) = self.world.devices.iter().find(held)?;
-        Some(self.waiting_for_word(device))
+        Some(self.not_before_the_word(device))
     }
 
     /// The owner says that what a device did was meant: it is taken in like any change, the old
