@@ -46,6 +46,9 @@ pub enum CheckError {
 
 const RUN: &str = "`larder check --repair` or an ordinary run puts it right";
 
+const ASKED: &str =
+    "it is held back: say on the common page whether to let it happen or to keep yours";
+
 /// Verifies a drive. `engine` has read it without changing it.
 pub fn check(places: &Places, engine: &Engine) -> Result<Vec<Finding>, CheckError> {
     let mut found = Vec::new();
@@ -64,11 +67,13 @@ pub fn check(places: &Places, engine: &Engine) -> Result<Vec<Finding>, CheckErro
     });
     for (device, settings) in &engine.config().devices {
         let scan = fs.scan(&on(device, &RelPath::root()))?;
+        let storm = world.devices.get(device).is_some_and(|h| h.storm.is_some());
+        let next = if storm { ASKED } else { RUN };
         scan.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
             let Ok(path) = RelPath::new(path) else { return };
             if !masters.contains(&stat.id.ino) {
                 let what = format!("{} is not saved in files/ yet", on(device, &path));
-                found.push(Finding { promise: 1, what, next: RUN });
+                found.push(Finding { promise: 1, what, next });
             }
         });
         let Some(holding) = world.devices.get(device) else { continue };
@@ -77,7 +82,7 @@ pub fn check(places: &Places, engine: &Engine) -> Result<Vec<Finding>, CheckErro
             let there = scan.tree.get(&path);
             if there.is_none_or(|stat| stat.id.ino != link.id.ino) {
                 let what = format!("{} is not the link that was recorded", on(device, &path));
-                found.push(Finding { promise: 2, what, next: RUN });
+                found.push(Finding { promise: 2, what, next });
             }
         });
         if let Some(quota) = settings.quota.filter(|quota| holding.used() > *quota) {

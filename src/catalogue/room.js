@@ -187,7 +187,7 @@ function stormCards() {
     const asked = [...wishes.values()].find(w => (w.op === "allow" || w.op === "keep-mine") && w.to.includes(s.device));
     return h("section", { class: "note-card warn storm" }, icon("warn"), h("div", {},
       h("b", {}, bdi(label), " changed " + plural(s.rewritten, "file") + " and deleted " + num(s.deleted) + " at once, much more than ever."),
-      h("p", {}, "It is not taken over: the NAS and the other devices have everything as it was. " + (own ? "This device can't answer for itself: answer on the common page of the NAS, or on another device." : "Look at that device first. Did somebody do this on purpose?"))),
+      h("p", {}, "Since that was noticed nothing of it is taken over, and all old contents are kept. " + (own ? "This device can't answer for itself: answer on the common page of the NAS, or on another device." : "Look at that device first. Did somebody do this on purpose?"))),
     !own && !asked && h("span", { class: "two" }, may("allow") && h("button", { class: "small", "data-op": "allow", onclick: () => stormStep(s, label, "allow") }, "Let it happen"),
       may("keep-mine") && h("button", { class: "small main", "data-op": "keep-mine", onclick: () => stormStep(s, label, "keep-mine") }, "Keep mine")),
     asked && h("span", { class: "tag" }, WILL[asked.op]));

@@ -9,7 +9,7 @@ use crate::watch::{Names, Pending};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// So many names are looked at in one turn, so that wishes do not wait for a flood of changes.
-const LOOKS: usize = 16_384;
+pub(super) const LOOKS: usize = 16_384;
 
 impl Engine {
     /// Looks where something happened.
@@ -214,9 +214,11 @@ impl Engine {
             Place::Device(device) => {
                 if let Some(holding) = self.world.devices.get(device) {
                     known_names(&holding.book, &at.path, &mut all);
-                    let held =
-                        holding.held.keys().filter(|p| p.parent().as_ref() == Some(&at.path));
-                    all.extend(held.filter_map(|p| Some(p.name()?.to_vec())));
+                    // What is in a folder follows it directly.
+                    let below = holding.held.range(&at.path..).map(|(path, _)| path);
+                    let below = below.take_while(|path| path.is_within(&at.path));
+                    let here = below.filter(|path| path.parent().as_ref() == Some(&at.path));
+                    all.extend(here.filter_map(|path| Some(path.name()?.to_vec())));
                 }
             }
             _ => {}

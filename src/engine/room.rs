@@ -26,7 +26,8 @@ impl Engine {
         limited
             .filter_map(|(device, _)| Some((device, holding(device)?)))
             .map(|(device, holding)| {
-                let mut oldest = Oldest::on(&self.world, holding, Keep::default());
+                let keep = Keep::default();
+                let mut oldest = Oldest::first_on(&self.world, holding, keep, FIRST_TO_GO);
                 let held = oldest.held;
                 let first = oldest.by_ref().take(FIRST_TO_GO);
                 let first = first.map(|(bytes, links)| {

@@ -1,5 +1,6 @@
 //! The storm guard in the engine: counts what devices do, and holds it when it is too much.
 
+use super::look::LOOKS;
 use super::{Engine, EngineError};
 use crate::catalogue::StormView;
 use crate::fs::FsError;
@@ -24,21 +25,28 @@ impl Engine {
         self.config.devices.keys().any(|device| self.is_storming(device))
     }
 
-    /// Looks ahead at what is to be looked at: when that is a storm by itself, none of it is taken in.
+    /// Looks ahead at what is looked at next: when that is a storm by itself, none of it is taken in.
     pub(super) fn foresee_storms(&mut self, now: Time) -> Result<(), EngineError> {
-        let mut dirty: BTreeMap<DeviceName, Vec<RelPath>> = BTreeMap::new();
-        for (device, path) in self.dirty.keys() {
-            dirty.entry(device.clone()).or_default().push(path.clone());
+        // What it has, and what is new there; only the first can be rewritten or deleted.
+        let mut dirty: BTreeMap<DeviceName, (Vec<RelPath>, Vec<RelPath>)> = BTreeMap::new();
+        for (device, path) in self.dirty.keys().take(LOOKS) {
+            let Some(holding) = self.world.devices.get(device) else { continue };
+            let (known, new) = dirty.entry(device.clone()).or_default();
+            if holding.book.get(path).is_some() {
+                known.push(path.clone());
+            } else if self.world.files.get(path).is_none() {
+                new.push(path.clone());
+            }
         }
-        for (device, paths) in dirty {
+        for (device, (known, created)) in dirty {
             let Some(holding) = self.world.devices.get(&device) else { continue };
-            let (most, all) = ((paths.len() + holding.absent.len()) as u32, holding.book.len());
+            let most = (known.len() + holding.absent.len()) as u32;
             // Even if every one were rewritten it would be none: no need to look twice.
-            if holding.storm.is_some() || !holding.pace.is_storm(now, most, most, 0) {
+            if holding.storm.is_some() || !holding.pace.is_storm(now, most, 0, holding.book.len()) {
                 continue;
             }
-            let (mut rewritten, mut deleted, mut created) = (0, Vec::new(), Vec::new());
-            for path in paths {
+            let (mut rewritten, mut deleted) = (0, Vec::new());
+            for path in known {
                 let seen = match self.fs.stat(&on(&device, &path)) {
                     Ok(seen) => seen,
                     Err(e) if e.trouble().is_some() => return Err(e.into()),
@@ -46,21 +54,20 @@ impl Engine {
                     Err(_) => continue,
                 };
                 match self.doing(&device, &path, seen.as_ref()) {
-                    Doing::Nothing => {}
                     Doing::Rewrote => rewritten += 1,
                     Doing::Deleted => deleted.push(path),
-                    Doing::Created => created.push(path),
+                    Doing::Nothing | Doing::Created => {}
                 }
             }
             let Some(holding) = self.world.devices.get(&device) else { continue };
             deleted.retain(|path| !holding.absent.contains_key(path));
-            let gone = || deleted.iter().chain(holding.absent.keys());
+            let gone = deleted.iter().chain(holding.absent.keys());
             let hour = now.plus_secs(-HOUR);
             let (taken, rest): (Vec<_>, Vec<_>) =
-                gone().partition(|path| is_disguised(holding, path, hour));
+                gone.partition(|path| is_disguised(holding, path, hour));
             let disguised = taken.len() as u32 + in_disguise(rest.into_iter(), created.iter());
-            // What is absent may come back yet, and is asked about as links that vanish.
-            if holding.pace.is_storm(now, rewritten + disguised, 0, all) {
+            // What is absent and nothing else may come back yet, and is asked about when much vanished.
+            if holding.pace.is_storm(now, rewritten + disguised, 0, holding.book.len()) {
                 let storm = Storm::noticed(&holding.pace, now);
                 self.hold(&device, storm)?;
             }
@@ -149,7 +156,7 @@ impl Engine {
         let label = self.config.devices.get(device).map_or(device.as_str(), |d| &d.label);
         let what = format!(
             "{label} changed {} and deleted {} at once, much more than ever before ({} new); \
-             this is not taken over",
+             since that was noticed nothing of it is taken over",
             files(rewritten),
             files(deleted),
             files(created),

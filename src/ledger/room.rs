@@ -32,11 +32,11 @@ impl Ledger {
             }
             Fact::Pace(device, pace) => {
                 let pace = serde_json::to_string(pace).unwrap_or_default();
-                self.pace_of(device, "pace", Some(pace))?;
+                self.pace_of(device, "pace", Some(&pace))?;
             }
             Fact::Storm(device, storm) => {
                 let storm = serde_json::to_string(storm).unwrap_or_default();
-                self.pace_of(device, "storm", Some(storm))?;
+                self.pace_of(device, "storm", Some(&storm))?;
             }
             Fact::Calm(device) => self.pace_of(device, "storm", None)?,
             _ => {}
@@ -48,7 +48,7 @@ impl Ledger {
         &mut self,
         device: &DeviceName,
         column: &str,
-        text: Option<String>,
+        text: Option<&str>,
     ) -> Result<(), LedgerError> {
         let device = self.device(device)?;
         self.run(

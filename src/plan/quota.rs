@@ -127,6 +127,11 @@ fn by_folder<'p>(paths: impl Iterator<Item = &'p RelPath>) -> HashMap<&'p [u8], 
 impl<'w> Oldest<'w> {
     /// Looks at all that a device holds, folder by folder: a path is made only of what goes.
     pub fn on(world: &'w World, holding: &'w Holding, keep: Keep<'_>) -> Self {
+        Self::first_on(world, holding, keep, usize::MAX)
+    }
+
+    /// The same for who wants only so many, in the memory of so many.
+    pub fn first_on(world: &'w World, holding: &'w Holding, keep: Keep<'_>, most: usize) -> Self {
         let pins = by_folder(holding.pins.iter());
         let moving = by_folder(holding.live.keys());
         let unknown = by_folder(holding.held.keys());
@@ -186,6 +191,11 @@ impl<'w> Oldest<'w> {
                     held.add(stays, link.charge.0);
                     if stays == Stays::No {
                         entries.push(Reverse(entry));
+                        if entries.len() / 2 >= most {
+                            // The later ones go; what is left is in no order.
+                            entries.select_nth_unstable_by_key(most, |Reverse(entry)| *entry);
+                            entries.truncate(most);
+                        }
                     }
                 }
             }

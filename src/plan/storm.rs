@@ -220,7 +220,7 @@ fn stormy<'a>(
     Ok(to.iter().copied().filter(|d| storming(d)).collect())
 }
 
-/// Wishes that wait while their device is in a storm: what wrote its files may have written these.
+/// Wishes that are refused while their device is in a storm: what wrote its files may have written these.
 fn takes_away(action: Action) -> bool {
     matches!(
         action,
@@ -234,32 +234,31 @@ fn takes_away(action: Action) -> bool {
 }
 
 impl Asked<'_> {
-    /// True when a wish of a device's page has to wait until its storm is answered.
+    /// True when a wish of a device's page is refused until its storm is answered.
     pub(super) fn may_not_take_away(&self, own: &DeviceName) -> bool {
         takes_away(self.wish.action) && self.holding(own).is_some_and(|h| h.storm.is_some())
     }
 
-    pub(super) fn waiting_for_word(&self, device: &DeviceName) -> Planned {
-        Planned::waiting(format!("the owner's word about all that {} changed", self.label(device)))
+    pub(super) fn not_before_the_word(&self, device: &DeviceName) -> Planned {
+        // A page that waited for days would not be what anybody sees now.
+        Planned::refused(format!(
+            "not while nobody has said what to make of all that {} changed; answer that first, then \
+             press again",
+            self.label(device)
+        ))
     }
 
-    /// What a destroy waits for while any device holds back what it did there.
-    pub(super) fn waits_for_word(&self, path: &RelPath) -> Option<Planned> {
+    /// Why nothing is destroyed while any device holds back what it did there.
+    pub(super) fn refused_before_the_word(&self, path: &RelPath) -> Option<Planned> {
         let held = |(_, h): &(&DeviceName, &Holding)| h.holds_back(path);
         let (device, _) = self.world.devices.iter().find(held)?;
-        Some(self.waiting_for_word(device))
+        Some(self.not_before_the_word(device))
     }
 
     /// The owner says that what a device did was meant: it is taken in like any change, the old
-    /// contents kept as versions.
+    /// contents kept as versions. As much is no storm from then on.
     pub(super) fn allow(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
-        let devices = match stormy(self, to, origin) {
-            Ok(devices) => devices,
-            Err(refused) => return refused,
-        };
-        let mut ops = Vec::new();
-        for device in devices {
-            let Some(holding) = self.holding(device) else { continue };
+        let take_in = |device: &DeviceName, holding: &Holding, ops: &mut Vec<Op>| {
             for (path, seen) in &holding.held {
                 if ops.len() >= CHUNK {
                     break;
@@ -275,21 +274,45 @@ impl Asked<'_> {
                 };
                 ops.extend(reconcile(self.world, &sight).unwrap_or_default());
             }
-            if ops.len() < CHUNK {
-                let (rewritten, deleted, _) = extent(holding);
-                let mut pace = holding.pace.clone();
-                pace.accept(rewritten, deleted);
-                ops.push(Op::Note(Fact::Pace(device.clone(), pace)));
-                ops.push(Op::Note(Fact::Calm(device.clone())));
-            }
-        }
+            let (rewritten, deleted, _) = extent(holding);
+            (rewritten, deleted)
+        };
         let what = "what was held is taken in; the old contents are kept for a while";
-        Planned::done(ops, what)
+        self.answer_storms(to, origin, what, take_in)
     }
 
     /// The owner says that it was not meant: the device gets again what it had. What it wrote
     /// is kept as versions, and what was taken in before the storm was noticed is turned back.
     pub(super) fn keep_mine(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
+        let turn = |device: &DeviceName, holding: &Holding, ops: &mut Vec<Op>| {
+            // First the masters, so that the device gets the right ones.
+            let storm = holding.storm;
+            let turned =
+                storm.map_or_else(BTreeMap::new, |s| turn_back(self.world, device, &s, ops));
+            for (path, seen) in &holding.held {
+                if ops.len() >= CHUNK {
+                    break;
+                }
+                let home = self.world.files.get(path).map(|m| m.id.ino);
+                let home = turned.get(path).copied().or(home);
+                give_back(device, path, *seen, home, ops);
+            }
+            (0, 0)
+        };
+        let what = "the device gets again what it had; what it wrote is kept for a while, among the \
+                    old versions";
+        self.answer_storms(to, origin, what, turn)
+    }
+
+    /// Plans an answer for each device, and the end of its storm once that was all. `plan` returns
+    /// what counts as usual from then on.
+    fn answer_storms(
+        &self,
+        to: &[&DeviceName],
+        origin: &Origin,
+        what: &str,
+        plan: impl Fn(&DeviceName, &Holding, &mut Vec<Op>) -> (u32, u32),
+    ) -> Planned {
         let devices = match stormy(self, to, origin) {
             Ok(devices) => devices,
             Err(refused) => return refused,
@@ -297,27 +320,14 @@ impl Asked<'_> {
         let mut ops = Vec::new();
         for device in devices {
             let Some(holding) = self.holding(device) else { continue };
-            // First the masters, so that the device gets the right ones.
-            let turned = holding
-                .storm
-                .map_or_else(BTreeMap::new, |s| turn_back(self.world, device, &s, &mut ops));
-            for (path, seen) in &holding.held {
-                if ops.len() >= CHUNK {
-                    break;
-                }
-                let home = self.world.files.get(path).map(|m| m.id.ino);
-                let home = turned.get(path).copied().or(home);
-                give_back(device, path, *seen, home, &mut ops);
-            }
+            let (rewritten, deleted) = plan(device, holding, &mut ops);
             if ops.len() < CHUNK {
                 let mut pace = holding.pace.clone();
-                pace.accept(0, 0);
+                pace.accept(rewritten, deleted);
                 ops.push(Op::Note(Fact::Pace(device.clone(), pace)));
                 ops.push(Op::Note(Fact::Calm(device.clone())));
             }
         }
-        let what = "the device gets again what it had; what it wrote is kept for a while, among the \
-                    old versions";
         Planned::done(ops, what)
     }
 }

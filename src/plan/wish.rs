@@ -136,7 +136,7 @@ pub fn wish(
         return Planned::refused("say for which device: this page belongs to no device");
     }
     if let Some(device) = own.filter(|d| asked.may_not_take_away(d)) {
-        return asked.waiting_for_word(device);
+        return asked.not_before_the_word(device);
     }
     match wish.action {
         Action::Get => asked.get(&to),
@@ -208,6 +208,9 @@ impl<'a> Asked<'a> {
         let mut missing = String::new();
         for &device in to {
             let Some(holding) = self.holding(device) else { continue };
+            if holding.held.contains_key(path) {
+                return Err(self.not_before_the_word(device));
+            }
             if let Some(m) = self.master() {
                 let there = holding.book.get(path).is_some_and(|l| l.id.ino == m.id.ino);
                 let need = if there { Bytes(0) } else { holding.price(m) };
@@ -282,7 +285,7 @@ impl<'a> Asked<'a> {
         for &device in devices {
             let Some(holding) = self.holding(device) else { continue };
             if holding.holds_back(path) {
-                return Err(self.waiting_for_word(device));
+                return Err(self.not_before_the_word(device));
             }
             if let Some(link) = holding.book.get(path) {
                 if self.world.files.get(path).is_none_or(|m| m.id.ino != link.id.ino) {
@@ -340,8 +343,8 @@ impl<'a> Asked<'a> {
         if path.is_root() {
             return Planned::refused("everything at once can't be destroyed; choose a folder");
         }
-        if let Some(waits) = self.waits_for_word(path) {
-            return waits;
+        if let Some(refused) = self.refused_before_the_word(path) {
+            return refused;
         }
         let keep = self.config.undo > 0;
         let Some(m) = self.master() else {

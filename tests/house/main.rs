@@ -15,5 +15,6 @@ mod much;
 mod page;
 mod pairing;
 mod shares;
+mod storms;
 mod stranger;
 mod trouble;

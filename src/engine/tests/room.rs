@@ -384,7 +384,7 @@ impl Model {
                     || self.moving.contains(*at)
                     || (keep != "-" && within(at, keep))
             };
-            if numbers.contains(&number) || names.iter().any(|at| stays(at)) {
+            if numbers.contains(&number) || names.iter().any(stays) {
                 continue;
             }
             let used = names.iter().map(|at| self.phone[*at].1).max().unwrap();

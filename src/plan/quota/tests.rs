@@ -93,5 +93,8 @@ fn among_a_hundred_thousand_links_few_paths_are_made() {
     let mut older = 0;
     holding.book.for_each(Tree::<Link>::ROOT, |_, link| older += usize::from(link.used < newest));
     assert_eq!(older, EVICTED - 1);
+    let first = Oldest::first_on(&world, holding, Keep::default(), EVICTED);
+    let names: Vec<_> = first.take(EVICTED).flat_map(|(_, links)| links).collect();
+    assert_eq!(names, going, "the first of all are the first of some");
     log::info!("chosen in {took:?}");
 }
