@@ -9,6 +9,7 @@
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
 mod carry;
+mod joined;
 mod look;
 mod publish;
 mod settle;
@@ -18,7 +19,7 @@ mod tests;
 mod wishes;
 
 pub use carry::News;
-pub use shares::Carried;
+pub use shares::{Access, Carried};
 
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::{CatalogueError, Encoder};
@@ -120,6 +121,7 @@ pub struct Engine {
     space: Space,
     carrying: carry::Carrying,
     shares: shares::Shares,
+    folders: joined::Folders,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -180,6 +182,7 @@ impl Engine {
             space,
             carrying: carry::Carrying::default(),
             shares: shares::Shares::default(),
+            folders: joined::Folders::default(),
             settled: now,
             address: None,
             settle: SETTLE,
@@ -190,6 +193,7 @@ impl Engine {
         for device in devices {
             engine.scan_device(&device, now)?;
         }
+        engine.scan_joined(now)?;
         Ok(engine)
     }
 
@@ -213,7 +217,7 @@ impl Engine {
         let absent = |d: &DeviceName| {
             !self.is_held(d) && self.world.devices.get(d).is_some_and(|h| !h.absent.is_empty())
         };
-        !self.homeless.is_empty() || self.config.devices.keys().any(absent)
+        !self.homeless.is_empty() || self.holders().iter().any(absent)
     }
 
     /// What is known.
@@ -228,6 +232,16 @@ impl Engine {
 
     fn devices(&self) -> Vec<DeviceName> {
         self.config.devices.keys().cloned().collect()
+    }
+
+    /// All whose links are looked after: the devices of the settings and the folders of other people.
+    fn holders(&self) -> Vec<DeviceName> {
+        self.config.devices.keys().cloned().chain(self.world.joined()).collect()
+    }
+
+    /// True when somebody's links are looked after.
+    fn looks_after(&self, holder: &DeviceName) -> bool {
+        self.config.devices.contains_key(holder) || self.world.is_joined(holder)
     }
 
     /// Puts settings in force: folders for new devices, quotas at once.
@@ -281,7 +295,7 @@ impl Engine {
         let more_looks = self.reconcile(now)?;
         self.harvest(now)?;
         let more_wishes = self.fulfil(now)?;
-        let more_shares = self.make_sums()? | self.end_shares(now)?;
+        let more_shares = self.make_sums()? | self.end_shares(now)? | self.tend_joined(now)?;
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
         self.expire(now)?;
@@ -319,8 +333,10 @@ impl Engine {
                 for fact in &facts {
                     self.remember(fact)?;
                 }
-                if let Op::Sum { path, id } = op {
-                    self.want_sum(path, *id);
+                match op {
+                    Op::Sum { path, id } => self.want_sum(path, *id),
+                    Op::Write { at, .. } => self.note_written(at),
+                    _ => {}
                 }
                 Ok(true)
             }
@@ -350,10 +366,11 @@ impl Engine {
     /// A master changed: look at the links of it, and at the devices that follow its folder.
     fn touch(&mut self, path: &RelPath) {
         for (device, holding) in &self.world.devices {
-            if (holding.book.get(path).is_some() || holding.wants(path))
-                && self.config.devices.contains_key(device)
+            let Some(path) = self.world.path_on(device, path) else { continue };
+            if (holding.book.get(&path).is_some() || holding.wants(&path))
+                && self.looks_after(device)
             {
-                self.dirty.entry((device.clone(), path.clone())).or_insert(0);
+                self.dirty.entry((device.clone(), path)).or_insert(0);
             }
         }
     }

@@ -18,8 +18,11 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("ledger/schema.sql"), include_str!("ledger/shares.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("ledger/schema.sql"),
+    include_str!("ledger/shares.sql"),
+    include_str!("ledger/folders.sql"),
+];
 
 /// What went wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -194,7 +197,7 @@ impl Ledger {
             let rows = rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?)));
             for row in rows.map_err(self.fail(DOING))? {
                 let (id, name): (i64, String) = row.map_err(self.fail(DOING))?;
-                let name = DeviceName::new(&name).map_err(|e| self.damaged(e.to_string()))?;
+                let name = DeviceName::read(&name).map_err(|e| self.damaged(e.to_string()))?;
                 names.insert(id, name);
             }
         }

@@ -4,7 +4,7 @@ use super::{Engine, EngineError, TRIES};
 use crate::fs::FsError;
 use crate::ledger::Entry;
 use crate::model::{Action, Answer, Origin, Place, RelPath, Spot, Time, show};
-use crate::plan::{Attempt, Fact, Op, evict, make_room, share_meant, wish};
+use crate::plan::{Attempt, Fact, Op, evict, joined_meant, make_room, share_meant, wish};
 use crate::status::Condition;
 use crate::worklist::{self, Kind};
 
@@ -193,6 +193,13 @@ impl Engine {
                     entry.wish.with = Some(name);
                     self.ledger.amend_wish(entry.seq, &entry.wish)?;
                 }
+                if matches!(entry.wish.action, Action::RevokeShare | Action::DestroyFolder)
+                    && let Some(name) = joined_meant(&self.world, &entry.wish)
+                {
+                    self.take_in_last(&name, now)?;
+                    entry.wish.with = Some(name);
+                    self.ledger.amend_wish(entry.seq, &entry.wish)?;
+                }
                 self.ledger.begin_wish(entry.seq)?;
                 marked = true;
             }
@@ -219,10 +226,14 @@ impl Engine {
     fn fulfil_one(&mut self, entry: &Entry, now: Time) -> Result<bool, EngineError> {
         let Entry { seq, origin, wish: item, begun } = entry;
         let attempt = if *begun { Attempt::Again } else { Attempt::First };
+        if matches!(item.action, Action::ShareFolder | Action::RevokeShare) {
+            self.look_at_names_in_shared()?;
+        }
         let planned = wish(&self.world, &self.config, origin, item, attempt, now);
         let mut moved = None;
         for op in &planned.ops {
-            if !self.act(op, now)? {
+            // A revoke waits for nobody; what could not be carried over is when the folder is out.
+            if !self.act(op, now)? && item.action != Action::RevokeShare {
                 moved = Some(op.to_string());
                 if let Op::Unlink { at, .. } | Op::Link { to: at, .. } = op
                     && let Place::Device(device) = &at.place
@@ -232,7 +243,12 @@ impl Engine {
                 // What comes first in these is what the rest relies on.
                 if matches!(
                     item.action,
-                    Action::Move | Action::Destroy | Action::Undo | Action::Share
+                    Action::Move
+                        | Action::Destroy
+                        | Action::Undo
+                        | Action::Share
+                        | Action::ShareFolder
+                        | Action::DestroyFolder
                 ) {
                     break;
                 }
@@ -245,7 +261,7 @@ impl Engine {
                 if *tries < TRIES {
                     Answer::Waiting(format!("a file that was changing ({op})"))
                 } else {
-                    if item.action == Action::Share {
+                    if matches!(item.action, Action::Share | Action::ShareFolder) {
                         self.give_share_up(origin, item.id, now)?;
                     }
                     Answer::Refused(format!(
