@@ -421,7 +421,10 @@ impl Engine {
         let settled = match (seen, booked) {
             (None, Some(_)) => {
                 let since = *holding.absent.entry(path.clone()).or_insert(now);
-                let settled = now.since(since) >= self.settle || self.was_deleted(device, path);
+                // Of other people even what is confirmed has to settle: so it shows how much it is.
+                let at_once =
+                    device.joined_folder().is_none() && self.was_deleted(device, path);
+                let settled = now.since(since) >= self.settle || at_once;
                 settled && self.confirmed(device, path) && !self.is_held(device)
             }
             (Some(seen), Some(link)) if home.is_none() && link.id.ino == seen.id.ino => {

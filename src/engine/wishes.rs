@@ -271,6 +271,10 @@ impl Engine {
             }
             None if planned.more => {
                 self.ledger.begin_wish(*seq)?;
+                // What a share is called is on the disk before anything has that name.
+                if planned.ops.iter().any(|op| matches!(op, Op::Note(Fact::Share(..)))) {
+                    self.settle_down()?;
+                }
                 return Ok(true);
             }
             None => planned.answer,

@@ -364,11 +364,9 @@ impl Asked<'_> {
         if share.is_ending() {
             return planned;
         }
-        let holder = DeviceName::joined(name);
-        let mut ended = share.ended();
-        if let (Some(open), true) = (&mut ended.open, share.takes()) {
+        let open = share.open.clone().unwrap_or_default();
+        if open.revoked.is_none() && share.takes() {
             let to = free_name(self.world, &format!("{name}-revoked-{}", day_of(self.now)));
-            open.revoked = Some(to.clone());
             let kept = Share {
                 peers: BTreeMap::new(),
                 at: self.now,
@@ -376,14 +374,24 @@ impl Asked<'_> {
                 open: Some(Open::default()),
                 ..share.clone()
             };
-            planned.ops.push(Op::Note(Fact::Share(to.clone(), kept)));
-            planned.ops.extend(in_shared(&to, &RelPath::root()).map(Op::MakeDir));
+            let begun = Share {
+                open: Some(Open { revoked: Some(to.clone()), ..open }),
+                ..share.clone()
+            };
+            // Where its links go is in the ledger before the folder is made: plan again.
+            planned.ops.push(Op::Note(Fact::Share(to, kept)));
+            planned.ops.push(Op::Note(Fact::Share(name.clone(), begun)));
+            return Planned { more: true, ..planned };
+        }
+        let holder = DeviceName::joined(name);
+        if let Some(to) = &open.revoked {
+            planned.ops.extend(in_shared(to, &RelPath::root()).map(Op::MakeDir));
             // What is more than a part is carried over after the end, which must not wait for it.
             if let Some(holding) = self.world.devices.get(&holder) {
                 holding.book.for_each(Tree::<Link>::ROOT, |p, link| {
                     let Ok(p) = RelPath::new(p) else { return };
                     if planned.ops.len() < CHUNK
-                        && let Some(to) = in_shared(&to, &p)
+                        && let Some(to) = in_shared(to, &p)
                     {
                         let (from, ino) = (on(&holder, &p), link.id.ino);
                         planned.ops.push(Op::Link { from, ino, to });
@@ -392,7 +400,7 @@ impl Asked<'_> {
             }
         }
         planned.ops.push(Op::Note(Fact::Unfollow(holder, RelPath::root())));
-        planned.ops.push(Op::Note(Fact::Share(name.clone(), ended)));
+        planned.ops.push(Op::Note(Fact::Share(name.clone(), share.ended())));
         planned
     }
 
