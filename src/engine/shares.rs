@@ -6,7 +6,7 @@
 use super::{Engine, EngineError};
 use crate::catalogue::ShareView;
 use crate::fs::FsError;
-use crate::model::{FileId, Place, RelPath, Stat, Time, Tree};
+use crate::model::{Bytes, FileId, Place, RelPath, Stat, Time, Tree};
 use crate::plan::{CHUNK, Fact, Op, Share, ShareState, emptied_shares, end_share, master};
 use sha1::{Digest as _, Sha1};
 use std::collections::{BTreeMap, BTreeSet};
@@ -236,10 +236,29 @@ impl Engine {
                     }
                     _ => String::new(),
                 },
-                folder: false,
+                folder: share.is_joined(),
+                name: name.clone(),
+                people: people_in(share),
+                used: if share.is_joined() { self.used_in(name) } else { Bytes(0) },
+                limit: share.open.as_ref().and_then(|open| open.limit),
+                full: self.is_full(name),
+                destroyed: share.open.as_ref().and_then(|open| open.destroyed),
             })
             .collect();
         views.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.path.cmp(&b.path)));
         views
     }
+}
+
+/// Who may have a share, each in a word: several devices of one person are one.
+fn people_in(share: &Share) -> Vec<String> {
+    let mut people = Vec::new();
+    for (id, word) in &share.peers {
+        let short = id.split('-').next().unwrap_or(id).to_owned();
+        let word = if word.is_empty() { short } else { word.clone() };
+        if !people.contains(&word) {
+            people.push(word);
+        }
+    }
+    people
 }
