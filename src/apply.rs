@@ -365,16 +365,17 @@ fn is_note(fs: &mut dyn FileSystem, at: &Spot) -> Result<bool, ApplyError> {
 }
 
 /// Removes what a sync engine leaves in a folder that it let go of (its marker, its list of what to
-/// pass over, what it had half received), and the folder when that was all.
+/// pass over, what it had half received) and what others planted that has no content (symbolic
+/// links, pipes), then the folders of which that was all. Files of other names stay.
 fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
     for (name, entry) in fs.list(at)?.unwrap_or_default() {
         let Ok(path) = at.path.join(&name) else { continue };
-        if !crate::scan::is_transient(&name) {
-            continue;
-        }
         let here = at.place.clone().at(path);
+        let transient = crate::scan::is_transient(&name);
         match entry {
-            Entry::File(_) => fs.unlink(&here)?,
+            Entry::File(_) if !transient => {}
+            Entry::File(_) | Entry::Other => fs.unlink(&here)?,
+            Entry::Dir if !transient => clear_out(fs, &here)?,
             Entry::Dir => {
                 for (name, entry) in fs.list(&here)?.unwrap_or_default() {
                     let marker = name.starts_with(b"syncthing-folder-");
@@ -385,7 +386,6 @@ fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
                 }
                 fs.remove_dir(&here)?;
             }
-            Entry::Other => {}
         }
     }
     fs.remove_dir(at)?;

@@ -186,16 +186,16 @@ impl Engine {
         Ok(more)
     }
 
-    /// Ends a folder of people that the carrier let go of, or a part of it.
-    pub(super) fn end_folder(&mut self, name: &str, now: Time) -> Result<(), EngineError> {
+    /// Ends a folder of people that the carrier let go of, or a part of it; `false`: it moved under our
+    /// hands, and is taken up again in the next turn.
+    pub(super) fn end_folder(&mut self, name: &str, now: Time) -> Result<bool, EngineError> {
         if self.world.shares.get(name).is_some_and(Share::takes) {
             self.take_in_last(name, now)?;
         }
         self.look_at_folder(name)?;
         for op in end_joined(&self.world, name) {
-            // It moved under our hands, and is taken up again in the next turn.
             if !self.act(&op, now)? {
-                return Ok(());
+                return Ok(false);
             }
         }
         if !self.world.shares.contains_key(name) {
@@ -212,7 +212,7 @@ impl Engine {
             self.folders.full.remove(name);
             self.folders.begun.remove(name);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Brings the book of a folder that is to be emptied to what is in it: what a cut kept from being

@@ -150,24 +150,26 @@ impl Engine {
         }
         // That it is to end reaches the disk before anything of it goes.
         self.settle_down()?;
+        let mut more = false;
         for name in due {
             if self.world.shares.get(&name).is_some_and(Share::is_joined) {
-                self.end_folder(&name, now)?;
+                more |= self.end_folder(&name, now)?;
                 continue;
             }
             self.look_at_share(&name)?;
             for op in end_share(&self.world, &name) {
                 if !self.act(&op, now)? {
                     // It moved under our hands: again in the next turn.
-                    return Ok(false);
+                    return Ok(more);
                 }
             }
+            more = true;
             if !self.world.shares.contains_key(&name) {
                 log::info!("the share {name} is over");
                 self.shares.let_go.remove(&name);
             }
         }
-        Ok(true)
+        Ok(more)
     }
 
     /// What is in a share's folder, also what a cut kept from being recorded and what others put there.

@@ -391,6 +391,7 @@ impl Asked<'_> {
                 holding.book.for_each(Tree::<Link>::ROOT, |p, link| {
                     let Ok(p) = RelPath::new(p) else { return };
                     if planned.ops.len() < CHUNK
+                        && !holding.absent.contains_key(&p)
                         && let Some(to) = in_shared(to, &p)
                     {
                         let (from, ino) = (on(&holder, &p), link.id.ino);

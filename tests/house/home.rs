@@ -168,6 +168,57 @@ impl House {
         id
     }
 
+    /// Writes one wish into the common page, as it is after `change`.
+    pub(crate) fn wish_with(
+        &mut self,
+        action: Action,
+        at: &str,
+        change: impl FnOnce(&mut Wish),
+    ) -> String {
+        self.wishes += 1;
+        let page = content(&self.drive("catalogue/catalogue.html"));
+        let (_, id) = with_wishes(&page, "home", self.wishes, &[(action, at, &[])]);
+        let mut list = larder::worklist::parse(larder::worklist::find(&page).unwrap());
+        let mut wish = Wish {
+            id: WishId::parse(&id).unwrap(),
+            action,
+            path: path(at),
+            to: Vec::new(),
+            from: None,
+            with: None,
+            limit_mb: None,
+            seen: None,
+            at: Time::from_secs(1_790_000_000),
+        };
+        change(&mut wish);
+        list.wishes.push(wish);
+        let page = larder::worklist::put(&page, &list).unwrap();
+        put(&self.drive("catalogue"), "catalogue.html", &page);
+        id
+    }
+
+    /// The common page.
+    pub(crate) fn common_page(&self) -> Option<Page> {
+        page::read(&content(&self.drive("catalogue/catalogue.html")))
+    }
+
+    /// Waits for the answer on the common page; must be done.
+    pub(crate) fn done(&self, id: &str) -> String {
+        let mut answer = None;
+        until("the wish of the common page is answered", || {
+            answer = self.common_page().and_then(|page| page.answer(id));
+            answer.as_ref().is_some_and(|(state, _)| state != "waiting")
+        });
+        let (state, text) = answer.unwrap();
+        assert_eq!(state, "done", "{text}");
+        text
+    }
+
+    /// Where its sync engine listens.
+    pub(crate) fn sync_port(&self) -> u16 {
+        self.sync_port
+    }
+
     /// The page of a device, as it is at home.
     pub(crate) fn page(&self, device: &str) -> Option<Page> {
         page::read(&content(&self.drive(&format!("catalogue/{device}/catalogue.html"))))

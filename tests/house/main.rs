@@ -12,3 +12,4 @@ mod days;
 mod home;
 mod life;
 mod page;
+mod people;
