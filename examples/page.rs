@@ -24,6 +24,9 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 use std::time::Instant;
 
+/// Nobody's device.
+const STRANGER: &str = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD";
+
 const PLACES: [&str; 12] = [
     "Garden",
     "Lake",
@@ -426,9 +429,32 @@ fn main() {
             path: first.clone(),
             with: "the neighbours".into(),
             at: Time::from_secs(now() - 400_000),
-            link: String::new(),
+            link: format!("Device ID: {STRANGER}\nFolder ID: k3fq2mbtx7wnzr5ydhs4cpaegj"),
             folder: false,
+            name: "c191687881d9345c914186591ea850f7c1efb63c-2026-11-20-101500".into(),
+            people: vec!["the neighbours".into()],
+            used: Bytes(0),
+            limit: None,
+            full: false,
+            destroyed: None,
         });
+        for (n, folder) in ["Photos", "Music", "Documents"].into_iter().enumerate() {
+            shares.push(ShareView {
+                path: path(folder),
+                with: ["the band", "", "work"][n].into(),
+                at: Time::from_secs(now() - 700_000),
+                link: format!("Device ID: {STRANGER}\nFolder ID: k3fq2mbtx7wnzr5ydhs4cpaeg{n}"),
+                folder: true,
+                name: folder.into(),
+                people: [vec!["the band".into(), "the choir".into()], vec![], vec!["work".into()]]
+                    [n]
+                    .clone(),
+                used: Bytes([498_000_000, 12_000_000, 0][n]),
+                limit: [Some(Bytes(500_000_000)), None, Some(Bytes(50_000_000))][n],
+                full: n == 0,
+                destroyed: (n == 2).then(|| Time::from_secs(now() - 3_600)),
+            });
+        }
         for (n, (action, answer)) in [
             (Action::Get, Answer::Waiting("Waiting for Phone to come into reach.".into())),
             (
@@ -473,6 +499,12 @@ fn main() {
             at: Time::from_secs(now() - 400_000),
             link: format!("Device ID: {}\nFolder ID: {}", id("N"), "f".repeat(26)),
             folder: false,
+            name: "c191687881d9345c914186591ea850f7c1efb63c-2026-11-20-235959".into(),
+            people: vec!["the neighbours".into()],
+            used: Bytes(0),
+            limit: None,
+            full: false,
+            destroyed: None,
         });
     }
     let make = |files: &Tree<Stat>, encoder: &mut Encoder, generation| {

@@ -7,8 +7,10 @@
 //! when it is not what was meant.
 
 use crate::fs::{Entry, FileSystem, FsError};
-use crate::model::{Bytes, FileId, Link, Place, RelPath, Spot, Stat, Time};
-use crate::plan::{Evicted, Fact, Op, Version, Why, World, in_transit, kept, master, on};
+use crate::model::{Bytes, DeviceName, FileId, Link, Place, RelPath, Spot, Stat, Time};
+use crate::plan::{
+    Evicted, Fact, NOTE_BEGINS, Op, Version, Why, World, in_transit, kept, master, on,
+};
 
 /// Why an operation did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +52,17 @@ impl Applier {
             Op::Note(fact) => vec![fact.clone()],
             // The engine makes sums beside its turns.
             Op::Sum { .. } => Vec::new(),
-            Op::Release { at, ino, was } => self.release(fs, at, *ino, was, now)?,
+            Op::Release { at, ino, was } => self.release(fs, world, at, *ino, was, now)?,
             Op::Sweep(at) => {
                 clear_out(fs, at)?;
+                Vec::new()
+            }
+            Op::Write { at, text } => {
+                write(fs, at, text)?;
+                Vec::new()
+            }
+            Op::Erase { at, text } => {
+                erase(fs, at, text)?;
                 Vec::new()
             }
             Op::MakeDir(at) => {
@@ -68,19 +78,23 @@ impl Applier {
             },
             Op::Link { from, ino, to } => {
                 let stat = link(fs, from, *ino, to)?;
-                there(to, stat, now).into_iter().collect()
+                there(world, to, stat, now).into_iter().collect()
             }
-            Op::Unlink { at, ino } => self.unlink(fs, at, *ino)?,
             Op::Evict { device, path, ino } => {
                 let link = world.devices.get(device).and_then(|h| h.book.get(path));
                 let size = Bytes(link.map_or(0, |link| link.id.size));
-                let mut facts = self.unlink(fs, &on(device, path), *ino)?;
+                let mut facts = self.unlink(fs, world, &on(device, path), *ino)?;
                 let evicted = Evicted { path: path.clone(), size, at: now };
                 facts.push(Fact::Evicted(device.clone(), evicted));
                 facts
             }
+            Op::Unlink { at, ino } => self.unlink(fs, world, at, *ino)?,
             Op::Replace { at, old, by, new, why } => {
-                let facts = self.replace(fs, (at, *old), (by, *new), why, now)?;
+                // What it was goes by the name of its master.
+                let home = world.holder_at(at).and_then(|(who, path)| world.home_of(&who, &path));
+                let was = home.unwrap_or_else(|| at.path.clone());
+                let (stat, kept) = self.replace(fs, (at, *old), (by, *new), (&was, why), now)?;
+                let facts = there(world, at, stat, now).into_iter().chain(kept).collect();
                 used_as_before(world, at, facts)
             }
             Op::Retire { path, id, keep } => {
@@ -110,11 +124,10 @@ impl Applier {
                 make_room_for(fs, to)?;
                 carry(fs, from, *ino, to)?;
                 let gone = match &from.place {
-                    Place::Device(device) => Some(Fact::NoLink(device.clone(), from.path.clone())),
                     Place::Files => Some(Fact::NoMaster(from.path.clone())),
-                    _ => None,
+                    _ => gone(world, from),
                 };
-                let now_there = fs.stat(to)?.and_then(|stat| there(to, stat, now));
+                let now_there = fs.stat(to)?.and_then(|stat| there(world, to, stat, now));
                 used_as_before(world, from, gone.into_iter().chain(now_there).collect())
             }
             Op::Restore { version, path } => {
@@ -165,14 +178,11 @@ impl Applier {
     fn unlink(
         &mut self,
         fs: &mut dyn FileSystem,
+        world: &World,
         at: &Spot,
         ino: u64,
     ) -> Result<Vec<Fact>, ApplyError> {
-        let gone = match &at.place {
-            Place::Device(device) => vec![Fact::NoLink(device.clone(), at.path.clone())],
-            Place::Shared => vec![Fact::NotShared(at.path.clone())],
-            _ => Vec::new(),
-        };
+        let gone = gone(world, at).into_iter().collect();
         // One fixed name: apply is single-threaded, and recovery empties it.
         let transit = Place::Tmp.at(RelPath::new(b"unlink").unwrap_or_default());
         match carry(fs, at, ino, &transit) {
@@ -194,22 +204,19 @@ impl Applier {
     fn release(
         &mut self,
         fs: &mut dyn FileSystem,
+        world: &World,
         at: &Spot,
         ino: u64,
         was: &RelPath,
         now: Time,
     ) -> Result<Vec<Fact>, ApplyError> {
-        match self.unlink(fs, at, ino) {
+        match self.unlink(fs, world, at, ino) {
             Err(ApplyError::LastName { .. }) => {
-                let (gone, why) = match &at.place {
-                    Place::Device(device) => (
-                        Fact::NoLink(device.clone(), at.path.clone()),
-                        Why::Stormed(device.clone()),
-                    ),
-                    _ => (Fact::NotShared(at.path.clone()), Why::Replaced),
-                };
+                let holder = world.holder_at(at).map(|(holder, _)| holder);
+                let stormed = |d: &DeviceName| world.devices.get(d)?.storm.map(|_| d.clone());
+                let why = holder.as_ref().and_then(stormed).map_or(Why::Replaced, Why::Stormed);
                 let kept = self.keep(fs, at, was, why, now)?;
-                Ok(vec![gone, kept])
+                Ok(gone(world, at).into_iter().chain([kept]).collect())
             }
             done => done,
         }
@@ -220,11 +227,11 @@ impl Applier {
         fs: &mut dyn FileSystem,
         (at, old): (&Spot, u64),
         (by, new): (&Spot, u64),
-        why: &Why,
+        (was_at, why): (&RelPath, &Why),
         now: Time,
-    ) -> Result<Vec<Fact>, ApplyError> {
+    ) -> Result<(Stat, Option<Fact>), ApplyError> {
         let number = self.number();
-        let transit = in_transit(number, &at.path);
+        let transit = in_transit(number, was_at);
         let stat = link(fs, by, new, &transit)?;
         if let Err(e) = fs.exchange(&transit, at) {
             fs.unlink(&transit)?;
@@ -241,27 +248,34 @@ impl Applier {
                 return Err(FsError::Changed { at: at.clone() }.into());
             }
         };
-        let mut facts: Vec<Fact> = there(at, stat, now).into_iter().collect();
+        let mut kept = None;
         if at.place == Place::Files || was.nlink < 2 {
-            facts.push(keep_at(fs, &transit, number, &at.path, why.clone(), now)?);
+            kept = Some(keep_at(fs, &transit, number, was_at, why.clone(), now)?);
         } else {
             fs.unlink(&transit)?;
         }
         tidy(fs, &transit)?;
-        Ok(facts)
+        Ok((stat, kept))
     }
 }
 
 /// The fact that a file is at a spot now.
-fn there(at: &Spot, stat: Stat, now: Time) -> Option<Fact> {
-    match &at.place {
-        Place::Files => Some(Fact::Master(at.path.clone(), stat)),
-        Place::Device(device) => {
-            let link = Link { id: stat.id, charge: stat.charge(), used: now.secs() };
-            Some(Fact::Link(device.clone(), at.path.clone(), link))
-        }
-        Place::Shared => Some(Fact::Shared(at.path.clone(), stat.id)),
-        _ => None,
+fn there(world: &World, at: &Spot, stat: Stat, now: Time) -> Option<Fact> {
+    if at.place == Place::Files {
+        return Some(Fact::Master(at.path.clone(), stat));
+    }
+    if let Some((holder, path)) = world.holder_at(at) {
+        let link = Link { id: stat.id, charge: stat.charge(), used: now.secs() };
+        return Some(Fact::Link(holder, path, link));
+    }
+    (at.place == Place::Shared).then(|| Fact::Shared(at.path.clone(), stat.id))
+}
+
+/// The fact that a link is not at a spot any more.
+fn gone(world: &World, at: &Spot) -> Option<Fact> {
+    match world.holder_at(at) {
+        Some((holder, path)) => Some(Fact::NoLink(holder, path)),
+        None => (at.place == Place::Shared).then(|| Fact::NotShared(at.path.clone())),
     }
 }
 
@@ -327,17 +341,67 @@ fn keep_at(
     Ok(Fact::Version(number, Version { path: path.clone(), id: stat.id, at: now, why }))
 }
 
+/// Writes a text of ours completely in transit, then gives it its name.
+fn write(fs: &mut dyn FileSystem, at: &Spot, text: &str) -> Result<(), ApplyError> {
+    if is_text(fs, at, text)? {
+        return Ok(());
+    }
+    let transit = note_in_transit();
+    if fs.look(&transit)?.is_some() {
+        fs.unlink(&transit)?;
+    }
+    fs.write_new(&transit, text.as_bytes())?;
+    make_room_for(fs, at)?;
+    if let Err(e) = fs.rename(&transit, at) {
+        fs.unlink(&transit)?;
+        return Err(e.into());
+    }
+    Ok(())
+}
+
+/// Takes a text of ours away; what else is there stays.
+fn erase(fs: &mut dyn FileSystem, at: &Spot, text: &str) -> Result<(), ApplyError> {
+    if !is_text(fs, at, text)? {
+        return Ok(());
+    }
+    let transit = note_in_transit();
+    fs.rename(at, &transit)?;
+    if is_text(fs, &transit, text)? {
+        fs.unlink(&transit)?;
+    } else {
+        fs.rename(&transit, at)?;
+    }
+    Ok(())
+}
+
+/// True when a file has exactly this text.
+fn is_text(fs: &mut dyn FileSystem, at: &Spot, text: &str) -> Result<bool, ApplyError> {
+    match fs.read(at, text.len() as u64) {
+        Ok(read) => Ok(read.is_some_and(|read| read == text.as_bytes())),
+        Err(e) if e.trouble().is_some() => Err(e.into()),
+        Err(_) => Ok(false),
+    }
+}
+
+/// True for a text of ours, or the beginning of one that a cut left.
+fn is_note(fs: &mut dyn FileSystem, at: &Spot) -> Result<bool, ApplyError> {
+    let read = fs.read(at, 2 * NOTE_BEGINS.len() as u64)?.unwrap_or_default();
+    let both = read.len().min(NOTE_BEGINS.len());
+    Ok(read[..both] == NOTE_BEGINS.as_bytes()[..both])
+}
+
 /// Removes what a sync engine leaves in a folder that it let go of (its marker, its list of what to
-/// pass over, what it had half received), and the folder when that was all.
+/// pass over, what it had half received) and what others planted that has no content (symbolic
+/// links, pipes), then the folders of which that was all. Files of other names stay.
 fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
     for (name, entry) in fs.list(at)?.unwrap_or_default() {
         let Ok(path) = at.path.join(&name) else { continue };
-        if !crate::scan::is_transient(&name) {
-            continue;
-        }
         let here = at.place.clone().at(path);
+        let transient = crate::scan::is_transient(&name);
         match entry {
-            Entry::File(_) => fs.unlink(&here)?,
+            Entry::File(_) if !transient => {}
+            Entry::File(_) | Entry::Other => fs.unlink(&here)?,
+            Entry::Dir if !transient => clear_out(fs, &here)?,
             Entry::Dir => {
                 for (name, entry) in fs.list(&here)?.unwrap_or_default() {
                     let marker = name.starts_with(b"syncthing-folder-");
@@ -348,7 +412,6 @@ fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
                 }
                 fs.remove_dir(&here)?;
             }
-            Entry::Other => {}
         }
     }
     fs.remove_dir(at)?;
@@ -368,6 +431,12 @@ fn tidy(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
 /// A page in transit is the engine's matter: `tmp/page@` and the device's name.
 pub const PAGE_IN_TRANSIT: &str = "page@";
 const DOOMED: &str = "destroy@";
+const NOTE: &str = "note@";
+
+/// Where a text of ours is before it has its name, and before it goes.
+fn note_in_transit() -> Spot {
+    Place::Tmp.at(RelPath::new(NOTE.as_bytes()).unwrap_or_default())
+}
 
 /// Where the content of a destroyed master is before it goes.
 fn doomed(id: &FileId, path: &RelPath) -> Spot {
@@ -416,7 +485,8 @@ pub fn recover(
         // A link in transit and its sibling may both be here: look again at each.
         let folder = at.path.names().next().unwrap_or_default();
         let decided = folder == doomed_folder(&stat.id).as_bytes()
-            || folder == was_read(stat.id.ino).as_bytes();
+            || folder == was_read(stat.id.ino).as_bytes()
+            || folder == NOTE.as_bytes() && is_note(fs, at)?;
         if decided || fs.stat(at)?.is_some_and(|s| s.nlink > 1) {
             fs.unlink(at)?;
         } else {

@@ -4,7 +4,7 @@
 //! state, looks and questions for the sync engine and [`News`] for the engine. It decides nothing.
 
 use crate::config::Config;
-use crate::engine::{Carried, Engine, News};
+use crate::engine::{Access, Carried, Engine, News};
 use crate::model::{DeviceName, Place, RelPath, Spot};
 use crate::plan::Asking;
 use crate::sync::{
@@ -80,9 +80,12 @@ impl Carrier {
         let new = self.book.have_shares(&names)?;
         let mut wrong = Vec::new();
         self.shares.clear();
-        for Carried { name, peers } in carried {
-            let mut share =
-                Share { name: name.clone(), kind: ShareKind::ReadOnly, peers: BTreeMap::new() };
+        for Carried { name, peers, access } in carried {
+            let kind = match *access {
+                Access::Fetch => ShareKind::ReadOnly,
+                Access::Join { held } => ShareKind::Open { held },
+            };
+            let mut share = Share { name: name.clone(), kind, peers: BTreeMap::new() };
             for (id, whom) in peers {
                 match read_id(id) {
                     Ok(id) => drop(share.peers.insert(id, whom.clone())),
@@ -130,9 +133,12 @@ impl Carrier {
         complaints
     }
 
-    /// The devices that have an id, so that the sync engine serves them.
-    pub fn served(&self) -> impl Iterator<Item = &DeviceName> {
-        self.peers.values()
+    /// The devices that have an id, so that the sync engine serves them, and the folders that
+    /// somebody can join.
+    pub fn served(&self) -> impl Iterator<Item = DeviceName> {
+        let open = |share: &&Share| share.kind != ShareKind::ReadOnly && !share.peers.is_empty();
+        let joined = self.shares.iter().filter(open).map(|share| DeviceName::joined(&share.name));
+        self.peers.values().cloned().chain(joined)
     }
 
     /// Tells the sync engine which names were changed.
@@ -182,7 +188,11 @@ impl Carrier {
             if known.is_some_and(|answered| answered.is_none_or(|at| at.elapsed() < ASK_AGAIN)) {
                 continue;
             }
-            let Some(folder) = self.book.id(&FolderKey::Files(device.clone())) else { continue };
+            let key = match device.joined_folder() {
+                Some(name) => FolderKey::Share(name.to_owned()),
+                None => FolderKey::Files(device.clone()),
+            };
+            let Some(folder) = self.book.id(&key) else { continue };
             let question = Question::Absence { folder: folder.clone(), path: path.clone() };
             if !handle.ask(question) {
                 return;
@@ -223,7 +233,7 @@ impl Carrier {
             Event::RemoteChange(change) => {
                 let deleted = change.change == crate::sync::Change::Deleted;
                 let mut news = Vec::new();
-                if let (true, Some(device)) = (deleted, self.files_of(&change.folder)) {
+                if let (true, Some(device)) = (deleted, self.holder_of(&change.folder)) {
                     news.push(News::Deleted(device, change.path.clone()));
                 }
                 news.extend(self.look(&change.folder, change.path));
@@ -253,7 +263,7 @@ impl Carrier {
             Event::Trouble { what, next } => vec![News::Trouble(what, next)],
             Event::Well => vec![News::Well],
             Event::Absent { folder, path, absence } => {
-                let Some(device) = self.files_of(&folder) else { return Vec::new() };
+                let Some(device) = self.holder_of(&folder) else { return Vec::new() };
                 match absence {
                     // Gone on this drive by somebody's hand is gone for the device as well.
                     Absence::Deleted(_) | Absence::Here => vec![News::Deleted(device, path)],
@@ -302,6 +312,9 @@ impl Carrier {
                 let page = RelPath::new(name).and_then(|p| p.join(b"catalogue.html"));
                 page.map(|p| News::Changed(Place::Catalogue.at(p))).into_iter().collect()
             }
+            Some(FolderKey::Share(name)) if self.is_open(name) => {
+                vec![News::Changed(crate::plan::on(&DeviceName::joined(name), &path))]
+            }
             _ => Vec::new(),
         }
     }
@@ -311,6 +324,19 @@ impl Carrier {
             Some(FolderKey::Files(device)) => Some(device.clone()),
             _ => None,
         }
+    }
+
+    /// Whose links a folder has: a device's, or those of one that other people join.
+    fn holder_of(&self, folder: &FolderId) -> Option<DeviceName> {
+        match self.book.key(folder) {
+            Some(FolderKey::Share(name)) if self.is_open(name) => Some(DeviceName::joined(name)),
+            _ => self.files_of(folder),
+        }
+    }
+
+    /// True for a share that other people join.
+    fn is_open(&self, name: &str) -> bool {
+        self.shares.iter().any(|s| s.name == name && s.kind != ShareKind::ReadOnly)
     }
 
     /// The folder that a spot lies in, and where in it.

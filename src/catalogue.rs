@@ -136,6 +136,18 @@ pub struct ShareView {
     pub link: String,
     /// It is a folder that others may write into.
     pub folder: bool,
+    /// What it is called in `shared/`: what a wish for this one names.
+    pub name: String,
+    /// Who may have it, as they were called; a device without a word is shown by its id.
+    pub people: Vec<String>,
+    /// What lies in a folder of others, and how much may; `None` is no limit.
+    pub used: Bytes,
+    /// See `used`.
+    pub limit: Option<Bytes>,
+    /// The limit is reached: nothing more is taken.
+    pub full: bool,
+    /// Its content was destroyed then.
+    pub destroyed: Option<Time>,
 }
 
 /// Links of one device that vanished together and that nobody has settled yet: the page asks.

@@ -7,8 +7,8 @@ use crate::daemon::Places;
 use crate::engine::Engine;
 use crate::fs::{Entry, FileSystem, FsError, Real};
 use crate::ledger::{Ledger, LedgerError};
-use crate::model::{FileId, Link, Place, RelPath, Spot, Stat, Tree};
-use crate::plan::{kept, on};
+use crate::model::{DeviceName, FileId, Link, Place, RelPath, Spot, Stat, Tree};
+use crate::plan::{NOTE, ShareState, World, below_shared, kept, on};
 use crate::worklist;
 use std::collections::HashSet;
 use std::fmt;
@@ -91,6 +91,7 @@ pub fn check(places: &Places, engine: &Engine) -> Result<Vec<Finding>, CheckErro
         }
     }
     check_shares(&mut fs, engine, &masters, &mut found)?;
+    check_joined(&mut fs, engine, &masters, &mut found)?;
     check_transit(&mut fs, &mut found)?;
     for (number, version) in &versions {
         if fs.stat(&kept(*number, &version.path))?.is_none() {
@@ -109,11 +110,15 @@ fn check_shares(
     masters: &HashSet<u64>,
     found: &mut Vec<Finding>,
 ) -> Result<(), CheckError> {
-    let known = &engine.world().shared;
+    let world = engine.world();
+    let known = &world.shared;
     let root = Place::Shared.at(RelPath::root());
     let scan = fs.scan(&root)?;
     scan.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
         let Ok(path) = RelPath::new(path) else { return };
+        if world.holder_at(&Place::Shared.at(path.clone())).is_some() {
+            return;
+        }
         let recorded = known.get(&path).is_some_and(|id| id.ino == stat.id.ino);
         if !recorded && !masters.contains(&stat.id.ino) {
             let what = format!("{} is in no share and not in files/", Place::Shared.at(path));
@@ -123,11 +128,65 @@ fn check_shares(
     });
     known.for_each(Tree::<FileId>::ROOT, |path, id| {
         let Ok(path) = RelPath::new(path) else { return };
+        // What was kept of a folder when it was revoked may be thrown away by hand.
+        if scan.tree.get(&path).is_none() && is_kept(world, &path) {
+            return;
+        }
         if scan.tree.get(&path).is_none_or(|stat| stat.id.ino != id.ino) {
             let what = format!("{} is not as it was shared", Place::Shared.at(path));
             found.push(Finding { promise: 2, what, next: "end that share, and share it again" });
         }
     });
+    Ok(())
+}
+
+/// True in a folder that keeps what another had when it was revoked.
+fn is_kept(world: &World, path: &RelPath) -> bool {
+    let name = path.names().next().and_then(|name| std::str::from_utf8(name).ok());
+    let share = name.and_then(|name| world.shares.get(name));
+    share.is_some_and(|share| share.state == ShareState::Revoked)
+}
+
+/// Every name in a folder that others joined is a master's and as it was recorded; in one whose
+/// content was destroyed nothing is left but the note.
+fn check_joined(
+    fs: &mut Real,
+    engine: &Engine,
+    masters: &HashSet<u64>,
+    found: &mut Vec<Finding>,
+) -> Result<(), CheckError> {
+    let world = engine.world();
+    for (name, share) in world.shares.iter().filter(|(_, share)| share.is_joined()) {
+        let holder = DeviceName::joined(name);
+        let scan = fs.scan(&on(&holder, &RelPath::root()))?;
+        scan.tree.for_each(Tree::<Stat>::ROOT, |at, stat| {
+            let Some(path) = RelPath::new(at).ok().and_then(|at| below_shared(&at, name)) else {
+                return;
+            };
+            let (promise, what) = if share.takes() {
+                (1, format!("{} is not saved in files/ yet", on(&holder, &path)))
+            } else {
+                (2, format!("{} was destroyed and is there", on(&holder, &path)))
+            };
+            let fine = if share.takes() {
+                masters.contains(&stat.id.ino)
+            } else {
+                path.as_bytes() == NOTE.as_bytes()
+            };
+            if !fine {
+                found.push(Finding { promise, what, next: RUN });
+            }
+        });
+        let Some(holding) = world.devices.get(&holder) else { continue };
+        holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
+            let Ok(path) = RelPath::new(path) else { return };
+            let at = on(&holder, &path);
+            if scan.tree.get(&at.path).is_none_or(|stat| stat.id.ino != link.id.ino) {
+                let what = format!("{at} is not the link that was recorded");
+                found.push(Finding { promise: 2, what, next: RUN });
+            }
+        });
+    }
     Ok(())
 }
 

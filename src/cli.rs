@@ -424,8 +424,9 @@ fn tell_where(places: &Places, path: &str, out: &mut impl Write) -> Result<()> {
         (None, None) => bail!("{path}: there is nothing of this name at home"),
     };
     writeln!(out, "{:>16}: here", "at home")?;
-    for device in engine.config().devices.keys() {
-        let Some(book) = world.devices.get(device).map(|h| &h.book) else { continue };
+    for device in engine.config().devices.keys().cloned().chain(world.joined()) {
+        let Some(book) = world.devices.get(&device).map(|h| &h.book) else { continue };
+        let Some(path) = world.path_on(&device, &path) else { continue };
         let held = match (book.get(&path), book.dir(&path)) {
             (Some(_), _) => 1,
             (None, Some(dir)) => count(book, dir),

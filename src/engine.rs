@@ -10,6 +10,7 @@
 
 mod carry;
 mod devices;
+mod joined;
 mod look;
 mod publish;
 mod room;
@@ -21,7 +22,7 @@ mod tests;
 mod wishes;
 
 pub use carry::News;
-pub use shares::Carried;
+pub use shares::{Access, Carried};
 
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::{CatalogueError, Encoder};
@@ -129,6 +130,7 @@ pub struct Engine {
     decided: devices::Decided,
     shares: shares::Shares,
     twins: room::KnownTwins,
+    folders: joined::Folders,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -193,6 +195,7 @@ impl Engine {
             decided: devices::Decided::default(),
             shares: shares::Shares::default(),
             twins: room::KnownTwins::default(),
+            folders: joined::Folders::default(),
             settled: now,
             address: None,
             settle: SETTLE,
@@ -203,6 +206,7 @@ impl Engine {
         for device in devices {
             engine.scan_device(&device, now)?;
         }
+        engine.scan_joined(now)?;
         Ok(engine)
     }
 
@@ -226,7 +230,7 @@ impl Engine {
         let absent = |d: &DeviceName| {
             !self.is_held(d) && self.world.devices.get(d).is_some_and(|h| !h.absent.is_empty())
         };
-        !self.homeless.is_empty() || self.config.devices.keys().any(absent)
+        !self.homeless.is_empty() || self.holders().iter().any(absent)
     }
 
     /// What is known.
@@ -241,6 +245,16 @@ impl Engine {
 
     fn devices(&self) -> Vec<DeviceName> {
         self.config.devices.keys().cloned().collect()
+    }
+
+    /// All whose links are looked after: the devices of the settings and the folders of other people.
+    fn holders(&self) -> Vec<DeviceName> {
+        self.config.devices.keys().cloned().chain(self.world.joined()).collect()
+    }
+
+    /// True when somebody's links are looked after.
+    fn looks_after(&self, holder: &DeviceName) -> bool {
+        self.config.devices.contains_key(holder) || self.world.is_joined(holder)
     }
 
     /// Puts settings in force: folders for new devices, quotas at once.
@@ -302,7 +316,7 @@ impl Engine {
         self.harvest(now)?;
         let more_wishes = self.fulfil(now)?;
         self.follow_decisions(now)?;
-        let more_shares = self.make_sums()? | self.end_shares(now)?;
+        let more_shares = self.make_sums()? | self.end_shares(now)? | self.tend_joined(now)?;
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
         self.tell_of_devices(now);
@@ -341,8 +355,10 @@ impl Engine {
                 for fact in &facts {
                     self.remember(fact)?;
                 }
-                if let Op::Sum { path, id } = op {
-                    self.want_sum(path, *id);
+                match op {
+                    Op::Sum { path, id } => self.want_sum(path, *id),
+                    Op::Write { at, .. } => self.note_written(at),
+                    _ => {}
                 }
                 Ok(true)
             }
@@ -374,10 +390,11 @@ impl Engine {
     /// A master changed: look at the links of it, and at the devices that follow its folder.
     fn touch(&mut self, path: &RelPath) {
         for (device, holding) in &self.world.devices {
-            if (holding.book.get(path).is_some() || holding.wants(path))
-                && self.config.devices.contains_key(device)
+            let Some(path) = self.world.path_on(device, path) else { continue };
+            if (holding.book.get(&path).is_some() || holding.wants(&path))
+                && self.looks_after(device)
             {
-                self.dirty.entry((device.clone(), path.clone())).or_insert(0);
+                self.dirty.entry((device.clone(), path)).or_insert(0);
             }
         }
     }

@@ -20,12 +20,13 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("ledger/schema.sql"),
     include_str!("ledger/shares.sql"),
     include_str!("ledger/turns.sql"),
     include_str!("ledger/pairing.sql"),
     include_str!("ledger/room.sql"),
+    include_str!("ledger/folders.sql"),
 ];
 
 /// What went wrong with the ledger.
@@ -201,7 +202,7 @@ impl Ledger {
             let rows = rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?)));
             for row in rows.map_err(self.fail(DOING))? {
                 let (id, name): (i64, String) = row.map_err(self.fail(DOING))?;
-                let name = DeviceName::new(&name).map_err(|e| self.damaged(e.to_string()))?;
+                let name = DeviceName::read(&name).map_err(|e| self.damaged(e.to_string()))?;
                 names.insert(id, name);
             }
         }

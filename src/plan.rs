@@ -6,6 +6,7 @@
 //! ledger) up to date. Planning again after any interruption yields only what is left to do.
 
 mod folder;
+mod joined;
 mod pair;
 mod quota;
 mod reconcile;
@@ -14,6 +15,9 @@ mod storm;
 mod wish;
 mod world;
 
+pub use joined::{
+    NOTE, NOTE_BEGINS, Open, below_shared, end_joined, joined_meant, note_text, wipe_joined,
+};
 pub use pair::{Asking, Fate, Pair, fates, in_force};
 pub use quota::{Going, Held, Keep, Oldest, Shortfall, come_down, evict, make_room};
 pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
@@ -125,6 +129,20 @@ pub enum Op {
     /// Remove what the sync engine put into a share's folder for itself, and the folder if nothing
     /// else is in it.
     Sweep(Spot),
+    /// Write a short text of ours at a free name; that it is there already is as good.
+    Write {
+        /// The name.
+        at: Spot,
+        /// The text.
+        text: String,
+    },
+    /// Take a short text of ours away, if that is what is there.
+    Erase {
+        /// The name.
+        at: Spot,
+        /// The text.
+        text: String,
+    },
     /// Remember something; nothing on the drive's folders changes.
     Note(Fact),
 }
@@ -219,9 +237,17 @@ fn numbered(place: Place, number: u64, path: &RelPath) -> Spot {
     place.at(path.unwrap_or_default())
 }
 
-/// The spot in a device's folder.
+/// The spot in a device's folder, or in one that other people joined.
 pub fn on(device: &DeviceName, path: &RelPath) -> Spot {
-    Place::Device(device.clone()).at(path.clone())
+    let Some(folder) = device.joined_folder() else {
+        return Place::Device(device.clone()).at(path.clone());
+    };
+    let full = match path.is_root() {
+        true => RelPath::new(folder.as_bytes()),
+        false => RelPath::new(&[folder.as_bytes(), b"/", path.as_bytes()].concat()),
+    };
+    // What is held there was seen there, or measured by `World::path_on`: it is a path.
+    Place::Shared.at(full.unwrap_or_default())
 }
 
 impl fmt::Display for Op {
@@ -246,6 +272,8 @@ impl fmt::Display for Op {
             Self::Sum { path, .. } => write!(f, "make sum      {}", master(path)),
             Self::Release { at, .. } => write!(f, "unlink        {at}"),
             Self::Sweep(at) => write!(f, "remove folder {at}"),
+            Self::Write { at, .. } => write!(f, "write note    {at}"),
+            Self::Erase { at, .. } => write!(f, "remove note   {at}"),
             Self::Note(fact) => write!(f, "note          {fact}"),
         }
     }
@@ -269,9 +297,15 @@ impl fmt::Display for Fact {
             Self::Used(device, path, _) => write!(f, "{device} used {path}"),
             Self::Version(number, v) => write!(f, "version {number} of {} is kept", v.path),
             Self::NoVersion(number) => write!(f, "version {number} is not kept any more"),
-            Self::Share(name, share) => match share.is_ending() {
-                true => write!(f, "the share {name} of {} is to end", share.path),
-                false => write!(f, "{} is shared as {name}", share.path),
+            Self::Share(name, share) => match share.state {
+                ShareState::Ending { .. } => {
+                    write!(f, "the share {name} of {} is to end", share.path)
+                }
+                ShareState::Revoked => write!(f, "{name} keeps what was shared of {}", share.path),
+                _ if share.is_joined() && !share.takes() => {
+                    write!(f, "what is in {name} is to go, the masters in {} stay", share.path)
+                }
+                _ => write!(f, "{} is shared as {name}", share.path),
             },
             Self::NoShare(name) => write!(f, "the share {name} is over"),
             Self::Shared(path, _) => write!(f, "{path} is in a share"),

@@ -110,7 +110,7 @@ impl Watch {
         // it a drive of nobody could not be watched.
         std::fs::create_dir_all(root.join("BTsync/devices")).map_err(notify::Error::io)?;
         let mut too_many = None;
-        for place in ["BTsync/catalogue", "BTsync/devices", "BTsync/files"] {
+        for place in ["BTsync/catalogue", "BTsync/devices", "BTsync/files", "BTsync/shared"] {
             match watcher.watch(&root.join(place), RecursiveMode::Recursive) {
                 Err(e) if matches!(e.kind, notify::ErrorKind::MaxFilesWatch) => {
                     too_many = Some(format!(
@@ -171,6 +171,7 @@ fn spot_of(base: &Path, path: &Path) -> Option<Spot> {
     let (place, rest) = match place {
         b"files" => (Place::Files, rest),
         b"catalogue" => (Place::Catalogue, rest),
+        b"shared" => (Place::Shared, rest),
         b"devices" => {
             let (device, rest) = cut(rest);
             let device = DeviceName::new(std::str::from_utf8(device).ok()?).ok()?;

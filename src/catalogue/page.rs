@@ -35,6 +35,7 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
         include_str!("rows.js"),
         include_str!("box.js"),
         include_str!("people.js"),
+        include_str!("shares.js"),
         include_str!("room.js"),
         include_str!("app.js"),
     ];
@@ -256,8 +257,15 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .shares
         .iter()
         .map(|s| {
-            json!({"path": s.path.to_percent(), "with": s.with, "at": s.at.secs(),
-                "link": s.link, "folder": s.folder})
+            let mut share = json!({"path": s.path.to_percent(), "with": s.with, "at": s.at.secs(),
+                "link": s.link, "folder": s.folder, "name": s.name, "people": s.people});
+            if s.folder {
+                share["used"] = json!(s.used);
+                share["limit"] = json!(s.limit);
+                share["full"] = json!(s.full);
+                share["destroyed"] = json!(s.destroyed.map(Time::secs));
+            }
+            share
         })
         .collect();
     let asking: Vec<Value> = view

@@ -37,7 +37,7 @@ const OPPOSITE = { pin: "unpin", unpin: "pin", get: "delete", delete: "get" };
 function wish(op, path, more) {
   const item = { id: newId(), op, path: percent(path), ...more, at: new Date().toISOString().replace(/\.\d+Z$/, "Z") };
   const same = other => other.op === op && other.path === item.path && String(other.to) === String(item.to)
-    && other.with === item.with && other.from === item.from;
+    && other.with === item.with && other.from === item.from && other.limit_mb === item.limit_mb;
   const pending = unsaved();
   if (op !== "share" && op !== "undo" && [...wishes.values()].some(same)) {
     if (op !== "open") toast("You have asked for that already.");

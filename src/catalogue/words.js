@@ -96,7 +96,7 @@ const WILL = {
   get: "will get", delete: "will delete here", destroy: "will destroy", move: "will move", share: "will share",
   revoke: "will end the share", torrent: "will make a torrent", "torrent-once": "will make a one-time torrent",
   mkdir: "will create", "share-folder": "will share", "revoke-share": "will end the share",
-  "destroy-folder": "will destroy", accept: "will let in", refuse: "will turn away", forget: "will forget", pin: "will pin", unpin: "will unpin", undo: "will bring back", open: "opened",
+  "destroy-folder": "will destroy for the others", accept: "will let in", refuse: "will turn away", forget: "will forget", pin: "will pin", unpin: "will unpin", undo: "will bring back", open: "opened",
   allow: "will let it happen", "keep-mine": "will keep yours",
 };
 const WISHED = { ...Object.fromEntries(Object.entries(WILL).map(([op, words]) => [op, words.replace(/^will /, "").replace(/^./, c => c.toUpperCase())])), open: "Open" };

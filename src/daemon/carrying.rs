@@ -131,7 +131,7 @@ impl Carrying {
             let what = format!("[devices.{device}]: {complaint}");
             engine.mention(&format!("id of {device}"), now(), &what, "put it right in larder.toml");
         }
-        engine.carried(self.carrier.served().cloned());
+        engine.carried(self.carrier.served());
         Ok(())
     }
 

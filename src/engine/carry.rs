@@ -266,25 +266,37 @@ impl Engine {
             }
             Fact::Master(path, _) => {
                 // A master that changed in place changed every link of it, which no watcher sees.
-                let served = |d: &&DeviceName| self.carrying.served.contains(*d);
-                let holders: Vec<_> = self.world.holders(path).filter(served).cloned().collect();
-                let spots = holders.into_iter().map(|d| crate::plan::on(&d, path));
-                self.carrying.changed.extend(spots);
+                let carrying = &mut self.carrying;
+                for (holder, path, _) in self.world.links_for(path) {
+                    if carrying.served.contains(holder) || holder.joined_folder().is_some() {
+                        carrying.changed.insert(crate::plan::on(holder, &path));
+                    }
+                }
                 return;
             }
             _ => return,
         };
-        if !self.carrying.served.contains(device) {
+        let joined = device.joined_folder().is_some();
+        if !joined && !self.carrying.served.contains(device) {
             return;
         }
         self.carrying.changed.insert(crate::plan::on(device, path));
         self.carrying.deleted.remove(&(device.clone(), path.clone()));
+        if joined {
+            // How far it is at other people's is not told.
+            return;
+        }
         let Some(holding) = self.world.devices.get_mut(device) else { return };
         if gone {
             holding.live.remove(path);
         } else {
             holding.live.insert(path.clone(), Live::Queued);
         }
+    }
+
+    /// Notes for the carrier that a text of ours was written.
+    pub(super) fn note_written(&mut self, at: &Spot) {
+        self.carrying.changed.insert(at.clone());
     }
 
     /// Notes for the carrier that a page was written.

@@ -27,6 +27,7 @@ impl Engine {
             for device in self.devices() {
                 self.scan_device(&device, now)?;
             }
+            self.scan_joined(now)?;
             self.pages = self.origins();
             return Ok(());
         }
@@ -36,6 +37,7 @@ impl Engine {
                 Place::Device(device) if self.config.devices.contains_key(device) => {
                     self.look_device(&device.clone(), &folder.path, &names, now)?;
                 }
+                Place::Shared => self.look_joined(&folder, &names, now)?,
                 Place::Catalogue => self.look_pages(&folder.path),
                 _ => {}
             }
@@ -80,19 +82,23 @@ impl Engine {
         self.weigh_masters();
         self.stale = true;
         // Links whose master is not what they mean, and masters that a device follows.
-        for device in self.devices() {
+        for device in self.holders() {
+            let world = &self.world;
             let mut differing = Vec::new();
-            if let Some(holding) = self.world.devices.get(&device) {
+            if let Some(holding) = world.devices.get(&device) {
                 holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
                     let Ok(path) = RelPath::new(path) else { return };
-                    if self.world.files.get(&path).is_none_or(|m| m.id != link.id) {
+                    let home = world.home_of(&device, &path);
+                    if home.and_then(|p| world.files.get(&p)).is_none_or(|m| m.id != link.id) {
                         differing.push(path);
                     }
                 });
                 for follow in &holding.follows {
-                    let Some(dir) = self.world.files.dir(follow) else { continue };
-                    self.world.files.for_each(dir, |path, _| {
+                    let home = world.home_of(&device, follow);
+                    let Some(dir) = home.and_then(|p| world.files.dir(&p)) else { continue };
+                    world.files.for_each(dir, |path, _| {
                         let Ok(path) = RelPath::new(path) else { return };
+                        let Some(path) = world.path_on(&device, &path) else { return };
                         if holding.book.get(&path).is_none() && holding.wants(&path) {
                             differing.push(path);
                         }
@@ -117,20 +123,34 @@ impl Engine {
             self.emptied.insert(device.clone());
         }
         let found = self.fs.scan(&root)?;
-        self.tell_blind(device.as_str(), &format!("devices/{device}"), found.blind.len(), now);
+        let place = match device.joined_folder() {
+            Some(_) => device.to_string(),
+            None => format!("devices/{device}"),
+        };
+        self.tell_blind(device.as_str(), &place, found.blind.len(), now);
         let mut differing = Vec::new();
-        if let Some(holding) = self.world.devices.get(device) {
-            found.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
-                let Ok(path) = RelPath::new(path) else { return };
+        let world = &self.world;
+        let ours = |path: &RelPath| world.holder_at(&root.place.clone().at(path.clone()));
+        let blind: Vec<RelPath> = found.blind.iter().filter_map(|p| Some(ours(p)?.1)).collect();
+        if let Some(holding) = world.devices.get(device)
+            && let Some(dir) = found.tree.dir(&root.path)
+        {
+            found.tree.for_each(dir, |path, stat| {
+                let Some((_, path)) = RelPath::new(path).ok().and_then(|p| ours(&p)) else {
+                    return;
+                };
+                let home = world.home_of(device, &path);
                 let as_known = holding.book.get(&path).is_some_and(|l| l.id == stat.id)
-                    && self.world.files.get(&path).is_some_and(|m| m.id.ino == stat.id.ino);
+                    && home
+                        .and_then(|home| world.files.get(&home))
+                        .is_some_and(|m| m.id.ino == stat.id.ino);
                 if !as_known || holding.absent.contains_key(&path) {
                     differing.push(path);
                 }
             });
             holding.book.for_each(Tree::<Link>::ROOT, |path, _| {
                 let Ok(path) = RelPath::new(path) else { return };
-                if found.tree.get(&path).is_none() && !within_any(&found.blind, &path) {
+                if found.tree.get(&on(device, &path).path).is_none() && !within_any(&blind, &path) {
                     differing.push(path);
                 }
             });
@@ -139,7 +159,7 @@ impl Engine {
             differing.extend(holding.held.keys().cloned());
         }
         self.mark(device, differing);
-        self.blind.insert(device.clone(), found.blind);
+        self.blind.insert(device.clone(), blind);
         Ok(())
     }
 
@@ -211,17 +231,18 @@ impl Engine {
             .collect();
         match &at.place {
             Place::Files => known_names(&self.world.files, &at.path, &mut all),
-            Place::Device(device) => {
-                if let Some(holding) = self.world.devices.get(device) {
-                    known_names(&holding.book, &at.path, &mut all);
+            _ => {
+                if let Some((holder, path)) = self.world.holder_at(at)
+                    && let Some(holding) = self.world.devices.get(&holder)
+                {
+                    known_names(&holding.book, &path, &mut all);
                     // What is in a folder follows it directly.
-                    let below = holding.held.range(&at.path..).map(|(path, _)| path);
-                    let below = below.take_while(|path| path.is_within(&at.path));
-                    let here = below.filter(|path| path.parent().as_ref() == Some(&at.path));
-                    all.extend(here.filter_map(|path| Some(path.name()?.to_vec())));
+                    let below = holding.held.range(&path..).map(|(held, _)| held);
+                    let below = below.take_while(|held| held.is_within(&path));
+                    let here = below.filter(|held| held.parent().as_ref() == Some(&path));
+                    all.extend(here.filter_map(|held| Some(held.name()?.to_vec())));
                 }
             }
-            _ => {}
         }
         Ok(all)
     }
@@ -265,7 +286,7 @@ impl Engine {
     }
 
     /// Looks at names in a folder of a device.
-    fn look_device(
+    pub(super) fn look_device(
         &mut self,
         device: &DeviceName,
         dir: &RelPath,
@@ -287,14 +308,20 @@ impl Engine {
                         continue;
                     }
                 };
+                let ours = |p: &[u8]| {
+                    let at = on(device, &path).place.at(RelPath::new(p).ok()?);
+                    Some(self.world.holder_at(&at)?.1)
+                };
+                let blind: Vec<RelPath> =
+                    found.blind.iter().filter_map(|p| ours(p.as_bytes())).collect();
                 let mut all = Vec::new();
-                found.tree.for_each(Tree::<Stat>::ROOT, |p, _| all.extend(RelPath::new(p)));
+                found.tree.for_each(Tree::<Stat>::ROOT, |p, _| all.extend(ours(p)));
                 if let Some(holding) = self.world.devices.get(device)
                     && let Some(dir) = holding.book.dir(&path)
                 {
                     holding.book.for_each(dir, |p, _| all.extend(RelPath::new(p)));
                 }
-                all.retain(|p| !within_any(&found.blind, p));
+                all.retain(|p| !within_any(&blind, p));
                 self.mark(device, all);
             }
             self.mark(device, [path]);
@@ -309,6 +336,7 @@ impl Engine {
         let mut looks = 0;
         let moved = self.moved(now);
         self.foresee_storms(now)?;
+        self.follow_renamed(&moved, now)?;
         // Those that a change made dirty again are looked at in the next turn.
         for ((device, path), tries) in std::mem::take(&mut self.dirty) {
             looks += 1;
@@ -367,6 +395,11 @@ impl Engine {
         moved: &HashMap<u64, RelPath>,
         now: Time,
     ) -> Result<bool, EngineError> {
+        // A folder of other people may be over by now.
+        let Some(at_home) = self.world.home_of(device, path).filter(|_| self.looks_after(device))
+        else {
+            return Ok(true);
+        };
         let seen = match self.fs.stat(&on(device, path)) {
             Ok(seen) => seen,
             // A folder, a symbolic link or a pipe: no file of ours.
@@ -378,18 +411,18 @@ impl Engine {
             }
         };
         // What we believe of the master has to be as fresh as what we see of the link.
-        let home = match self.fs.stat(&master(path)) {
+        let home = match self.fs.stat(&master(&at_home)) {
             Ok(home) => home,
             Err(FsError::NotRegular { .. }) => None,
             Err(e) if e.trouble().is_some() => return Err(e.into()),
             Err(_) => None,
         };
-        if home.map(|m| m.id) != self.world.files.get(path).map(|m| m.id) {
+        if home.map(|m| m.id) != self.world.files.get(&at_home).map(|m| m.id) {
             match home {
-                Some(stat) => self.world.files.insert(path, stat),
-                None => self.world.files.remove(path),
+                Some(stat) => self.world.files.insert(&at_home, stat),
+                None => self.world.files.remove(&at_home),
             };
-            self.touch(path);
+            self.touch(&at_home);
             self.stale = true;
         }
         let Some(holding) = self.world.devices.get_mut(device) else { return Ok(true) };
@@ -398,7 +431,9 @@ impl Engine {
         let settled = match (seen, booked) {
             (None, Some(_)) => {
                 let since = *holding.absent.entry(path.clone()).or_insert(now);
-                let settled = now.since(since) >= self.settle || self.was_deleted(device, path);
+                // Of other people even what is confirmed has to settle: so it shows how much it is.
+                let at_once = device.joined_folder().is_none() && self.was_deleted(device, path);
+                let settled = now.since(since) >= self.settle || at_once;
                 settled && self.confirmed(device, path) && !self.is_held(device)
             }
             (Some(seen), Some(link)) if home.is_none() && link.id.ino == seen.id.ino => {

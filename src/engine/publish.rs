@@ -230,6 +230,9 @@ impl Engine {
                 why: match &v.why {
                     Why::Edited(device) => match self.config.devices.get(device) {
                         Some(settings) => format!("changed on {}", settings.label),
+                        None if device.joined_folder().is_some() => {
+                            format!("changed in {device}")
+                        }
                         None => format!("changed on {device}"),
                     },
                     Why::Replaced => "replaced at home".into(),
@@ -246,16 +249,17 @@ impl Engine {
     }
 
     fn held(&self) -> Vec<Held> {
-        let held = |device: &&DeviceName| self.has_vanished(device) && !self.is_storming(device);
-        let devices = self.config.devices.keys().filter(held);
-        devices
+        let held = |device: &DeviceName| self.has_vanished(device) && !self.is_storming(device);
+        let holders = self.holders().into_iter().filter(held);
+        holders
             .filter_map(|device| {
-                let absent = &self.world.devices.get(device)?.absent;
+                let absent = &self.world.devices.get(&device)?.absent;
                 let mut path = absent.keys().next()?.parent()?;
                 while !absent.keys().all(|p| p.is_within(&path)) {
                     path = path.parent()?;
                 }
-                Some(Held { device: device.clone(), path, files: absent.len() as u64 })
+                let path = self.world.home_of(&device, &path)?;
+                Some(Held { device, path, files: absent.len() as u64 })
             })
             .collect()
     }

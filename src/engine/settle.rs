@@ -23,7 +23,7 @@ impl Engine {
     /// What has settled is looked at again.
     pub(super) fn wake_settled(&mut self, now: Time) {
         let mut due = Vec::new();
-        for device in self.devices() {
+        for device in self.holders() {
             let held = self.is_held(&device);
             self.tell_held(&device, held && !self.is_storming(&device), now);
             self.tell_storm(&device, now);
@@ -56,7 +56,8 @@ impl Engine {
         }
         let (gone, all) =
             self.world.devices.get(device).map_or((0, 0), |h| (h.absent.len(), h.book.len()));
-        let what = format!("{gone} of the {all} files on {device} vanished at once");
+        let on = if device.joined_folder().is_some() { "in" } else { "on" };
+        let what = format!("{gone} of the {all} files {on} {device} vanished at once");
         let next =
             "nothing was forgotten: say on the common page whether to forget them or put them back";
         self.tell(&key, Condition::Attention, now, what, next);
@@ -68,9 +69,7 @@ impl Engine {
             .world
             .devices
             .iter()
-            .filter(|(device, _)| {
-                !self.is_held(device) && self.config.devices.contains_key(*device)
-            })
+            .filter(|(device, _)| !self.is_held(device) && self.looks_after(device))
             .flat_map(|(_, h)| h.absent.values());
         let settling = absent.chain(self.homeless.values()).min();
         let settles = settling.map(|since| (self.settle - now.since(*since)).max(1));

@@ -22,7 +22,7 @@ impl Engine {
 
     /// True while any storm waits for an answer: old contents are kept so long.
     pub(super) fn any_storm(&self) -> bool {
-        self.config.devices.keys().any(|device| self.is_storming(device))
+        self.holders().iter().any(|device| self.is_storming(device))
     }
 
     /// Looks ahead at what is looked at next: when that is a storm by itself, none of it is taken in.
@@ -34,7 +34,7 @@ impl Engine {
             let (known, new) = dirty.entry(device.clone()).or_default();
             if holding.book.get(path).is_some() {
                 known.push(path.clone());
-            } else if self.world.files.get(path).is_none() {
+            } else if self.home(device, path).is_none() {
                 new.push(path.clone());
             }
         }
@@ -77,7 +77,12 @@ impl Engine {
 
     fn doing(&self, device: &DeviceName, path: &RelPath, seen: Option<&Stat>) -> Doing {
         let book = self.world.devices.get(device).and_then(|h| h.book.get(path));
-        doing(book, seen, self.world.files.get(path))
+        doing(book, seen, self.home(device, path))
+    }
+
+    /// The master that a device's name stands for.
+    fn home(&self, device: &DeviceName, path: &RelPath) -> Option<&Stat> {
+        self.world.files.get(&self.world.home_of(device, path)?)
     }
 
     fn hold(&mut self, device: &DeviceName, storm: Storm) -> Result<(), EngineError> {
@@ -169,15 +174,14 @@ impl Engine {
 
     /// The storms for the pages.
     pub(super) fn storm_views(&self) -> Vec<StormView> {
-        let storming = self.config.devices.keys().filter_map(|device| {
-            let holding = self.world.devices.get(device)?;
+        let storming = self.holders().into_iter().filter_map(|device| {
+            let holding = self.world.devices.get(&device)?;
             Some((device, holding, holding.storm?))
         });
         storming
             .map(|(device, holding, storm)| {
                 let (rewritten, deleted, created) = extent(holding);
                 let some = holding.held.keys().take(SHOWN).cloned().collect();
-                let device = device.clone();
                 StormView { device, at: storm.at, rewritten, deleted, created, some }
             })
             .collect()

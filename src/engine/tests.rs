@@ -3,6 +3,7 @@
 
 mod carried;
 mod house;
+mod joined;
 mod pairing;
 mod random;
 mod room;

@@ -4,7 +4,7 @@ use super::{Engine, EngineError, TRIES};
 use crate::fs::FsError;
 use crate::ledger::Entry;
 use crate::model::{Action, Answer, Bytes, Origin, Place, RelPath, Spot, Time, show};
-use crate::plan::{Attempt, Fact, Holding, Op, come_down, evict, share_meant, wish};
+use crate::plan::{Attempt, Fact, Holding, Op, come_down, evict, joined_meant, share_meant, wish};
 use crate::status::Condition;
 use crate::worklist::{self, Kind};
 
@@ -213,6 +213,13 @@ impl Engine {
                     entry.wish.with = Some(name);
                     self.ledger.amend_wish(entry.seq, &entry.wish)?;
                 }
+                if matches!(entry.wish.action, Action::RevokeShare | Action::DestroyFolder)
+                    && let Some(name) = joined_meant(&self.world, &entry.wish)
+                {
+                    self.take_in_last(&name, now)?;
+                    entry.wish.with = Some(name);
+                    self.ledger.amend_wish(entry.seq, &entry.wish)?;
+                }
                 self.ledger.begin_wish(entry.seq)?;
                 marked = true;
             }
@@ -240,18 +247,22 @@ impl Engine {
     fn fulfil_one(&mut self, entry: &Entry, now: Time) -> Result<bool, EngineError> {
         let Entry { seq, origin, wish: item, begun } = entry;
         let attempt = if *begun { Attempt::Again } else { Attempt::First };
+        if matches!(item.action, Action::ShareFolder | Action::RevokeShare) {
+            self.look_at_names_in_shared()?;
+        }
         let planned = wish(&self.world, &self.config, origin, item, attempt, now);
         let mut moved = None;
         for op in &planned.ops {
-            if !self.act(op, now)? {
+            // A revoke waits for nobody; what could not be carried over is when the folder is out.
+            if !self.act(op, now)? && item.action != Action::RevokeShare {
                 moved = Some(op.to_string());
                 if let Op::Unlink { at, .. }
                 | Op::Link { to: at, .. }
                 | Op::Replace { at, .. }
                 | Op::Release { at, .. } = op
-                    && let Place::Device(device) = &at.place
+                    && let Some(name) = self.world.holder_at(at)
                 {
-                    self.dirty.entry((device.clone(), at.path.clone())).or_insert(0);
+                    self.dirty.entry(name).or_insert(0);
                 }
                 // What comes first in these is what the rest relies on; nothing is linked for which
                 // no room was made.
@@ -267,6 +278,8 @@ impl Engine {
                         | Action::Share
                         | Action::Allow
                         | Action::KeepMine
+                        | Action::ShareFolder
+                        | Action::DestroyFolder
                 ) {
                     break;
                 }
@@ -279,7 +292,7 @@ impl Engine {
                 if *tries < TRIES {
                     Answer::Waiting(format!("a file that was changing ({op})"))
                 } else {
-                    if item.action == Action::Share {
+                    if matches!(item.action, Action::Share | Action::ShareFolder) {
                         self.give_share_up(origin, item.id, now)?;
                     }
                     Answer::Refused(format!(
@@ -289,6 +302,10 @@ impl Engine {
             }
             None if planned.more => {
                 self.ledger.begin_wish(*seq)?;
+                // What a share is called is on the disk before anything has that name.
+                if planned.ops.iter().any(|op| matches!(op, Op::Note(Fact::Share(..)))) {
+                    self.settle_down()?;
+                }
                 return Ok(true);
             }
             None => planned.answer,

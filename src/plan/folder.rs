@@ -229,13 +229,11 @@ pub(super) fn destroy_folder(
             return;
         }
         let Ok(p) = RelPath::new(p) else { return };
-        for (device, holding) in &world.devices {
-            match holding.book.get(&p) {
-                Some(link) if link.id.ino == m.id.ino => {
-                    ops.push(Op::Unlink { at: on(device, &p), ino: link.id.ino });
-                }
-                Some(_) if config.devices.contains_key(device) => unsaved = Some(device.clone()),
-                _ => {}
+        for (device, at, link) in world.links_for(&p) {
+            if link.id.ino == m.id.ino {
+                ops.push(Op::Unlink { at: on(device, &at), ino: link.id.ino });
+            } else if config.devices.contains_key(device) || world.is_joined(device) {
+                unsaved = Some(device.clone());
             }
         }
         super::share::release(world, &p, &mut ops);
@@ -245,6 +243,16 @@ pub(super) fn destroy_folder(
         return Err(device);
     }
     for (device, holding) in &world.devices {
+        if device.joined_folder().is_some() {
+            // It stays shared; its names are those below the folder at home.
+            let all = RelPath::root();
+            let whole = world.home_of(device, &all).is_some_and(|home| home.is_within(path));
+            let below = if whole { Some(all) } else { world.path_on(device, path) };
+            let again = below.map(|below| within(&holding.exceptions, &below)).unwrap_or_default();
+            let again = again.into_iter().map(|p| Op::Note(Fact::Unexcept(device.clone(), p)));
+            ops.extend(again);
+            continue;
+        }
         for follow in within(&holding.follows, path) {
             ops.push(Op::Note(Fact::Unfollow(device.clone(), follow)));
         }

@@ -1,5 +1,6 @@
 //! What one name in a device's folder means, from three facts: what the book says (B), what is seen
-//! there (S), and the master of that path (M).
+//! there (S), and the master of that path (M). A folder that other people joined is held to the same
+//! table; its masters are those below the folder that is shared.
 //!
 //! | B | S | M | meaning |
 //! |---|---|---|---|
@@ -46,8 +47,9 @@ pub struct Sight<'a> {
 pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
     let Sight { device, path, seen, settled, .. } = *sight;
     let holding = world.devices.get(device)?;
+    let at_home = &world.home_of(device, path)?;
     let book = holding.book.get(path);
-    let home = world.files.get(path);
+    let home = world.files.get(at_home);
     let recorded = |stat: Stat, used| {
         let link = Link { id: stat.id, charge: stat.charge(), used };
         Op::Note(Fact::Link(device.clone(), path.clone(), link))
@@ -58,30 +60,32 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
         return match (book, home) {
             (Some(_), _) if !settled => None,
             (Some(_), _) => Some(forget(world, device, path)),
-            (None, Some(m)) if holding.wants(path) => Some(follow(world, sight, m)),
+            (None, Some(m)) if holding.wants(path) => Some(follow(world, sight, at_home, m)),
             (None, _) => Some(Vec::new()),
         };
     };
     let same = |id: &FileId| id.ino == seen.id.ino;
-    let adopt = || Op::Link { from: on(device, path), ino: seen.id.ino, to: master(path) };
+    let adopt = || Op::Link { from: on(device, path), ino: seen.id.ino, to: master(at_home) };
     let ops = match (book, home) {
         (_, Some(m)) if same(&m.id) => match book {
             Some(b) if b.id == seen.id => Vec::new(),
             Some(b) if same(&b.id) => vec![recorded(seen, b.used)],
             _ => vec![recorded(seen, now)],
         },
-        (None, None) | (Some(_), None) if world.is_folder(path) => keep_both(world, sight, seen),
-        (None, None) => match superfluous_conflict_copy(world, path, &seen) {
+        (None, None) | (Some(_), None) if world.is_folder(at_home) => {
+            keep_both(world, sight, at_home, seen)
+        }
+        (None, None) => match superfluous_conflict_copy(world, at_home, &seen) {
             true => vec![Op::Unlink { at: on(device, path), ino: seen.id.ino }],
             false => vec![adopt(), recorded(seen, now)],
         },
-        (None, Some(_)) => keep_both(world, sight, seen),
+        (None, Some(_)) => keep_both(world, sight, at_home, seen),
         (Some(b), None) if same(&b.id) && !settled => return None,
-        (Some(b), None) if same(&b.id) => match sight.moved {
-            Some(to) if holding.book.get(to).is_none() => {
+        (Some(b), None) if same(&b.id) => match sight.moved.map(|to| world.path_on(device, to)) {
+            Some(Some(to)) if holding.book.get(&to).is_none() => {
                 let mut ops = vec![Op::Rename {
                     from: on(device, path),
-                    to: on(device, to),
+                    to: on(device, &to),
                     ino: seen.id.ino,
                 }];
                 if holding.pins.contains(path) {
@@ -95,11 +99,11 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
         },
         (Some(_), None) => vec![adopt(), recorded(seen, now)],
         // The link is as we made it, the master is another file: the device gets that.
-        (Some(b), Some(m)) if b.id == seen.id => bring_up_to_date(world, sight, b, m),
+        (Some(b), Some(m)) if b.id == seen.id => bring_up_to_date(world, sight, at_home, b, m),
         // The master is as it was, the link is another file: the device edited it.
         (Some(b), Some(m)) if b.id == m.id => vec![
             Op::Replace {
-                at: master(path),
+                at: master(at_home),
                 old: m.id.ino,
                 by: on(device, path),
                 new: seen.id.ino,
@@ -107,20 +111,20 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
             },
             recorded(seen, now),
         ],
-        (Some(_), Some(_)) => keep_both(world, sight, seen),
+        (Some(_), Some(_)) => keep_both(world, sight, at_home, seen),
     };
     Some(ops)
 }
 
 /// A file came into a folder that the device follows: room is made for it, or it is left out.
-fn follow(world: &World, sight: &Sight<'_>, m: &Stat) -> Vec<Op> {
+fn follow(world: &World, sight: &Sight<'_>, at_home: &RelPath, m: &Stat) -> Vec<Op> {
     let Sight { device, path, quota, .. } = *sight;
     let price = world.devices.get(device).map_or(Bytes(0), |h| h.price(m));
     let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
     match make_room(world, device, quota, price, keep) {
         Ok(going) => {
             let mut ops = evict(world, device, &going);
-            ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
+            ops.push(Op::Link { from: master(at_home), ino: m.id.ino, to: on(device, path) });
             ops
         }
         Err(_) => vec![Op::Note(Fact::Except(device.clone(), path.clone()))],
@@ -129,7 +133,13 @@ fn follow(world: &World, sight: &Sight<'_>, m: &Stat) -> Vec<Op> {
 
 /// The master was replaced: the device gets the new one in place of what it has, and room is made
 /// for what it is larger. Where there is none, the link goes.
-fn bring_up_to_date(world: &World, sight: &Sight<'_>, b: &Link, m: &Stat) -> Vec<Op> {
+fn bring_up_to_date(
+    world: &World,
+    sight: &Sight<'_>,
+    at_home: &RelPath,
+    b: &Link,
+    m: &Stat,
+) -> Vec<Op> {
     let Sight { device, path, quota, .. } = *sight;
     let Some(holding) = world.devices.get(device) else { return Vec::new() };
     let freed = match holding.links_of(b.id.ino) {
@@ -140,7 +150,7 @@ fn bring_up_to_date(world: &World, sight: &Sight<'_>, b: &Link, m: &Stat) -> Vec
     let replace = Op::Replace {
         at: on(device, path),
         old: b.id.ino,
-        by: master(path),
+        by: master(at_home),
         new: m.id.ino,
         why: Why::Replaced,
     };
@@ -173,23 +183,24 @@ fn forget(world: &World, device: &DeviceName, path: &RelPath) -> Vec<Op> {
 
 /// The device's content goes by a name of its own, at home and on the device; the master keeps its
 /// name, and the device gets the master under it again.
-fn keep_both(world: &World, sight: &Sight<'_>, seen: Stat) -> Vec<Op> {
+fn keep_both(world: &World, sight: &Sight<'_>, at_home: &RelPath, seen: Stat) -> Vec<Op> {
     let Sight { device, path, now, .. } = *sight;
     // A crash may have come between the link at home and the rename on the device.
-    let folder = path.parent().unwrap_or_default();
+    let folder = at_home.parent().unwrap_or_default();
     let begun = world.files.dir(&folder).and_then(|dir| {
         let (name, _) = world.files.files(dir).find(|(_, m)| m.id.ino == seen.id.ino)?;
         folder.join(name).ok()
     });
-    let other = begun.unwrap_or_else(|| conflict_name(world, path, device, now));
+    let other = begun.unwrap_or_else(|| conflict_name(world, at_home, device, now));
     // The device's name is never without a file: it has the other name before it means the master,
     // so that a cut in between looks like nothing that the device did.
-    let mut ops = vec![
-        Op::Link { from: on(device, path), ino: seen.id.ino, to: master(&other) },
-        Op::Link { from: on(device, path), ino: seen.id.ino, to: on(device, &other) },
-    ];
     let here = on(device, path);
-    let Some(m) = world.files.get(path) else {
+    let mut ops = vec![Op::Link { from: here.clone(), ino: seen.id.ino, to: master(&other) }];
+    ops.extend(world.path_on(device, &other).map(|other| {
+        let to = on(device, &other);
+        Op::Link { from: here.clone(), ino: seen.id.ino, to }
+    }));
+    let Some(m) = world.files.get(at_home) else {
         ops.push(Op::Unlink { at: here, ino: seen.id.ino });
         return ops;
     };
@@ -204,7 +215,7 @@ fn keep_both(world: &World, sight: &Sight<'_>, seen: Stat) -> Vec<Op> {
     let keep = Keep { within: Some(path), inodes: &inodes };
     if let Ok(going) = make_room(world, device, sight.quota, need, keep) {
         ops.extend(evict(world, device, &going));
-        let (old, by, why) = (seen.id.ino, master(path), Why::Replaced);
+        let (old, by, why) = (seen.id.ino, master(at_home), Why::Replaced);
         ops.push(Op::Replace { at: here, old, by, new: m.id.ino, why });
     } else {
         ops.push(Op::Unlink { at: here, ino: seen.id.ino });
@@ -222,11 +233,13 @@ pub fn conflict_name(world: &World, path: &RelPath, device: &DeviceName, now: Ti
     let dot = name.iter().rposition(|&b| b == b'.').filter(|&i| i > 0 && name.len() - i <= 16);
     let (stem, extension) = name.split_at(dot.unwrap_or(name.len()));
     let folder = path.parent().unwrap_or_default();
+    let whose = device.joined_folder().unwrap_or(device.as_str());
+    let whose = &whose[..whose.floor_char_boundary(64)];
     let mut count = 1;
     loop {
         let mark = match count {
-            1 => format!(" ({device} {})", now.for_name()),
-            n => format!(" ({device} {} {n})", now.for_name()),
+            1 => format!(" ({whose} {})", now.for_name()),
+            n => format!(" ({whose} {} {n})", now.for_name()),
         };
         let room = 255usize.saturating_sub(mark.len() + extension.len());
         // Not in the middle of a character.

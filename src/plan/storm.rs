@@ -250,7 +250,13 @@ impl Asked<'_> {
 
     /// Why nothing is destroyed while any device holds back what it did there.
     pub(super) fn refused_before_the_word(&self, path: &RelPath) -> Option<Planned> {
-        let held = |(_, h): &(&DeviceName, &Holding)| h.holds_back(path);
+        let held = |(device, h): &(&DeviceName, &Holding)| match device.joined_folder() {
+            None => h.holds_back(path),
+            Some(_) => {
+                let mut homes = h.held.keys().filter_map(|p| self.world.home_of(device, p));
+                homes.any(|home| home.is_within(path))
+            }
+        };
         let (device, _) = self.world.devices.iter().find(held)?;
         Some(self.not_before_the_word(device))
     }
@@ -293,9 +299,10 @@ impl Asked<'_> {
                 if ops.len() >= CHUNK {
                     break;
                 }
-                let home = self.world.files.get(path).map(|m| m.id.ino);
-                let home = turned.get(path).copied().or(home);
-                give_back(device, path, *seen, home, ops);
+                let Some(home) = self.world.home_of(device, path) else { continue };
+                let ino = self.world.files.get(&home).map(|m| m.id.ino);
+                let ino = turned.get(&home).copied().or(ino);
+                give_back((device, path), &home, *seen, ino, ops);
             }
             (0, 0)
         };
@@ -371,24 +378,24 @@ fn turn_back(
     turned
 }
 
-/// One name of the device means again what it meant: the master that is inode `home`.
+/// One name of the device means again what it meant: the master `home`, which is inode `ino`.
 fn give_back(
-    device: &DeviceName,
-    path: &RelPath,
+    (device, path): (&DeviceName, &RelPath),
+    home: &RelPath,
     seen: Option<Stat>,
-    home: Option<u64>,
+    ino: Option<u64>,
     ops: &mut Vec<Op>,
 ) {
     let at = on(device, path);
-    match (seen, home) {
+    match (seen, ino) {
         (Some(seen), Some(new)) if seen.id.ino != new => {
             let why = Why::Stormed(device.clone());
-            ops.push(Op::Replace { at, old: seen.id.ino, by: master(path), new, why });
+            ops.push(Op::Replace { at, old: seen.id.ino, by: master(home), new, why });
         }
         (Some(seen), None) => {
-            ops.push(Op::Release { at, ino: seen.id.ino, was: path.clone() });
+            ops.push(Op::Release { at, ino: seen.id.ino, was: home.clone() });
         }
-        (None, Some(ino)) => ops.push(Op::Link { from: master(path), ino, to: at }),
+        (None, Some(ino)) => ops.push(Op::Link { from: master(home), ino, to: at }),
         (Some(_), Some(_)) | (None, None) => {}
     }
 }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::model::{Action, Answer, Bytes, DeviceName, Origin, RelPath, Stat, Time, Wish};
 
 /// The wishes that this NAS fulfils; pages offer no others.
-pub const OFFERED: [Action; 16] = [
+pub const OFFERED: [Action; 19] = [
     Action::Get,
     Action::Open,
     Action::Delete,
@@ -21,6 +21,9 @@ pub const OFFERED: [Action; 16] = [
     Action::Share,
     Action::Revoke,
     Action::Mkdir,
+    Action::ShareFolder,
+    Action::RevokeShare,
+    Action::DestroyFolder,
     Action::Pin,
     Action::Unpin,
     Action::Undo,
@@ -110,6 +113,13 @@ pub fn wish(
             ));
         }
     }
+    if let Some(holder) = wish.to.iter().find(|holder| holder.joined_folder().is_some()) {
+        return match wish.action {
+            Action::Allow => asked.allow(&[holder], origin),
+            Action::KeepMine => asked.keep_mine(&[holder], origin),
+            _ => asked.for_joined(holder),
+        };
+    }
     let to: Vec<&DeviceName> =
         if wish.to.is_empty() { own.into_iter().collect() } else { wish.to.iter().collect() };
     let from = wish.from.as_ref().or(own);
@@ -154,6 +164,9 @@ pub fn wish(
         Action::Revoke => asked.revoke(),
         Action::Allow => asked.allow(&to, origin),
         Action::KeepMine => asked.keep_mine(&to, origin),
+        Action::ShareFolder => asked.share_folder(origin),
+        Action::RevokeShare => asked.revoke_share(),
+        Action::DestroyFolder => asked.destroy_joined(),
         other => Planned::refused(format!("this NAS does not {other} yet; update Larder")),
     }
 }
@@ -365,10 +378,9 @@ impl<'a> Asked<'a> {
             Some(_) => {}
         }
         let mut ops = Vec::new();
-        for device in self.world.holders(path) {
-            let Some(link) = self.holding(device).and_then(|h| h.book.get(path)) else { continue };
+        for (device, at, link) in self.world.links_for(path) {
             if link.id.ino != m.id.ino {
-                if !self.config.devices.contains_key(device) {
+                if !self.config.devices.contains_key(device) && !self.world.is_joined(device) {
                     // An older copy on a device that nobody looks after any more.
                     continue;
                 }
@@ -377,7 +389,7 @@ impl<'a> Asked<'a> {
                     self.label(device)
                 ));
             }
-            ops.push(Op::Unlink { at: on(device, path), ino: link.id.ino });
+            ops.push(Op::Unlink { at: on(device, &at), ino: link.id.ino });
         }
         let devices = match ops.len() {
             0 => String::new(),

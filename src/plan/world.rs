@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 pub struct World {
     /// The masters, as the drive was last seen.
     pub files: Tree<Stat>,
-    /// What each device of the settings holds.
+    /// What each device of the settings holds, and each folder that other people joined.
     pub devices: BTreeMap<DeviceName, Holding>,
     /// Old contents, by number.
     pub versions: BTreeMap<u64, Version>,
@@ -25,6 +25,8 @@ pub struct World {
     pub turned_away: BTreeMap<String, Time>,
     /// Who asks to be let in at the moment, by the word of the sync engine. Kept in memory only.
     pub asking: Vec<Asking>,
+    /// The names in `shared/` itself, in lower case, as they were last seen: a new folder gets none of them.
+    pub in_shared: BTreeSet<String>,
     /// The sha1 of contents, by inode, with what they are true for.
     sums: HashMap<u64, (FileId, [u8; 20])>,
 }
@@ -269,6 +271,7 @@ impl World {
             }
             Fact::NoShare(name) => {
                 self.shares.remove(name);
+                self.devices.remove(&DeviceName::joined(name));
                 if let Ok(root) = RelPath::new(name.as_bytes()) {
                     self.shared.remove_dir(&root);
                 }
@@ -300,11 +303,6 @@ impl World {
 
     fn holding(&mut self, device: &DeviceName) -> &mut Holding {
         self.devices.entry(device.clone()).or_default()
-    }
-
-    /// The devices that have a link of that name.
-    pub fn holders<'a>(&'a self, path: &'a RelPath) -> impl Iterator<Item = &'a DeviceName> {
-        self.devices.iter().filter(|(_, h)| h.book.get(path).is_some()).map(|(d, _)| d)
     }
 
     /// The number of the newest kept content of a master.

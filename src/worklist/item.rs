@@ -126,7 +126,7 @@ impl Raw<'_> {
         }
         let mut to = Vec::with_capacity(names.len());
         for name in names {
-            let name = DeviceName::new(&name)?;
+            let name = DeviceName::read(&name)?;
             if !to.contains(&name) {
                 to.push(name);
             }

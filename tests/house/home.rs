@@ -202,8 +202,23 @@ impl House {
         to: &[&str],
         with: Option<&str>,
     ) -> String {
+        let to = to.iter().map(|d| DeviceName::new(d).unwrap()).collect();
+        self.wish_with(action, "", |wish| {
+            wish.to = to;
+            wish.with = with.map(str::to_owned);
+        })
+    }
+
+    /// Writes one wish into the common page, as it is after `change`.
+    pub(crate) fn wish_with(
+        &mut self,
+        action: Action,
+        at: &str,
+        change: impl FnOnce(&mut Wish),
+    ) -> String {
         let page = content(&self.drive("catalogue/catalogue.html"));
-        let (new, id) = self.wished(action, "", to, with);
+        let (mut new, id) = self.wished(action, at, &[], None);
+        change(&mut new.wishes[0]);
         let mut list = larder::worklist::parse(larder::worklist::find(&page).unwrap());
         list.wishes.extend(new.wishes);
         let page = larder::worklist::put(&page, &list).unwrap();
@@ -256,10 +271,10 @@ impl House {
         page::read(&content(&self.drive("catalogue/catalogue.html"))).unwrap_or_default()
     }
 
-    /// Waits for the answer to a decision on the common page; must be done.
+    /// Waits for the answer to a wish on the common page; must be done.
     pub(crate) fn decided(&self, id: &str) -> String {
         let mut answer = None;
-        until("the decision is answered", || {
+        until("the wish of the common page is answered", || {
             answer = self.common().answer(id);
             answer.as_ref().is_some_and(|(state, _)| state != "waiting")
         });

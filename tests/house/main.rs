@@ -14,6 +14,7 @@ mod life;
 mod much;
 mod page;
 mod pairing;
+mod people;
 mod shares;
 mod storms;
 mod stranger;
