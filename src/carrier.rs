@@ -249,7 +249,7 @@ impl Carrier {
                 let asking = pending.peers.into_iter().map(|p| Asking {
                     id: p.id.to_string(),
                     name: p.name.chars().take(NAME).collect(),
-                    address: p.address,
+                    address: host(&p.address),
                     since: p.since,
                 });
                 vec![News::Asking(asking.collect())]
@@ -365,6 +365,15 @@ impl Carrier {
     }
 }
 
+/// An address without its port, which is another one each time.
+fn host(address: &str) -> String {
+    let port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    match address.rsplit_once(':') {
+        Some((host, end)) if port(end) => host.to_owned(),
+        _ => address.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,6 +384,18 @@ mod tests {
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn addresses_are_told_without_their_ports() {
+        for (address, told) in [
+            ("192.168.1.7:22000", "192.168.1.7"),
+            ("[fe80::1%eth0]:4711", "[fe80::1%eth0]"),
+            ("[fe80::1]", "[fe80::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(host(address), told);
+        }
     }
 
     #[test]

@@ -133,6 +133,7 @@ function sentBox() {
 // Something about the wishes changed.
 function changed() {
   readTags();
+  if (house.asking.length) notes();
   bar();
   draw();
 }

@@ -38,13 +38,13 @@ function sendStep(x, share) {
 
 const AT_HOME = ["accept", "refuse", "forget"];
 const aboutDevices = w => AT_HOME.includes(w.op);
-const decided = (id, name) => [...wishes.values()].filter(w => aboutDevices(w) && (id ? w.with === id : w.op === "forget" && w.to[0] === name)).pop();
+// The wish about one that asks, as a device or as a person for a share, or about a device by its name.
+const decided = (id, name) => [...wishes.values()].filter(w => id ? w.with && w.with.endsWith(id) : w.op === "forget" && w.to[0] === name).pop();
 
 // A decision takes the place of one about the same device that is not saved yet.
 function decide(op, more) {
   for (const w of unsaved()) if (aboutDevices(w) && w.with && w.with === more.with) wishes.delete(w.id);
   wish(op, "", more);
-  notes();
   closeBox();
 }
 

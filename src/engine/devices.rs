@@ -113,10 +113,16 @@ impl Engine {
 
     /// Takes in who asks to be let in.
     pub(super) fn hear_asking(&mut self, mut asking: Vec<Asking>, now: Time) {
+        // Who asks tries again and again, each time at another moment: that is no news.
+        for one in &mut asking {
+            if let Some(known) = self.world.asking.iter().find(|known| known.id == one.id) {
+                one.since = known.since;
+            }
+        }
         asking.sort_by(|a, b| a.since.cmp(&b.since).then_with(|| a.id.cmp(&b.id)));
         if self.world.asking != asking {
             self.world.asking = asking;
-            self.stale = true;
+            self.carrying.stale = true;
         }
         self.tell_asking(now);
     }

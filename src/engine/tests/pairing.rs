@@ -157,6 +157,25 @@ fn no_page_of_a_device_decides_who_belongs_to_the_house() {
 }
 
 #[test]
+fn who_asks_again_and_again_is_no_news() {
+    let mut house = furnished();
+    house.asks_in(&[ID]);
+    let edition =
+        |house: &House| house.memory().stat(&House::page(&Origin::Home)).unwrap().unwrap().id.ino;
+    house.wait(2);
+    let first = edition(&house);
+    for n in 1..4 {
+        house.now = house.now.plus_secs(60);
+        let since = Some(house.now);
+        let again = Asking { id: ID.into(), name: "a phone".into(), since, ..Asking::default() };
+        let now = house.now;
+        house.engine().hear(News::Asking(vec![again]), now).unwrap();
+        house.turn();
+        assert_eq!(edition(&house), first, "attempt {n}");
+    }
+}
+
+#[test]
 fn who_is_turned_away_may_ask_again_in_the_background() {
     let mut house = furnished();
     house.asks_in(&[ID, OTHER]);
