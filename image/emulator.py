@@ -10,15 +10,18 @@ Must never: leave an emulator running behind, or touch a drive image that the ca
 import contextlib
 import glob
 import json
+import lzma
 import os
 import pathlib
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
+import zlib
 
 import pexpect
 
@@ -64,6 +67,31 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def unpacked_kernel(packed, folder):
+    """The kernel as it is after unpacking itself, for the emulator's loader (U-Boot's image format says where it goes).
+    The emulated processor takes a quarter of a minute for what a Pi does in a second or two: no start is worth that.
+    A kernel that is packed otherwise than by xz unpacks itself."""
+    data = pathlib.Path(packed).read_bytes()
+    for found in re.finditer(re.escape(b"\xfd7zXZ\0"), data):
+        with contextlib.suppress(lzma.LZMAError):
+            kernel = lzma.LZMADecompressor().decompress(data[found.start() :])
+            break
+    else:
+        return packed
+    # Where it wants to be stands in the table of its packed form (arch/arm/boot/compressed/vmlinux.lds.S).
+    table = data.find(struct.pack("<2I", 6, 0x5A534C4B))
+    if table < 0:
+        return packed
+    (at,) = struct.unpack_from("<I", data, table + 16)
+    linux, arm, kind, not_packed = 5, 2, 2, 0
+    fields = [0, len(kernel), at, at, zlib.crc32(kernel), linux, arm, kind, not_packed, b"larder"]
+    header = struct.pack(">7I4B32s", 0x27051956, 0, *fields)
+    header = struct.pack(">7I4B32s", 0x27051956, zlib.crc32(header), *fields)
+    path = pathlib.Path(folder) / "kernel.uimage"
+    path.write_bytes(header + kernel)
+    return path
 
 
 class Drive:
@@ -153,6 +181,7 @@ class Machine:
         self.card = card
         self.boot = pathlib.Path(image).parent / "boot"
         self.folder = pathlib.Path(folder)
+        self.kernel = unpacked_kernel(self.boot / "kernel7.img", self.folder)
         self.console_log = console_log
         self.page_port = free_port()
         self.ssh_port = free_port()
@@ -180,7 +209,7 @@ class Machine:
         forward = f"hostfwd=tcp:127.0.0.1:{self.page_port}-:8080,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"
         args = [
             "-M", "raspi2b", "-display", "none", "-no-reboot",
-            "-kernel", self.boot / "kernel7.img", "-initrd", self.boot / "initrd.img",
+            "-kernel", self.kernel, "-initrd", self.boot / "initrd.img",
             "-dtb", self.boot / "bcm2836-rpi-2-b.dtb", "-append", line.strip(),
             "-drive", f"if=sd,id=card,format=raw,file={self.card.path}",
             "-device", f"usb-hub,id=hub,port={HUB}",
