@@ -8,6 +8,7 @@ Must never: leave an emulator running behind, or touch a drive image that the ca
 """
 
 import contextlib
+import errno
 import glob
 import json
 import lzma
@@ -185,6 +186,7 @@ class Machine:
         self.console_log = console_log
         self.page_port = free_port()
         self.ssh_port = free_port()
+        self.sync_port = free_port()
         self.serial = None
         self.monitor = None
         self.started = None
@@ -206,7 +208,8 @@ class Machine:
         qmp = self.folder / "qmp.sock"
         with contextlib.suppress(FileNotFoundError):
             qmp.unlink()
-        forward = f"hostfwd=tcp:127.0.0.1:{self.page_port}-:8080,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"
+        ports = {self.page_port: 8080, self.ssh_port: 22, self.sync_port: 22000}
+        forward = ",".join(f"hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in ports.items())
         args = [
             "-M", "raspi2b", "-display", "none", "-no-reboot",
             "-kernel", self.kernel, "-initrd", self.boot / "initrd.img",
@@ -221,9 +224,9 @@ class Machine:
             args += ["-device", json.dumps(self._stick(drive, port))]
             self.plugged[drive.device] = (drive, port)
         log = open(self.console_log, "ab") if self.console_log else None
-        self.serial = pexpect.spawn(
-            "qemu-system-arm", [str(a) for a in args], timeout=60 * slow(), logfile=log, maxread=65536
-        )
+        # The emulator's own remarks go to a file: on the console they would stand in the middle of an answer.
+        words = ["-c", 'exec qemu-system-arm "$@" 2>"$0"', str(self.folder / "emulator.err"), *map(str, args)]
+        self.serial = pexpect.spawn("/bin/sh", words, timeout=60 * slow(), logfile=log, maxread=65536)
         self.serial.delaybeforesend = None
         self.started = time.monotonic()
         for _ in range(100):
@@ -232,7 +235,8 @@ class Machine:
                 break
             except (FileNotFoundError, ConnectionRefusedError):
                 if not self.serial.isalive():
-                    raise RuntimeError("the emulator did not start: " + self.serial.read().decode(errors="replace"))
+                    said = (self.folder / "emulator.err").read_text(errors="replace")
+                    raise RuntimeError("the emulator did not start: " + said)
                 time.sleep(0.05)
 
     def wait_for_shell(self, timeout=90):
@@ -281,7 +285,7 @@ class Machine:
     def _node(drive):
         return {
             "driver": "raw", "node-name": drive.node, "read-only": drive.read_only,
-            "file": {"driver": "file", "filename": str(drive.path), "locking": "off"},
+            "file": {"driver": "file", "node-name": drive.node + "-file", "filename": str(drive.path), "locking": "off"},
         }
 
     @staticmethod
@@ -303,8 +307,19 @@ class Machine:
         for _ in range(100):
             with contextlib.suppress(RuntimeError):
                 self.monitor.command("blockdev-del", **{"node-name": drive.node})
-                return
+                break
             time.sleep(0.1)
+        with contextlib.suppress(RuntimeError):
+            self.monitor.command("blockdev-del", **{"node-name": drive.node + "-worn"})
+
+    def fail_writes(self, drive):
+        """From now on every write to the drive fails, as on worn flash; what is on it can be read."""
+        worn = drive.node + "-worn"
+        rules = [{"event": "none", "iotype": kind, "errno": errno.EIO} for kind in ("write", "flush")]
+        self.monitor.command(
+            "blockdev-add", **{"driver": "blkdebug", "node-name": worn, "image": drive.node + "-file", "inject-error": rules}
+        )
+        self.monitor.command("blockdev-reopen", options=[{**self._node(drive), "file": worn}])
 
     def _socket_switch(self, drive):
         port = self.plugged[drive.device][1].rsplit(".", 1)[1]
@@ -348,6 +363,15 @@ class Machine:
             if time.monotonic() > end:
                 raise AssertionError(f"not within {timeout * slow():.0f} s: {what}")
             time.sleep(every)
+
+    def wish(self, number, path, device="HTCphone"):
+        """Makes a wish as a page does that could only save a file: the folder of its page carries it home."""
+        text = (
+            f'{{"v":1,"device":"{device}","gen":1,"items":[{{"id":"{number:020x}","op":"get",'
+            f'"path":"{path.replace(" ", "%20")}","at":"2026-11-23T10:00:00Z"}}]}}'
+        )
+        name = f"/drive/BTsync/catalogue/{device}/catalogue-worklist-{device}-{1795428000 + number}.json"
+        self.sh(f"echo '{text}' >{name}.part && chown larder: {name}.part && mv {name}.part {name}", check=True)
 
     # --- the LED ---------------------------------------------------------------------------------------------------
 
@@ -431,7 +455,7 @@ def family_tree(folder):
 
 
 def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None, read_only=False):
-    """A drive image with a file system (ext4, exfat, vfat), or with none (kind None)."""
+    """A drive image with a file system (ext4, exfat, vfat, ntfs), or with none (kind None)."""
     path = pathlib.Path(path)
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
@@ -445,6 +469,8 @@ def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None
         subprocess.run(["mkfs.exfat", "-L", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
     elif kind == "vfat":
         subprocess.run(["mkfs.vfat", "-n", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
+    elif kind == "ntfs":
+        subprocess.run(["mkfs.ntfs", "-Q", "-q", "-F", "-L", label, str(path)], check=True, env=sbin, capture_output=True)
     return Drive(path, serial, read_only)
 
 
