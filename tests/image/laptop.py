@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 import urllib.error
@@ -57,7 +58,7 @@ class Laptop:
         log = open(self.folder / "syncthing.log", "wb")
         self.process = subprocess.Popen(
             [self.program, "serve", "--home", str(self.home), "--no-browser", "--no-restart"],
-            env=self.environment, stdout=log, stderr=log,
+            env=self.environment, stdout=log, stderr=log, start_new_session=True,
         )
         log.close()
         end = time.monotonic() + 60 * emulator.slow()
@@ -69,7 +70,8 @@ class Laptop:
             time.sleep(0.2)
 
     def __exit__(self, *_):
-        self.process.kill()
+        # It runs itself once more below itself.
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def ask(self, path, send=None):
