@@ -26,6 +26,7 @@ const TEMPLATE: &str = include_str!("page.html.j2");
 
 /// Looks and app, as they go into the page.
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
+    let first = squeezed(&lean(include_str!("first.css")));
     let css = squeezed(&lean(include_str!("app.css")));
     let parts = [
         include_str!("data.js"),
@@ -43,22 +44,23 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
     let app = format!("\"use strict\";(()=>{{\n{}}})();", lean(&parts.concat()));
     let boot = lean(include_str!("boot.js"));
     Assets {
-        hashes: [sha256(&css), sha256(&boot), sha256(&app)],
-        css,
+        hashes: [sha256(&first), sha256(&css), sha256(&boot), sha256(&app)],
+        first,
         boot,
-        code: pack(app.as_bytes()),
+        code: pack(format!("{css}\0{app}").as_bytes()),
     }
 });
 
 struct Assets {
-    css: String,
+    /// The looks until the app is unpacked.
+    first: String,
     /// What unpacks the app.
     boot: String,
-    /// The app, packed: it is a third of its size so, and the page stays below 100 kB. As a script
-    /// element that `boot` adds it is still held to its hash.
+    /// The looks, a NUL, and the app, packed: they are a third of their size so, and the page stays
+    /// below 100 kB. As elements that `boot` adds they are still held to their hashes.
     code: String,
-    /// Of css, boot and the app unpacked.
-    hashes: [String; 3],
+    /// Of the first looks, the looks, boot and the app, unpacked.
+    hashes: [String; 4],
 }
 
 /// What every page has in common besides the data.
@@ -326,16 +328,16 @@ fn head(home: Option<&str>) -> Result<String, CatalogueError> {
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_template("page.html.j2", TEMPLATE)?;
     let assets = &*ASSETS;
-    let [css, boot, app] = &assets.hashes;
+    let [first, css, boot, app] = &assets.hashes;
     let csp = format!(
-        "default-src 'none'; script-src 'sha256-{boot}' 'sha256-{app}'; style-src 'sha256-{css}'; \
-         img-src 'self' file: data:; connect-src 'self'{}{}; base-uri 'none'; form-action 'none'",
+        "default-src 'none'; script-src 'sha256-{boot}' 'sha256-{app}'; \
+         style-src 'sha256-{first}' 'sha256-{css}'; img-src 'self' file: data:; connect-src 'self'{}{}; base-uri 'none'; form-action 'none'",
         if home.is_some() { " " } else { "" },
         home.unwrap_or_default(),
     );
-    let mut head = environment
-        .get_template("page.html.j2")?
-        .render(context! { csp, css => &assets.css, code => &assets.code, boot => &assets.boot })?;
+    let mut head = environment.get_template("page.html.j2")?.render(
+        context! { csp, css => &assets.first, code => &assets.code, boot => &assets.boot },
+    )?;
     head.push('\n');
     Ok(head)
 }

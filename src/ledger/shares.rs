@@ -111,6 +111,8 @@ impl Ledger {
         for sql in [
             "DELETE FROM links WHERE device = (SELECT id FROM devices WHERE name = ?1)",
             "DELETE FROM rules WHERE device = (SELECT id FROM devices WHERE name = ?1)",
+            "DELETE FROM evicted WHERE device = (SELECT id FROM devices WHERE name = ?1)",
+            "DELETE FROM paces WHERE device = (SELECT id FROM devices WHERE name = ?1)",
             "DELETE FROM devices WHERE name = ?1",
         ] {
             self.run(sql, [device.as_str()])?;
