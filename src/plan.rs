@@ -6,9 +6,11 @@
 //! ledger) up to date. Planning again after any interruption yields only what is left to do.
 
 mod folder;
+pub mod night;
 mod quota;
 mod reconcile;
 mod share;
+pub mod versions;
 mod wish;
 mod world;
 
