@@ -5,6 +5,7 @@
 //! no file: links are recognised by their inodes, and pages of an older ledger are told apart by its
 //! epoch.
 
+mod night;
 mod shares;
 mod wishes;
 
@@ -18,8 +19,11 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("ledger/schema.sql"), include_str!("ledger/shares.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("ledger/schema.sql"),
+    include_str!("ledger/shares.sql"),
+    include_str!("ledger/night.sql"),
+];
 
 /// What went wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
