@@ -144,6 +144,8 @@ pub enum Left {
     TooLong,
     /// The file system refused to share.
     Unshared,
+    /// It belongs to somebody else, so that writers can't be held up.
+    NotOurs,
 }
 
 impl fmt::Display for Left {
@@ -156,6 +158,7 @@ impl fmt::Display for Left {
             Self::Gone => "gone or changed meanwhile",
             Self::TooLong => "with too long a path",
             Self::Unshared => "that the file system does not share",
+            Self::NotOurs => "of somebody else",
         })
     }
 }

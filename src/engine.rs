@@ -9,16 +9,22 @@
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
 mod carry;
+mod join;
+mod keep;
 mod look;
+mod night;
 mod publish;
 mod settle;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod wishes;
 
 pub use carry::News;
+pub use night::{Disturbed, Ours};
 pub use shares::Carried;
+pub use verify::{Finding, Known, Verification};
 
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::{CatalogueError, Encoder};
@@ -120,6 +126,9 @@ pub struct Engine {
     space: Space,
     carrying: carry::Carrying,
     shares: shares::Shares,
+    night: night::Night,
+    /// Old contents came, or may take less: they are to be weighed.
+    weigh: bool,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -142,6 +151,7 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         lay_out(&mut *fs)?;
         let mut world = ledger.load()?;
+        keep::make_room_to_begin(&mut *fs, &world, now).map_err(drive_error)?;
         let (facts, applier) = recover(&mut *fs, &world, 1, now).map_err(drive_error)?;
         for fact in &facts {
             ledger.record(fact)?;
@@ -152,6 +162,7 @@ impl Engine {
         let generation = ledger.meta("generation")?.and_then(|text| text.parse().ok()).unwrap_or(0)
             + GENERATIONS_A_TURN;
         ledger.commit()?;
+        let night = night::Night::new(Self::remembered_night(&ledger)?.as_deref(), now);
         let space = fs.space()?;
         let mut engine = Self {
             fs,
@@ -180,6 +191,8 @@ impl Engine {
             space,
             carrying: carry::Carrying::default(),
             shares: shares::Shares::default(),
+            night,
+            weigh: true,
             settled: now,
             address: None,
             settle: SETTLE,
@@ -266,6 +279,8 @@ impl Engine {
         self.pages = self.origins();
         self.wish_cursor = 0;
         self.stale = true;
+        self.weigh = true;
+        self.night.live_in(&self.config.nas.timezone);
         Ok(new)
     }
 
@@ -284,11 +299,14 @@ impl Engine {
         let more_shares = self.make_sums()? | self.end_shares(now)?;
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
-        self.expire(now)?;
+        self.keep_room(now)?;
         if !self.unruly {
             self.untell("operation");
         }
         let more = more_looks || more_wishes || more_shares || more_after || !self.dirty.is_empty();
+        if more || self.stale || self.carrying.stale {
+            self.night.stir(now);
+        }
         // Long work comes in many turns. Until it is done, the disk and the pages wait for a while:
         // what a cut takes back is found again by looking.
         if !more || now.since(self.settled) >= PACE {
@@ -353,6 +371,7 @@ impl Engine {
         }
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
+            Fact::Version(..) => self.weigh = true,
             Fact::Used(..) | Fact::Sum(..) => return Ok(()),
             _ => {}
         }

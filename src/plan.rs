@@ -16,7 +16,7 @@ mod world;
 
 pub use quota::{Shortfall, evict, make_room};
 pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
-pub use share::{Share, ShareState, emptied_shares, end_share, share_meant};
+pub use share::{Share, ShareState, emptied_shares, end_share, follow_in_shares, share_meant};
 pub use wish::{Attempt, OFFERED, Planned, wish};
 pub use world::{Holding, Version, Why, World};
 

@@ -211,6 +211,7 @@ impl<'a> Work<'a> {
             if leased && let Err(e) = lease::take(file.fd.as_fd()) {
                 match e {
                     Errno::AGAIN => self.left(Left::InUse),
+                    Errno::ACCESS | Errno::PERM => self.left(Left::NotOurs),
                     e => return Err(self.trouble(c, "take a lease on", e)),
                 }
                 continue;
@@ -427,13 +428,19 @@ impl<'a> Work<'a> {
 
     /// How many files were left alone for a reason that may not hold another night.
     fn left_for_now(&self) -> u64 {
-        let why = [Left::InUse, Left::Young, Left::Unlike, Left::Gone];
+        let why = [Left::InUse, Left::Young, Left::Unlike, Left::NotOurs, Left::Gone];
         why.iter().filter_map(|why| self.job.report.left.get(why)).sum()
     }
 
     /// Opens a candidate; `None`, and noted, when it is not what it was.
     fn open(&mut self, c: &Candidate) -> Result<Option<Opened>, DedupError> {
-        let opened = self.reader.open(c).map_err(|e| self.trouble(c, "open", e))?;
+        let opened = match self.reader.open(c) {
+            Err(Errno::ACCESS | Errno::PERM) => {
+                self.left(Left::NotOurs);
+                return Ok(None);
+            }
+            opened => opened.map_err(|e| self.trouble(c, "open", e))?,
+        };
         if opened.is_none() {
             self.left(Left::Gone);
         }

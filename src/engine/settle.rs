@@ -57,7 +57,7 @@ impl Engine {
         self.tell(&key, Condition::Attention, now, what, next);
     }
 
-    /// Seconds until something settles or expires.
+    /// Seconds until something settles.
     pub(super) fn next_deadline(&self, now: Time) -> Option<i64> {
         let absent = self
             .world
@@ -68,7 +68,6 @@ impl Engine {
             })
             .flat_map(|(_, h)| h.absent.values());
         let settling = absent.chain(self.homeless.values()).min();
-        let settles = settling.map(|since| (self.settle - now.since(*since)).max(1));
-        settles.into_iter().chain(self.next_expiry(now)).min()
+        settling.map(|since| (self.settle - now.since(*since)).max(1))
     }
 }
