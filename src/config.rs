@@ -39,6 +39,8 @@ pub struct Config {
     pub wifi: Option<Wifi>,
     /// `keep_versions`: how long old contents are kept, in seconds. Default 30 days.
     pub keep_versions: i64,
+    /// `versions_share`: how much of the drive old contents may take, in per cent. Default 10.
+    pub versions_share: u8,
     /// `undo`: how long a destroyed file waits before its content goes, in seconds. Default 0: at once.
     pub undo: i64,
 }
@@ -187,6 +189,7 @@ impl Default for Config {
             drive: Drive::default(),
             wifi: None,
             keep_versions: 30 * 86_400,
+            versions_share: 10,
             undo: 0,
         }
     }

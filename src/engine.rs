@@ -10,8 +10,11 @@
 
 mod carry;
 mod devices;
+mod join;
 mod joined;
+mod keep;
 mod look;
+mod night;
 mod publish;
 mod room;
 mod settle;
@@ -19,10 +22,13 @@ mod shares;
 mod storms;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod wishes;
 
 pub use carry::News;
+pub use night::{Disturbed, Ours};
 pub use shares::{Access, Carried};
+pub use verify::{Finding, Known, Verification};
 
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::{CatalogueError, Encoder};
@@ -131,6 +137,9 @@ pub struct Engine {
     shares: shares::Shares,
     twins: room::KnownTwins,
     folders: joined::Folders,
+    night: night::Night,
+    /// Old contents came, or may take less: they are to be weighed.
+    weigh: bool,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -153,6 +162,7 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         lay_out(&mut *fs)?;
         let mut world = ledger.load()?;
+        keep::make_room_to_begin(&mut *fs, &world, now).map_err(drive_error)?;
         let (facts, applier) = recover(&mut *fs, &world, 1, now).map_err(drive_error)?;
         for fact in &facts {
             ledger.record(fact)?;
@@ -163,6 +173,7 @@ impl Engine {
         let generation = ledger.meta("generation")?.and_then(|text| text.parse().ok()).unwrap_or(0)
             + GENERATIONS_A_TURN;
         ledger.commit()?;
+        let night = night::Night::new(Self::remembered_night(&ledger)?.as_deref(), now);
         let space = fs.space()?;
         let mut engine = Self {
             fs,
@@ -196,6 +207,8 @@ impl Engine {
             shares: shares::Shares::default(),
             twins: room::KnownTwins::default(),
             folders: joined::Folders::default(),
+            night,
+            weigh: true,
             settled: now,
             address: None,
             settle: SETTLE,
@@ -300,6 +313,8 @@ impl Engine {
         self.pages = self.origins();
         self.wish_cursors.clear();
         self.stale = true;
+        self.weigh = true;
+        self.night.live_in(&self.config.nas.timezone);
         Ok(new)
     }
 
@@ -320,11 +335,14 @@ impl Engine {
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
         self.tell_of_devices(now);
-        self.expire(now)?;
+        self.keep_room(now)?;
         if !self.unruly {
             self.untell("operation");
         }
         let more = more_looks || more_wishes || more_shares || more_after || !self.dirty.is_empty();
+        if more || self.stale || self.carrying.stale {
+            self.night.stir(now);
+        }
         // Long work comes in many turns. Until it is done, the disk and the pages wait for a while:
         // what a cut takes back is found again by looking.
         if !more || now.since(self.settled) >= PACE {
@@ -374,12 +392,26 @@ impl Engine {
 
     fn remember(&mut self, fact: &Fact) -> Result<(), EngineError> {
         self.ledger.record(fact)?;
+        // What was joined is the same content: nobody has to be told, nothing is on its way.
+        let elsewhere = match fact {
+            Fact::Link(device, path, link) => {
+                let before = self.world.devices.get(device).and_then(|h| h.book.get(path));
+                before.is_some_and(|b| b.id.is_like(&link.id))
+            }
+            Fact::Master(path, stat) => {
+                self.world.files.get(path).is_some_and(|m| m.id.is_like(&stat.id))
+            }
+            _ => false,
+        };
         self.world.note(fact);
-        self.note_for_carrier(fact);
+        if !elsewhere {
+            self.note_for_carrier(fact);
+        }
         self.note_decision(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
             Fact::Calm(device) => self.calm_down(device),
+            Fact::Version(..) => self.weigh = true,
             Fact::Sum(..) | Fact::Pace(..) => return Ok(()),
             _ => {}
         }

@@ -5,6 +5,7 @@
 //! no file: links are recognised by their inodes, and pages of an older ledger are told apart by its
 //! epoch.
 
+mod night;
 mod pairs;
 mod room;
 mod shares;
@@ -20,13 +21,14 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("ledger/schema.sql"),
     include_str!("ledger/shares.sql"),
     include_str!("ledger/turns.sql"),
     include_str!("ledger/pairing.sql"),
     include_str!("ledger/room.sql"),
     include_str!("ledger/folders.sql"),
+    include_str!("ledger/night.sql"),
 ];
 
 /// What went wrong with the ledger.

@@ -89,6 +89,7 @@ fn read(critic: &mut Critic<'_>, root: &DeTable<'_>) -> Config {
     critic.check_keys("", "", root);
     let top = Section::new(root, 0);
     top.read(critic, "keep_versions", &mut config.keep_versions, value::keep_versions);
+    top.read(critic, "versions_share", &mut config.versions_share, value::share);
     top.read(critic, "undo", &mut config.undo, value::undo);
     let open = |critic: &mut Critic<'_>, name: &'static str| {
         root.get(name).and_then(|value| critic.section(name, name, value))

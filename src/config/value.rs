@@ -79,6 +79,23 @@ pub(super) fn keep_versions(key: &str, value: &DeValue<'_>) -> Result<i64, Wrong
     }
 }
 
+/// `versions_share`: a part of the drive, in per cent.
+pub(super) fn share(key: &str, value: &DeValue<'_>) -> Result<u8, Wrong> {
+    let example = format!("write {key} = \"10 %\", from \"1 %\" to \"50 %\"");
+    if let DeValue::Integer(number) = value {
+        let number = clip(number.as_str());
+        let next = format!("write {key} = \"{number} %\"");
+        return Err(Wrong::new(format!("`{number}` has no %"), next));
+    }
+    let text = text(key, value)?;
+    let number = text.trim().strip_suffix('%').map(str::trim_end);
+    match number.and_then(|number| number.parse().ok()) {
+        Some(share @ 1..=50) => Ok(share),
+        Some(_) => Err(Wrong::new(format!("`{key}` must be from 1 to 50 per cent"), example)),
+        None => Err(Wrong::new(format!("`{}` is no part of a drive", clip(text)), example)),
+    }
+}
+
 /// A number and a unit of time.
 fn duration(key: &str, value: &DeValue<'_>, example: &str) -> Result<i64, Wrong> {
     let example = format!("write {key} = \"{example}\"");

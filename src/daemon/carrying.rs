@@ -141,6 +141,11 @@ impl Carrying {
         }
     }
 
+    /// True when the sync engine has told something that was not taken yet.
+    pub(super) fn has_news(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Takes what the sync engine told to the engine, before its turn.
     pub(super) fn hear(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
         while let Ok(event) = self.events.try_recv() {

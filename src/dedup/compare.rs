@@ -69,7 +69,12 @@ impl<'a> Work<'a> {
         if self.parts(&mut found[..todo])? == Progress::Stopped {
             return Ok(Progress::Stopped);
         }
-        group::thin(found, Candidate::like);
+        // What has a beginning of its own is decided on.
+        let alone = |c: &Candidate| {
+            self.job.out.push(c.mark());
+            self.job.learned.compared.push(c.mark());
+        };
+        group::thin(found, Candidate::like, alone);
         let classes = group::classes(found);
         let mut asked = 0;
         for (i, class) in classes.iter().enumerate() {
@@ -79,10 +84,15 @@ impl<'a> Work<'a> {
                 asked += 1;
             }
             let class = &mut found[class.names()];
+            let left = self.left_for_now();
             if (self.stop)() || self.class(class)? == Progress::Stopped {
                 return Ok(Progress::Stopped);
             }
-            self.job.out.extend(class.iter().map(|c| (c.ino, c.key())));
+            self.job.out.extend(class.iter().map(Candidate::mark));
+            // What was left alone may be another night's.
+            if self.left_for_now() == left {
+                self.job.learned.compared.extend(class.iter().map(Candidate::mark));
+            }
         }
         Ok(Progress::Finished)
     }
@@ -201,6 +211,7 @@ impl<'a> Work<'a> {
             if leased && let Err(e) = lease::take(file.fd.as_fd()) {
                 match e {
                     Errno::AGAIN => self.left(Left::InUse),
+                    Errno::ACCESS | Errno::PERM => self.left(Left::NotOurs),
                     e => return Err(self.trouble(c, "take a lease on", e)),
                 }
                 continue;
@@ -415,9 +426,21 @@ impl<'a> Work<'a> {
         *self.job.report.left.entry(why).or_default() += 1;
     }
 
+    /// How many files were left alone for a reason that may not hold another night.
+    fn left_for_now(&self) -> u64 {
+        let why = [Left::InUse, Left::Young, Left::Unlike, Left::NotOurs, Left::Gone];
+        why.iter().filter_map(|why| self.job.report.left.get(why)).sum()
+    }
+
     /// Opens a candidate; `None`, and noted, when it is not what it was.
     fn open(&mut self, c: &Candidate) -> Result<Option<Opened>, DedupError> {
-        let opened = self.reader.open(c).map_err(|e| self.trouble(c, "open", e))?;
+        let opened = match self.reader.open(c) {
+            Err(Errno::ACCESS | Errno::PERM) => {
+                self.left(Left::NotOurs);
+                return Ok(None);
+            }
+            opened => opened.map_err(|e| self.trouble(c, "open", e))?,
+        };
         if opened.is_none() {
             self.left(Left::Gone);
         }
@@ -426,7 +449,7 @@ impl<'a> Work<'a> {
 
     /// An error at a candidate, which is left out from now on.
     fn trouble(&mut self, c: &Candidate, doing: &'static str, e: Errno) -> DedupError {
-        self.job.out.push((c.ino, c.key()));
+        self.job.out.push(c.mark());
         let path = self.reader.name(c).map(|(path, _)| path).unwrap_or_default();
         FsError::new(&master(&path), doing, e).into()
     }

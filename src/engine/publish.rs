@@ -285,7 +285,11 @@ impl Engine {
                 let_in: self.is_let_in(name),
             }
         });
-        let moving = if self.carrying.moving { Condition::Syncing } else { Condition::Ready };
+        let moving = match (self.carrying.moving, self.night.is_working()) {
+            (true, _) => Condition::Syncing,
+            (false, true) => Condition::Working,
+            (false, false) => Condition::Ready,
+        };
         let mut notices: Vec<_> = self.notices.values().cloned().collect();
         notices.sort_by_key(|n| std::cmp::Reverse((n.condition, n.at)));
         Report {

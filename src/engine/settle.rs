@@ -63,7 +63,7 @@ impl Engine {
         self.tell(&key, Condition::Attention, now, what, next);
     }
 
-    /// Seconds until something settles or expires.
+    /// Seconds until something settles.
     pub(super) fn next_deadline(&self, now: Time) -> Option<i64> {
         let absent = self
             .world
@@ -72,7 +72,6 @@ impl Engine {
             .filter(|(device, _)| !self.is_held(device) && self.looks_after(device))
             .flat_map(|(_, h)| h.absent.values());
         let settling = absent.chain(self.homeless.values()).min();
-        let settles = settling.map(|since| (self.settle - now.since(*since)).max(1));
-        settles.into_iter().chain(self.next_expiry(now)).min()
+        settling.map(|since| (self.settle - now.since(*since)).max(1))
     }
 }

@@ -59,6 +59,11 @@ impl Engine {
         self.shares.wanted.insert(path.clone(), id);
     }
 
+    /// True while a sum is asked for or in the making.
+    pub(super) fn is_summing(&self) -> bool {
+        self.shares.summing.is_some() || !self.shares.wanted.is_empty()
+    }
+
     /// Goes on with the sums that are asked for; `true` when that was any: there is more to
     /// read, or whoever waits for it can go on.
     pub(super) fn make_sums(&mut self) -> Result<bool, EngineError> {

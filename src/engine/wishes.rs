@@ -354,39 +354,4 @@ impl Engine {
         }
         Ok(())
     }
-
-    /// Lets old contents go that were kept long enough.
-    pub(super) fn expire(&mut self, now: Time) -> Result<(), EngineError> {
-        // What it replaces may be all that is left of a family's pictures.
-        if self.any_storm() {
-            return Ok(());
-        }
-        let due: Vec<u64> = self
-            .world
-            .versions
-            .iter()
-            .filter(|(_, v)| now.since(v.at) >= self.kept_for(&v.why))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in due {
-            self.act(&Op::DropVersion(number), now)?;
-        }
-        Ok(())
-    }
-
-    fn kept_for(&self, why: &crate::plan::Why) -> i64 {
-        match why {
-            crate::plan::Why::Destroyed => self.config.undo,
-            _ => self.config.keep_versions,
-        }
-    }
-
-    /// Seconds until an old content may go.
-    pub(super) fn next_expiry(&self, now: Time) -> Option<i64> {
-        if self.any_storm() {
-            return None;
-        }
-        let left = |v: &crate::plan::Version| (self.kept_for(&v.why) - now.since(v.at)).max(1);
-        self.world.versions.values().map(left).min()
-    }
 }

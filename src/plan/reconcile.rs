@@ -16,7 +16,9 @@
 //! | B | S | B | edited on the device, unchanged at home: it becomes the new version |
 //! | B | S | M | changed on both sides: keep both |
 //!
-//! "The same" is the same inode. A change in place is a change of all its names at once, so it only
+//! "The same" is the same inode. A master that was joined to an equal one is replaced, too: what has the
+//! size and mtime that it had is the same content elsewhere, and what is known of its use stays.
+//! A change in place is a change of all its names at once, so it only
 //! matters when the names mean different inodes.
 
 use super::quota::{Keep, evict, make_room};
@@ -69,7 +71,7 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
     let ops = match (book, home) {
         (_, Some(m)) if same(&m.id) => match book {
             Some(b) if b.id == seen.id => Vec::new(),
-            Some(b) if same(&b.id) => vec![recorded(seen, b.used)],
+            Some(b) if same(&b.id) || b.id.is_like(&seen.id) => vec![recorded(seen, b.used)],
             _ => vec![recorded(seen, now)],
         },
         (None, None) | (Some(_), None) if world.is_folder(at_home) => {
@@ -155,12 +157,19 @@ fn bring_up_to_date(
         why: Why::Replaced,
     };
     let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
+    let joined = b.id.is_like(&m.id);
     match make_room(world, device, quota, need, keep) {
         Ok(going) => {
             let mut ops = evict(world, device, &going);
             ops.push(replace);
+            if joined {
+                let link = Link { id: m.id, charge: m.charge(), used: b.used };
+                ops.push(Op::Note(Fact::Link(device.clone(), path.clone(), link)));
+            }
             ops
         }
+        // Nobody loses a file because it lies elsewhere in a few blocks more.
+        Err(_) if joined => Vec::new(),
         Err(_) => {
             // The old content may have its last name here, and is kept by the first of these.
             let mut ops = vec![replace, Op::Unlink { at: on(device, path), ino: m.id.ino }];
@@ -373,7 +382,9 @@ mod tests {
             (one, one, one, &[]),
             (one, touched, touched, &["note HTCphone has d/x.txt"]),
             (one, one, None, &["link P:d/x.txt -> F:d/x.txt", "note HTCphone has d/x.txt"]),
-            (one, one, two, &["replace P:d/x.txt by F:d/x.txt"]),
+            // Of the size and mtime that it had: joined to another one, so its use is not new.
+            (one, one, two, &["replace P:d/x.txt by F:d/x.txt", "note HTCphone has d/x.txt"]),
+            (one, one, Some((2, 9)), &["replace P:d/x.txt by F:d/x.txt"]),
             (one, touched, two, &KEEP_BOTH),
             (one, two, None, &["link P:d/x.txt -> F:d/x.txt", "note HTCphone has d/x.txt"]),
             (one, two, two, &["note HTCphone has d/x.txt"]),
@@ -385,6 +396,50 @@ mod tests {
             let planned = plan(b, s, m, true, None, false).unwrap();
             assert_eq!(planned, ops, "book {b:?}, seen {s:?}, master {m:?}");
         }
+    }
+
+    #[test]
+    fn a_joined_master_is_as_long_unused_as_it_was_and_costs_nobody_a_file() {
+        let mut world = World::default();
+        let (at, other) = (path("d/x.txt"), path("pinned"));
+        world.note(&Fact::Link(
+            htc(),
+            at.clone(),
+            Link { id: stat(1, 0).id, charge: Bytes(4096), used: 7 },
+        ));
+        world.note(&Fact::Link(
+            htc(),
+            other.clone(),
+            Link { id: stat(9, 0).id, charge: Bytes(100), used: 7 },
+        ));
+        world.note(&Fact::Pin(htc(), other.clone()));
+        world.note(&Fact::Master(other, stat(9, 0)));
+        world.note(&Fact::Master(at.clone(), stat(2, 0)));
+        let device = htc();
+        let mut sight = Sight {
+            device: &device,
+            path: &at,
+            seen: Some(stat(1, 0)),
+            settled: true,
+            moved: None,
+            quota: Some(Bytes(4196)),
+            now: NOW,
+        };
+        let ops = reconcile(&world, &sight).unwrap();
+        let link = Link { id: stat(2, 0).id, charge: Bytes(4096), used: 7 };
+        assert!(matches!(ops[0], Op::Replace { old: 1, new: 2, .. }), "{ops:?}");
+        assert_eq!(ops[1], Op::Note(Fact::Link(htc(), at.clone(), link)));
+        assert_eq!(ops.len(), 2);
+        // The other inode takes more blocks, and there is no room for them: it stays as it is.
+        world.note(&Fact::Master(at.clone(), Stat { sectors: 16, ..stat(2, 0) }));
+        assert_eq!(reconcile(&world, &sight).unwrap(), []);
+        // A cut came before it was remembered: the use stays all the same.
+        sight.seen = Some(stat(2, 0));
+        world.note(&Fact::Master(at.clone(), stat(2, 0)));
+        assert_eq!(
+            reconcile(&world, &sight).unwrap(),
+            [Op::Note(Fact::Link(htc(), at.clone(), link))]
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use super::joined::{Open, rest};
 use super::wish::{Asked, Planned};
-use super::{CHUNK, Fact, Op, World, master};
+use super::{CHUNK, Fact, Op, Why, World, master};
 use crate::model::{FileId, Origin, Place, RelPath, Spot, Stat, Time, Wish, WishId};
 use sha1::{Digest as _, Sha1};
 use std::collections::BTreeMap;
@@ -142,6 +142,17 @@ pub(super) fn release(world: &World, path: &RelPath, ops: &mut Vec<Op>) {
             ops.push(Op::Release { at, ino: id.ino, was: path.clone() });
         }
     }
+}
+
+/// A master was joined to an equal one: its names in shares come along, so that the content it had is let go and
+/// a destroy ends it there, too.
+pub fn follow_in_shares(world: &World, path: &RelPath, old: u64, new: u64) -> Vec<Op> {
+    let within = world.shares.iter().filter(|(_, share)| path.is_within(&share.path));
+    let spots = within.filter_map(|(name, share)| share.spot(name, path));
+    spots
+        .filter(|at| world.shared.get(&at.path).is_some_and(|id| id.ino == old))
+        .map(|at| Op::Replace { at, old, by: master(path), new, why: Why::Replaced })
+        .collect()
 }
 
 /// The operations that end a share the sync engine let go of, as `world.shared` knows it: links, folders,
