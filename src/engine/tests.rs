@@ -300,8 +300,10 @@ fn a_destroyed_file_can_be_brought_back_while_it_waits() {
     // And not for ever.
     house.phone_asks(Action::Destroy, "z");
     house.wait(86_399);
+    house.night();
     assert_eq!(house.kept().len(), 1);
     house.wait(1);
+    house.night();
     assert_eq!(house.kept(), [""; 0]);
     refusal(house.phone_asks(Action::Undo, "z"));
 }
@@ -622,6 +624,7 @@ fn an_edit_becomes_the_new_version_everywhere() {
     assert_eq!(house.at_device("LinuxLaptop", "a/x").as_deref(), Some("x1"));
     assert!(house.kept()[0].ends_with("=x2"));
     house.wait(days(30));
+    house.night();
     assert_eq!(house.kept(), [""; 0]);
     assert_eq!(house.at_home("a/x").as_deref(), Some("x1"));
 }
