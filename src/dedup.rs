@@ -16,6 +16,7 @@
 //! (old inodes wait in `versions/joined`), lose a write in flight, or wait for anybody.
 
 mod compare;
+mod extents;
 mod group;
 mod join;
 mod kind;

@@ -15,6 +15,7 @@ mod joined;
 mod keep;
 mod look;
 mod night;
+mod notices;
 mod publish;
 mod room;
 mod settle;
@@ -431,29 +432,6 @@ impl Engine {
         }
     }
 
-    /// Tells the owner something, once per key until it is untold.
-    fn tell(
-        &mut self,
-        key: &str,
-        condition: Condition,
-        at: Time,
-        what: impl Into<String>,
-        next: impl Into<String>,
-    ) {
-        let notice = Notice { at, condition, what: what.into(), next: next.into() };
-        let same = |old: &Notice| old.what == notice.what && old.next == notice.next;
-        if !self.notices.get(key).is_some_and(same) {
-            self.notices.insert(key.to_owned(), notice);
-            self.stale = true;
-        }
-    }
-
-    fn untell(&mut self, key: &str) {
-        if self.notices.remove(key).is_some() {
-            self.stale = true;
-        }
-    }
-
     /// The state of the house.
     pub fn report(&self) -> Report {
         self.make_report()
@@ -463,22 +441,6 @@ impl Engine {
     pub fn served_at(&mut self, address: Option<String>) {
         self.stale |= self.address != address;
         self.address = address;
-    }
-
-    /// Sets what the settings are complained of.
-    pub fn complain(&mut self, complaints: &[crate::config::Complaint], now: Time) {
-        match complaints {
-            [] => self.untell("settings"),
-            [first, rest @ ..] => {
-                let more = match rest.len() {
-                    0 => String::new(),
-                    n => format!(" (and {n} more)"),
-                };
-                let what = format!("larder.toml, line {}: {}{more}", first.line, first.what);
-                let next = format!("{}; until then the last good settings stay", first.next);
-                self.tell("settings", Condition::SettingsError, now, what, next);
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! ledger) up to date. Planning again after any interruption yields only what is left to do.
 
 mod folder;
+mod holder;
 mod joined;
 pub mod night;
 mod pair;

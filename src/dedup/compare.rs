@@ -4,6 +4,7 @@
 //! compared in step. Crowds are hashed whole first, so that files with a common beginning are not each
 //! compared with each.
 
+use super::extents::{Sharing, share};
 use super::group::{self, Candidate, Inode, inodes};
 use super::join::{self, Batch, Outcome};
 use super::kind::Kind;
@@ -19,9 +20,6 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 /// Most files compared in step: open files, leases and buffers stay few.
 const WIDE: usize = 32;
-/// Bytes shared between two questions whether to stop. The kernel reads both files meanwhile.
-const SHARE: u64 = 4 * 1024 * 1024;
-
 /// Classes, and files whose first part is read, that the drive is asked for ahead.
 const AHEAD: usize = 24;
 /// Bytes of each file that it is asked for.
@@ -452,50 +450,5 @@ impl<'a> Work<'a> {
         self.job.out.push(c.mark());
         let path = self.reader.name(c).map(|(path, _)| path).unwrap_or_default();
         FsError::new(&master(&path), doing, e).into()
-    }
-}
-
-/// What sharing two files came to.
-enum Sharing {
-    Already,
-    Shared,
-    Differs,
-    Stopped,
-}
-
-fn share(with: &Opened, file: &Opened, stop: &mut dyn FnMut() -> bool) -> Result<Sharing, Errno> {
-    let size = file.facts.size;
-    let mut offset = common(with, file)?;
-    if offset >= size {
-        return Ok(Sharing::Already);
-    }
-    offset -= offset % SHARE;
-    while offset < size {
-        if stop() {
-            return Ok(Sharing::Stopped);
-        }
-        let length = SHARE.min(size - offset);
-        match lease::share(with.fd.as_fd(), file.fd.as_fd(), offset, length)? {
-            lease::Shared::Differs | lease::Shared::Same(0) => return Ok(Sharing::Differs),
-            lease::Shared::Same(n) => offset += n,
-        }
-    }
-    Ok(Sharing::Shared)
-}
-
-/// Up to where two files lie in the same place already.
-fn common(a: &Opened, b: &Opened) -> Result<u64, Errno> {
-    let mut offset = 0;
-    loop {
-        let left = lease::extents(a.fd.as_fd(), offset)?;
-        let right = lease::extents(b.fd.as_fd(), offset)?;
-        let same = left.iter().zip(&right).take_while(|(l, r)| l == r).count();
-        if same > 0 {
-            let last = &left[same - 1];
-            offset = last.at + last.length;
-        }
-        if same == 0 || same < left.len().max(right.len()) || offset >= a.facts.size {
-            return Ok(offset);
-        }
     }
 }

@@ -163,17 +163,6 @@ impl Engine {
         Ok(())
     }
 
-    fn tell_blind(&mut self, key: &str, place: &str, folders: usize, now: Time) {
-        let key = format!("blind {key}");
-        if folders == 0 {
-            self.untell(&key);
-            return;
-        }
-        let what = format!("{folders} folders in {place} can't be read");
-        let next = "their owner or mode is wrong; what is in them is left as it is";
-        self.tell(&key, Condition::Attention, now, what, next);
-    }
-
     fn mark(&mut self, device: &DeviceName, paths: impl IntoIterator<Item = RelPath>) {
         for path in paths {
             self.dirty.entry((device.clone(), path)).or_insert(0);
@@ -361,20 +350,6 @@ impl Engine {
             absent || dirty.keys().any(|(d, _)| d == device)
         });
         Ok(looks > LOOKS)
-    }
-
-    fn tell_stuck(&mut self, now: Time) {
-        let Some((device, path)) = self.stuck.keys().next() else {
-            self.untell("reconcile");
-            return;
-        };
-        let more = match self.stuck.len() {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
-        let what = format!("{}{more} can't be taken in", on(device, path));
-        let next = "see that nothing else of that name is in BTsync/files";
-        self.tell("reconcile", Condition::Attention, now, what, next);
     }
 
     /// Where the masters went that links have missed for long enough: one walk for all of them.

@@ -91,7 +91,7 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
                     ino: seen.id.ino,
                 }];
                 if holding.pins.contains(path) {
-                    ops.push(Op::Note(Fact::Pin(device.clone(), to.clone())));
+                    ops.push(Op::Note(Fact::Pin(device.clone(), to)));
                     ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
                 }
                 ops

@@ -10,7 +10,8 @@
 //! asked to let go of it; its links go only after that, its row last. Whatever a cut interrupts is
 //! taken up from there.
 
-use super::joined::{Open, rest};
+use super::holder::rest;
+use super::joined::Open;
 use super::wish::{Asked, Planned};
 use super::{CHUNK, Fact, Op, Why, World, master};
 use crate::model::{FileId, Origin, Place, RelPath, Spot, Stat, Time, Wish, WishId};

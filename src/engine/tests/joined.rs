@@ -50,11 +50,11 @@ impl House {
 
     fn asks_people(&mut self, action: Action, at: &str, with: Option<&str>) -> Answer {
         let wish = self.people_wish(action, at, with);
-        self.asks_home(wish)
+        self.asks_home(&wish)
     }
 
-    fn asks_home(&mut self, wish: Wish) -> Answer {
-        self.press(&Origin::Home, std::slice::from_ref(&wish));
+    fn asks_home(&mut self, wish: &Wish) -> Answer {
+        self.press(&Origin::Home, std::slice::from_ref(wish));
         self.turn();
         self.turn();
         self.answer(&Origin::Home, wish.id)
@@ -158,7 +158,7 @@ fn a_name_is_free_and_fits_and_people_are_let_in_later() {
     // Again with an id, and another limit: the same folder.
     let mut wish = house.people_wish(Action::ShareFolder, "a", Some(&format!("Friend {FRIEND}")));
     wish.limit_mb = Some(7);
-    assert!(is_done(&house.asks_home(wish)));
+    assert!(is_done(&house.asks_home(&wish)));
     let world = house.engine().world();
     let share = &world.shares["a-2"];
     assert_eq!(share.peers.get(FRIEND).map(String::as_str), Some("Friend"));
@@ -183,7 +183,7 @@ fn at_its_limit_a_folder_takes_nothing_and_goes_on_by_itself() {
     let mut house = furnished();
     let mut wish = house.people_wish(Action::ShareFolder, "a", Some(FRIEND));
     wish.limit_mb = Some(1);
-    assert!(is_done(&house.asks_home(wish)));
+    assert!(is_done(&house.asks_home(&wish)));
     assert_eq!(house.access(), [Access::Join { held: false }]);
     // A begun upload counts in full before it is there: sparse files cheat nobody.
     let begun = theirs(".syncthing.film.tmp");
@@ -210,7 +210,7 @@ fn at_its_limit_a_folder_takes_nothing_and_goes_on_by_itself() {
     assert_eq!(house.access(), [Access::Join { held: true }]);
     let mut wish = house.people_wish(Action::ShareFolder, "a", None);
     wish.limit_mb = Some(-1);
-    assert!(is_done(&house.asks_home(wish)));
+    assert!(is_done(&house.asks_home(&wish)));
     assert_eq!(house.access(), [Access::Join { held: false }]);
 }
 
@@ -233,7 +233,7 @@ fn what_they_delete_at_once_is_held_until_the_owner_says_so() {
     assert_eq!(house.engine().world().devices[&people()].book.len(), 82);
     let mut back = house.wish(Action::Get, "a");
     back.to = vec![people()];
-    let answer = house.asks_home(back);
+    let answer = house.asks_home(&back);
     assert!(is_done(&answer), "{answer:?}");
     house.settle();
     assert_eq!(house.in_shared().len(), 82);
@@ -243,13 +243,13 @@ fn what_they_delete_at_once_is_held_until_the_owner_says_so() {
     house.settle();
     let mut forget = house.wish(Action::Delete, "a");
     forget.to = vec![people()];
-    assert!(is_done(&house.asks_home(forget)));
+    assert!(is_done(&house.asks_home(&forget)));
     house.settle();
     assert_eq!((house.in_shared().len(), house.masters().len()), (0, 83));
     assert!(!house.told().contains("vanished"));
     let mut odd = house.wish(Action::Move, "a");
     odd.to = vec![people()];
-    assert!(refusal(house.asks_home(odd)).contains("devices"));
+    assert!(refusal(house.asks_home(&odd)).contains("devices"));
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn revoke_share_carries_the_links_over_and_ends_when_the_carrier_let_go() {
     house.memory().put_other(&theirs("deep/link"));
     house.memory().put(&theirs("deep/.syncthing.x.tmp"), b"half", super::house::START);
     let wish = house.people_wish(Action::RevokeShare, "a", None);
-    let answer = house.asks_home(wish.clone());
+    let answer = house.asks_home(&wish);
     assert!(matches!(&answer, Answer::Waiting(why) if why.contains("let go")), "{answer:?}");
     let old = ["a/x=x1", "a/b/y=y1"];
     let new = ["a-revoked-23-11-26/x=x1", "a-revoked-23-11-26/b/y=y1"];
