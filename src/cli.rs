@@ -11,6 +11,7 @@ use crate::fs::Real;
 use crate::led;
 use crate::model::{Bytes, RelPath, Stat, Tree, show};
 use crate::plan::Holding;
+use crate::status::Condition;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use std::io::{IsTerminal as _, Write};
@@ -444,7 +445,7 @@ fn dedup(places: &Places, dry_run: bool, any_age: bool, out: &mut impl Write) ->
         return Ok(());
     }
     let mut printed = Ok(());
-    let report = daemon::join_now(places, any_age.then_some(i64::MIN), &mut |event| {
+    let (report, house) = daemon::join_now(places, any_age.then_some(i64::MIN), &mut |event| {
         if printed.is_ok() {
             printed = match event {
                 Event::Joined(join, _) | Event::Shared(join) => writeln!(out, "{join}"),
@@ -457,6 +458,9 @@ fn dedup(places: &Places, dry_run: bool, any_age: bool, out: &mut impl Write) ->
     })?;
     printed?;
     writeln!(out, "Saved {report}.")?;
+    for notice in house.notices.iter().filter(|n| n.condition >= Condition::Attention) {
+        writeln!(out, "! {}; {}", notice.what, notice.next)?;
+    }
     Ok(())
 }
 

@@ -394,16 +394,7 @@ impl Engine {
     fn remember(&mut self, fact: &Fact) -> Result<(), EngineError> {
         self.ledger.record(fact)?;
         // What was joined is the same content: nobody has to be told, nothing is on its way.
-        let elsewhere = match fact {
-            Fact::Link(device, path, link) => {
-                let before = self.world.devices.get(device).and_then(|h| h.book.get(path));
-                before.is_some_and(|b| b.id.is_like(&link.id))
-            }
-            Fact::Master(path, stat) => {
-                self.world.files.get(path).is_some_and(|m| m.id.is_like(&stat.id))
-            }
-            _ => false,
-        };
+        let elsewhere = !self.world.joined.is_empty() && self.is_joined_content(fact);
         self.world.note(fact);
         if !elsewhere {
             self.note_for_carrier(fact);

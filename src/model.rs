@@ -168,14 +168,6 @@ pub struct FileId {
     pub mtime: Time,
 }
 
-impl FileId {
-    /// True for another inode with the same size and mtime: what a content is that was joined to an
-    /// equal one, or brought back as it was.
-    pub fn is_like(&self, other: &Self) -> bool {
-        self.ino != other.ino && (self.size, self.mtime) == (other.size, other.mtime)
-    }
-}
-
 /// Everything a look at a regular file tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stat {

@@ -4,6 +4,7 @@ use super::{DaemonError, Drive, House, Places, now, open_to_work, read_settings}
 use crate::config::Settings;
 use crate::dedup::{Event, Report};
 use crate::engine::Ours;
+use crate::status;
 use crate::watch::Pending;
 use std::time::{Duration, Instant};
 
@@ -53,12 +54,13 @@ impl House {
     }
 }
 
-/// Joins the equal files of a drive that nobody else works on; `told` hears of each. What it saves.
+/// Joins the equal files of a drive that nobody else works on; `told` hears of each. Returns what it saves, and
+/// the state of the house after it.
 pub fn join_now(
     places: &Places,
     least_age: Option<i64>,
     told: &mut dyn FnMut(&Event),
-) -> Result<Report, DaemonError> {
+) -> Result<(Report, status::Report), DaemonError> {
     let mut settings = Settings::default();
     settings.update(read_settings(places).as_deref());
     let (mut engine, _claim) = open_to_work(places, &settings)?;
@@ -66,5 +68,6 @@ pub fn join_now(
         engine.join_from_age(age);
     }
     while engine.turn(Pending::default(), now())?.more {}
-    Ok(engine.join_now(now(), told)?.unwrap_or_default())
+    let report = engine.join_now(now(), told)?;
+    Ok((report, engine.report()))
 }

@@ -91,13 +91,14 @@ impl Engine {
         };
         let ended = job.run(drive, &world.files, now, &mut stop, &mut tell);
         let learned = job.take_learned();
-        let report = job.report().clone();
+        self.night.joined = job.report().clone();
         self.night.job = Some(job);
         self.take_joins(events.into_inner(), now)?;
         self.ledger.note_compared(&learned.compared, &learned.outdated)?;
         match ended {
             Ok(Progress::Stopped) => Ok(false),
             Ok(Progress::Finished) => {
+                let report = &self.night.joined;
                 log::info!("equal files: {report}");
                 if report.names > 0 {
                     let what = format!(
@@ -122,6 +123,9 @@ impl Engine {
             match event {
                 Event::Joined(join, stat) => {
                     let before = self.world.files.get(&join.path).map(|m| m.id);
+                    if let Some(before) = before {
+                        self.world.joined.insert(before.ino, stat.id.ino);
+                    }
                     self.remember(&Fact::Master(join.path.clone(), stat))?;
                     let Some(before) = before else { continue };
                     if let (Some(sum), None) = (self.world.sum(&before), self.world.sum(&stat.id)) {
@@ -140,29 +144,35 @@ impl Engine {
             }
         }
         while self.reconcile(now)? {}
+        self.world.joined.clear();
         self.night.unpublished |= std::mem::replace(&mut self.stale, stale);
         Ok(())
     }
 
-    /// Joins everything that is equal now, by the owner's word; `told` hears of each. What it saves; nothing where
-    /// there is no real drive.
+    /// True for a fact that says no more than that a content lies elsewhere now.
+    pub(super) fn is_joined_content(&self, fact: &Fact) -> bool {
+        let (before, now) = match fact {
+            Fact::Link(device, path, link) => {
+                let before = self.world.devices.get(device).and_then(|h| h.book.get(path));
+                (before.map(|b| b.id), link.id)
+            }
+            Fact::Master(path, stat) => (self.world.files.get(path).map(|m| m.id), stat.id),
+            _ => return false,
+        };
+        before.is_some_and(|before| self.world.was_joined(&before, &now))
+    }
+
+    /// Joins everything that is equal now, by the owner's word; `told` hears of each. Returns what it saves.
     pub fn join_now(
         &mut self,
         now: Time,
         told: &mut dyn FnMut(&Event),
-    ) -> Result<Option<dedup::Report>, EngineError> {
-        let mut report = None;
-        let finished = loop {
-            let finished = self.join_equals(now, &mut |_| false, &mut |event| told(event))?;
-            report = self.night.job.as_ref().map(|job| job.report().clone()).or(report);
+    ) -> Result<dedup::Report, EngineError> {
+        while !self.join_equals(now, &mut |_| false, told)? && !self.night.has_failed() {
             self.settle_down()?;
-            if finished || self.night.has_failed() {
-                break finished;
-            }
-        };
-        log::debug!("joined to the end: {finished}");
+        }
         self.stale |= std::mem::take(&mut self.night.unpublished);
         while self.turn(Pending::default(), now)?.more {}
-        Ok(report)
+        Ok(self.night.joined.clone())
     }
 }

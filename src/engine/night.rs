@@ -6,7 +6,7 @@
 
 use super::verify::{Finding, Known, Verification};
 use super::{Engine, EngineError};
-use crate::dedup::Job;
+use crate::dedup::{Job, Report};
 use crate::fs::{FsError, Trouble};
 use crate::model::{DirId, FileId, RelPath, Spot, Stat, Time, Tree};
 use crate::plan::night::{Task, Todo, Tonight, night};
@@ -47,6 +47,8 @@ pub(super) struct Night {
     /// How old files must be at least; the rules' own when there is nothing here.
     pub(super) least_age: Option<i64>,
     pub(super) job: Option<Job>,
+    /// What the last job did.
+    pub(super) joined: Report,
     /// Files to be summed next, and the inode up to which they were chosen.
     chosen: VecDeque<(RelPath, FileId)>,
     chosen_to: u64,
@@ -69,6 +71,7 @@ impl Night {
             task: None,
             least_age: None,
             job: None,
+            joined: Report::default(),
             chosen: VecDeque::new(),
             chosen_to: 0,
             verification: Verification::default(),

@@ -16,9 +16,8 @@
 //! | B | S | B | edited on the device, unchanged at home: it becomes the new version |
 //! | B | S | M | changed on both sides: keep both |
 //!
-//! "The same" is the same inode. A master that was joined to an equal one is replaced, too: what has the
-//! size and mtime that it had is the same content elsewhere, and what is known of its use stays.
-//! A change in place is a change of all its names at once, so it only
+//! "The same" is the same inode. A master that was joined to an equal one is another inode, too: it was
+//! replaced at home. A change in place is a change of all its names at once, so it only
 //! matters when the names mean different inodes.
 
 use super::quota::{Keep, evict, make_room};
@@ -71,7 +70,8 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
     let ops = match (book, home) {
         (_, Some(m)) if same(&m.id) => match book {
             Some(b) if b.id == seen.id => Vec::new(),
-            Some(b) if same(&b.id) || b.id.is_like(&seen.id) => vec![recorded(seen, b.used)],
+            // Joined to an equal one, and a cut kept it from being recorded: that is no use of it.
+            Some(b) if same(&b.id) || like(&b.id, &seen.id) => vec![recorded(seen, b.used)],
             _ => vec![recorded(seen, now)],
         },
         (None, None) | (Some(_), None) if world.is_folder(at_home) => {
@@ -118,6 +118,11 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
     Some(ops)
 }
 
+/// The same size and mtime: as far as that tells, the same content.
+fn like(a: &FileId, b: &FileId) -> bool {
+    (a.size, a.mtime) == (b.size, b.mtime)
+}
+
 /// A file came into a folder that the device follows: room is made for it, or it is left out.
 fn follow(world: &World, sight: &Sight<'_>, at_home: &RelPath, m: &Stat) -> Vec<Op> {
     let Sight { device, path, quota, .. } = *sight;
@@ -157,19 +162,14 @@ fn bring_up_to_date(
         why: Why::Replaced,
     };
     let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
-    let joined = b.id.is_like(&m.id);
     match make_room(world, device, quota, need, keep) {
         Ok(going) => {
             let mut ops = evict(world, device, &going);
             ops.push(replace);
-            if joined {
-                let link = Link { id: m.id, charge: m.charge(), used: b.used };
-                ops.push(Op::Note(Fact::Link(device.clone(), path.clone(), link)));
-            }
             ops
         }
-        // Nobody loses a file because it lies elsewhere in a few blocks more.
-        Err(_) if joined => Vec::new(),
+        // Nobody loses a file because its content lies elsewhere, in a few blocks more.
+        Err(_) if world.was_joined(&b.id, &m.id) => Vec::new(),
         Err(_) => {
             // The old content may have its last name here, and is kept by the first of these.
             let mut ops = vec![replace, Op::Unlink { at: on(device, path), ino: m.id.ino }];
@@ -382,9 +382,7 @@ mod tests {
             (one, one, one, &[]),
             (one, touched, touched, &["note HTCphone has d/x.txt"]),
             (one, one, None, &["link P:d/x.txt -> F:d/x.txt", "note HTCphone has d/x.txt"]),
-            // Of the size and mtime that it had: joined to another one, so its use is not new.
-            (one, one, two, &["replace P:d/x.txt by F:d/x.txt", "note HTCphone has d/x.txt"]),
-            (one, one, Some((2, 9)), &["replace P:d/x.txt by F:d/x.txt"]),
+            (one, one, two, &["replace P:d/x.txt by F:d/x.txt"]),
             (one, touched, two, &KEEP_BOTH),
             (one, two, None, &["link P:d/x.txt -> F:d/x.txt", "note HTCphone has d/x.txt"]),
             (one, two, two, &["note HTCphone has d/x.txt"]),
@@ -399,22 +397,16 @@ mod tests {
     }
 
     #[test]
-    fn a_joined_master_is_as_long_unused_as_it_was_and_costs_nobody_a_file() {
+    fn a_joined_master_costs_nobody_a_file() {
         let mut world = World::default();
-        let (at, other) = (path("d/x.txt"), path("pinned"));
-        world.note(&Fact::Link(
-            htc(),
-            at.clone(),
-            Link { id: stat(1, 0).id, charge: Bytes(4096), used: 7 },
-        ));
-        world.note(&Fact::Link(
-            htc(),
-            other.clone(),
-            Link { id: stat(9, 0).id, charge: Bytes(100), used: 7 },
-        ));
-        world.note(&Fact::Pin(htc(), other.clone()));
-        world.note(&Fact::Master(other, stat(9, 0)));
+        let (at, pinned) = (path("d/x.txt"), path("pinned"));
+        let link = |ino, charge| Link { id: stat(ino, 0).id, charge: Bytes(charge), used: 7 };
+        world.note(&Fact::Link(htc(), at.clone(), link(1, 4096)));
+        world.note(&Fact::Link(htc(), pinned.clone(), link(9, 100)));
+        world.note(&Fact::Pin(htc(), pinned.clone()));
+        world.note(&Fact::Master(pinned, stat(9, 0)));
         world.note(&Fact::Master(at.clone(), stat(2, 0)));
+        world.joined.insert(1, 2);
         let device = htc();
         let mut sight = Sight {
             device: &device,
@@ -426,20 +418,18 @@ mod tests {
             now: NOW,
         };
         let ops = reconcile(&world, &sight).unwrap();
-        let link = Link { id: stat(2, 0).id, charge: Bytes(4096), used: 7 };
-        assert!(matches!(ops[0], Op::Replace { old: 1, new: 2, .. }), "{ops:?}");
-        assert_eq!(ops[1], Op::Note(Fact::Link(htc(), at.clone(), link)));
-        assert_eq!(ops.len(), 2);
+        assert!(matches!(ops[..], [Op::Replace { old: 1, new: 2, .. }]), "{ops:?}");
         // The other inode takes more blocks, and there is no room for them: it stays as it is.
         world.note(&Fact::Master(at.clone(), Stat { sectors: 16, ..stat(2, 0) }));
         assert_eq!(reconcile(&world, &sight).unwrap(), []);
+        // What was not joined but saved anew is another content: there is no room for that.
+        world.joined.clear();
+        assert_eq!(reconcile(&world, &sight).unwrap().len(), 2);
         // A cut came before it was remembered: the use stays all the same.
         sight.seen = Some(stat(2, 0));
         world.note(&Fact::Master(at.clone(), stat(2, 0)));
-        assert_eq!(
-            reconcile(&world, &sight).unwrap(),
-            [Op::Note(Fact::Link(htc(), at.clone(), link))]
-        );
+        let noted = Op::Note(Fact::Link(htc(), at.clone(), link(2, 4096)));
+        assert_eq!(reconcile(&world, &sight).unwrap(), [noted]);
     }
 
     #[test]
