@@ -80,9 +80,11 @@ class House:
         os.close(folder)
 
     def wishes(self, device, name, items):
+        # Only a name as browsers give it is taken for a worklist.
+        number = int.from_bytes(name.encode(), "big")
         text = json.dumps({"v": 1, "page": "", "key": "", "gen": 1, "items": items})
         page = self.drive / "BTsync/catalogue" / device
-        self.save(page / f"catalogue-worklist-{device}-{name}.json", text.encode())
+        self.save(page / f"catalogue-worklist-{device}-{number}.json", text.encode())
 
     def save_on_page(self, device, item):
         """What the page's [save] does: the page read, the worklist replaced, a new file renamed over it."""
@@ -161,9 +163,11 @@ class House:
 class Scene:
     """One story: what is there, what is asked, what may go, and what each answered wish means on the drive."""
 
-    def __init__(self, name, before, ask, so, lost=(), settings=SETTINGS, meanwhile=None):
+    def __init__(self, name, before, ask, so, lost=(), settings=SETTINGS, meanwhile=None, saved=()):
         self.name, self.before, self.ask, self.so = name, before, ask, so
         self.lost, self.settings, self.meanwhile = set(lost), settings, meanwhile
+        # The wishes that come only meanwhile.
+        self.saved = set(saved)
 
 
 def album(house):
@@ -240,8 +244,8 @@ SCENES = [
           {1: lambda h: h.on(PHONE, "big").exists()},
           settings=SETTINGS.replace("[devices.HTCphone]\n", '[devices.HTCphone]\nquota = "120 KiB"\n')),
     Scene("page", few, lambda h: h.wishes(PHONE, "p", [wish(1, "get", "other")]),
-          {1: lambda h: h.on(PHONE, "other").exists(), 2: lambda h: h.on(PHONE, "Trash2").exists() or
-           not h.on(PHONE, "movable").exists()},
+          {1: lambda h: h.on(PHONE, "other").exists(), 2: lambda h: not h.on(PHONE, "movable").exists()},
+          saved=(2,),
           meanwhile=lambda h: h.save_on_page(PHONE, wish(2, "delete", "movable"))),
 ]
 
@@ -300,10 +304,12 @@ class Play:
                 self.scene.meanwhile(house)
             house.run()
             assert house.check() == [], house.check()
+            answers = house.answers(self.folder / "books")
             for number, so in self.scene.so.items():
-                if number in house.answers(self.folder / "books"):
-                    assert house.answers(self.folder / "books")[number] == "done", (number, house.answers(self.folder / "books"))
-                    assert so(house), f"wish {number} has no effect"
+                if number in self.scene.saved and not wished:
+                    continue
+                assert answers.get(number) == "done", f"wish {number} is not done: {answers}"
+                assert so(house), f"wish {number} has no effect"
             return house.tree()
 
     def states(self, share):
@@ -320,7 +326,9 @@ class Play:
             pending = [(s, d) for s, d, flags in self.entries[last:n + 1] if d]
             kept = [write for write in pending if self.random.random() < 0.5]
             found.append(("subset", last, kept))
-        writes = [n for n, (_, data, _) in enumerate(self.entries) if len(data) > blocks.SECTOR]
+        writes = [n for n, (_, data, _) in enumerate(self.entries) if len(data) > blocks.SECTOR
+                  # btrfs itself does not mount with a torn superblock: no matter of ours.
+                  and not (self.kind == "btrfs" and self.entries[n][0] in (128, 131072))]
         for n in pick(writes, 80 if LONG else share):
             sector, data, _ = self.entries[n]
             whole = self.random.randrange(1, len(data) // blocks.SECTOR) * blocks.SECTOR
