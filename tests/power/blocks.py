@@ -41,12 +41,17 @@ def mounted(kind, image, at):
     loop = call("losetup", "--find", "--show", image)
     try:
         call("mount", "-t", kind, "-o", "nosuid,nodev,noexec,noatime", loop, at)
-        try:
-            yield at
-        finally:
-            call("umount", at)
     finally:
+        # The kernel lets go of it with the mount, whoever ends that.
         call("losetup", "--detach", loop)
+    try:
+        yield at
+    finally:
+        try:
+            call("umount", at)
+        except OSError:
+            call("umount", "--lazy", at)
+            raise
 
 
 class Log:
@@ -85,7 +90,7 @@ def logged(image, folder):
     export.write_bytes(b"")
     log.write_bytes(b"")
     daemon = subprocess.Popen(
-        ["qemu-storage-daemon",
+        ["setpriv", "--pdeathsig", "TERM", "qemu-storage-daemon",
          "--blockdev", f"driver=file,filename={image},node-name=disk",
          "--blockdev", f"driver=file,filename={log},node-name=log",
          "--blockdev", "driver=blklogwrites,node-name=logged,file=disk,log=log,"
@@ -118,13 +123,15 @@ class Replay:
     """An image to which the writes are applied one after the other, and copies of it."""
 
     def __init__(self, base, entries, folder):
-        self.entries, self.at = entries, 0
+        self.base, self.entries, self.at = base, entries, 0
         self.image = folder / "replay"
         copy(base, self.image)
 
-    def forward(self, count):
-        """Applies everything before entry `count`, which never goes down."""
-        assert count >= self.at
+    def go(self, count):
+        """Applies everything before entry `count`; backwards from the beginning."""
+        if count < self.at:
+            copy(self.base, self.image)
+            self.at = 0
         with open(self.image, "r+b") as file:
             for entry in self.entries[self.at:count]:
                 put(file, entry)
@@ -157,7 +164,7 @@ def missing():
     for device in ("/dev/fuse", "/dev/loop-control"):
         if not Path(device).exists():
             return f"there is no {device}"
-    for tool in ("qemu-storage-daemon", "mkfs.ext4", "mkfs.btrfs", "losetup", "mount"):
+    for tool in ("qemu-storage-daemon", "mkfs.ext4", "mkfs.btrfs", "losetup", "mount", "setpriv", "unshare"):
         if not shutil.which(tool):
             return f"{tool} is not installed (.ci/setup power)"
     kernel = Path("/proc/filesystems").read_text()
