@@ -3,7 +3,7 @@ PYTHON ?= /usr/bin/python3
 CARGO ?= cargo
 BINARY ?= target/armv7-unknown-linux-gnueabihf/release/larder
 
-.PHONY: help demo test bench setup binary image run test-image test-armv7 release
+.PHONY: help demo test bench bench-sync setup binary image run test-image test-armv7 release
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -19,6 +19,10 @@ test: ## everything that is tested, with a summary (PART=name: only that part)
 bench: ## the engine beside its peers (FILES= and ROUNDS= to taste, DIR= on the drive that is to be measured)
 	.ci/setup engine
 	$(CARGO) bench --locked --bench engine -- --files $(or $(FILES),100000) --rounds $(or $(ROUNDS),5) $(if $(DIR),--dir $(DIR))
+
+bench-sync: ## a wish, many files and a revoke with real Syncthings (ROUNDS= and FILES= to taste)
+	.ci/setup engine
+	$(CARGO) bench --locked --bench sync -- --rounds $(or $(ROUNDS),5) --files $(or $(FILES),10000)
 
 setup: ## install what building and testing need (Debian packages)
 	.ci/setup

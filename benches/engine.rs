@@ -10,7 +10,10 @@ use larder::config::Config;
 use larder::engine::Engine;
 use larder::fs::Real;
 use larder::ledger::Ledger;
-use larder::model::{Action, DeviceName, Origin, RelPath, Time, Wish, WishId};
+use larder::model::{
+    Action, Bytes, DeviceName, FileId, Link, Origin, RelPath, Stat, Time, Wish, WishId,
+};
+use larder::plan::{Fact, Keep, World, make_room};
 use larder::watch::Pending;
 use larder::worklist::Worklist;
 use std::path::{Path, PathBuf};
@@ -157,6 +160,7 @@ fn main() {
     if let Some(drive) = &options.memory {
         return memory(drive);
     }
+    choice(100_000, options.rounds);
     let drive = options.dir.join("drive");
     assert!(!options.dir.exists(), "{}: is there already; remove it", options.dir.display());
     let files = drive.join("BTsync/files");
@@ -269,6 +273,41 @@ fn main() {
         each()
     );
     std::fs::remove_dir_all(&options.dir).unwrap();
+}
+
+/// A get under a quota: what goes, chosen among many links. In memory; nothing is evicted.
+fn choice(links: u64, rounds: usize) {
+    let device = DeviceName::new("HTCphone").unwrap();
+    let mut world = World::default();
+    for n in 0..links {
+        let folder = n / 40;
+        let at = format!("Photos/{}/{folder}-event/DSC_{n:05}.JPG", 2004 + folder % 20);
+        let at = RelPath::new(at.as_bytes()).unwrap();
+        // Folders were got one by one, over a year.
+        let lot = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        let mtime = Time::from_secs(1_100_000_000 + lot as i64);
+        let id = FileId { ino: n + 1, size: 1_000_000 + lot, mtime };
+        world.note(&Fact::Master(at.clone(), Stat { id, ..Stat::default() }));
+        let used = 1_700_000_000 + (folder * 7_919 % 2_503) as i64 * 10_000;
+        world.note(&Fact::Link(device.clone(), at, Link { id, charge: Bytes(id.size), used }));
+    }
+    let used = world.devices[&device].used();
+    for (what, need) in
+        [("a photo", 3_000_000), ("a film", 4_000_000_000), ("half of all", used.0 / 2)]
+    {
+        let mut chosen = 0;
+        let times = (0..rounds.max(5))
+            .map(|_| {
+                time(|| {
+                    let keep = Keep::default();
+                    let going = make_room(&world, &device, Some(used), Bytes(need), keep);
+                    chosen = going.unwrap().len();
+                })
+            })
+            .collect();
+        let what = format!("choice of {chosen} of {links} links for {what}");
+        figure(&what, median(times), None);
+    }
 }
 
 fn scan(mut fs: Real) -> usize {

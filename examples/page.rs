@@ -3,22 +3,29 @@
 //! `cargo run --example page -- --files 3000 --out build/pages [--case NAME] [--seed N]
 //! [--now SECONDS] [--home URL]`
 //! Cases: `plain` (default), `empty`, `hostile`, `news` (answers, notices, versions, shares),
-//! `log` (a change is appended to a base), `wide` (nine devices), `child` (may only get and open).
+//! `log` (a change is appended to a base), `wide` (nine devices), `child` (may only get and open),
+//! `tight` (the phone is nearly full, files made room lately, some share a content), `storm` (the
+//! tablet changes much more than ever), `own-storm` (the phone does).
 //! Writes `catalogue/catalogue.html` (the page of HTCphone), `home/catalogue.html` (the common
 //! page) and says on one line what it cost.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
 
 use larder::catalogue::{
-    Answered, DeviceView, Encoder, Held, Live, PageOf, ShareView, VersionView, View,
+    Answered, AskingView, DeviceView, Encoder, FIRST_TO_GO, Held, Live, PageOf, Room, ShareView,
+    StormView, Twins, VersionView, View,
 };
 use larder::model::{
     Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId,
 };
+use larder::plan::{Evicted, Fact, Keep, Oldest, World};
 use larder::status::{Condition, Notice, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufWriter;
 use std::path::PathBuf;
 use std::time::Instant;
+
+/// Nobody's device.
+const STRANGER: &str = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD";
 
 const PLACES: [&str; 12] = [
     "Garden",
@@ -204,7 +211,10 @@ fn book(files: &Tree<Stat>, lot: &mut Lot, folders: u64, single: u64) -> Tree<Li
         for (name, id) in files.files(dir) {
             if all || lot.below(1000) < single {
                 let to = *at.get_or_insert_with(|| book.insert_dir(&RelPath::new(path).unwrap()));
-                book.insert_in(to, name, Link { id: id.id, charge: id.charge(), used: now() });
+                let charge = Bytes(id.id.size.next_multiple_of(4_096));
+                // Folder after folder, over most of a year.
+                let used = now() - (id.id.ino / 40 * 37 % 300) as i64 * 86_400;
+                book.insert_in(to, name, Link { id: id.id, charge, used });
             }
         }
     });
@@ -257,6 +267,22 @@ fn main() {
     if args.case == "plain" || args.case == "news" {
         files.insert_dir(&path("Empty folder"));
     }
+    let tight = args.case == "tight";
+    let mut twins = Twins::default();
+    if tight {
+        let mut some = Vec::new();
+        files.for_each(Tree::<Stat>::ROOT, |at, stat| {
+            if some.len() < 3 {
+                some.push((RelPath::new(at).unwrap(), *stat));
+            }
+        });
+        for (at, stat) in some {
+            let name = String::from_utf8_lossy(at.name().unwrap()).into_owned();
+            let twin = path(&format!("Documents/Copies/{name}"));
+            files.insert(&twin, stat);
+            twins.groups.push(vec![at, twin]);
+        }
+    }
     let mut known = vec![
         ("HTCphone", "Phone", 12, 8, Some(Bytes(8_000_000_000))),
         ("LinuxLaptop", "Laptop", 30, 40, None),
@@ -290,14 +316,56 @@ fn main() {
         });
     }
     let none = BTreeSet::new();
+    let of_devices = Action::of_devices();
     let used: Vec<u64> = books
         .iter()
         .map(|book| {
             let mut sum = 0;
-            book.for_each(Tree::<Link>::ROOT, |_, link| sum += link.id.size);
+            book.for_each(Tree::<Link>::ROOT, |_, link| sum += link.charge.0);
             sum
         })
         .collect();
+    let quotas: Vec<Option<Bytes>> = (0..books.len())
+        .map(|d| match known[d].4 {
+            Some(_) if tight && d == 0 => Some(Bytes(used[0] + 20_000_000)),
+            quota => quota.map(|q| Bytes(q.0.max(used[d]))),
+        })
+        .collect();
+    // As the engine makes them.
+    let rooms: Vec<Option<Room>> = (0..books.len())
+        .map(|d| {
+            let mut world = World::default();
+            world.files = files.clone();
+            books[d].for_each(Tree::<Link>::ROOT, |at, link| {
+                let at = RelPath::new(at).unwrap();
+                world.note(&Fact::Link(names[d].clone(), at, *link));
+            });
+            let holding = world.devices.entry(names[d].clone()).or_default();
+            if d == 0 {
+                holding.pins.clone_from(&pins);
+            }
+            holding.live.clone_from(&live[d]);
+            let oldest = Oldest::on(&world, &world.devices[&names[d]], Keep::default());
+            let held = oldest.held;
+            let first = oldest.take(FIRST_TO_GO);
+            let first = first.map(|(cost, links)| (cost, links.into_iter().map(|l| l.0).collect()));
+            quotas[d].map(|_| Room {
+                may_go: held.may_go,
+                pinned: held.pinned,
+                unsaved: held.unsaved,
+                moving: held.moving,
+                first: first.collect(),
+            })
+        })
+        .collect();
+    let mut evicted = Vec::new();
+    files.for_each(Tree::<Stat>::ROOT, |at, stat| {
+        let at = RelPath::new(at).unwrap();
+        if evicted.len() < 50 && stat.id.ino % 11 == 0 && books[0].get(&at).is_none() {
+            let when = Time::from_secs(now() - 3_000 * evicted.len() as i64);
+            evicted.push(Evicted { path: at, size: Bytes(stat.id.size), at: when });
+        }
+    });
     let mut all = 0;
     files.for_each(Tree::<Stat>::ROOT, |_, stat| all += stat.id.size);
 
@@ -310,6 +378,22 @@ fn main() {
         });
         found
     };
+    let stormy = match args.case.as_str() {
+        "storm" => Some("tablet"),
+        "own-storm" => Some("HTCphone"),
+        _ => None,
+    };
+    let storms: Vec<StormView> = stormy
+        .map(|device| StormView {
+            device: DeviceName::new(device).unwrap(),
+            at: Time::from_secs(now() - 900),
+            rewritten: 212,
+            deleted: 30,
+            created: 213,
+            some: (1..13).map(|n| path(&format!("Photos/2012/DSC_{n:04}.JPG.locked"))).collect(),
+        })
+        .into_iter()
+        .collect();
     let news = args.case == "news";
     let mut report = Report {
         address: (!args.home.is_empty()).then(|| args.home.clone()),
@@ -345,9 +429,32 @@ fn main() {
             path: first.clone(),
             with: "the neighbours".into(),
             at: Time::from_secs(now() - 400_000),
-            link: String::new(),
+            link: format!("Device ID: {STRANGER}\nFolder ID: k3fq2mbtx7wnzr5ydhs4cpaegj"),
             folder: false,
+            name: "c191687881d9345c914186591ea850f7c1efb63c-2026-11-20-101500".into(),
+            people: vec!["the neighbours".into()],
+            used: Bytes(0),
+            limit: None,
+            full: false,
+            destroyed: None,
         });
+        for (n, folder) in ["Photos", "Music", "Documents"].into_iter().enumerate() {
+            shares.push(ShareView {
+                path: path(folder),
+                with: ["the band", "", "work"][n].into(),
+                at: Time::from_secs(now() - 700_000),
+                link: format!("Device ID: {STRANGER}\nFolder ID: k3fq2mbtx7wnzr5ydhs4cpaeg{n}"),
+                folder: true,
+                name: folder.into(),
+                people: [vec!["the band".into(), "the choir".into()], vec![], vec!["work".into()]]
+                    [n]
+                    .clone(),
+                used: Bytes([498_000_000, 12_000_000, 0][n]),
+                limit: [Some(Bytes(500_000_000)), None, Some(Bytes(50_000_000))][n],
+                full: n == 0,
+                destroyed: (n == 2).then(|| Time::from_secs(now() - 3_600)),
+            });
+        }
         for (n, (action, answer)) in [
             (Action::Get, Answer::Waiting("Waiting for Phone to come into reach.".into())),
             (
@@ -370,6 +477,36 @@ fn main() {
             });
         }
     }
+    let people = args.case == "people";
+    let id = |letter: &str| [letter; 8].map(|l| l.repeat(7)).join("-");
+    let mut asking = Vec::new();
+    if people {
+        report.device_id = Some(id("N"));
+        for (letter, name, refused) in
+            [("A", "Pixel 9 of \u{202e}the child", false), ("B", "Somebody", true)]
+        {
+            asking.push(AskingView {
+                id: id(letter),
+                name: name.into(),
+                address: "192.168.1.23:22000".into(),
+                since: Some(Time::from_secs(now() - 300)),
+                refused,
+            });
+        }
+        shares.push(ShareView {
+            path: first.clone(),
+            with: "the neighbours".into(),
+            at: Time::from_secs(now() - 400_000),
+            link: format!("Device ID: {}\nFolder ID: {}", id("N"), "f".repeat(26)),
+            folder: false,
+            name: "c191687881d9345c914186591ea850f7c1efb63c-2026-11-20-235959".into(),
+            people: vec!["the neighbours".into()],
+            used: Bytes(0),
+            limit: None,
+            full: false,
+            destroyed: None,
+        });
+    }
     let make = |files: &Tree<Stat>, encoder: &mut Encoder, generation| {
         let devices: Vec<DeviceView<'_>> = (0..books.len())
             .map(|d| DeviceView {
@@ -380,9 +517,14 @@ fn main() {
                 follows: if d == 0 { &follows } else { &none },
                 live: &live[d],
                 used: Bytes(used[d]),
-                quota: known[d].4.map(|q| Bytes(q.0.max(used[d]))),
-                last_seen: None,
-                connected: false,
+                quota: quotas[d],
+                room: rooms[d].as_ref(),
+                evicted: if d == 0 { &evicted } else { &[] },
+                last_seen: (people && d == 0).then(|| Time::from_secs(now() - 23 * 86_400)),
+                connected: people && d == 2,
+                address: (people && d == 2).then_some("192.168.1.7:22000"),
+                has_id: !(people && d == 1),
+                let_in: people && d == 2,
             })
             .collect();
         let view = View {
@@ -392,7 +534,10 @@ fn main() {
             report: &report,
             versions: &versions,
             shares: &shares,
+            asking: &asking,
             held: &held,
+            storms: &storms,
+            twins: &twins,
             undo: if news { 86_400 } else { 0 },
             now: Time::from_secs(now() + generation),
         };
@@ -414,6 +559,7 @@ fn main() {
             page_id: "htc00001",
             key: "phone-secret",
             answers: &answers,
+            may: if args.case == "child" { common.may } else { &of_devices },
             ..common
         };
         let start = Instant::now();

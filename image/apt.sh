@@ -7,12 +7,15 @@
 # Must never: download anything without a checked signature, or install anything on this machine.
 
 # debian_uri debian|debian-security: where this machine gets that archive from; Debian's own address when it has none.
+# LARDER_DEBIAN names another place for the archive `debian`.
 debian_uri() {
     local archive=$1 found
+    [ "$archive" != debian ] || [ -z "${LARDER_DEBIAN:-}" ] || { echo "${LARDER_DEBIAN%/}"; return; }
     found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
         grep -v '^[[:space:]]*#' | grep -oE "[a-z+]+://[^[:space:]]+/$archive/?([[:space:]]|$)" | head -n 1 |
         tr -d '[:space:]') || true
-    echo "${found:-http://deb.debian.org/$archive}"
+    found=${found:-http://deb.debian.org/$archive}
+    echo "${found%/}"
 }
 
 # private_apt_setup DIR ARCH KEYRING_GLOB "SUITE COMPONENTS" ...: writes the settings and the source list.

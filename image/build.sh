@@ -45,7 +45,7 @@ rows() { grep -v -e '^#' -e '^release ' -e '^$' image/packages.txt; }
 for folder in "$pk"/*; do
     rows | grep -q "^${folder##*/} " || rm -rf "$folder"
 done
-while read -r name arch ver; do
+while read -r name arch ver _; do
     file=${name}_${ver//:/%3a}_$arch.deb
     [ "$(cat "$pk/$name/unpacked-from" 2>/dev/null)" != "$file" ] || continue
     rm -rf "${pk:?}/$name"
@@ -198,9 +198,13 @@ for kernel in "$pk"/linux-image-*; do
     ramdisk=$work/initramfs-$release
     mkdir -p "$ramdisk"/{bin,dev,proc,sys}
     cp "$root/usr/bin/busybox" "$ramdisk/bin/"
+    # The few applets that init calls; all four hundred would take a second to link.
+    for applet in sh mount insmod dd hexdump usleep mkdir switch_root sleep reboot; do
+        ln -s busybox "$ramdisk/bin/$applet"
+    done
     copy_modules "$ramdisk" "${early[@]}"
+    closure "${early[@]}" | sed "s|^.*\(/lib/modules/$release/.*\.ko\)\(\.xz\)\?\$|\1|" >"$ramdisk/modules"
     install -m 0755 image/initramfs/init "$ramdisk/init"
-    printf '%s\n' "${early[@]}" >"$ramdisk/modules"
     find "$ramdisk" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
     (cd "$ramdisk" && find . -mindepth 1 -printf '%P\n' | sort | cpio --quiet -o -H newc --reproducible -R 0:0) |
         gzip -9n >"$boot/$initrd"

@@ -8,17 +8,21 @@ Must never: leave an emulator running behind, or touch a drive image that the ca
 """
 
 import contextlib
+import errno
 import glob
 import json
+import lzma
 import os
 import pathlib
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
+import zlib
 
 import pexpect
 
@@ -64,6 +68,31 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def unpacked_kernel(packed, folder):
+    """The kernel as it is after unpacking itself, for the emulator's loader (U-Boot's image format says where it goes).
+    The emulated processor takes a quarter of a minute for what a Pi does in a second or two: no start is worth that.
+    A kernel that is packed otherwise than by xz unpacks itself."""
+    data = pathlib.Path(packed).read_bytes()
+    for found in re.finditer(re.escape(b"\xfd7zXZ\0"), data):
+        with contextlib.suppress(lzma.LZMAError):
+            kernel = lzma.LZMADecompressor().decompress(data[found.start() :])
+            break
+    else:
+        return packed
+    # Where it wants to be stands in the table of its packed form (arch/arm/boot/compressed/vmlinux.lds.S).
+    table = data.find(struct.pack("<2I", 6, 0x5A534C4B))
+    if table < 0:
+        return packed
+    (at,) = struct.unpack_from("<I", data, table + 16)
+    linux, arm, kind, not_packed = 5, 2, 2, 0
+    fields = [0, len(kernel), at, at, zlib.crc32(kernel), linux, arm, kind, not_packed, b"larder"]
+    header = struct.pack(">7I4B32s", 0x27051956, 0, *fields)
+    header = struct.pack(">7I4B32s", 0x27051956, zlib.crc32(header), *fields)
+    path = pathlib.Path(folder) / "kernel.uimage"
+    path.write_bytes(header + kernel)
+    return path
 
 
 class Drive:
@@ -153,9 +182,11 @@ class Machine:
         self.card = card
         self.boot = pathlib.Path(image).parent / "boot"
         self.folder = pathlib.Path(folder)
+        self.kernel = unpacked_kernel(self.boot / "kernel7.img", self.folder)
         self.console_log = console_log
         self.page_port = free_port()
         self.ssh_port = free_port()
+        self.sync_port = free_port()
         self.serial = None
         self.monitor = None
         self.started = None
@@ -177,10 +208,11 @@ class Machine:
         qmp = self.folder / "qmp.sock"
         with contextlib.suppress(FileNotFoundError):
             qmp.unlink()
-        forward = f"hostfwd=tcp:127.0.0.1:{self.page_port}-:8080,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"
+        ports = {self.page_port: 8080, self.ssh_port: 22, self.sync_port: 22000}
+        forward = ",".join(f"hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in ports.items())
         args = [
             "-M", "raspi2b", "-display", "none", "-no-reboot",
-            "-kernel", self.boot / "kernel7.img", "-initrd", self.boot / "initrd.img",
+            "-kernel", self.kernel, "-initrd", self.boot / "initrd.img",
             "-dtb", self.boot / "bcm2836-rpi-2-b.dtb", "-append", line.strip(),
             "-drive", f"if=sd,id=card,format=raw,file={self.card.path}",
             "-device", f"usb-hub,id=hub,port={HUB}",
@@ -192,9 +224,9 @@ class Machine:
             args += ["-device", json.dumps(self._stick(drive, port))]
             self.plugged[drive.device] = (drive, port)
         log = open(self.console_log, "ab") if self.console_log else None
-        self.serial = pexpect.spawn(
-            "qemu-system-arm", [str(a) for a in args], timeout=60 * slow(), logfile=log, maxread=65536
-        )
+        # The emulator's own remarks go to a file: on the console they would stand in the middle of an answer.
+        words = ["-c", 'exec qemu-system-arm "$@" 2>"$0"', str(self.folder / "emulator.err"), *map(str, args)]
+        self.serial = pexpect.spawn("/bin/sh", words, timeout=60 * slow(), logfile=log, maxread=65536)
         self.serial.delaybeforesend = None
         self.started = time.monotonic()
         for _ in range(100):
@@ -203,7 +235,8 @@ class Machine:
                 break
             except (FileNotFoundError, ConnectionRefusedError):
                 if not self.serial.isalive():
-                    raise RuntimeError("the emulator did not start: " + self.serial.read().decode(errors="replace"))
+                    said = (self.folder / "emulator.err").read_text(errors="replace")
+                    raise RuntimeError("the emulator did not start: " + said)
                 time.sleep(0.05)
 
     def wait_for_shell(self, timeout=90):
@@ -252,7 +285,7 @@ class Machine:
     def _node(drive):
         return {
             "driver": "raw", "node-name": drive.node, "read-only": drive.read_only,
-            "file": {"driver": "file", "filename": str(drive.path), "locking": "off"},
+            "file": {"driver": "file", "node-name": drive.node + "-file", "filename": str(drive.path), "locking": "off"},
         }
 
     @staticmethod
@@ -274,8 +307,19 @@ class Machine:
         for _ in range(100):
             with contextlib.suppress(RuntimeError):
                 self.monitor.command("blockdev-del", **{"node-name": drive.node})
-                return
+                break
             time.sleep(0.1)
+        with contextlib.suppress(RuntimeError):
+            self.monitor.command("blockdev-del", **{"node-name": drive.node + "-worn"})
+
+    def fail_writes(self, drive):
+        """From now on every write to the drive fails, as on worn flash; what is on it can be read."""
+        worn = drive.node + "-worn"
+        rules = [{"event": "none", "iotype": kind, "errno": errno.EIO} for kind in ("write", "flush")]
+        self.monitor.command(
+            "blockdev-add", **{"driver": "blkdebug", "node-name": worn, "image": drive.node + "-file", "inject-error": rules}
+        )
+        self.monitor.command("blockdev-reopen", options=[{**self._node(drive), "file": worn}])
 
     def _socket_switch(self, drive):
         port = self.plugged[drive.device][1].rsplit(".", 1)[1]
@@ -319,6 +363,15 @@ class Machine:
             if time.monotonic() > end:
                 raise AssertionError(f"not within {timeout * slow():.0f} s: {what}")
             time.sleep(every)
+
+    def wish(self, number, path, device="HTCphone"):
+        """Makes a wish as a page does that could only save a file: the folder of its page carries it home."""
+        text = (
+            f'{{"v":1,"device":"{device}","gen":1,"items":[{{"id":"{number:020x}","op":"get",'
+            f'"path":"{path.replace(" ", "%20")}","at":"2026-11-23T10:00:00Z"}}]}}'
+        )
+        name = f"/drive/BTsync/catalogue/{device}/catalogue-worklist-{device}-{1795428000 + number}.json"
+        self.sh(f"echo '{text}' >{name}.part && chown larder: {name}.part && mv {name}.part {name}", check=True)
 
     # --- the LED ---------------------------------------------------------------------------------------------------
 
@@ -402,7 +455,7 @@ def family_tree(folder):
 
 
 def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None, read_only=False):
-    """A drive image with a file system (ext4, exfat, vfat), or with none (kind None)."""
+    """A drive image with a file system (ext4, exfat, vfat, ntfs), or with none (kind None)."""
     path = pathlib.Path(path)
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
@@ -416,6 +469,8 @@ def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None
         subprocess.run(["mkfs.exfat", "-L", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
     elif kind == "vfat":
         subprocess.run(["mkfs.vfat", "-n", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
+    elif kind == "ntfs":
+        subprocess.run(["mkfs.ntfs", "-Q", "-q", "-F", "-L", label, str(path)], check=True, env=sbin, capture_output=True)
     return Drive(path, serial, read_only)
 
 

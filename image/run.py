@@ -30,22 +30,6 @@ def say(machine, words):
     print(f"{time.monotonic() - machine.started:6.1f} s  {words}", flush=True)
 
 
-def wish(machine):
-    """Makes a wish as a phone's page does that could only save a file: the folder of its page carries it home."""
-    path = WISH.replace(" ", "%20")
-    text = (
-        '{"v":1,"device":"HTCphone","gen":1,"items":[{"id":"00112233445566778899","op":"get",'
-        f'"path":"{path}","at":"2026-11-23T10:00:00Z"}}]}}'
-    )
-    folder = "/drive/BTsync/catalogue/HTCphone"
-    name = "catalogue-worklist-HTCphone-1795428000.json"
-    machine.sh(
-        f"cp /dev/null {folder}/{name}.part && echo '{text}' >{folder}/{name}.part && "
-        f"chown larder: {folder}/{name}.part && mv {folder}/{name}.part {folder}/{name}",
-        check=True,
-    )
-
-
 def carried_out(machine):
     """Whether the wished file is in the phone's folder, as one more name of the same content."""
     command = f"stat -c %i '/drive/BTsync/files/{WISH}' '/drive/BTsync/devices/HTCphone/{WISH}' 2>/dev/null | uniq -c"
@@ -75,7 +59,7 @@ def watch(machine, once):
             address = machine.sh("ip -4 addr | sed -n 's/.*inet \\([0-9.]*\\).*scope global.*/\\1/p'").strip()
             say(machine, f"ready; its own address is {address or 'not there yet'}, "
                          f"the page is at http://127.0.0.1:{machine.page_port}/")
-            wish(machine)
+            machine.wish(1, WISH)
             say(machine, f"wished: get '{WISH}' for HTCphone")
             wished = True
         if wished and not done and carried_out(machine):

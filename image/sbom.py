@@ -16,7 +16,7 @@ def debian_components(packages, unpacked):
     for line in packages.read_text().splitlines():
         if not line or line.startswith(("#", "release ")):
             continue
-        name, arch, version = line.split()
+        name, arch, version, sha256, pool_path = line.split()
         copyright_file = unpacked / name / "usr/share/doc" / name / "copyright"
         text = copyright_file.read_text(errors="replace") if copyright_file.is_file() else ""
         licences = sorted(set(re.findall(r"^License:[ \t]*(\S.*?)[ \t]*$", text, re.MULTILINE)))
@@ -26,6 +26,8 @@ def debian_components(packages, unpacked):
             "name": name,
             "version": version,
             "purl": f"pkg:deb/debian/{name}@{version.replace(':', '%3A').replace('+', '%2B')}?arch={arch}",
+            "hashes": [{"alg": "SHA-256", "content": sha256}],
+            "externalReferences": [{"type": "distribution", "url": f"https://deb.debian.org/{pool_path}"}],
         }
         if licences:
             component["licenses"] = [{"license": {"name": licence}} for licence in licences]

@@ -6,9 +6,14 @@
 //! never removed where others work: it is renamed into `tmp` first, looked at there, and goes back
 //! when it is not what was meant.
 
+mod recover;
+
+pub use recover::{PAGE_IN_TRANSIT, recover, was_read};
+
 use crate::fs::{Entry, FileSystem, FsError};
-use crate::model::{FileId, Link, Place, RelPath, Spot, Stat, Time};
-use crate::plan::{Fact, Op, Version, Why, World, in_transit, kept, master};
+use crate::model::{Bytes, DeviceName, Link, Place, RelPath, Spot, Stat, Time};
+use crate::plan::{Evicted, Fact, Op, Version, Why, World, in_transit, kept, master, on};
+use recover::{doomed, note_in_transit};
 
 /// Why an operation did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +55,17 @@ impl Applier {
             Op::Note(fact) => vec![fact.clone()],
             // The engine makes sums beside its turns.
             Op::Sum { .. } => Vec::new(),
-            Op::Release { at, ino, was } => self.release(fs, at, *ino, was, now)?,
+            Op::Release { at, ino, was } => self.release(fs, world, at, *ino, was, now)?,
             Op::Sweep(at) => {
                 clear_out(fs, at)?;
+                Vec::new()
+            }
+            Op::Write { at, text } => {
+                write(fs, at, text)?;
+                Vec::new()
+            }
+            Op::Erase { at, text } => {
+                erase(fs, at, text)?;
                 Vec::new()
             }
             Op::MakeDir(at) => {
@@ -68,11 +81,24 @@ impl Applier {
             },
             Op::Link { from, ino, to } => {
                 let stat = link(fs, from, *ino, to)?;
-                there(to, stat, now).into_iter().collect()
+                there(world, to, stat, now).into_iter().collect()
             }
-            Op::Unlink { at, ino } => self.unlink(fs, at, *ino)?,
+            Op::Evict { device, path, ino } => {
+                let link = world.devices.get(device).and_then(|h| h.book.get(path));
+                let size = Bytes(link.map_or(0, |link| link.id.size));
+                let mut facts = self.unlink(fs, world, &on(device, path), *ino)?;
+                let evicted = Evicted { path: path.clone(), size, at: now };
+                facts.push(Fact::Evicted(device.clone(), evicted));
+                facts
+            }
+            Op::Unlink { at, ino } => self.unlink(fs, world, at, *ino)?,
             Op::Replace { at, old, by, new, why } => {
-                self.replace(fs, (at, *old), (by, *new), why, now)?
+                // What it was goes by the name of its master.
+                let home = world.holder_at(at).and_then(|(who, path)| world.home_of(&who, &path));
+                let was = home.unwrap_or_else(|| at.path.clone());
+                let (stat, kept) = self.replace(fs, (at, *old), (by, *new), (&was, why), now)?;
+                let facts = there(world, at, stat, now).into_iter().chain(kept).collect();
+                used_as_before(world, at, facts)
             }
             Op::Retire { path, id, keep } => {
                 let at = master(path);
@@ -101,12 +127,11 @@ impl Applier {
                 make_room_for(fs, to)?;
                 carry(fs, from, *ino, to)?;
                 let gone = match &from.place {
-                    Place::Device(device) => Some(Fact::NoLink(device.clone(), from.path.clone())),
                     Place::Files => Some(Fact::NoMaster(from.path.clone())),
-                    _ => None,
+                    _ => gone(world, from),
                 };
-                let now_there = fs.stat(to)?.and_then(|stat| there(to, stat, now));
-                gone.into_iter().chain(now_there).collect()
+                let now_there = fs.stat(to)?.and_then(|stat| there(world, to, stat, now));
+                used_as_before(world, from, gone.into_iter().chain(now_there).collect())
             }
             Op::Restore { version, path } => {
                 let (from, to) = (kept(*version, path), master(path));
@@ -156,14 +181,11 @@ impl Applier {
     fn unlink(
         &mut self,
         fs: &mut dyn FileSystem,
+        world: &World,
         at: &Spot,
         ino: u64,
     ) -> Result<Vec<Fact>, ApplyError> {
-        let gone = match &at.place {
-            Place::Device(device) => vec![Fact::NoLink(device.clone(), at.path.clone())],
-            Place::Shared => vec![Fact::NotShared(at.path.clone())],
-            _ => Vec::new(),
-        };
+        let gone = gone(world, at).into_iter().collect();
         // One fixed name: apply is single-threaded, and recovery empties it.
         let transit = Place::Tmp.at(RelPath::new(b"unlink").unwrap_or_default());
         match carry(fs, at, ino, &transit) {
@@ -180,20 +202,24 @@ impl Applier {
         Ok(gone)
     }
 
-    /// Unlinks a name in a share. A content whose last name it was becomes an old version: ending a
-    /// share destroys nothing.
+    /// Unlinks a name in a share, or one that a storm left on a device. A content whose last name it
+    /// was becomes an old version: neither destroys anything.
     fn release(
         &mut self,
         fs: &mut dyn FileSystem,
+        world: &World,
         at: &Spot,
         ino: u64,
         was: &RelPath,
         now: Time,
     ) -> Result<Vec<Fact>, ApplyError> {
-        match self.unlink(fs, at, ino) {
+        match self.unlink(fs, world, at, ino) {
             Err(ApplyError::LastName { .. }) => {
-                let kept = self.keep(fs, at, was, Why::Replaced, now)?;
-                Ok(vec![Fact::NotShared(at.path.clone()), kept])
+                let holder = world.holder_at(at).map(|(holder, _)| holder);
+                let stormed = |d: &DeviceName| world.devices.get(d)?.storm.map(|_| d.clone());
+                let why = holder.as_ref().and_then(stormed).map_or(Why::Replaced, Why::Stormed);
+                let kept = self.keep(fs, at, was, why, now)?;
+                Ok(gone(world, at).into_iter().chain([kept]).collect())
             }
             done => done,
         }
@@ -204,11 +230,11 @@ impl Applier {
         fs: &mut dyn FileSystem,
         (at, old): (&Spot, u64),
         (by, new): (&Spot, u64),
-        why: &Why,
+        (was_at, why): (&RelPath, &Why),
         now: Time,
-    ) -> Result<Vec<Fact>, ApplyError> {
+    ) -> Result<(Stat, Option<Fact>), ApplyError> {
         let number = self.number();
-        let transit = in_transit(number, &at.path);
+        let transit = in_transit(number, was_at);
         let stat = link(fs, by, new, &transit)?;
         if let Err(e) = fs.exchange(&transit, at) {
             fs.unlink(&transit)?;
@@ -225,28 +251,47 @@ impl Applier {
                 return Err(FsError::Changed { at: at.clone() }.into());
             }
         };
-        let mut facts: Vec<Fact> = there(at, stat, now).into_iter().collect();
+        let mut kept = None;
         if at.place == Place::Files || was.nlink < 2 {
-            facts.push(keep_at(fs, &transit, number, &at.path, why.clone(), now)?);
+            kept = Some(keep_at(fs, &transit, number, was_at, why.clone(), now)?);
         } else {
             fs.unlink(&transit)?;
         }
         tidy(fs, &transit)?;
-        Ok(facts)
+        Ok((stat, kept))
     }
 }
 
 /// The fact that a file is at a spot now.
-fn there(at: &Spot, stat: Stat, now: Time) -> Option<Fact> {
-    match &at.place {
-        Place::Files => Some(Fact::Master(at.path.clone(), stat)),
-        Place::Device(device) => {
-            let link = Link { id: stat.id, charge: stat.charge(), used: now.secs() };
-            Some(Fact::Link(device.clone(), at.path.clone(), link))
-        }
-        Place::Shared => Some(Fact::Shared(at.path.clone(), stat.id)),
-        _ => None,
+fn there(world: &World, at: &Spot, stat: Stat, now: Time) -> Option<Fact> {
+    if at.place == Place::Files {
+        return Some(Fact::Master(at.path.clone(), stat));
     }
+    if let Some((holder, path)) = world.holder_at(at) {
+        let link = Link { id: stat.id, charge: stat.charge(), used: now.secs() };
+        return Some(Fact::Link(holder, path, link));
+    }
+    (at.place == Place::Shared).then(|| Fact::Shared(at.path.clone(), stat.id))
+}
+
+/// The fact that a link is not at a spot any more.
+fn gone(world: &World, at: &Spot) -> Option<Fact> {
+    match world.holder_at(at) {
+        Some((holder, path)) => Some(Fact::NoLink(holder, path)),
+        None => (at.place == Place::Shared).then(|| Fact::NotShared(at.path.clone())),
+    }
+}
+
+/// What Larder does to a link by itself is no use of it: it was last used when the one at `was` was.
+fn used_as_before(world: &World, was: &Spot, mut facts: Vec<Fact>) -> Vec<Fact> {
+    let Place::Device(device) = &was.place else { return facts };
+    let before = world.devices.get(device).and_then(|h| h.book.get(&was.path)).map(|l| l.used);
+    for fact in &mut facts {
+        if let (Fact::Link(_, _, link), Some(used)) = (fact, before) {
+            link.used = used;
+        }
+    }
+    facts
 }
 
 /// Links, making the folder first when it is not there. That the name means this very file already
@@ -299,17 +344,60 @@ fn keep_at(
     Ok(Fact::Version(number, Version { path: path.clone(), id: stat.id, at: now, why }))
 }
 
+/// Writes a text of ours completely in transit, then gives it its name.
+fn write(fs: &mut dyn FileSystem, at: &Spot, text: &str) -> Result<(), ApplyError> {
+    if is_text(fs, at, text)? {
+        return Ok(());
+    }
+    let transit = note_in_transit();
+    if fs.look(&transit)?.is_some() {
+        fs.unlink(&transit)?;
+    }
+    fs.write_new(&transit, text.as_bytes())?;
+    make_room_for(fs, at)?;
+    if let Err(e) = fs.rename(&transit, at) {
+        fs.unlink(&transit)?;
+        return Err(e.into());
+    }
+    Ok(())
+}
+
+/// Takes a text of ours away; what else is there stays.
+fn erase(fs: &mut dyn FileSystem, at: &Spot, text: &str) -> Result<(), ApplyError> {
+    if !is_text(fs, at, text)? {
+        return Ok(());
+    }
+    let transit = note_in_transit();
+    fs.rename(at, &transit)?;
+    if is_text(fs, &transit, text)? {
+        fs.unlink(&transit)?;
+    } else {
+        fs.rename(&transit, at)?;
+    }
+    Ok(())
+}
+
+/// True when a file has exactly this text.
+fn is_text(fs: &mut dyn FileSystem, at: &Spot, text: &str) -> Result<bool, ApplyError> {
+    match fs.read(at, text.len() as u64) {
+        Ok(read) => Ok(read.is_some_and(|read| read == text.as_bytes())),
+        Err(e) if e.trouble().is_some() => Err(e.into()),
+        Err(_) => Ok(false),
+    }
+}
+
 /// Removes what a sync engine leaves in a folder that it let go of (its marker, its list of what to
-/// pass over, what it had half received), and the folder when that was all.
+/// pass over, what it had half received) and what others planted that has no content (symbolic
+/// links, pipes), then the folders of which that was all. Files of other names stay.
 fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
     for (name, entry) in fs.list(at)?.unwrap_or_default() {
         let Ok(path) = at.path.join(&name) else { continue };
-        if !crate::scan::is_transient(&name) {
-            continue;
-        }
         let here = at.place.clone().at(path);
+        let transient = crate::scan::is_transient(&name);
         match entry {
-            Entry::File(_) => fs.unlink(&here)?,
+            Entry::File(_) if !transient => {}
+            Entry::File(_) | Entry::Other => fs.unlink(&here)?,
+            Entry::Dir if !transient => clear_out(fs, &here)?,
             Entry::Dir => {
                 for (name, entry) in fs.list(&here)?.unwrap_or_default() {
                     let marker = name.starts_with(b"syncthing-folder-");
@@ -320,7 +408,6 @@ fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
                 }
                 fs.remove_dir(&here)?;
             }
-            Entry::Other => {}
         }
     }
     fs.remove_dir(at)?;
@@ -332,132 +419,6 @@ fn tidy(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
     for folder in at.path.ancestors().into_iter().rev() {
         if folder.is_root() || !fs.remove_dir(&at.place.clone().at(folder))? {
             break;
-        }
-    }
-    Ok(())
-}
-
-/// A page in transit is the engine's matter: `tmp/page@` and the device's name.
-pub const PAGE_IN_TRANSIT: &str = "page@";
-const DOOMED: &str = "destroy@";
-
-/// Where the content of a destroyed master is before it goes.
-fn doomed(id: &FileId, path: &RelPath) -> Spot {
-    let folder = doomed_folder(id);
-    let full = [folder.as_bytes(), b"/", path.as_bytes()].concat();
-    let path = RelPath::new(&full).or_else(|_| {
-        let name = path.name().unwrap_or(b"file");
-        RelPath::new(&[folder.as_bytes(), b"/", name].concat())
-    });
-    // A text of ours and one checked name are a path.
-    Place::Tmp.at(path.unwrap_or_default())
-}
-
-fn doomed_folder(id: &FileId) -> String {
-    format!("{DOOMED}{}@{}@{}", id.ino, id.size, id.mtime.0)
-}
-
-/// Puts in order what a cut left in `tmp`, and finds old contents that the ledger does not know.
-///
-/// A name in `tmp` whose content has another name is superfluous. One that is a content's last name
-/// becomes an old version, so that it is kept and can be brought back.
-pub fn recover(
-    fs: &mut dyn FileSystem,
-    world: &World,
-    next: u64,
-    now: Time,
-) -> Result<(Vec<Fact>, Applier), ApplyError> {
-    let mut left = Vec::new();
-    walk(fs, &Place::Tmp.at(RelPath::root()), &mut left)?;
-    let mut old = Vec::new();
-    walk(fs, &Place::Versions.at(RelPath::root()), &mut old)?;
-    left.retain(|(at, _)| !at.path.as_bytes().starts_with(PAGE_IN_TRANSIT.as_bytes()));
-    let numbers = left.iter().chain(&old).filter_map(|(spot, _)| split(&spot.path)).map(|(n, _)| n);
-    let numbers = numbers.chain(world.versions.keys().copied());
-    let mut applier = Applier::new(numbers.max().map_or(0, |n| n + 1).max(next));
-    let mut facts = Vec::new();
-    for (at, stat) in &old {
-        if let Some((number, path)) = split(&at.path)
-            && !world.versions.contains_key(&number)
-        {
-            let version = Version { path, id: stat.id, at: now, why: Why::Rescued };
-            facts.push(Fact::Version(number, version));
-        }
-    }
-    for (at, stat) in &left {
-        // A link in transit and its sibling may both be here: look again at each.
-        let folder = at.path.names().next().unwrap_or_default();
-        let decided = folder == doomed_folder(&stat.id).as_bytes()
-            || folder == was_read(stat.id.ino).as_bytes();
-        if decided || fs.stat(at)?.is_some_and(|s| s.nlink > 1) {
-            fs.unlink(at)?;
-        } else {
-            let path = match split(&at.path) {
-                Some((_, path)) => path,
-                None => without_folder(&at.path),
-            };
-            let number = applier.number();
-            log::warn!("{} had lost its name; it is kept as version {number}", path);
-            facts.push(keep_at(fs, at, number, &path, Why::Rescued, now)?);
-            debug_assert_eq!(stat.nlink, 1, "{at}");
-        }
-        tidy(fs, at)?;
-    }
-    sweep(fs, &Place::Tmp.at(RelPath::root()))?;
-    for (number, version) in &world.versions {
-        if !old.iter().any(|(at, _)| *at == kept(*number, &version.path)) {
-            facts.push(Fact::NoVersion(*number));
-        }
-    }
-    Ok((facts, applier))
-}
-
-/// Removes the empty folders below one.
-fn sweep(fs: &mut dyn FileSystem, dir: &Spot) -> Result<(), ApplyError> {
-    for (name, entry) in fs.list(dir)?.unwrap_or_default() {
-        if let (Entry::Dir, Ok(path)) = (entry, dir.path.join(&name)) {
-            let below = dir.place.clone().at(path);
-            sweep(fs, &below)?;
-            fs.remove_dir(&below)?;
-        }
-    }
-    Ok(())
-}
-
-/// A worklist that was read, on its way out.
-pub fn was_read(ino: u64) -> String {
-    format!("read@{ino}")
-}
-
-/// A path without its first folder, if it lies in one.
-fn without_folder(path: &RelPath) -> RelPath {
-    let bytes = path.as_bytes();
-    match bytes.iter().position(|&b| b == b'/') {
-        // A part of a checked path is a path.
-        Some(i) => RelPath::new(&bytes[i + 1..]).unwrap_or_default(),
-        None => path.clone(),
-    }
-}
-
-/// Number and path of a numbered spot.
-fn split(path: &RelPath) -> Option<(u64, RelPath)> {
-    let (number, rest) = path.as_bytes().split_at(path.as_bytes().iter().position(|&b| b == b'/')?);
-    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
-    Some((number, RelPath::new(&rest[1..]).ok()?))
-}
-
-fn walk(
-    fs: &mut dyn FileSystem,
-    dir: &Spot,
-    found: &mut Vec<(Spot, Stat)>,
-) -> Result<(), ApplyError> {
-    for (name, entry) in fs.list(dir)?.unwrap_or_default() {
-        let Ok(path) = dir.path.join(&name) else { continue };
-        let at = dir.place.clone().at(path);
-        match entry {
-            Entry::File(stat) => found.push((at, stat)),
-            Entry::Dir => walk(fs, &at, found)?,
-            Entry::Other => {}
         }
     }
     Ok(())

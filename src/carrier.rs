@@ -4,8 +4,9 @@
 //! state, looks and questions for the sync engine and [`News`] for the engine. It decides nothing.
 
 use crate::config::Config;
-use crate::engine::{Carried, Engine, News};
+use crate::engine::{Access, Carried, Engine, News};
 use crate::model::{DeviceName, Place, RelPath, Spot};
+use crate::plan::Asking;
 use crate::sync::{
     Absence, Event, FolderBook, FolderId, FolderKey, Handle, PeerId, Question, Share, ShareKind,
     SyncError, desired, read_id,
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 const MOST_ASKED: usize = 4_096;
 /// What was answered without a decision is asked again after so long.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// So much is shown of what a stranger calls itself.
+const NAME: usize = 64;
 
 /// The translator of one drive.
 #[derive(Debug)]
@@ -77,9 +80,12 @@ impl Carrier {
         let new = self.book.have_shares(&names)?;
         let mut wrong = Vec::new();
         self.shares.clear();
-        for Carried { name, peers } in carried {
-            let mut share =
-                Share { name: name.clone(), kind: ShareKind::ReadOnly, peers: BTreeMap::new() };
+        for Carried { name, peers, access } in carried {
+            let kind = match *access {
+                Access::Fetch => ShareKind::ReadOnly,
+                Access::Join { held } => ShareKind::Open { held },
+            };
+            let mut share = Share { name: name.clone(), kind, peers: BTreeMap::new() };
             for (id, whom) in peers {
                 match read_id(id) {
                     Ok(id) => drop(share.peers.insert(id, whom.clone())),
@@ -127,9 +133,12 @@ impl Carrier {
         complaints
     }
 
-    /// The devices that have an id, so that the sync engine serves them.
-    pub fn served(&self) -> impl Iterator<Item = &DeviceName> {
-        self.peers.values()
+    /// The devices that have an id, so that the sync engine serves them, and the folders that
+    /// somebody can join.
+    pub fn served(&self) -> impl Iterator<Item = DeviceName> {
+        let open = |share: &&Share| share.kind != ShareKind::ReadOnly && !share.peers.is_empty();
+        let joined = self.shares.iter().filter(open).map(|share| DeviceName::joined(&share.name));
+        self.peers.values().cloned().chain(joined)
     }
 
     /// Tells the sync engine which names were changed.
@@ -142,6 +151,15 @@ impl Carrier {
         }
         for (folder, paths) in folders {
             handle.changed(folder, paths);
+        }
+    }
+
+    /// Tells the sync engine to say no to these ids.
+    pub fn refuse(&self, handle: &Handle, ids: &BTreeSet<String>) {
+        for peer in ids.iter().filter_map(|id| PeerId::new(id).ok()) {
+            if !handle.ask(Question::Refuse { peer, folder: None }) {
+                log::info!("sync: too busy to say no; who asks stays listed as turned away");
+            }
         }
     }
 
@@ -170,7 +188,11 @@ impl Carrier {
             if known.is_some_and(|answered| answered.is_none_or(|at| at.elapsed() < ASK_AGAIN)) {
                 continue;
             }
-            let Some(folder) = self.book.id(&FolderKey::Files(device.clone())) else { continue };
+            let key = match device.joined_folder() {
+                Some(name) => FolderKey::Share(name.to_owned()),
+                None => FolderKey::Files(device.clone()),
+            };
+            let Some(folder) = self.book.id(&key) else { continue };
             let question = Question::Absence { folder: folder.clone(), path: path.clone() };
             if !handle.ask(question) {
                 return;
@@ -211,20 +233,25 @@ impl Carrier {
             Event::RemoteChange(change) => {
                 let deleted = change.change == crate::sync::Change::Deleted;
                 let mut news = Vec::new();
-                if let (true, Some(device)) = (deleted, self.files_of(&change.folder)) {
+                if let (true, Some(device)) = (deleted, self.holder_of(&change.folder)) {
                     news.push(News::Deleted(device, change.path.clone()));
                 }
                 news.extend(self.look(&change.folder, change.path));
                 news
             }
-            Event::Connection { peer, up, last_seen, .. } => match self.peers.get(&peer) {
+            Event::Connection { peer, up, last_seen, address } => match self.peers.get(&peer) {
                 Some(device) => {
-                    vec![News::Seen { device: device.clone(), up, last: last_seen }]
+                    vec![News::Seen { device: device.clone(), up, last: last_seen, address }]
                 }
                 None => Vec::new(),
             },
             Event::Pending(pending) => {
-                let asking = pending.peers.into_iter().map(|p| (p.id.to_string(), p.name));
+                let asking = pending.peers.into_iter().map(|p| Asking {
+                    id: p.id.to_string(),
+                    name: p.name.chars().take(NAME).collect(),
+                    address: host(&p.address),
+                    since: p.since,
+                });
                 vec![News::Asking(asking.collect())]
             }
             Event::Moving(moving) => vec![News::Moving(moving)],
@@ -236,7 +263,7 @@ impl Carrier {
             Event::Trouble { what, next } => vec![News::Trouble(what, next)],
             Event::Well => vec![News::Well],
             Event::Absent { folder, path, absence } => {
-                let Some(device) = self.files_of(&folder) else { return Vec::new() };
+                let Some(device) = self.holder_of(&folder) else { return Vec::new() };
                 match absence {
                     // Gone on this drive by somebody's hand is gone for the device as well.
                     Absence::Deleted(_) | Absence::Here => vec![News::Deleted(device, path)],
@@ -285,6 +312,9 @@ impl Carrier {
                 let page = RelPath::new(name).and_then(|p| p.join(b"catalogue.html"));
                 page.map(|p| News::Changed(Place::Catalogue.at(p))).into_iter().collect()
             }
+            Some(FolderKey::Share(name)) if self.is_open(name) => {
+                vec![News::Changed(crate::plan::on(&DeviceName::joined(name), &path))]
+            }
             _ => Vec::new(),
         }
     }
@@ -294,6 +324,19 @@ impl Carrier {
             Some(FolderKey::Files(device)) => Some(device.clone()),
             _ => None,
         }
+    }
+
+    /// Whose links a folder has: a device's, or those of one that other people join.
+    fn holder_of(&self, folder: &FolderId) -> Option<DeviceName> {
+        match self.book.key(folder) {
+            Some(FolderKey::Share(name)) if self.is_open(name) => Some(DeviceName::joined(name)),
+            _ => self.files_of(folder),
+        }
+    }
+
+    /// True for a share that other people join.
+    fn is_open(&self, name: &str) -> bool {
+        self.shares.iter().any(|s| s.name == name && s.kind != ShareKind::ReadOnly)
     }
 
     /// The folder that a spot lies in, and where in it.
@@ -322,6 +365,15 @@ impl Carrier {
     }
 }
 
+/// An address without its port, which is another one each time.
+fn host(address: &str) -> String {
+    let port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    match address.rsplit_once(':') {
+        Some((host, end)) if port(end) => host.to_owned(),
+        _ => address.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,6 +384,18 @@ mod tests {
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn addresses_are_told_without_their_ports() {
+        for (address, told) in [
+            ("192.168.1.7:22000", "192.168.1.7"),
+            ("[fe80::1%eth0]:4711", "[fe80::1%eth0]"),
+            ("[fe80::1]", "[fe80::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(host(address), told);
+        }
     }
 
     #[test]

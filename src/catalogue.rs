@@ -18,6 +18,8 @@ mod encoder;
 mod journal;
 mod pack;
 mod page;
+mod qr;
+mod room;
 mod section;
 mod skeleton;
 mod walk;
@@ -27,8 +29,12 @@ mod tests;
 
 pub use encoder::Encoder;
 pub use page::Page;
+pub use room::{FIRST_TO_GO, Room, TWINS, Twins};
+
+pub use crate::model::Live;
 
 use crate::model::{Action, Answer, Bytes, DeviceName, Link, RelPath, Stat, Time, Tree, WishId};
+use crate::plan::Evicted;
 use crate::status::Report;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,15 +58,6 @@ pub enum CatalogueError {
     Json(#[from] serde_json::Error),
 }
 
-/// How far a link is on its way to the device, while it is not there yet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Live {
-    /// Linked; the sync engine has not begun.
-    Queued,
-    /// On its way, so many per cent of it.
-    Syncing(u8),
-}
-
 /// One device, as the pages show it.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceView<'a> {
@@ -80,10 +77,35 @@ pub struct DeviceView<'a> {
     pub used: Bytes,
     /// How much it may hold; `None` is no limit.
     pub quota: Option<Bytes>,
+    /// What would make room on it, where there is a limit.
+    pub room: Option<&'a Room>,
+    /// What made room lately and is not there now, the last first.
+    pub evicted: &'a [Evicted],
     /// When the sync engine last saw it, where there is one: since when it is there, or when it went.
     pub last_seen: Option<Time>,
     /// It is there at the moment of the snapshot.
     pub connected: bool,
+    /// From where it is connected.
+    pub address: Option<&'a str>,
+    /// The sync engine knows it: it was let in, or its id is in the settings.
+    pub has_id: bool,
+    /// It was let in on the page, so it can be forgotten there.
+    pub let_in: bool,
+}
+
+/// A device that asks to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskingView {
+    /// The sync engine's id of it.
+    pub id: String,
+    /// What it calls itself.
+    pub name: String,
+    /// From where it asks.
+    pub address: String,
+    /// Since when.
+    pub since: Option<Time>,
+    /// It was turned away before.
+    pub refused: bool,
 }
 
 /// An old content that can be brought back.
@@ -114,6 +136,18 @@ pub struct ShareView {
     pub link: String,
     /// It is a folder that others may write into.
     pub folder: bool,
+    /// What it is called in `shared/`: what a wish for this one names.
+    pub name: String,
+    /// Who may have it, as they were called; a device without a word is shown by its id.
+    pub people: Vec<String>,
+    /// What lies in a folder of others, and how much may; `None` is no limit.
+    pub used: Bytes,
+    /// See `used`.
+    pub limit: Option<Bytes>,
+    /// The limit is reached: nothing more is taken.
+    pub full: bool,
+    /// Its content was destroyed then.
+    pub destroyed: Option<Time>,
 }
 
 /// Links of one device that vanished together and that nobody has settled yet: the page asks.
@@ -125,6 +159,23 @@ pub struct Held {
     pub path: RelPath,
     /// How many files.
     pub files: u64,
+}
+
+/// So many changes of one device that nobody has settled yet: the page asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StormView {
+    /// Whose they are.
+    pub device: DeviceName,
+    /// When it was noticed.
+    pub at: Time,
+    /// How many files it rewrote.
+    pub rewritten: u32,
+    /// How many it deleted.
+    pub deleted: u32,
+    /// How many it made.
+    pub created: u32,
+    /// Some of them, to look at.
+    pub some: Vec<RelPath>,
 }
 
 /// The snapshot: what all the pages have in common.
@@ -142,8 +193,14 @@ pub struct View<'a> {
     pub versions: &'a [VersionView],
     /// What is shared with other people.
     pub shares: &'a [ShareView],
+    /// Devices that ask to be let in.
+    pub asking: &'a [AskingView],
     /// Vanished links that wait for the owner's word.
     pub held: &'a [Held],
+    /// Devices that change so much that it waits for the owner's word.
+    pub storms: &'a [StormView],
+    /// Masters that share a content.
+    pub twins: &'a Twins,
     /// For how long a destroyed file waits before its content goes, in seconds; 0 is at once.
     pub undo: i64,
     /// The moment of the snapshot.

@@ -1,34 +1,12 @@
 //! `larder check`: verifies on a drive every promise that can be seen on a drive.
 //!
 //! Reads everything, changes nothing. What it finds is put right by an ordinary run, which plans from
-//! what is there; this only tells.
+//! what is there; this only tells. The night does the same in steps.
 
 use crate::daemon::Places;
-use crate::engine::Engine;
-use crate::fs::{Entry, FileSystem, FsError, Real};
+use crate::engine::{Engine, Finding, Known, Verification};
+use crate::fs::{FsError, Real};
 use crate::ledger::{Ledger, LedgerError};
-use crate::model::{FileId, Link, Place, RelPath, Spot, Stat, Tree};
-use crate::plan::{kept, on};
-use crate::worklist;
-use std::collections::HashSet;
-use std::fmt;
-
-/// Something that is not as it should be.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Finding {
-    /// Which promise (the number in the design), or 0 for the books.
-    pub promise: u8,
-    /// What is the matter, naming the thing.
-    pub what: String,
-    /// What puts it right.
-    pub next: &'static str,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.what, self.next)
-    }
-}
 
 /// Why a drive could not be verified.
 #[derive(Debug, thiserror::Error)]
@@ -44,128 +22,17 @@ pub enum CheckError {
     Open(String),
 }
 
-const RUN: &str = "`larder check --repair` or an ordinary run puts it right";
-
 /// Verifies a drive. `engine` has read it without changing it.
 pub fn check(places: &Places, engine: &Engine) -> Result<Vec<Finding>, CheckError> {
-    let mut found = Vec::new();
     let mut fs = Real::open(&places.drive).map_err(|e| CheckError::Open(e.to_string()))?;
     let mut ledger = Ledger::open_copy(&places.ledger())?;
     // As it is on the disk: `engine` has put in order, in memory, what a cut left.
     let versions = ledger.load()?.versions;
+    let mut verification = Verification::default();
     if let Some(what) = ledger.verify()? {
-        let what = format!("the ledger is damaged: {what}");
-        found.push(Finding { promise: 2, what, next: "a new one is begun at the next start" });
+        verification.found.push(Finding::of_ledger(&what));
     }
-    let world = engine.world();
-    let mut masters = HashSet::new();
-    world.files.for_each(Tree::<Stat>::ROOT, |_, stat| {
-        masters.insert(stat.id.ino);
-    });
-    for (device, settings) in &engine.config().devices {
-        let scan = fs.scan(&on(device, &RelPath::root()))?;
-        scan.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
-            let Ok(path) = RelPath::new(path) else { return };
-            if !masters.contains(&stat.id.ino) {
-                let what = format!("{} is not saved in files/ yet", on(device, &path));
-                found.push(Finding { promise: 1, what, next: RUN });
-            }
-        });
-        let Some(holding) = world.devices.get(device) else { continue };
-        holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
-            let Ok(path) = RelPath::new(path) else { return };
-            let there = scan.tree.get(&path);
-            if there.is_none_or(|stat| stat.id.ino != link.id.ino) {
-                let what = format!("{} is not the link that was recorded", on(device, &path));
-                found.push(Finding { promise: 2, what, next: RUN });
-            }
-        });
-        if let Some(quota) = settings.quota.filter(|quota| holding.used() > *quota) {
-            let what = format!("{device} holds {} of {quota}", holding.used());
-            found.push(Finding { promise: 7, what, next: RUN });
-        }
-    }
-    check_shares(&mut fs, engine, &masters, &mut found)?;
-    check_transit(&mut fs, &mut found)?;
-    for (number, version) in &versions {
-        if fs.stat(&kept(*number, &version.path))?.is_none() {
-            let what = format!("version {number} of {} is recorded and not kept", version.path);
-            found.push(Finding { promise: 2, what, next: RUN });
-        }
-    }
-    check_pages(&mut fs, engine, &mut found)?;
-    Ok(found)
-}
-
-/// Every name in a share is a master's or is known to be an older one's; nothing known is missing.
-fn check_shares(
-    fs: &mut Real,
-    engine: &Engine,
-    masters: &HashSet<u64>,
-    found: &mut Vec<Finding>,
-) -> Result<(), CheckError> {
-    let known = &engine.world().shared;
-    let root = Place::Shared.at(RelPath::root());
-    let scan = fs.scan(&root)?;
-    scan.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
-        let Ok(path) = RelPath::new(path) else { return };
-        let recorded = known.get(&path).is_some_and(|id| id.ino == stat.id.ino);
-        if !recorded && !masters.contains(&stat.id.ino) {
-            let what = format!("{} is in no share and not in files/", Place::Shared.at(path));
-            let next = "Larder leaves it alone: move it to BTsync/files to keep it";
-            found.push(Finding { promise: 1, what, next });
-        }
-    });
-    known.for_each(Tree::<FileId>::ROOT, |path, id| {
-        let Ok(path) = RelPath::new(path) else { return };
-        if scan.tree.get(&path).is_none_or(|stat| stat.id.ino != id.ino) {
-            let what = format!("{} is not as it was shared", Place::Shared.at(path));
-            found.push(Finding { promise: 2, what, next: "end that share, and share it again" });
-        }
-    });
-    Ok(())
-}
-
-/// Nothing may be in transit while nobody works.
-fn check_transit(fs: &mut Real, found: &mut Vec<Finding>) -> Result<(), CheckError> {
-    let scan = fs.scan(&Place::Tmp.at(RelPath::root()))?;
-    scan.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
-        if stat.nlink < 2 {
-            let what = format!("{} lies in BTsyncApp/tmp", crate::model::show(path));
-            found.push(Finding { promise: 1, what, next: RUN });
-        }
-    });
-    Ok(())
-}
-
-/// Every page is whole, from its first to its last byte.
-fn check_pages(fs: &mut Real, engine: &Engine, found: &mut Vec<Finding>) -> Result<(), CheckError> {
-    let folders = engine.config().devices.keys().map(|d| d.as_str().as_bytes().to_vec());
-    for folder in folders.chain([Vec::new()]) {
-        let Ok(at) = RelPath::new(&folder).unwrap_or_default().join(b"catalogue.html") else {
-            continue;
-        };
-        let at: Spot = Place::Catalogue.at(at);
-        let next = "an ordinary run writes it";
-        match fs.look(&at)? {
-            Some(Entry::File(_)) => {}
-            Some(_) => {
-                let what = format!("{at} is no file");
-                found.push(Finding { promise: 3, what, next: "remove what is there" });
-                continue;
-            }
-            None => {
-                found.push(Finding { promise: 3, what: format!("{at} is missing"), next });
-                continue;
-            }
-        }
-        let page = fs.read(&at, u64::MAX / 2)?.unwrap_or_default();
-        let whole = page.starts_with(b"<!doctype html>")
-            && worklist::find(&page).is_ok()
-            && page.trim_ascii_end().ends_with(b"<!--WORKLIST-END-->");
-        if !whole {
-            found.push(Finding { promise: 3, what: format!("{at} is not whole"), next });
-        }
-    }
-    Ok(())
+    let known = Known { world: engine.world(), versions: &versions, config: engine.config() };
+    verification.go_on(&mut fs, &known, &mut || false)?;
+    Ok(verification.found)
 }

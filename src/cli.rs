@@ -4,11 +4,14 @@ use crate::appliance;
 use crate::check::check;
 use crate::config::{self, Settings};
 use crate::daemon::{self, Places};
+use crate::dedup::{self, Event, Rules};
 use crate::drive::{self, devices::Roots};
 use crate::engine::Engine;
+use crate::fs::Real;
 use crate::led;
 use crate::model::{Bytes, RelPath, Stat, Tree, show};
 use crate::plan::Holding;
+use crate::status::Condition;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use std::io::{IsTerminal as _, Write};
@@ -48,6 +51,9 @@ enum Command {
         /// With --once: believe absences after so many seconds (for tests)
         #[arg(long, value_name = "SECONDS", requires = "once", hide = true)]
         settle: Option<u32>,
+        /// With --once: a whole night's work follows, on files of any age (for tests)
+        #[arg(long, requires = "once", hide = true)]
+        night: bool,
         /// Write each new state as a line of JSON to this file descriptor (1: standard output)
         #[arg(long, value_name = "N", conflicts_with = "once", value_parser = clap::value_parser!(u8).range(1..=1))]
         report_fd: Option<u8>,
@@ -81,6 +87,17 @@ enum Command {
         /// Put right what is found
         #[arg(long)]
         repair: bool,
+    },
+    /// Store files with the same content only once, now instead of in the night
+    Dedup {
+        #[command(flatten)]
+        places: PlaceArgs,
+        /// Only tell what it would save; Larder may run meanwhile
+        #[arg(long)]
+        dry_run: bool,
+        /// Files younger than a day, too (for tests)
+        #[arg(long, hide = true)]
+        any_age: bool,
     },
     /// The settings file
     Config {
@@ -250,8 +267,8 @@ fn start_log(verbose: u8, as_service: bool) {
 
 fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
     match command {
-        Command::Run { places, once: true, dry_run, settle, .. } => {
-            let operations = daemon::run_once(&places.into(), dry_run, settle)?;
+        Command::Run { places, once: true, dry_run, settle, night, .. } => {
+            let operations = daemon::run_once(&places.into(), dry_run, settle, night)?;
             for op in operations.iter().filter(|_| dry_run) {
                 writeln!(out, "{op}")?;
             }
@@ -272,6 +289,9 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
         Command::List { path, places, json } => list(&places.into(), &path, json, out)?,
         Command::Status { places, json } => status(&places.into(), json, out)?,
         Command::Check { places, repair } => return run_check(&places.into(), repair, out),
+        Command::Dedup { places, dry_run, any_age } => {
+            dedup(&places.into(), dry_run, any_age, out)?;
+        }
         Command::Config { command: ConfigCommand::Example } => {
             write!(out, "{}", config::example())?;
         }
@@ -401,7 +421,7 @@ fn run_check(places: &Places, repair: bool, out: &mut impl Write) -> Result<Exit
         for finding in &found {
             writeln!(out, "found: {finding}")?;
         }
-        daemon::run_once(places, false, None)?;
+        daemon::run_once(places, false, None, false)?;
         found = check(places, &look(places)?)?;
     }
     for finding in &found {
@@ -414,6 +434,36 @@ fn run_check(places: &Places, repair: bool, out: &mut impl Write) -> Result<Exit
     Ok(ExitCode::from(3))
 }
 
+fn dedup(places: &Places, dry_run: bool, any_age: bool, out: &mut impl Write) -> Result<()> {
+    if dry_run {
+        let engine = look(places)?;
+        let mut drive = Real::open(&places.drive)
+            .with_context(|| format!("{}: can't be opened", places.drive.display()))?;
+        let least_age = if any_age { i64::MIN } else { Rules::default().least_age };
+        let rules = Rules { least_age, ..Rules::default() };
+        dedup::dry_run(&mut drive, &engine.world().files, rules, daemon::now(), out)?;
+        return Ok(());
+    }
+    let mut printed = Ok(());
+    let (report, house) = daemon::join_now(places, any_age.then_some(i64::MIN), &mut |event| {
+        if printed.is_ok() {
+            printed = match event {
+                Event::Joined(join, _) | Event::Shared(join) => writeln!(out, "{join}"),
+                Event::PutBack(path) => {
+                    writeln!(out, "put back      {path}: somebody writes to it")
+                }
+                Event::Found(_) => Ok(()),
+            };
+        }
+    })?;
+    printed?;
+    writeln!(out, "Saved {report}.")?;
+    for notice in house.notices.iter().filter(|n| n.condition >= Condition::Attention) {
+        writeln!(out, "! {}; {}", notice.what, notice.next)?;
+    }
+    Ok(())
+}
+
 fn tell_where(places: &Places, path: &str, out: &mut impl Write) -> Result<()> {
     let engine = look(places)?;
     let path = path_of(path)?;
@@ -424,8 +474,9 @@ fn tell_where(places: &Places, path: &str, out: &mut impl Write) -> Result<()> {
         (None, None) => bail!("{path}: there is nothing of this name at home"),
     };
     writeln!(out, "{:>16}: here", "at home")?;
-    for device in engine.config().devices.keys() {
-        let Some(book) = world.devices.get(device).map(|h| &h.book) else { continue };
+    for device in engine.config().devices.keys().cloned().chain(world.joined()) {
+        let Some(book) = world.devices.get(&device).map(|h| &h.book) else { continue };
+        let Some(path) = world.path_on(&device, &path) else { continue };
         let held = match (book.get(&path), book.dir(&path)) {
             (Some(_), _) => 1,
             (None, Some(dir)) => count(book, dir),

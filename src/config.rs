@@ -39,6 +39,8 @@ pub struct Config {
     pub wifi: Option<Wifi>,
     /// `keep_versions`: how long old contents are kept, in seconds. Default 30 days.
     pub keep_versions: i64,
+    /// `versions_share`: how much of the drive old contents may take, in per cent. Default 10.
+    pub versions_share: u8,
     /// `undo`: how long a destroyed file waits before its content goes, in seconds. Default 0: at once.
     pub undo: i64,
 }
@@ -65,6 +67,19 @@ pub struct Device {
     pub role: Role,
     /// The wishes its page may make. Default all.
     pub may: Vec<Action>,
+}
+
+impl Device {
+    /// A device with nothing set: no limit, and its page may wish what devices' pages may.
+    pub fn named(name: &str) -> Self {
+        Self {
+            label: name.to_owned(),
+            id: None,
+            quota: None,
+            role: Role::default(),
+            may: Action::of_devices(),
+        }
+    }
 }
 
 /// What kind of device it is.
@@ -145,6 +160,16 @@ pub struct Wifi {
     pub country: String,
 }
 
+/// The sync engine's id of a device in its usual form, or why a text is none: "is mistyped in …".
+pub fn device_id(text: &str) -> Result<String, String> {
+    value::read_id(text)
+}
+
+/// A name that a device of the house may have, or why it may not and what to do.
+pub fn device_name(text: &str) -> Result<DeviceName, String> {
+    value::device_name(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.next))
+}
+
 /// The commented file that a new card carries: every setting in plain words, with its default.
 ///
 /// A line that begins with `#` and no space is an example to be switched on by taking the `#` away.
@@ -164,6 +189,7 @@ impl Default for Config {
             drive: Drive::default(),
             wifi: None,
             keep_versions: 30 * 86_400,
+            versions_share: 10,
             undo: 0,
         }
     }

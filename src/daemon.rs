@@ -5,16 +5,23 @@
 //! fails, and nothing is ever written to where the drive should be.
 
 mod carrying;
+mod claim;
+mod error;
 mod network;
+mod night;
 mod stop;
 
+pub use error::DaemonError;
+pub use night::join_now;
+
 use carrying::Carrying;
+use claim::Claim;
 use network::Network;
 use stop::Stop;
 
 use crate::config::{Change, Config, MAX_BYTES, Settings};
 use crate::engine::{Engine, EngineError, SETTLE, lay_out};
-use crate::fs::{DryRun, Real, Trouble};
+use crate::fs::{DryRun, Real};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::Time;
 use crate::plan::Op;
@@ -35,68 +42,6 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_secs(1);
 /// After a failure the drive is tried again after so long, then twice as long, up to a minute.
 const RETRY: Duration = Duration::from_secs(2);
-
-/// Why the engine could not be run.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// The folder that should be the drive is not there.
-    #[error("{}: {source}; plug the drive in, or name the folder where it is mounted", .root.display())]
-    NoDrive {
-        /// The folder.
-        root: PathBuf,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
-    /// There are files on it, and no Larder.
-    #[error(
-        "{}: there are files here, but no Larder folders, so nothing was written; \
-         if Larder may use this drive, make an empty folder `BTsync` on it", .root.display()
-    )]
-    Foreign {
-        /// The folder.
-        root: PathBuf,
-    },
-    /// The engine stopped.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The drive can't be watched.
-    #[error("the drive can't be watched: {0}")]
-    Watch(#[from] notify::Error),
-    /// The kernel has no random numbers.
-    #[error("the kernel gives no random numbers ({0}), and nothing is shared without; restart")]
-    Random(String),
-    /// The process can't be told to stop.
-    #[error("signals can't be received: {0}")]
-    Signal(#[source] std::io::Error),
-}
-
-impl DaemonError {
-    /// What the owner is told, and what the LED shows.
-    fn notice(&self, now: Time) -> Notice {
-        let (condition, next) = match self {
-            Self::NoDrive { .. } => (Condition::WaitingForDrive, "plug the drive in"),
-            Self::Foreign { .. } => {
-                (Condition::DriveUnusable, "make an empty folder BTsync on it if Larder may use it")
-            }
-            Self::Engine(e) => match e.trouble() {
-                Some(Trouble::Full) => {
-                    (Condition::DriveFull, "make room on the drive; Larder goes on by itself")
-                }
-                Some(Trouble::ReadOnly) => (
-                    Condition::DriveUnusable,
-                    "the drive may only be read; unplug it and plug it in again to have it checked",
-                ),
-                Some(Trouble::Failing) => (
-                    Condition::DriveUnusable,
-                    "unplug the drive and plug it in again; if that does not help, it is worn out",
-                ),
-                None => (Condition::DriveUnusable, "run `larder check`"),
-            },
-            _ => (Condition::Attention, "restart Larder"),
-        };
-        Notice { at: now, condition, what: self.to_string(), next: next.into() }
-    }
-}
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -128,14 +73,17 @@ impl Places {
     }
 }
 
-/// Remembers the text of the settings on the drive, if it is good.
+/// Remembers the text of the settings on the drive, if it is good, and believes what it leaves out.
 fn keep_settings(places: &Places, engine: &mut Engine) -> Result<(), DaemonError> {
     let text = read_settings(places).and_then(|bytes| String::from_utf8(bytes).ok());
-    if let Some(text) = text
-        && crate::config::parse(&text).is_ok()
-        && engine.recall(GOOD_SETTINGS)?.as_ref() != Some(&text)
-    {
+    let Some(text) = text else { return Ok(()) };
+    let Ok(config) = crate::config::parse(&text) else { return Ok(()) };
+    if engine.recall(GOOD_SETTINGS)?.as_ref() != Some(&text) {
         engine.keep_in_mind(GOOD_SETTINGS, &text)?;
+    }
+    // Not when it was changed again just now: that is looked at in the next turn.
+    if config == *engine.settings() {
+        engine.trust_settings(now())?;
     }
     Ok(())
 }
@@ -144,6 +92,14 @@ fn keep_settings(places: &Places, engine: &mut Engine) -> Result<(), DaemonError
 pub fn now() -> Time {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// What tells one state of the settings file from another: size and time.
+type SettingsFile = (u64, i64, i64);
+
+fn settings_file(places: &Places) -> Option<SettingsFile> {
+    let found = std::fs::metadata(places.settings()).ok()?;
+    Some((found.len(), found.mtime(), found.mtime_nsec()))
 }
 
 /// Reads the settings file; `None` when there is none. At most one byte more than is accepted.
@@ -179,22 +135,23 @@ pub fn open_to_read(places: &Places, settings: &Settings) -> Result<Engine, Daem
 }
 
 /// Opens the engine on a drive to work on it.
-fn open_to_work(places: &Places, settings: &Settings) -> Result<Engine, DaemonError> {
+fn open_to_work(places: &Places, settings: &Settings) -> Result<(Engine, Claim), DaemonError> {
     let fs = open_drive(places)?;
+    make_private(&places.drive.join("BTsyncApp"))
+        .map_err(|source| LedgerError::Folder { path: places.ledger(), source })
+        .map_err(EngineError::from)?;
+    let claim = Claim::take(places)?;
     let ledger = open_ledger(places).map_err(EngineError::from)?;
     let mut engine = Engine::open(Box::new(fs), ledger, settings.current().clone(), now())?;
     engine.complain(settings.complaints(), now());
-    Ok(engine)
+    Ok((engine, claim))
 }
 
 /// Opens the ledger; one that is damaged is put aside and a new one begun, which loses wishes' answers
 /// and pins but no file.
 fn open_ledger(places: &Places) -> Result<Ledger, LedgerError> {
     let path = places.ledger();
-    let opened = make_private(&places.drive.join("BTsyncApp"))
-        .map_err(|source| LedgerError::Folder { path: path.clone(), source })
-        .and_then(|()| Ledger::open(&path));
-    match opened {
+    match Ledger::open(&path) {
         Err(e) if e.is_damage() => {
             let aside = path.with_extension(format!("damaged-{}", now().secs()));
             log::error!("{e}; it is kept as {} and a new one is begun", aside.display());
@@ -214,16 +171,23 @@ fn make_private(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Runs until nothing is left to do: what has settled by then is done, what is done is published.
-/// Returns the operations. Absences settle after `settle` seconds, [`SETTLE`] without.
+/// Returns the operations. Absences settle after `settle` seconds, [`SETTLE`] without. With `night`, a whole night's
+/// work follows, on files of any age.
 pub fn run_once(
     places: &Places,
     dry_run: bool,
     settle: Option<u32>,
+    night: bool,
 ) -> Result<Vec<Op>, DaemonError> {
     let mut settings = Settings::default();
     settings.update(read_settings(places).as_deref());
-    let mut engine =
-        if dry_run { open_to_read(places, &settings)? } else { open_to_work(places, &settings)? };
+    let (mut engine, _claim) = match dry_run {
+        true => (open_to_read(places, &settings)?, None),
+        false => {
+            let (engine, claim) = open_to_work(places, &settings)?;
+            (engine, Some(claim))
+        }
+    };
     let settle = settle.map_or(SETTLE, i64::from);
     engine.settle_after(settle);
     engine.collect_operations();
@@ -241,9 +205,15 @@ pub fn run_once(
             Some(seconds) if engine.is_settling() && !dry_run && begun.elapsed() < patience => {
                 std::thread::sleep(Duration::from_secs(seconds.unsigned_abs().min(2)));
             }
-            _ => return Ok(operations),
+            _ => break,
         }
     }
+    if night {
+        engine.join_from_age(i64::MIN);
+        engine.whole_night(now())?;
+        operations.extend(engine.take_planned());
+    }
+    Ok(operations)
 }
 
 /// A drive in use.
@@ -253,18 +223,21 @@ struct Drive {
     carrying: Option<Carrying>,
     /// Which folder it is, to notice that another one is mounted there or none.
     id: (u64, u64),
+    /// Given back last.
+    claim: Claim,
 }
 
 impl Drive {
     /// Lets the drive go: first whoever carries, then the ledger. Everything done was brought to the
     /// disk in its turn.
     fn close(self) {
-        let Self { engine, watch, carrying, .. } = self;
+        let Self { engine, watch, carrying, claim, .. } = self;
         drop(watch);
         if let Some(carrying) = carrying {
             carrying.end();
         }
         drop(engine);
+        drop(claim);
     }
 }
 
@@ -273,10 +246,13 @@ struct House {
     places: Places,
     reach: Reach,
     settings: Settings,
-    settings_seen: Option<(u64, i64, i64)>,
+    settings_seen: Option<SettingsFile>,
     drive: Option<Drive>,
     network: Network,
     notify: Arc<Notify>,
+    stop: Stop,
+    /// There is night work to do.
+    night: bool,
     failed: Option<Notice>,
     retry: Duration,
     next_try: Instant,
@@ -290,8 +266,8 @@ pub async fn run(
     reach: Reach,
     report: Box<dyn FnMut(&Report) + Send>,
 ) -> Result<(), DaemonError> {
-    let mut stop = Stop::new()?;
     let notify = Arc::new(Notify::new());
+    let stop = Stop::new(&notify)?;
     let mut house = House {
         places,
         reach,
@@ -300,6 +276,8 @@ pub async fn run(
         drive: None,
         network: Network::begin(&notify, reach),
         notify: Arc::clone(&notify),
+        stop: stop.clone(),
+        night: false,
         failed: None,
         retry: RETRY,
         next_try: Instant::now(),
@@ -309,9 +287,11 @@ pub async fn run(
     let mut wait = Duration::ZERO;
     loop {
         tokio::select! {
-            () = stop.requested() => break,
-            () = notify.notified() => tokio::time::sleep(DEBOUNCE).await,
+            () = notify.notified() => if !stop.is_told() { tokio::time::sleep(DEBOUNCE).await },
             () = tokio::time::sleep(wait) => {}
+        }
+        if stop.is_told() {
+            break;
         }
         wait = tokio::task::block_in_place(|| house.turn());
     }
@@ -335,29 +315,40 @@ impl House {
             log::warn!("the drive is gone");
             self.let_go();
         }
-        let wait = match self.work(settings_changed) {
-            Ok(wait) => wait,
-            Err(e) => {
-                self.let_go();
-                let notice = e.notice(now());
-                if self.failed.as_ref().is_none_or(|f| f.what != notice.what) {
-                    log::error!("{e}");
-                }
-                self.failed = Some(notice);
-                if matches!(e, DaemonError::NoDrive { .. }) {
-                    // Looking for a drive costs nothing: it is used as soon as it is back.
-                    self.next_try = Instant::now();
-                    self.retry = RETRY;
-                } else {
-                    self.next_try = Instant::now() + self.retry;
-                    self.retry = (self.retry * 2).min(Duration::from_secs(60));
-                }
-                TICK
-            }
-        };
+        let mut worked = self.work(settings_changed);
+        if matches!(&worked, Err(e) if e.is_full()) && self.drive.is_some() {
+            // Old contents go before anybody is told that the drive is full.
+            self.let_go();
+            worked = self.work(false);
+        }
+        let mut wait =
+            worked.and_then(|wait| self.plan_night(wait)).unwrap_or_else(|e| self.fail(&e));
         self.network.deliver(self.drive.as_mut().map(|drive| &mut drive.engine));
+        // Before a slice of the night's work, so that the lamp shows it.
         self.tell();
+        if std::mem::take(&mut self.night) {
+            wait = self.work_in_the_night().unwrap_or_else(|e| self.fail(&e));
+        }
         wait
+    }
+
+    /// Lets the drive go, remembers why, and says how long to wait before it is tried again.
+    fn fail(&mut self, e: &DaemonError) -> Duration {
+        self.let_go();
+        let notice = e.notice(now());
+        if self.failed.as_ref().is_none_or(|f| f.what != notice.what) {
+            log::error!("{e}");
+        }
+        self.failed = Some(notice);
+        if matches!(e, DaemonError::NoDrive { .. }) {
+            // Looking for a drive costs nothing: it is used as soon as it is back.
+            self.next_try = Instant::now();
+            self.retry = RETRY;
+        } else {
+            self.next_try = Instant::now() + self.retry;
+            self.retry = (self.retry * 2).min(Duration::from_secs(60));
+        }
+        TICK
     }
 
     /// Stops using the drive: the web first, so that no file of it is open.
@@ -373,9 +364,7 @@ impl House {
     }
 
     fn look_at_settings(&mut self) -> bool {
-        let seen = std::fs::metadata(self.places.settings())
-            .ok()
-            .map(|m| (m.len(), m.mtime(), m.mtime_nsec()));
+        let seen = settings_file(&self.places);
         let first = self.reported.is_none();
         if seen == self.settings_seen && !first {
             return false;
@@ -414,6 +403,10 @@ impl House {
                 }
             }
         }
+        if carrying.is_none() && Carrying::is_possible(engine) {
+            // Installed just now.
+            *carrying = Carrying::begin(&self.places, self.reach, engine, &self.notify)?;
+        }
         engine.served_at(self.network.address());
         match self.network.trouble() {
             Some((what, next)) => engine.mention("web", now(), &what, &next),
@@ -442,10 +435,10 @@ impl House {
         // The folders have to be there before they are watched, the watch before they are scanned.
         lay_out(&mut open_drive(&self.places)?).map_err(EngineError::from)?;
         let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
-        let mut engine = open_to_work(&self.places, &self.settings)?;
+        let (mut engine, claim) = open_to_work(&self.places, &self.settings)?;
         self.remember_settings(&mut engine)?;
         let carrying = Carrying::begin(&self.places, self.reach, &mut engine, &self.notify)?;
-        self.drive = Some(Drive { engine, watch, carrying, id });
+        self.drive = Some(Drive { engine, watch, carrying, id, claim });
         self.failed = None;
         log::info!("the drive is in use: {}", self.places.drive.display());
         Ok(())

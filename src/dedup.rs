@@ -16,17 +16,16 @@
 //! (old inodes wait in `versions/joined`), lose a write in flight, or wait for anybody.
 
 mod compare;
+mod extents;
 mod group;
 mod join;
 mod kind;
 mod read;
 mod settle;
-mod sum;
 #[cfg(test)]
 mod tests;
 
 pub use settle::settle;
-pub use sum::{Sum, Summing};
 
 use crate::fs::{FileSystem as _, FsError, Real};
 use crate::model::{Bytes, Place, RelPath, Stat, Time, Tree};
@@ -146,6 +145,8 @@ pub enum Left {
     TooLong,
     /// The file system refused to share.
     Unshared,
+    /// It belongs to somebody else, so that writers can't be held up.
+    NotOurs,
 }
 
 impl fmt::Display for Left {
@@ -158,6 +159,7 @@ impl fmt::Display for Left {
             Self::Gone => "gone or changed meanwhile",
             Self::TooLong => "with too long a path",
             Self::Unshared => "that the file system does not share",
+            Self::NotOurs => "of somebody else",
         })
     }
 }
@@ -194,6 +196,20 @@ pub enum Progress {
     Finished,
 }
 
+/// An inode that was compared with all that might be equal to it, and what it was then: a hash of its size
+/// (and mtime).
+pub type Mark = (u64, u64);
+
+/// What a job learned, to be remembered for the jobs of later nights: they leave alone what was compared
+/// and has no new company.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Learned {
+    /// These were compared.
+    pub compared: Vec<Mark>,
+    /// What was remembered of these inodes is not true any more.
+    pub outdated: Vec<u64>,
+}
+
 /// A night's deduplication. Between two turns it keeps what it has read: 24 bytes a file that has a
 /// possible equal.
 #[derive(Clone, Debug)]
@@ -203,7 +219,10 @@ pub struct Job {
     dry: bool,
     known: Vec<Known>,
     /// Inode and key of what was decided on.
-    out: Vec<(u64, u64)>,
+    out: Vec<Mark>,
+    /// What jobs before this one compared, until the first turn has sorted it out.
+    remembered: Vec<Mark>,
+    learned: Learned,
     begun: Option<compare::Begun>,
     report: Report,
 }
@@ -212,13 +231,32 @@ impl Job {
     /// A job that joins.
     pub fn new(drive: &mut Real, rules: Rules) -> Result<Self, DedupError> {
         let way = Way::of(drive)?;
-        let (known, out) = (Vec::new(), Vec::new());
-        Ok(Self { rules, way, dry: false, known, out, begun: None, report: Report::default() })
+        Ok(Self {
+            rules,
+            way,
+            dry: false,
+            known: Vec::new(),
+            out: Vec::new(),
+            remembered: Vec::new(),
+            learned: Learned::default(),
+            begun: None,
+            report: Report::default(),
+        })
     }
 
     /// A job that only says what it would join.
     pub fn dry(drive: &mut Real, rules: Rules) -> Result<Self, DedupError> {
         Ok(Self { dry: true, ..Self::new(drive, rules)? })
+    }
+
+    /// Tells it what earlier jobs learned, before its first turn.
+    pub fn remember(&mut self, compared: Vec<Mark>) {
+        self.remembered = compared;
+    }
+
+    /// What it learned since it was last asked.
+    pub fn take_learned(&mut self) -> Learned {
+        std::mem::take(&mut self.learned)
     }
 
     /// What was done so far.
@@ -240,7 +278,17 @@ impl Job {
         tell: &mut dyn FnMut(Event),
     ) -> Result<Progress, DedupError> {
         let folder = drive.handle(&Place::Files.at(RelPath::root()))?;
+        if stop() {
+            return Ok(Progress::Stopped);
+        }
         let mut found = group::candidates(files, &self.rules, self.way, now);
+        if !self.remembered.is_empty() {
+            let remembered = std::mem::take(&mut self.remembered);
+            self.learned.outdated = group::skip_compared(&mut found, remembered, &mut self.out);
+        }
+        if stop() {
+            return Ok(Progress::Stopped);
+        }
         group::recall(&mut found, &mut self.known, &mut self.out);
         self.known = Vec::new();
         // What was decided on takes 16 bytes each: all at once, because growing doubles.

@@ -9,16 +9,27 @@
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
 mod carry;
+mod devices;
+mod join;
+mod joined;
+mod keep;
 mod look;
+mod night;
+mod notices;
 mod publish;
+mod room;
 mod settle;
 mod shares;
+mod storms;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod wishes;
 
 pub use carry::News;
-pub use shares::Carried;
+pub use night::{Disturbed, Ours};
+pub use shares::{Access, Carried};
+pub use verify::{Finding, Known, Verification};
 
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::{CatalogueError, Encoder};
@@ -26,7 +37,7 @@ use crate::config::Config;
 use crate::fs::{FileSystem, FsError, Space, Trouble};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{Bytes, DeviceName, FileId, Origin, Place, RelPath, Time};
-use crate::plan::{Fact, Op, World};
+use crate::plan::{Fact, Op, World, in_force};
 use crate::status::{Condition, Notice, Report};
 use crate::watch::Pending;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +94,8 @@ pub struct Engine {
     fs: Box<dyn FileSystem>,
     ledger: Ledger,
     world: World,
+    /// The settings as they were given, and with what was decided on the page.
+    settings: Config,
     config: Config,
     applier: Applier,
     encoder: Encoder,
@@ -121,7 +134,13 @@ pub struct Engine {
     /// Bytes of all masters, as of the last scan or page.
     weight: Bytes,
     carrying: carry::Carrying,
+    decided: devices::Decided,
     shares: shares::Shares,
+    twins: room::KnownTwins,
+    folders: joined::Folders,
+    night: night::Night,
+    /// Old contents came, or may take less: they are to be weighed.
+    weigh: bool,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -144,6 +163,7 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         lay_out(&mut *fs)?;
         let mut world = ledger.load()?;
+        keep::make_room_to_begin(&mut *fs, &world, now).map_err(drive_error)?;
         let (facts, applier) = recover(&mut *fs, &world, 1, now).map_err(drive_error)?;
         for fact in &facts {
             ledger.record(fact)?;
@@ -154,11 +174,13 @@ impl Engine {
         let generation = ledger.meta("generation")?.and_then(|text| text.parse().ok()).unwrap_or(0)
             + GENERATIONS_A_TURN;
         ledger.commit()?;
+        let night = night::Night::new(Self::remembered_night(&ledger)?.as_deref(), now);
         let space = fs.space()?;
         let mut engine = Self {
             fs,
             ledger,
             world,
+            settings: Config::default(),
             config: Config::default(),
             applier,
             encoder: Encoder::new(),
@@ -182,7 +204,12 @@ impl Engine {
             space,
             weight: Bytes(0),
             carrying: carry::Carrying::default(),
+            decided: devices::Decided::default(),
             shares: shares::Shares::default(),
+            twins: room::KnownTwins::default(),
+            folders: joined::Folders::default(),
+            night,
+            weigh: true,
             settled: now,
             address: None,
             settle: SETTLE,
@@ -193,6 +220,7 @@ impl Engine {
         for device in devices {
             engine.scan_device(&device, now)?;
         }
+        engine.scan_joined(now)?;
         Ok(engine)
     }
 
@@ -216,7 +244,7 @@ impl Engine {
         let absent = |d: &DeviceName| {
             !self.is_held(d) && self.world.devices.get(d).is_some_and(|h| !h.absent.is_empty())
         };
-        !self.homeless.is_empty() || self.config.devices.keys().any(absent)
+        !self.homeless.is_empty() || self.holders().iter().any(absent)
     }
 
     /// What is known.
@@ -231,6 +259,16 @@ impl Engine {
 
     fn devices(&self) -> Vec<DeviceName> {
         self.config.devices.keys().cloned().collect()
+    }
+
+    /// All whose links are looked after: the devices of the settings and the folders of other people.
+    fn holders(&self) -> Vec<DeviceName> {
+        self.config.devices.keys().cloned().chain(self.world.joined()).collect()
+    }
+
+    /// True when somebody's links are looked after.
+    fn looks_after(&self, holder: &DeviceName) -> bool {
+        self.config.devices.contains_key(holder) || self.world.is_joined(holder)
     }
 
     /// Puts settings in force: folders for new devices, quotas at once.
@@ -249,7 +287,8 @@ impl Engine {
     /// Puts settings in force without looking at anything; returns the devices that are new.
     fn adopt(&mut self, config: Config) -> Result<Vec<DeviceName>, EngineError> {
         let mut new = Vec::new();
-        let before = std::mem::replace(&mut self.config, config);
+        let before = std::mem::replace(&mut self.config, in_force(&config, &self.world.pairs));
+        self.settings = config;
         for device in self.devices() {
             if before.devices.contains_key(&device) {
                 continue;
@@ -263,12 +302,20 @@ impl Engine {
         }
         // A device that left the settings keeps its folder and its rows in the ledger, so that
         // nothing is lost when it comes back; plans do not see it.
-        for device in before.devices.keys().filter(|d| !self.config.devices.contains_key(*d)) {
-            log::info!("{device} is not in the settings any more; its files stay where they are");
+        for device in before.devices.keys() {
+            if self.config.devices.contains_key(device) {
+                continue;
+            }
+            log::info!(
+                "{device} does not belong to the house any more; its files stay where they are"
+            );
+            self.drop_queue(device)?;
         }
         self.pages = self.origins();
         self.wish_cursors.clear();
         self.stale = true;
+        self.weigh = true;
+        self.night.live_in(&self.config.nas.timezone);
         Ok(new)
     }
 
@@ -284,14 +331,19 @@ impl Engine {
         let more_looks = self.reconcile(now)?;
         self.harvest(now)?;
         let more_wishes = self.fulfil(now)?;
-        let more_shares = self.make_sums()? | self.end_shares(now)?;
+        self.follow_decisions(now)?;
+        let more_shares = self.make_sums()? | self.end_shares(now)? | self.tend_joined(now)?;
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
-        self.expire(now)?;
+        self.tell_of_devices(now);
+        self.keep_room(now)?;
         if !self.unruly {
             self.untell("operation");
         }
         let more = more_looks || more_wishes || more_shares || more_after || !self.dirty.is_empty();
+        if more || self.stale || self.carrying.stale {
+            self.night.stir(now);
+        }
         // Long work comes in many turns. Until it is done, the disk and the pages wait for a while:
         // what a cut takes back is found again by looking.
         if !more || now.since(self.settled) >= PACE {
@@ -322,8 +374,10 @@ impl Engine {
                 for fact in &facts {
                     self.remember(fact)?;
                 }
-                if let Op::Sum { path, id } = op {
-                    self.want_sum(path, *id);
+                match op {
+                    Op::Sum { path, id } => self.want_sum(path, *id),
+                    Op::Write { at, .. } => self.note_written(at),
+                    _ => {}
                 }
                 Ok(true)
             }
@@ -339,11 +393,18 @@ impl Engine {
 
     fn remember(&mut self, fact: &Fact) -> Result<(), EngineError> {
         self.ledger.record(fact)?;
+        // What was joined is the same content: nobody has to be told, nothing is on its way.
+        let elsewhere = !self.world.joined.is_empty() && self.is_joined_content(fact);
         self.world.note(fact);
-        self.note_for_carrier(fact);
+        if !elsewhere {
+            self.note_for_carrier(fact);
+        }
+        self.note_decision(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
-            Fact::Used(..) | Fact::Sum(..) => return Ok(()),
+            Fact::Calm(device) => self.calm_down(device),
+            Fact::Version(..) => self.weigh = true,
+            Fact::Sum(..) | Fact::Pace(..) => return Ok(()),
             _ => {}
         }
         self.stale = true;
@@ -353,34 +414,12 @@ impl Engine {
     /// A master changed: look at the links of it, and at the devices that follow its folder.
     fn touch(&mut self, path: &RelPath) {
         for (device, holding) in &self.world.devices {
-            if (holding.book.get(path).is_some() || holding.wants(path))
-                && self.config.devices.contains_key(device)
+            let Some(path) = self.world.path_on(device, path) else { continue };
+            if (holding.book.get(&path).is_some() || holding.wants(&path))
+                && self.looks_after(device)
             {
-                self.dirty.entry((device.clone(), path.clone())).or_insert(0);
+                self.dirty.entry((device.clone(), path)).or_insert(0);
             }
-        }
-    }
-
-    /// Tells the owner something, once per key until it is untold.
-    fn tell(
-        &mut self,
-        key: &str,
-        condition: Condition,
-        at: Time,
-        what: impl Into<String>,
-        next: impl Into<String>,
-    ) {
-        let notice = Notice { at, condition, what: what.into(), next: next.into() };
-        let same = |old: &Notice| old.what == notice.what && old.next == notice.next;
-        if !self.notices.get(key).is_some_and(same) {
-            self.notices.insert(key.to_owned(), notice);
-            self.stale = true;
-        }
-    }
-
-    fn untell(&mut self, key: &str) {
-        if self.notices.remove(key).is_some() {
-            self.stale = true;
         }
     }
 
@@ -393,22 +432,6 @@ impl Engine {
     pub fn served_at(&mut self, address: Option<String>) {
         self.stale |= self.address != address;
         self.address = address;
-    }
-
-    /// Sets what the settings are complained of.
-    pub fn complain(&mut self, complaints: &[crate::config::Complaint], now: Time) {
-        match complaints {
-            [] => self.untell("settings"),
-            [first, rest @ ..] => {
-                let more = match rest.len() {
-                    0 => String::new(),
-                    n => format!(" (and {n} more)"),
-                };
-                let what = format!("larder.toml, line {}: {}{more}", first.line, first.what);
-                let next = format!("{}; until then the last good settings stay", first.next);
-                self.tell("settings", Condition::SettingsError, now, what, next);
-            }
-        }
     }
 }
 

@@ -195,6 +195,12 @@ pub trait FileSystem {
     /// How much room there is.
     fn space(&mut self) -> Result<Space, FsError>;
 
+    /// The real drive behind the door, for those who work on opened files: leases, extents. `None`
+    /// where there is none.
+    fn real(&mut self) -> Option<&mut Real> {
+        None
+    }
+
     /// Everything at or below a folder. One that is not there is an empty one.
     fn scan(&mut self, from: &Spot) -> Result<Scan, FsError> {
         let mut found = Scan::default();

@@ -5,6 +5,9 @@
 //! no file: links are recognised by their inodes, and pages of an older ledger are told apart by its
 //! epoch.
 
+mod night;
+mod pairs;
+mod room;
 mod shares;
 mod wishes;
 
@@ -18,10 +21,14 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("ledger/schema.sql"),
     include_str!("ledger/shares.sql"),
     include_str!("ledger/turns.sql"),
+    include_str!("ledger/pairing.sql"),
+    include_str!("ledger/room.sql"),
+    include_str!("ledger/folders.sql"),
+    include_str!("ledger/night.sql"),
 ];
 
 /// What went wrong with the ledger.
@@ -197,7 +204,7 @@ impl Ledger {
             let rows = rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?)));
             for row in rows.map_err(self.fail(DOING))? {
                 let (id, name): (i64, String) = row.map_err(self.fail(DOING))?;
-                let name = DeviceName::new(&name).map_err(|e| self.damaged(e.to_string()))?;
+                let name = DeviceName::read(&name).map_err(|e| self.damaged(e.to_string()))?;
                 names.insert(id, name);
             }
         }
@@ -263,6 +270,8 @@ impl Ledger {
         drop(rows);
         drop(versions);
         self.load_shares(&mut world)?;
+        self.load_pairs(&mut world)?;
+        self.load_room(&names, &mut world)?;
         Ok(world)
     }
 
@@ -369,6 +378,13 @@ impl Ledger {
             | Fact::Shared(..)
             | Fact::NotShared(_)
             | Fact::Sum(..) => self.record_share(fact)?,
+            Fact::Paired(..)
+            | Fact::Unpaired(_)
+            | Fact::TurnedAway(..)
+            | Fact::NotTurnedAway(_) => self.record_pair(fact)?,
+            Fact::Evicted(..) | Fact::Pace(..) | Fact::Storm(..) | Fact::Calm(_) => {
+                self.record_room(fact)?;
+            }
             Fact::Answer(origin, id, answer) => {
                 let state = if matches!(answer, Answer::Waiting(_)) { 1 } else { 2 };
                 self.run(

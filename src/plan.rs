@@ -6,19 +6,32 @@
 //! ledger) up to date. Planning again after any interruption yields only what is left to do.
 
 mod folder;
+mod holder;
+mod joined;
+pub mod night;
+mod pair;
 mod quota;
 mod reconcile;
 mod share;
+mod storm;
+pub mod versions;
 mod wish;
 mod world;
 
-pub use quota::{Shortfall, evict, make_room};
+pub use joined::{
+    NOTE, NOTE_BEGINS, Open, below_shared, end_joined, joined_meant, note_text, wipe_joined,
+};
+pub use pair::{Asking, Fate, Pair, fates, in_force};
+pub use quota::{Going, Held, Keep, Oldest, Shortfall, come_down, evict, make_room};
 pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
-pub use share::{Share, ShareState, emptied_shares, end_share, share_meant};
+pub use share::{Share, ShareState, emptied_shares, end_share, follow_in_shares, share_meant};
+pub use storm::{Doing, Pace, Storm, doing, extent, in_disguise, is_disguised};
 pub use wish::{Attempt, OFFERED, Planned, wish};
-pub use world::{Holding, Version, Why, World};
+pub use world::{EVICTED, Evicted, Holding, Version, Why, World};
 
-use crate::model::{Answer, DeviceName, FileId, Link, Origin, Place, RelPath, Spot, Stat, WishId};
+use crate::model::{
+    Answer, DeviceName, FileId, Link, Origin, Place, RelPath, Spot, Stat, Time, WishId,
+};
 use std::fmt;
 
 /// At most so many operations are planned at once: memory and the length of a turn stay bounded,
@@ -45,6 +58,15 @@ pub enum Op {
     Unlink {
         /// The name.
         at: Spot,
+        /// The inode that is meant.
+        ino: u64,
+    },
+    /// Take a device's link away to make room. It is not the last name: the master has one.
+    Evict {
+        /// Whose.
+        device: DeviceName,
+        /// Which.
+        path: RelPath,
         /// The inode that is meant.
         ino: u64,
     },
@@ -97,7 +119,7 @@ pub enum Op {
         /// The content that is meant.
         id: FileId,
     },
-    /// Take a name in a share away from inode `ino`; a content whose last name it was is kept as a
+    /// Take a name in a share or a device's folder away from inode `ino`; a content whose last name it was is kept as a
     /// version of `was`.
     Release {
         /// The name.
@@ -110,6 +132,20 @@ pub enum Op {
     /// Remove what the sync engine put into a share's folder for itself, and the folder if nothing
     /// else is in it.
     Sweep(Spot),
+    /// Write a short text of ours at a free name; that it is there already is as good.
+    Write {
+        /// The name.
+        at: Spot,
+        /// The text.
+        text: String,
+    },
+    /// Take a short text of ours away, if that is what is there.
+    Erase {
+        /// The name.
+        at: Spot,
+        /// The text.
+        text: String,
+    },
     /// Remember something; nothing on the drive's folders changes.
     Note(Fact),
 }
@@ -157,6 +193,22 @@ pub enum Fact {
     NotShared(RelPath),
     /// The sha1 of a content.
     Sum(FileId, [u8; 20]),
+    /// A device was let in on the page.
+    Paired(DeviceName, Pair),
+    /// It is forgotten, and what its page still wished with it.
+    Unpaired(DeviceName),
+    /// A device that asked, by its id, was turned away.
+    TurnedAway(String, Time),
+    /// It was let in after all.
+    NotTurnedAway(String),
+    /// A link of a device went to make room.
+    Evicted(DeviceName, Evicted),
+    /// What a device did lately to files that it had.
+    Pace(DeviceName, Pace),
+    /// A device does so much that the owner is asked first.
+    Storm(DeviceName, Storm),
+    /// That was answered.
+    Calm(DeviceName),
     /// A wish has this answer.
     Answer(Origin, WishId, Answer),
 }
@@ -188,9 +240,17 @@ fn numbered(place: Place, number: u64, path: &RelPath) -> Spot {
     place.at(path.unwrap_or_default())
 }
 
-/// The spot in a device's folder.
+/// The spot in a device's folder, or in one that other people joined.
 pub fn on(device: &DeviceName, path: &RelPath) -> Spot {
-    Place::Device(device.clone()).at(path.clone())
+    let Some(folder) = device.joined_folder() else {
+        return Place::Device(device.clone()).at(path.clone());
+    };
+    let full = match path.is_root() {
+        true => RelPath::new(folder.as_bytes()),
+        false => RelPath::new(&[folder.as_bytes(), b"/", path.as_bytes()].concat()),
+    };
+    // What is held there was seen there, or measured by `World::path_on`: it is a path.
+    Place::Shared.at(full.unwrap_or_default())
 }
 
 impl fmt::Display for Op {
@@ -201,6 +261,7 @@ impl fmt::Display for Op {
             Self::RemoveDir(at) => write!(f, "remove folder {at} if it is empty"),
             Self::Link { from, to, .. } => write!(f, "link          {from} -> {to}"),
             Self::Unlink { at, .. } => write!(f, "unlink        {at}"),
+            Self::Evict { device, path, .. } => write!(f, "make room     {}", on(device, path)),
             Self::Replace { at, by, .. } => write!(f, "replace       {at} by {by}"),
             Self::Retire { path, keep: true, .. } => {
                 write!(f, "destroy       {} (kept for undo)", master(path))
@@ -214,6 +275,8 @@ impl fmt::Display for Op {
             Self::Sum { path, .. } => write!(f, "make sum      {}", master(path)),
             Self::Release { at, .. } => write!(f, "unlink        {at}"),
             Self::Sweep(at) => write!(f, "remove folder {at}"),
+            Self::Write { at, .. } => write!(f, "write note    {at}"),
+            Self::Erase { at, .. } => write!(f, "remove note   {at}"),
             Self::Note(fact) => write!(f, "note          {fact}"),
         }
     }
@@ -237,14 +300,28 @@ impl fmt::Display for Fact {
             Self::Used(device, path, _) => write!(f, "{device} used {path}"),
             Self::Version(number, v) => write!(f, "version {number} of {} is kept", v.path),
             Self::NoVersion(number) => write!(f, "version {number} is not kept any more"),
-            Self::Share(name, share) => match share.is_ending() {
-                true => write!(f, "the share {name} of {} is to end", share.path),
-                false => write!(f, "{} is shared as {name}", share.path),
+            Self::Share(name, share) => match share.state {
+                ShareState::Ending { .. } => {
+                    write!(f, "the share {name} of {} is to end", share.path)
+                }
+                ShareState::Revoked => write!(f, "{name} keeps what was shared of {}", share.path),
+                _ if share.is_joined() && !share.takes() => {
+                    write!(f, "what is in {name} is to go, the masters in {} stay", share.path)
+                }
+                _ => write!(f, "{} is shared as {name}", share.path),
             },
             Self::NoShare(name) => write!(f, "the share {name} is over"),
             Self::Shared(path, _) => write!(f, "{path} is in a share"),
             Self::NotShared(path) => write!(f, "{path} is not in a share any more"),
+            Self::Evicted(device, what) => write!(f, "{} made room on {device}", what.path),
+            Self::Pace(device, _) => write!(f, "{device} changed something"),
+            Self::Storm(device, _) => write!(f, "{device} changes so much that it is held"),
+            Self::Calm(device) => write!(f, "what {device} changes is not held any more"),
             Self::Sum(id, _) => write!(f, "the sum of inode {} is there", id.ino),
+            Self::Paired(device, pair) => write!(f, "{device} is the device {}", pair.id),
+            Self::Unpaired(device) => write!(f, "{device} is forgotten"),
+            Self::TurnedAway(id, _) => write!(f, "{id} is turned away"),
+            Self::NotTurnedAway(id) => write!(f, "{id} is not turned away any more"),
             Self::Answer(origin, id, answer) => {
                 let text = match answer {
                     Answer::Done(t) => format!("done: {t}"),

@@ -107,6 +107,9 @@ pub struct DeviceReport {
     pub files: u64,
     /// When the sync engine last saw it, where there is one.
     pub last_seen: Option<Time>,
+    /// It was let in on the page, and the settings do not know its id.
+    #[serde(default)]
+    pub let_in: bool,
 }
 
 /// The state of the house. What a line of JSON leaves out has its default.

@@ -37,7 +37,7 @@ pub use memory::{Memory, Script};
 pub use names::{ConflictName, conflict, is_passing};
 pub use none::NoEngine;
 pub use outbox::Outbox;
-pub use pairing::{Pairing, read_id};
+pub use pairing::read_id;
 pub use reconcile::{Call, reconcile};
 pub use runner::{Handle, start};
 pub use syncthing::Syncthing;

@@ -77,6 +77,30 @@ impl Pending {
         }
     }
 
+    /// Takes out the names of which `ours` says that we changed them ourselves, and tells whether
+    /// anything is left to look at.
+    ///
+    /// A folder with so many changes that they are not told apart is ours if any of `ours_in` it is:
+    /// it is looked at all the same, later.
+    pub fn sift(&mut self, ours: &dyn Fn(&Spot) -> bool, ours_in: &dyn Fn(&Spot) -> bool) -> bool {
+        let mut left = self.lost || self.trouble.is_some();
+        self.folders.retain(|folder, names| match names {
+            Names::All => {
+                left |= !ours_in(folder);
+                true
+            }
+            Names::Some(names) => {
+                names.retain(|name| {
+                    let at = folder.path.join(name).map(|path| folder.place.clone().at(path));
+                    !at.is_ok_and(|at| ours(&at))
+                });
+                left |= !names.is_empty();
+                !names.is_empty()
+            }
+        });
+        left
+    }
+
     fn add_folder(&mut self, folder: Spot) {
         self.folders.insert(folder, Names::All);
     }
@@ -110,7 +134,7 @@ impl Watch {
         // it a drive of nobody could not be watched.
         std::fs::create_dir_all(root.join("BTsync/devices")).map_err(notify::Error::io)?;
         let mut too_many = None;
-        for place in ["BTsync/catalogue", "BTsync/devices", "BTsync/files"] {
+        for place in ["BTsync/catalogue", "BTsync/devices", "BTsync/files", "BTsync/shared"] {
             match watcher.watch(&root.join(place), RecursiveMode::Recursive) {
                 Err(e) if matches!(e.kind, notify::ErrorKind::MaxFilesWatch) => {
                     too_many = Some(format!(
@@ -123,6 +147,15 @@ impl Watch {
         }
         pending.lock().unwrap_or_else(PoisonError::into_inner).trouble = too_many;
         Ok(Self { pending, _watcher: watcher })
+    }
+
+    /// True when something came together that [`Pending::sift`] finds not to be ours.
+    pub fn has_others(
+        &self,
+        ours: &dyn Fn(&Spot) -> bool,
+        ours_in: &dyn Fn(&Spot) -> bool,
+    ) -> bool {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).sift(ours, ours_in)
     }
 
     /// Takes what has come together.
@@ -171,6 +204,7 @@ fn spot_of(base: &Path, path: &Path) -> Option<Spot> {
     let (place, rest) = match place {
         b"files" => (Place::Files, rest),
         b"catalogue" => (Place::Catalogue, rest),
+        b"shared" => (Place::Shared, rest),
         b"devices" => {
             let (device, rest) = cut(rest);
             let device = DeviceName::new(std::str::from_utf8(device).ok()?).ok()?;
@@ -205,6 +239,28 @@ mod tests {
         assert_eq!(spot("/drive/BTsync/devices"), None);
         assert_eq!(spot("/drive/BTsyncApp/tmp/x"), None);
         assert_eq!(spot("/elsewhere"), None);
+    }
+
+    #[test]
+    fn our_own_changes_are_told_from_others() {
+        let file = |text: &str| Place::Files.at(RelPath::new(text.as_bytes()).unwrap());
+        let ours = |at: &Spot| *at == file("a/1") || *at == file("a/2");
+        let ours_in = |folder: &Spot| *folder == file("a");
+        let mut pending = Pending::default();
+        assert!(!pending.sift(&ours, &ours_in));
+        pending.add(&file("a/1"));
+        pending.add(&file("a/2"));
+        assert!(!pending.sift(&ours, &ours_in) && pending.is_empty());
+        pending.add(&file("a/1"));
+        pending.add(&file("a/3"));
+        assert!(pending.sift(&ours, &ours_in));
+        assert_eq!(pending.folders[&file("a")], Names::Some([b"3".to_vec()].into()));
+        pending.folders.insert(file("a"), Names::All);
+        assert!(!pending.sift(&ours, &ours_in) && !pending.is_empty());
+        pending.folders.insert(file("b"), Names::All);
+        assert!(pending.sift(&ours, &ours_in));
+        let mut lost = Pending { lost: true, ..Pending::default() };
+        assert!(lost.sift(&ours, &ours_in));
     }
 
     #[test]

@@ -102,6 +102,85 @@ fn a_worklist_becomes_a_link_and_a_new_page() {
 }
 
 #[test]
+fn a_quota_is_in_force_when_it_changes_and_when_it_changed_while_nothing_ran() {
+    let quota = |files: u32| {
+        let quota = format!("[devices.HTCphone]\nquota = \"{} KiB\"\n", files * 4);
+        SETTINGS.replace("[devices.HTCphone]\n", &quota)
+    };
+    let mut house = House::new(SETTINGS);
+    for n in 0..8 {
+        house.save(&house.home(format!("d/{n}").as_bytes()), b"small");
+    }
+    let there = |house: &House| {
+        std::fs::read_dir(house.on("HTCphone", b"d")).map_or(0, |entries| entries.count())
+    };
+    let mut running = Running::start(&house);
+    house.drop_list("HTCphone", &[wish(1, "get", b"d", "")]);
+    eventually("all are there", 10, || there(&house) == 8);
+    house.settings(&quota(5));
+    eventually("a lowered quota is in force", 5, || there(&house) == 5);
+    running.signal(rustix::process::Signal::TERM);
+    eventually("it stops", 10, || !running.alive());
+    house.settings(&quota(2));
+    let running = Running::start(&house);
+    eventually("it is in force from the start on", 5, || there(&house) == 2);
+    // What went is told, and can be got again; what can't be got is refused with the numbers.
+    house.save(&house.home(b"film"), &[b'F'; 9_000]);
+    house.drop_list("HTCphone", &[wish(2, "get", b"film", "")]);
+    eventually("it is refused", 10, || {
+        house.answer(2).is_some_and(|(state, why)| state == "refused" && why.contains("8.2 kB"))
+    });
+    assert_eq!(there(&house), 2);
+    drop(running);
+    assert_eq!(house.check(), [""; 0]);
+}
+
+#[test]
+fn a_storm_is_held_until_it_is_answered() {
+    let mut house = House::new(SETTINGS);
+    let name = |n: usize| format!("m/{n:02}").into_bytes();
+    for n in 0..70 {
+        house.save(&house.home(&name(n)), format!("content {n}").as_bytes());
+    }
+    let mut running = Running::start(&house);
+    let both = r#","to":["HTCphone","LinuxLaptop"]"#;
+    house.drop_list("HTCphone", &[wish(1, "get", b"m", both)]);
+    eventually("both have them", 10, || house.answer(1).is_some_and(|(s, _)| s == "done"));
+    for n in 0..60 {
+        house.save(&house.on("HTCphone", &name(n)), format!("encrypted {n}").as_bytes());
+    }
+    house.save(&house.on("HTCphone", b"m/READ ME"), b"pay");
+    eventually("it is told", 10, || {
+        running.tells("much more than ever") && running.tells("attention")
+    });
+    eventually("all of it", 10, || running.tells("changed 60 files"));
+    let is = |at: std::path::PathBuf, content: &str| {
+        std::fs::read(at).is_ok_and(|c| c == content.as_bytes())
+    };
+    // Some may have been taken in before it was much; the others are as they were, and so is the laptop.
+    let held = |house: &House| {
+        let mine = (0..60).filter(|n| is(house.home(&name(*n)), &format!("content {n}")));
+        mine.count()
+    };
+    assert!(held(&house) >= 10, "{}", held(&house));
+    assert!(!house.home(b"m/READ ME").exists());
+    let phone = r#","to":["HTCphone"]"#;
+    house.drop_list("HTCphone", &[wish(2, "allow", b"", phone)]);
+    eventually("not by itself", 10, || house.answer(2).is_some_and(|(s, _)| s == "refused"));
+    house.drop_list("LinuxLaptop", &[wish(3, "keep-mine", b"", phone)]);
+    eventually("it is answered", 20, || house.answer(3).is_some_and(|(s, _)| s == "done"));
+    eventually("all is as it was", 20, || {
+        held(&house) == 60
+            && (0..60).all(|n| is(house.on("HTCphone", &name(n)), &format!("content {n}")))
+            && !house.on("HTCphone", b"m/READ ME").exists()
+    });
+    eventually("nothing is asked any more", 10, || !running.tells("much more than ever"));
+    running.signal(rustix::process::Signal::TERM);
+    eventually("it stops", 10, || !running.alive());
+    assert_eq!(house.check(), [""; 0]);
+}
+
+#[test]
 fn settings_take_effect_while_it_runs_and_broken_ones_do_not() {
     let house = House::new(SETTINGS);
     let running = Running::start(&house);

@@ -41,11 +41,17 @@ pub struct House {
 
 impl House {
     /// Starts the engine and waits until it is ready.
-    pub fn open(program: &Path, root: &Path) -> Result<(Self, Duration)> {
+    pub fn open(program: &Path, root: &Path, syncthing: Option<&Path>) -> Result<(Self, Duration)> {
         let (drive, boot, log) = (root.join("drive"), root.join("boot"), root.join("engine.log"));
         let begun = Instant::now();
-        let mut engine = Command::new(program)
-            .args(["run", "--report-fd", "1", "--drive"])
+        let mut command = Command::new(program);
+        if let Some(folder) = syncthing.and_then(Path::parent) {
+            let old = std::env::var_os("PATH").unwrap_or_default();
+            let all = [folder.to_owned()].into_iter().chain(std::env::split_paths(&old));
+            command.env("PATH", std::env::join_paths(all)?);
+        }
+        let mut engine = command
+            .args(["run", "--loopback", "--report-fd", "1", "--drive"])
             .arg(&drive)
             .arg("--boot")
             .arg(&boot)
@@ -138,10 +144,11 @@ impl House {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         }
         while self.engine.try_wait()?.is_none() {
-            if begun.elapsed() > Duration::from_secs(5) {
+            // Its Syncthing may take some seconds to close its database.
+            if begun.elapsed() > Duration::from_secs(20) {
                 self.engine.kill()?;
                 self.engine.wait()?;
-                bail!("the engine did not stop within five seconds and was killed");
+                bail!("the engine did not stop within twenty seconds and was killed");
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -189,7 +196,11 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
         };
         for entry in listed {
             let entry = entry?;
-            if entry.file_type()?.is_dir() { &mut folders } else { &mut found }.push(entry.path());
+            // What Syncthing keeps in a folder for itself is nobody's file.
+            if !entry.file_name().as_encoded_bytes().starts_with(b".st") {
+                if entry.file_type()?.is_dir() { &mut folders } else { &mut found }
+                    .push(entry.path());
+            }
         }
     }
     found.sort();

@@ -1,8 +1,9 @@
 //! A day with Larder, in a folder, in less than a minute: `make demo`.
 //!
-//! `cargo run --example demo [-- --dir DIR] [--larder PROGRAM]`. Makes a small family drive in DIR
-//! (default `build/demo`, made anew each time), starts the real engine on it and lets a phone, a
-//! laptop and a tablet do what devices do. After each step it looks at the drive itself, with its own
+//! `cargo run --example demo [-- --dir DIR] [--larder PROGRAM] [--simulated]`. Makes a small family drive
+//! in DIR (default `build/demo`, made anew each time), starts the real engine on it and lets a phone, a
+//! laptop and a tablet do what devices do. The phone is a real second Syncthing, where Debian's can be had
+//! and `--simulated` does not ask for less. After each step it looks at the drive itself, with its own
 //! eyes, and says what it sees; when that is not what was promised it says so and ends with 1.
 
 #![allow(
@@ -16,14 +17,17 @@
 mod family;
 mod house;
 mod phone;
+mod real;
 mod tell;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use house::{House, Seen, files_below, look, occupied};
 use larder::model::{Action, Answer};
 use phone::Device;
+use real::Phone;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tell::{aside, fact, name, scene, size, took};
@@ -39,10 +43,6 @@ name = "Larder"
 
 [web]
 # true: the page for everybody in the house, at http://localhost:8080
-enabled = false
-
-[sync]
-# The devices of this story are folders of the drive; nothing has to be carried.
 enabled = false
 
 [devices.HTCphone]
@@ -78,6 +78,7 @@ fn main() -> ExitCode {
 
 struct Options {
     dir: PathBuf,
+    simulated: bool,
     larder: PathBuf,
 }
 
@@ -85,14 +86,19 @@ fn options() -> Result<Options> {
     // Cargo puts examples into a folder beside the program.
     let here = std::env::current_exe().context("where is this program?")?;
     let beside = here.parent().and_then(Path::parent).unwrap_or(Path::new("target/debug"));
-    let mut options = Options { dir: "build/demo".into(), larder: beside.join("larder") };
+    let mut options =
+        Options { dir: "build/demo".into(), larder: beside.join("larder"), simulated: false };
     let mut given = std::env::args().skip(1);
     while let Some(key) = given.next() {
+        if key == "--simulated" {
+            options.simulated = true;
+            continue;
+        }
         let value = given.next().map(PathBuf::from);
         match (key.as_str(), value) {
             ("--dir", Some(value)) => options.dir = value,
             ("--larder", Some(value)) => options.larder = value,
-            _ => bail!("the options are --dir DIR and --larder PROGRAM, not {key}"),
+            _ => bail!("the options are --dir DIR, --larder PROGRAM and --simulated, not {key}"),
         }
     }
     options.dir = std::path::absolute(&options.dir)?;
@@ -127,6 +133,7 @@ fn play(options: &Options) -> Result<()> {
     listen()?;
     house::fresh(&options.dir)?;
     let mut story = Story::begin(options)?;
+    story.let_the_phone_in()?;
     story.get_a_file()?;
     story.get_a_folder()?;
     story.something_new_comes_home()?;
@@ -143,6 +150,8 @@ fn play(options: &Options) -> Result<()> {
 }
 
 struct Story {
+    /// The phone's own Syncthing and the port of the house's, if there is one.
+    real: Option<(Arc<Phone>, u16)>,
     house: House,
     phone: Device,
     laptop: Device,
@@ -155,13 +164,37 @@ impl Story {
         let home = drive.join("BTsync/files");
         family::make(&home)?;
         std::fs::create_dir_all(&boot)?;
-        std::fs::write(boot.join("larder.toml"), SETTINGS)?;
         same_place(&home)?;
+        let syncthing = match options.simulated {
+            true => Err("--simulated was asked for".to_owned()),
+            false => real::program(&drive),
+        };
+        let port = real::free_port()?;
+        let sync = match &syncthing {
+            Ok(_) => format!(
+                "\n[sync]\n# Where the phone of this story reaches the house.\nport = {port}\n"
+            ),
+            Err(why) => {
+                println!("There is no real phone in this story: {why}.");
+                println!(
+                    "It is played by a folder of the drive, as the laptop and the tablet are."
+                );
+                "\n[sync]\n# The devices of this story are folders of the drive.\nenabled = false\n"
+                    .to_owned()
+            }
+        };
+        std::fs::write(boot.join("larder.toml"), format!("{SETTINGS}{sync}"))?;
 
         println!("A USB drive (played by a folder): {}", tell::url(&drive));
         let files = files_below(&home)?;
         scene("A family's photos, songs and papers are on it. Larder starts.");
-        let (house, ready) = House::open(&options.larder, &options.dir)?;
+        let (house, ready) = House::open(&options.larder, &options.dir, syncthing.as_deref().ok())?;
+        let real = match &syncthing {
+            Ok(program) => {
+                Some((Arc::new(Phone::start(program, &options.dir.join("phone"))?), port))
+            }
+            Err(_) => None,
+        };
         let report = house.report().context("the engine has told nothing")?;
         ensure!(report.files.0 == files.len() as u64, "it found {:?}", report.files);
         fact(&format!(
@@ -172,6 +205,7 @@ impl Story {
         ));
         let device = |name| Device::on_drive(name, &drive);
         let story = Self {
+            real,
             phone: device("HTCphone"),
             laptop: device("win7Laptop"),
             tablet: device("tablet"),
@@ -186,6 +220,69 @@ impl Story {
         );
         aside("Nothing else is on the devices yet: carry only what you need.");
         Ok(story)
+    }
+
+    /// The phone meets the house, where it is a machine of its own.
+    fn let_the_phone_in(&mut self) -> Result<()> {
+        let Some((phone, port)) = self.real.clone() else { return Ok(()) };
+        scene(
+            "A phone with a Syncthing of its own scans the code on the page, and asks to be let in.",
+        );
+        let (id, _) = self.house.until("the phone's Syncthing", |_| phone.id())?;
+        let nas = |house: &House| Ok(house.report().and_then(|r| r.device_id));
+        let (nas, _) = self.house.until("the house's Syncthing", nas)?;
+        phone.meet(&nas, port)?;
+        let asks = format!("({id})");
+        let (_, time) = self.house.until("the phone to be shown as asking", |house| {
+            let told = house.report().map(|r| r.notices).unwrap_or_default();
+            Ok(told.iter().any(|n| n.what.contains(&asks)).then_some(()))
+        })?;
+        fact(&format!(
+            "the page at home shows it with its id {}… after {}",
+            id.short(),
+            took(time)
+        ));
+
+        scene("At home somebody compares the ids, presses [accept] and chooses “Phone”.");
+        let home = Device::home(&self.house.drive);
+        let wish =
+            home.press_about(Action::Accept, "", None, Some("HTCphone"), Some(id.to_string()))?;
+        let (answer, time) = self.house.until("an answer on the page at home", |_| {
+            Ok(home.answer(wish)?.filter(|a| !matches!(a, Answer::Waiting(_))))
+        })?;
+        match answer {
+            Answer::Done(text) => fact(&format!("the page answers: “{text}” ({})", took(time))),
+            other => bail!("the accept was answered {other:?}"),
+        }
+        let (_, time) =
+            self.house.until("the two folders to be offered", |_| phone.take_folders(&nas))?;
+        fact(&format!(
+            "the phone is offered its page and its files, and takes them ({})",
+            took(time)
+        ));
+        self.phone = self.phone.clone().carried(&phone);
+        let page = self.phone.page.clone();
+        let (seen, time) = self.house.until("the page on the phone", |_| look(&page))?;
+        fact(&format!("its page is there: {} after {}", size(seen.size), took(time)));
+        Ok(())
+    }
+
+    /// Waits until a device has a file as it is at home; tells so where that is another machine.
+    fn arrived(&mut self, who: Who, path: &str) -> Result<()> {
+        let (home, there) = (self.home(path), self.device(who).file(path));
+        let is_real = self.device(who).phone.is_some();
+        let (bytes, time) = self.house.until("the file on the device", |_| {
+            let (home, there) = (std::fs::read(&home)?, std::fs::read(&there));
+            Ok(there.is_ok_and(|there| there == home).then_some(home.len() as u64))
+        })?;
+        if is_real {
+            let later = match time.as_millis() {
+                0 => String::new(),
+                _ => format!(", {} later", took(time)),
+            };
+            fact(&format!("and it is on the phone itself: {}, every byte{later}", size(bytes)));
+        }
+        Ok(())
     }
 
     fn home(&self, path: &str) -> PathBuf {
@@ -232,7 +329,7 @@ impl Story {
 
     /// Two names of one file: the proof that nothing was copied.
     fn same(&self, who: Who, path: &str) -> Result<()> {
-        let (home, there) = (self.home(path), self.device(who).file(path));
+        let (home, there) = (self.home(path), self.device(who).links.join(path));
         let master = look(&home)?.with_context(|| format!("{} is missing", home.display()))?;
         let link = look(&there)?.with_context(|| format!("{} is missing", there.display()))?;
         ensure!(master.inode == link.inode, "{} is a copy of {}", there.display(), home.display());
@@ -245,7 +342,8 @@ impl Story {
     fn get_a_file(&mut self) -> Result<()> {
         scene("On the phone somebody presses [get] on a photo, and the page saves itself.");
         self.granted(Who::Phone, Action::Get, TOWER, None)?;
-        self.same(Who::Phone, TOWER)
+        self.same(Who::Phone, TOWER)?;
+        self.arrived(Who::Phone, TOWER)
     }
 
     fn get_a_folder(&mut self) -> Result<()> {
@@ -257,7 +355,15 @@ impl Story {
         self.granted(Who::Tablet, Action::Get, "Photos", None)?;
         let mut there = 0;
         for device in [&self.phone, &self.laptop, &self.tablet] {
-            there += files_below(&device.files)?.len();
+            there += files_below(&device.links)?.len();
+        }
+        if self.phone.phone.is_some() {
+            let (links, files) = (self.phone.links.clone(), self.phone.files.clone());
+            let (n, time) = self.house.until("the files on the phone", |_| {
+                let n = files_below(&links)?.len();
+                Ok((files_below(&files)?.len() == n).then_some(n))
+            })?;
+            fact(&format!("the phone itself has its {n} files ({} after the answers)", took(time)));
         }
         let after = self.in_use()?;
         ensure!(before == after, "the files took {before} bytes of the disk, now {after}");
@@ -279,6 +385,7 @@ impl Story {
         let there = self.phone.file(NEW_SONG);
         let (_, time) = self.house.until("the new song on the phone", |_| look(&there))?;
         fact(&format!("it is on the phone after {}, and nobody asked again", took(time)));
+        self.arrived(Who::Phone, NEW_SONG)?;
         self.same(Who::Phone, NEW_SONG)
     }
 
@@ -326,7 +433,12 @@ impl Story {
 
     fn delete_on_the_phone(&mut self) -> Result<()> {
         scene("The phone is tidied up: the photo of the tower is deleted there.");
-        aside("Absence is not deletion: Larder waits ten seconds, in case the file comes back …");
+        aside(match self.phone.phone.is_some() {
+            true => "Absence is not deletion, but the phone's own word is: Larder asks for it …",
+            false => {
+                "Absence is not deletion: Larder waits ten seconds, in case the file comes back …"
+            }
+        });
         let home = self.home(TOWER);
         let before = look(&home)?.context("the photo is missing at home")?;
         self.phone.remove(TOWER)?;
@@ -354,7 +466,9 @@ impl Story {
             ("the phone", &self.phone.file(SOUP)),
             ("the laptop", &self.laptop.file(SOUP)),
         ] {
-            ensure!(look(at)?.is_none(), "{who} still has {}", at.display());
+            let at = at.clone();
+            let gone = |_: &House| Ok(look(&at)?.is_none().then_some(()));
+            self.house.until(&format!("{who} to lose it"), gone)?;
         }
         fact("gone at home, on the phone and on the laptop");
         let old = self.kept(shown.inode)?;
@@ -419,12 +533,14 @@ fn farewell(options: &Options, drive: &Path, boot: &Path, time: Duration) {
     }
     let quote = |path: &Path| format!("'{}'", path.display());
     let places = format!("--drive {} --boot {}", quote(drive), quote(boot));
+    // Nobody outside this machine is meant to take part in a demonstration.
+    let run = format!("run --loopback {places}");
     let larder = std::env::current_dir()
         .ok()
         .and_then(|here| options.larder.strip_prefix(here).ok().map(Path::to_path_buf))
         .unwrap_or_else(|| options.larder.clone());
     println!("\nTo play on, let Larder run in this terminal (Ctrl-C stops it),");
-    println!("  {}", tell::command(&format!("{} run {places}", larder.display())));
+    println!("  {}", tell::command(&format!("{} {run}", larder.display())));
     println!("then press [get] on a page and save it (the page shows how), edit a file, or change");
     println!("{} while it runs. What is on which device:", boot.join("larder.toml").display());
     println!("  {}", tell::command(&format!("{} list {places}", larder.display())));

@@ -6,7 +6,7 @@ use super::machine::Event;
 use crate::drive::devices::{self, Present};
 use crate::mounts;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(super) fn look(options: Options, send: Sender<Event>) {
     std::thread::spawn(move || {
         let (mut told, mut before): (Option<Vec<Present>>, _) = (None, None);
+        let mut health = Health::default();
         loop {
             match devices::present(&options.roots) {
                 Ok(now) => {
@@ -38,7 +39,7 @@ pub(super) fn look(options: Options, send: Sender<Event>) {
                 }
                 Err(why) => log::error!("the disks can't be listed: {why}"),
             }
-            if is_sick(&options.drive) && send.send(Event::Sick).is_err() {
+            if health.is_sick(&options) && send.send(Event::Sick).is_err() {
                 return;
             }
             std::thread::sleep(LOOK_EVERY);
@@ -46,13 +47,42 @@ pub(super) fn look(options: Options, send: Sender<Event>) {
     });
 }
 
-/// Whether the drive is mounted and no longer takes writes: ext4 and btrfs say so in the table of
-/// mounts, a shut-down XFS by an error on its directory.
-fn is_sick(drive: &Path) -> bool {
-    mounts::at(drive).ok().flatten().is_some_and(|mount| {
-        mount.read_only
-            || std::fs::read_dir(drive).and_then(|mut dir| dir.next().transpose()).is_err()
-    })
+/// What is remembered of the mounted drive, to tell new errors from those of earlier times.
+#[derive(Default)]
+struct Health {
+    /// Its node, and the errors that ext4 had counted on it when it was first seen mounted.
+    mounted: Option<(PathBuf, u64)>,
+}
+
+impl Health {
+    /// Whether the drive is mounted and no longer takes writes. btrfs and older kernels' ext4 say
+    /// so in the table of mounts, a shut-down XFS by an error on its directory. From Linux 6.12 on
+    /// an ext4 that went read-only after an error still stands there as `rw`: its count of errors
+    /// tells.
+    fn is_sick(&mut self, options: &Options) -> bool {
+        let Some(mount) = mounts::at(&options.drive).ok().flatten() else {
+            self.mounted = None;
+            return false;
+        };
+        let grown = self.has_new_errors(&options.roots.sys, &mount.source);
+        grown
+            || mount.read_only
+            || std::fs::read_dir(&options.drive).and_then(|mut dir| dir.next().transpose()).is_err()
+    }
+
+    fn has_new_errors(&mut self, sys: &Path, node: &Path) -> bool {
+        let name = node.file_name().unwrap_or_default();
+        let count = std::fs::read_to_string(sys.join("fs/ext4").join(name).join("errors_count"));
+        // Another file system has no such file.
+        let count = count.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        match &self.mounted {
+            Some((known, before)) if known == node => count > *before,
+            _ => {
+                self.mounted = Some((node.to_path_buf(), count));
+                false
+            }
+        }
+    }
 }
 
 /// SIGTERM and SIGINT stop, SIGUSR1 ejects.
@@ -82,4 +112,30 @@ pub(super) fn signals(send: Sender<Event>) -> io::Result<()> {
         });
     });
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a made-up /sys is plain files
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ext4_is_sick_by_new_errors_only_and_each_drive_by_its_own() {
+        let sys = tempfile::tempdir().unwrap();
+        let count = |name: &str, errors: &str| {
+            let dir = sys.path().join("fs/ext4").join(name);
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join("errors_count"), errors).unwrap();
+        };
+        let mut health = Health::default();
+        let mut sick = |node: &str| health.has_new_errors(sys.path(), Path::new(node));
+        count("sda1", "3\n");
+        assert!(!sick("/dev/sda1"), "errors of earlier times");
+        assert!(!sick("/dev/sda1"));
+        count("sda1", "4\n");
+        assert!(sick("/dev/sda1"));
+        count("sdb", "9\n");
+        assert!(!sick("/dev/sdb"), "another drive's errors");
+        assert!(!sick("/dev/sdc"), "a file system that counts none");
+    }
 }

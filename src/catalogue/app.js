@@ -37,16 +37,15 @@ function meter(percent_, label) {
 
 // All the devices with their room, and the drive's.
 function devicesBox() {
-  const rows = house.devices.map((device, d) => h("li", {}, h("span", { class: "badge" + (d === me ? " here" : "") }, letters[d]),
+  const rows = house.devices.map((device, d) => h("li", {}, h("button", { class: "row-button", "data-op": "device", onclick: () => deviceStep(d) }, h("span", { class: "badge" + (d === me ? " here" : "") }, letters[d]),
     h("div", {}, h("span", {}, bdi(clean(device.label)), d === me ? " (this device)" : ""),
       h("small", {}, size(device.used) + (device.quota === null ? " \u00b7 no limit" : " of " + size(device.quota)) + " \u00b7 " + plural(tree.root.all.here[d], "file")
-        + (tree.root.all.moving[d] ? " \u00b7 " + num(tree.root.all.moving[d]) + " on the way" : "") + (device.up ? " \u00b7 connected" : device.seen ? " \u00b7 seen " + moment(device.seen) : "")),
-      device.quota ? meter(Math.min(100, device.used * 100 / device.quota), "Room used") : null)));
+      ), h("small", {}, presence(device, d)), quotaBar(device)), icon("chevron")), deviceActs(device)));
   const [free, all] = house.space || [0, 0];
   rows.push(h("li", {}, h("span", { class: "badge here" }, "N"), h("div", {}, h("span", {}, bdi(clean(house.nas))),
-    h("small", {}, (all ? size(free) + " free of " + size(all) + " \u00b7 " : "") + plural(tree.files, "file")), all ? meter(100 - free * 100 / all, "Room used") : null)));
-  step({ icon: "devices", title: "Devices", facts: plural(house.devices.length, "device") + " and the NAS", parts: [h("ul", { class: "room" }, rows),
-    house.id && h("p", { class: "text" }, "To let another device in, add this one in its Syncthing app: ", h("code", {}, house.id))] });
+    h("small", {}, (all ? size(free) + " free of " + size(all) + " \u00b7 " : "") + plural(tree.files, "file")), all ? meter(100 - free * 100 / all, "Room used") : null)), ...refusedRows());
+  step({ icon: "devices", title: "Devices", facts: plural(house.devices.length, "device") + " and the NAS", parts: [h("ul", { class: "room" }, rows)],
+    buttons: [{ op: "connect", icon: "devices", label: "Connect a phone", hint: "or another device", main: true, huge: true, act: connectStep }] });
 }
 
 function filters() {
@@ -71,7 +70,10 @@ let read = new Set(), allNotes = false;
 // What the owner should know, then what became of the last wishes.
 function notes() {
   const close = (label, act) => h("button", { class: "x", "aria-label": label, onclick: act }, icon("close"));
-  const cards = house.held.map(held => {
+  const cards = askingCards();
+  if (!house.devices.length) cards.push(h("section", { class: "note-card" }, icon("devices"), h("div", {}, h("b", {}, "No device takes part yet."), h("p", {}, "Connect a phone, and it gets what you choose.")),
+    h("button", { class: "small main", "data-op": "connect", onclick: connectStep }, "Connect a phone")));
+  cards.push(...stormCards(), ...house.held.map(held => {
     const d = house.devices.findIndex(device => device.name === held.device), path = fromPercent(held.path);
     const mine = me < 0 || d === me, to = d === me ? {} : { to: [held.device] }, asked = tags.get(path);
     const tell = op => () => { wish(op, path, to); notes(); };
@@ -80,7 +82,7 @@ function notes() {
       h("p", {}, mine ? "Were they deleted on purpose? Until you say so they stay in the catalogue, and on the NAS in any case." : "Its owner is asked on that device's page.")),
     mine && !asked && h("span", { class: "two" }, may("delete") && h("button", { class: "small", "data-op": "forget", onclick: tell("delete") }, "Forget them"),
       may("get") && h("button", { class: "small main", "data-op": "back", onclick: tell("get") }, "Put them back")), mine && asked && h("span", { class: "tag" }, asked.op === "get" ? "will put them back" : "will forget them"));
-  });
+  }));
   const fresh = cfg.answers.filter(a => !read.has(a.id + a.state));
   if (fresh.length) {
     const a = fresh.find(f => f.state === "refused") || fresh[0];
@@ -131,6 +133,7 @@ function sentBox() {
 // Something about the wishes changed.
 function changed() {
   readTags();
+  if (house.asking.length) notes();
   bar();
   draw();
 }

@@ -68,29 +68,30 @@ function openBox(x) {
   const someone = house.devices.some((_, d) => { const s = standing(x, d); return s.n || s.moving; });
   const here = own && own.of > 0 && own.n === own.of, some = own && (own.n || own.moving);
   const ask = (op, more, close = true) => { wish(op, path, { seen, ...more }); if (close) closeBox(); };
-  const share = house.shares.find(s => fromPercent(s.path) === path), old = house.versions.filter(v => fromPercent(v.path) === path);
+  const shares = sharesOf(path), share = shares.length === 1 && shares[0], joined = shares.some(s => s.folder && !s.destroyed), old = house.versions.filter(v => fromPercent(v.path) === path);
   const top = x.parent === null, pinned = own && pathIn(house.devices[me].pins, path);
   const needs = dir ? x.all.bytes : x.s, device = me >= 0 && house.devices[me];
   const tight = own && !here && device.quota !== null && device.used + needs > device.quota;
   const buttons = [
     own && may("get") && { op: "get", icon: "get", label: "Get", main: true, off: here || (own.moving && !dir),
-      hint: here ? "already here" : own.moving && !dir ? "on its way" : tight ? "little room: " + size(Math.max(0, device.quota - device.used)) + " left" : dir ? "copy all to this device" : "copy to this device", act: () => ask("get") },
+      hint: here ? "already here" : own.moving && !dir ? "on its way" : tight ? "makes room first" : dir ? "copy all to this device" : "copy to this device", act: () => askGet(x, [me], () => ask("get"), backTo(x)) },
     !dir && { op: "open", icon: "open", label: "Open", off: own && !here, main: here && !may("get"), hint: own && !here ? "get it first" : "in a new tab", act: () => openFile(x) },
     others && may("get") && { op: "get-for", icon: "devices", label: own ? "Get for others" : "Get", main: !own, hint: own ? "choose the devices" : "choose the devices", act: () => devicesStep(x, "get") },
     dir && may("mkdir") && { op: "mkdir", icon: "mkdir", label: "Create folder", hint: top ? "at the top" : "inside this folder", act: () => folderStep(x) },
     !dir && may("share") && { op: "share", icon: "share", label: "Share", hint: "with other people", act: () => shareStep(x) },
-    dir && !top && may("share-folder") && { op: "share-folder", icon: "share", label: "Share folder", hint: "with other people", act: () => shareStep(x) },
-    share && may(share.folder ? "revoke-share" : "revoke") && { op: "revoke", icon: "close", label: "End the share", hint: share.with || "other people", act: () => share.folder ? ask("revoke-share") : ask("revoke", share.with ? { with: share.with } : {}) },
-    share && share.folder && may("destroy-folder") && { op: "destroy-folder", icon: "fire", label: "Wipe the share", hint: "on every device", danger: true, act: () => destroyStep(x, "destroy-folder") },
+    dir && !top && may("share-folder") && { op: "share-folder", icon: "share", label: joined ? "Change the share" : "Share folder", hint: joined ? "who may join, limit" : "with other people", act: () => shareStep(x) },
+    share && mayEnd(share) && { op: "revoke", icon: "close", label: "End the share", hint: share.with ? clean(share.with) : "other people", act: () => share.folder ? revokeStep(x, share) : shareEnd(share) },
+    share && share.folder && !share.destroyed && may("destroy-folder") && { op: "destroy-folder", icon: "fire", label: "Destroy for the others", hint: "your files stay", danger: true, act: () => wipeStep(x, share) },
+    shares.length > 1 && { op: "shares", icon: "share", label: "Shared", hint: plural(shares.length, "share") + ", end one", act: () => sharesStep(x) },
     others && !top && may("move") && { op: "move", icon: "move", label: "Move", off: !someone, hint: someone ? "to other devices" : "on no device yet", act: () => devicesStep(x, "move") },
     !top && may("torrent") && { op: "torrent", icon: "magnet", label: "Create torrent", hint: "for anyone with the file", act: () => ask("torrent") },
     !top && may("torrent-once") && { op: "torrent-once", icon: "once", label: "One-time torrent", hint: "ends after one download", act: () => ask("torrent-once") },
     own && may(pinned ? "unpin" : "pin") && { op: "pin", icon: "pin", label: pinned ? "Unpin" : "Pin", off: !some, hint: pinned ? "may make room again" : some ? "always keep it here" : "get it first", act: () => ask(pinned ? "unpin" : "pin") },
     old.length && may("undo") && { op: "undo", icon: "once", label: "Older versions", hint: plural(old.length, "version") + " kept", act: () => versionsStep(path) },
     may("delete") && { op: "delete", icon: "trash", label: own ? "Delete here" : "Delete from", off: own ? !some : !someone, hint: own && !some ? "stays on the NAS" : own ? "only from this device" : "choose the devices", act: () => own ? deleteStep(x) : devicesStep(x, "delete") },
-    !top && may("destroy") && { op: "destroy", icon: "fire", label: "Destroy", danger: true, hint: "everywhere, for good", act: () => destroyStep(x, "destroy") },
+    !top && may("destroy") && { op: "destroy", icon: "fire", label: "Destroy", danger: true, hint: "everywhere, for good", act: () => destroyStep(x) },
   ];
-  const shared = share && h("p", { class: "text" }, "Shared" + (share.with ? " with " + clean(share.with) : "") + " since " + moment(share.at) + ".", share.link && h("code", {}, clean(share.link)));
+  const shared = shares.length > 1 ? h("p", { class: "text" }, "Shared " + num(shares.length) + " times.") : share && shareCard(x, share);
   step({ icon: kindOf(x), title: titleOf(x), facts: factsOf(x), parts: [deviceRows(x), shared].filter(Boolean), buttons });
 }
 
@@ -132,9 +133,9 @@ function devicesStep(x, op) {
       parts: [sources, h("div", { class: "choices" }, choices)].filter(Boolean),
       buttons: [
         { op: "go", icon: { get: "get", move: "move", delete: "trash" }[op], label: verb, main: true, huge: true, off: true, hint: titleOf(x), act: () => {
-          const to = [...chosen].map(d => house.devices[d].name);
-          wish(op, pathOf(x), { to, ...(op === "move" ? { from: house.devices[from].name } : {}), seen: seenOf(x) });
-          closeBox();
+          const devices = [...chosen], to = devices.map(d => house.devices[d].name);
+          const go = () => { wish(op, pathOf(x), { to, ...(op === "move" ? { from: house.devices[from].name } : {}), seen: seenOf(x) }); closeBox(); };
+          if (op === "delete") go(); else askGet(x, devices, go, show_);
         } },
         { icon: "close", label: "Cancel", huge: true, hint: "change nothing", act: closeBox },
       ] });
@@ -156,15 +157,18 @@ function deleteStep(x) {
     ] });
 }
 
-function destroyStep(x, op) {
+function destroyStep(x) {
+  const stays = h("p", { class: "text stays" });
+  staysWords(x).then(words => { stays.textContent = words; });
   const on = holders(x), what = isFolder(x) ? plural(x.all.files, "file") + ", " + size(x.all.bytes) + "," : "It";
   const names = on.length ? " (" + list(on.map(d => clean(d.label))) + ")" : "";
   const one = !isFolder(x) || x.all.files === 1;
   step({ icon: "fire", danger: true, title: "Destroy " + titleOf(x) + "?", back: backTo(x), facts: factsOf(x),
     text: [what + (one ? " goes" : " go") + " for good: on the NAS" + (on.length ? " and on " + plural(on.length, "device") + names : "; no device has a copy") + ".",
+      stays,
       house.undo > 0 ? "You can bring it back for " + span(house.undo) + "." : "Nobody can bring it back."],
     buttons: [
-      { op: "yes", icon: "fire", label: "Destroy everywhere", hint: on.length ? "the NAS and " + plural(on.length, "device") : "on the NAS", danger: true, huge: true, act: () => { wish(op, pathOf(x), { seen: seenOf(x) }); closeBox(); } },
+      { op: "yes", icon: "fire", label: "Destroy everywhere", hint: on.length ? "the NAS and " + plural(on.length, "device") : "on the NAS", danger: true, huge: true, act: () => { wish("destroy", pathOf(x), { seen: seenOf(x) }); closeBox(); } },
       { icon: "close", label: "Cancel", hint: "keep it", huge: true, act: closeBox },
     ] });
   by("box").querySelector(".grid button:last-child").focus();
@@ -191,24 +195,6 @@ function folderStep(f) {
   input.addEventListener("keydown", e => { if (e.key === "Enter") { e.preventDefault(); go(); } });
   step({ icon: "mkdir", title: "Create a folder", facts: ["in ", bdi(titleOf(f))], back: backTo(f), parts: [h("label", { class: "field" }, "Name", input), wrong],
     buttons: [{ op: "go", icon: "mkdir", label: "Create folder", hint: "on the NAS", main: true, huge: true, act: go }, { icon: "close", label: "Cancel", huge: true, hint: "change nothing", act: closeBox }] });
-}
-
-function shareStep(x) {
-  const dir = isFolder(x), whom = h("input", { type: "text", maxlength: 160, dir: "auto", "data-first": !dir, autocomplete: "off" });
-  const limit = h("input", { type: "number", min: 1, step: 1, value: 500, inputmode: "numeric", "data-first": dir });
-  const none = h("input", { type: "checkbox", onchange: () => { limit.disabled = none.checked; } }), wrong = h("p", { class: "wrong", role: "alert" });
-  const go = () => {
-    const mb = none.checked ? -1 : Math.floor(+limit.value);
-    if (dir && !none.checked && !(mb >= 1)) { wrong.textContent = "Write how many MB, or choose no limit."; return; }
-    const word = whom.value.trim();
-    wish(dir ? "share-folder" : "share", pathOf(x), dir ? { limit_mb: mb } : { ...(word ? { with: word } : {}), seen: seenOf(x) });
-    closeBox();
-  };
-  step({ icon: "share", title: "Share " + titleOf(x), facts: factsOf(x), back: backTo(x),
-    text: [dir ? "Other people can read this folder and put files into it." : "Others can fetch this file and never change it. You can end the share at any time."],
-    parts: dir ? [h("label", { class: "field" }, "At most, in MB", limit), h("label", { class: "choice" }, none, h("span", {}, "No limit")), wrong]
-      : [h("label", { class: "field" }, "For whom? A word to remember it by, and their device ID once you have it", whom)],
-    buttons: [{ op: "go", icon: "share", label: dir ? "Share folder" : "Share", hint: "the NAS prepares it", main: true, huge: true, act: go }, { icon: "close", label: "Cancel", huge: true, hint: "change nothing", act: closeBox }] });
 }
 
 function versionsStep(path, ghost) {

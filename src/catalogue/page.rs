@@ -4,13 +4,14 @@
 //! edition to the next, and all that changes stands behind them.
 
 use super::pack::pack;
+use super::room::{pack_first, pack_twins, pack_went};
 use super::walk::progress;
 use super::{BLOCK, CatalogueError, PageOf, View};
-use crate::model::{Answer, RelPath, Time};
+use crate::model::{Answer, DeviceName, RelPath, Time};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{AutoEscape, Environment, context};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -25,7 +26,8 @@ const TEMPLATE: &str = include_str!("page.html.j2");
 
 /// Looks and app, as they go into the page.
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
-    let css = lean(include_str!("app.css"));
+    let first = squeezed(&lean(include_str!("first.css")));
+    let css = squeezed(&lean(include_str!("app.css")));
     let parts = [
         include_str!("data.js"),
         include_str!("words.js"),
@@ -33,34 +35,40 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
         include_str!("save.js"),
         include_str!("rows.js"),
         include_str!("box.js"),
+        include_str!("people.js"),
+        include_str!("shares.js"),
+        include_str!("room.js"),
         include_str!("app.js"),
     ];
     // One function around all, so that the parts share names and nothing else sees them.
     let app = format!("\"use strict\";(()=>{{\n{}}})();", lean(&parts.concat()));
     let boot = lean(include_str!("boot.js"));
     Assets {
-        hashes: [sha256(&css), sha256(&boot), sha256(&app)],
-        css,
+        hashes: [sha256(&first), sha256(&css), sha256(&boot), sha256(&app)],
+        first,
         boot,
-        code: pack(app.as_bytes()),
+        code: pack(format!("{css}\0{app}").as_bytes()),
     }
 });
 
 struct Assets {
-    css: String,
+    /// The looks until the app is unpacked.
+    first: String,
     /// What unpacks the app.
     boot: String,
-    /// The app, packed: it is a third of its size so, and the page stays below 100 kB. As a script
-    /// element that `boot` adds it is still held to its hash.
+    /// The looks, a NUL, and the app, packed: they are a third of their size so, and the page stays
+    /// below 100 kB. As elements that `boot` adds they are still held to their hashes.
     code: String,
-    /// Of css, boot and the app unpacked.
-    hashes: [String; 3],
+    /// Of the first looks, the looks, boot and the app, unpacked.
+    hashes: [String; 4],
 }
 
 /// What every page has in common besides the data.
 pub(super) struct Shared {
     head: String,
     house: String,
+    /// What would go first from each device that has a limit.
+    rooms: Vec<(DeviceName, String)>,
     now: Time,
 }
 
@@ -136,7 +144,9 @@ impl Write for Count {
 impl Shared {
     pub(super) fn new(view: &View<'_>) -> Result<Self, CatalogueError> {
         let home = view.report.address.as_deref().and_then(origin);
-        Ok(Self { head: head(home)?, house: pack(&house(view, home)?), now: view.now })
+        let limited = view.devices.iter().filter_map(|d| Some((d.name.clone(), d.room?)));
+        let rooms = limited.map(|(name, room)| (name, pack_first(view, room))).collect();
+        Ok(Self { head: head(home)?, house: pack(&house(view, home)?), rooms, now: view.now })
     }
 }
 
@@ -148,20 +158,20 @@ pub(super) fn make<'e>(
     log: &'e str,
     edition: (u64, u64),
 ) -> Result<Page<'e>, CatalogueError> {
-    let Shared { head, house, now } = shared;
+    let Shared { head, house, rooms, now } = shared;
     let data: usize = blocks.iter().map(|block| OPEN.len() + block.len() + CLOSE.len()).sum();
     let end = head.len() + data;
     let pad = if data > BLOCK { end.next_multiple_of(BLOCK) - end } else { 0 };
 
     let mut hasher = DefaultHasher::new();
     (edition, head, house, log.len()).hash(&mut hasher);
-    let told = page_json(of, None)?;
+    let told = page_json(of, rooms, None)?;
     (&told, of.page_id, of.key).hash(&mut hasher);
 
     let tail = format!(
         "<script type=\"text/plain\" id=\"house\">{house}</script>\n\
          <script type=\"application/json\" id=\"cfg\">{}</script>\n{}\n",
-        page_json(of, Some(*now))?,
+        page_json(of, rooms, Some(*now))?,
         worklist_line(of)?,
     );
     Ok(Page { head, blocks, pad, log, tail, fingerprint: hasher.finish() })
@@ -184,7 +194,11 @@ fn worklist_line(of: &PageOf<'_>) -> Result<String, CatalogueError> {
 }
 
 /// What is particular to the page. Without `now` all that does not change by itself.
-fn page_json(of: &PageOf<'_>, now: Option<Time>) -> Result<String, CatalogueError> {
+fn page_json(
+    of: &PageOf<'_>,
+    rooms: &[(DeviceName, String)],
+    now: Option<Time>,
+) -> Result<String, CatalogueError> {
     let answers: Vec<Value> = of
         .answers
         .iter()
@@ -199,8 +213,12 @@ fn page_json(of: &PageOf<'_>, now: Option<Time>) -> Result<String, CatalogueErro
         })
         .collect();
     let harvested: Vec<String> = of.harvested.iter().map(ToString::to_string).collect();
+    // The common page is asked about every device, a device's page mostly about its own.
+    let rooms = rooms.iter().filter(|(device, _)| of.device.is_none_or(|own| own == device));
+    let rooms: Map<String, Value> =
+        rooms.map(|(device, packed)| (device.to_string(), json!(packed))).collect();
     let mut page = json!({"device": of.device, "may": of.may, "answers": answers,
-        "harvested": harvested});
+        "harvested": harvested, "room": rooms});
     if let Some(now) = now {
         page["now"] = json!(now.secs());
         page["gen"] = json!(of.generation);
@@ -220,8 +238,11 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .iter()
         .map(|d| {
             json!({"name": d.name, "label": d.label, "used": d.used, "quota": d.quota,
-                "seen": d.last_seen.map(Time::secs), "up": d.connected, "pins": paths(d.pins),
-                "follows": paths(d.follows)})
+                "seen": d.last_seen.map(Time::secs), "up": d.connected, "from": d.address,
+                "known": d.has_id, "letin": d.let_in, "pins": paths(d.pins),
+                "follows": paths(d.follows),
+                "room": d.room.map(|r| [r.may_go, r.pinned, r.unsaved, r.moving]),
+                "went": pack_went(view, d.evicted)})
         })
         .collect();
     let mut versions: Vec<_> = view.versions.iter().collect();
@@ -238,14 +259,39 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .shares
         .iter()
         .map(|s| {
-            json!({"path": s.path.to_percent(), "with": s.with, "at": s.at.secs(),
-                "link": s.link, "folder": s.folder})
+            let mut share = json!({"path": s.path.to_percent(), "with": s.with, "at": s.at.secs(),
+                "link": s.link, "folder": s.folder, "name": s.name, "people": s.people});
+            if s.folder {
+                share["used"] = json!(s.used);
+                share["limit"] = json!(s.limit);
+                share["full"] = json!(s.full);
+                share["destroyed"] = json!(s.destroyed.map(Time::secs));
+            }
+            share
         })
         .collect();
+    let asking: Vec<Value> = view
+        .asking
+        .iter()
+        .map(|a| {
+            json!({"id": a.id, "name": a.name, "from": a.address,
+                "at": a.since.map(Time::secs), "refused": a.refused})
+        })
+        .collect();
+    let qr = view.report.device_id.as_deref().and_then(super::qr::bits);
     let held: Vec<Value> = view
         .held
         .iter()
         .map(|h| json!({"device": h.device, "path": h.path.to_percent(), "files": h.files}))
+        .collect();
+    let storms: Vec<Value> = view
+        .storms
+        .iter()
+        .map(|s| {
+            let some: Vec<String> = s.some.iter().map(RelPath::to_percent).collect();
+            json!({"device": s.device, "at": s.at.secs(), "rewritten": s.rewritten,
+                "deleted": s.deleted, "created": s.created, "some": some})
+        })
         .collect();
     let notices: Vec<Value> = view
         .report
@@ -262,8 +308,9 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
     let space = view.report.space.map(|(free, all)| [rounded(free.0), all.0]);
     Ok(serde_json::to_vec(
         &json!({"nas": view.nas_name, "id": view.report.device_id, "home": home, "undo": view.undo,
-        "space": space, "notices": notices, "held": held, "devices": devices,
-        "versions": versions, "shares": shares, "live": live}),
+        "space": space, "notices": notices, "held": held, "storms": storms,
+        "twins": pack_twins(view), "more_twins": view.twins.more, "devices": devices,
+        "versions": versions, "shares": shares, "asking": asking, "qr": qr, "live": live}),
     )?)
 }
 
@@ -281,16 +328,16 @@ fn head(home: Option<&str>) -> Result<String, CatalogueError> {
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_template("page.html.j2", TEMPLATE)?;
     let assets = &*ASSETS;
-    let [css, boot, app] = &assets.hashes;
+    let [first, css, boot, app] = &assets.hashes;
     let csp = format!(
-        "default-src 'none'; script-src 'sha256-{boot}' 'sha256-{app}'; style-src 'sha256-{css}'; \
-         img-src 'self' file: data:; connect-src 'self'{}{}; base-uri 'none'; form-action 'none'",
+        "default-src 'none'; script-src 'sha256-{boot}' 'sha256-{app}'; \
+         style-src 'sha256-{first}' 'sha256-{css}'; img-src 'self' file: data:; connect-src 'self'{}{}; base-uri 'none'; form-action 'none'",
         if home.is_some() { " " } else { "" },
         home.unwrap_or_default(),
     );
-    let mut head = environment
-        .get_template("page.html.j2")?
-        .render(context! { csp, css => &assets.css, code => &assets.code, boot => &assets.boot })?;
+    let mut head = environment.get_template("page.html.j2")?.render(
+        context! { csp, css => &assets.first, code => &assets.code, boot => &assets.boot },
+    )?;
     head.push('\n');
     Ok(head)
 }
@@ -325,6 +372,13 @@ fn lean(source: &str) -> String {
         }
     }
     out
+}
+
+/// Looks without the blanks around their punctuation, which are for readers. Texts in them keep
+/// theirs: none has one of these signs before a blank.
+fn squeezed(css: &str) -> String {
+    let css = css.replace(" { ", "{").replace(" {\n", "{").replace("; }", "}").replace(" }", "}");
+    css.replace("; ", ";").replace(": ", ":").replace("}\n", "}")
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ const OPPOSITE = { pin: "unpin", unpin: "pin", get: "delete", delete: "get" };
 function wish(op, path, more) {
   const item = { id: newId(), op, path: percent(path), ...more, at: new Date().toISOString().replace(/\.\d+Z$/, "Z") };
   const same = other => other.op === op && other.path === item.path && String(other.to) === String(item.to)
-    && other.with === item.with && other.from === item.from;
+    && other.with === item.with && other.from === item.from && other.limit_mb === item.limit_mb;
   const pending = unsaved();
   if (op !== "share" && op !== "undo" && [...wishes.values()].some(same)) {
     if (op !== "open") toast("You have asked for that already.");
@@ -60,11 +60,12 @@ function undoLast() {
   toast("Taken back: " + nameOfWish(last));
 }
 
-const nameOfWish = w => w.path ? show(fromPercent(w.path).split("/").pop()) : "All files";
+const answersStorm = w => w.op === "allow" || w.op === "keep-mine";
+const nameOfWish = w => aboutDevices(w) ? (w.to || [""])[0] : answersStorm(w) ? clean((house.devices.find(device => w.to && w.to.includes(device.name)) || { label: "" }).label) : w.path ? show(fromPercent(w.path).split("/").pop()) : "All files";
 
 // The wish that a row shows: the last one of its path.
 let tags = new Map();
 function readTags() {
   tags = new Map();
-  for (const w of wishes.values()) if (counts(w)) tags.set(fromPercent(w.path), w);
+  for (const w of wishes.values()) if (counts(w) && !aboutDevices(w) && !answersStorm(w)) tags.set(fromPercent(w.path), w);
 }

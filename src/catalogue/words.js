@@ -96,7 +96,8 @@ const WILL = {
   get: "will get", delete: "will delete here", destroy: "will destroy", move: "will move", share: "will share",
   revoke: "will end the share", torrent: "will make a torrent", "torrent-once": "will make a one-time torrent",
   mkdir: "will create", "share-folder": "will share", "revoke-share": "will end the share",
-  "destroy-folder": "will destroy", pin: "will pin", unpin: "will unpin", undo: "will bring back", open: "opened",
+  "destroy-folder": "will destroy for the others", accept: "will let in", refuse: "will turn away", forget: "will forget", pin: "will pin", unpin: "will unpin", undo: "will bring back", open: "opened",
+  allow: "will let it happen", "keep-mine": "will keep yours",
 };
 const WISHED = { ...Object.fromEntries(Object.entries(WILL).map(([op, words]) => [op, words.replace(/^will /, "").replace(/^./, c => c.toUpperCase())])), open: "Open" };
 
@@ -113,9 +114,10 @@ function h(tag, props, ...kids) {
   return el;
 }
 
+const SVG = "http://www.w3.org/2000/svg";
 function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  const svg = document.createElementNS(SVG, "svg");
+  const use = document.createElementNS(SVG, "use");
   use.setAttribute("href", "#i-" + name);
   svg.setAttribute("aria-hidden", "true");
   svg.append(use);

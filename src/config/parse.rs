@@ -3,8 +3,8 @@
 
 use super::complaint::{Complaint, Lines, Wrong, clip, syntax};
 use super::section::{Critic, Section, boolean};
-use super::{Config, Device, Role, Wifi, value};
-use crate::model::{Action, DeviceName};
+use super::{Config, Device, Wifi, value};
+use crate::model::DeviceName;
 use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -89,6 +89,7 @@ fn read(critic: &mut Critic<'_>, root: &DeTable<'_>) -> Config {
     critic.check_keys("", "", root);
     let top = Section::new(root, 0);
     top.read(critic, "keep_versions", &mut config.keep_versions, value::keep_versions);
+    top.read(critic, "versions_share", &mut config.versions_share, value::share);
     top.read(critic, "undo", &mut config.undo, value::undo);
     let open = |critic: &mut Critic<'_>, name: &'static str| {
         root.get(name).and_then(|value| critic.section(name, name, value))
@@ -197,13 +198,7 @@ fn devices(critic: &mut Critic<'_>, value: &Spanned<DeValue<'_>>) -> BTreeMap<De
 }
 
 fn device(critic: &mut Critic<'_>, name: &str, section: &Section<'_>) -> Device {
-    let mut device = Device {
-        label: name.to_owned(),
-        id: None,
-        quota: None,
-        role: Role::default(),
-        may: Action::ALL.to_vec(),
-    };
+    let mut device = Device::named(name);
     section.read(critic, "label", &mut device.label, value::label);
     let some = |key: &str, v: &DeValue<'_>| value::device_id(key, v).map(Some);
     section.read(critic, "id", &mut device.id, some);

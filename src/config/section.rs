@@ -19,6 +19,7 @@ pub(super) const KEYS: [(&str, &[&str]); 9] = [
             "drive",
             "wifi",
             "keep_versions",
+            "versions_share",
             "undo",
         ],
     ),

@@ -43,7 +43,7 @@ fn the_example_switched_on_sets_everything() {
     );
     let phone = &config.devices[&name("HTCphone")];
     assert_eq!((&*phone.label, phone.quota), ("The old phone", Some(Bytes(8_000_000_000))));
-    assert_eq!(phone.may, Action::ALL);
+    assert_eq!(phone.may, Action::of_devices());
     let tablet = &config.devices[&name("tablet")];
     assert_eq!(tablet.may, [Action::Get, Action::Open, Action::Delete, Action::Pin, Action::Unpin]);
     let laptop = &config.devices[&name("win7Laptop")];
@@ -60,7 +60,7 @@ fn the_example_names_every_setting_and_every_wish() {
         });
         assert!(named, "{key}");
     }
-    for action in Action::ALL {
+    for action in Action::of_devices() {
         assert!(example().contains(action.name()), "{action}");
     }
 }
@@ -68,7 +68,7 @@ fn the_example_names_every_setting_and_every_wish() {
 #[test]
 fn reads_a_whole_file() {
     let config = parse(&format!(
-        "keep_versions = \"1 hour\"\nundo = \"2 weeks\"\n\
+        "keep_versions = \"1 hour\"\nversions_share = \"25%\"\nundo = \"2 weeks\"\n\
          nas = {{ name = \"Home\", timezone = \"europe/berlin\" }}\n\
          devices.tablet.quota = 5_000_000_000\n\
          devices.HTCphone = {{ id = \"{}\", role = \"device\", quota = 0 }}\n\
@@ -80,6 +80,7 @@ fn reads_a_whole_file() {
     ))
     .unwrap();
     assert_eq!((config.keep_versions, config.undo), (3_600, 14 * 86_400));
+    assert_eq!(config.versions_share, 25);
     assert_eq!(config.nas, Nas { name: "Home".into(), timezone: "Europe/Berlin".into() });
     assert_eq!(config.night, Night { from: 23 * 60 + 30, to: 305, dedup: false });
     assert_eq!(config.led, Led { pin: None, active_low: true });
@@ -294,6 +295,22 @@ fn tells_line_thing_and_next_step() {
             "keep_versions = \"59 minutes\"".into(),
             vec![
                 "line 1: `keep_versions` is shorter than an hour; write at least keep_versions = \"1 hour\"; old versions are the safety net under every edit",
+            ],
+        ),
+        (
+            "versions_share = 10".into(),
+            vec!["line 1: `10` has no %; write versions_share = \"10 %\""],
+        ),
+        (
+            "versions_share = \"a tenth\"".into(),
+            vec![
+                "line 1: `a tenth` is no part of a drive; write versions_share = \"10 %\", from \"1 %\" to \"50 %\"",
+            ],
+        ),
+        (
+            "versions_share = \"0 %\"".into(),
+            vec![
+                "line 1: `versions_share` must be from 1 to 50 per cent; write versions_share = \"10 %\", from \"1 %\" to \"50 %\"",
             ],
         ),
         (

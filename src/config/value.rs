@@ -79,6 +79,23 @@ pub(super) fn keep_versions(key: &str, value: &DeValue<'_>) -> Result<i64, Wrong
     }
 }
 
+/// `versions_share`: a part of the drive, in per cent.
+pub(super) fn share(key: &str, value: &DeValue<'_>) -> Result<u8, Wrong> {
+    let example = format!("write {key} = \"10 %\", from \"1 %\" to \"50 %\"");
+    if let DeValue::Integer(number) = value {
+        let number = clip(number.as_str());
+        let next = format!("write {key} = \"{number} %\"");
+        return Err(Wrong::new(format!("`{number}` has no %"), next));
+    }
+    let text = text(key, value)?;
+    let number = text.trim().strip_suffix('%').map(str::trim_end);
+    match number.and_then(|number| number.parse().ok()) {
+        Some(share @ 1..=50) => Ok(share),
+        Some(_) => Err(Wrong::new(format!("`{key}` must be from 1 to 50 per cent"), example)),
+        None => Err(Wrong::new(format!("`{}` is no part of a drive", clip(text)), example)),
+    }
+}
+
 /// A number and a unit of time.
 fn duration(key: &str, value: &DeValue<'_>, example: &str) -> Result<i64, Wrong> {
     let example = format!("write {key} = \"{example}\"");
@@ -203,7 +220,8 @@ pub(super) fn role(key: &str, value: &DeValue<'_>) -> Result<Role, Wrong> {
     }
 }
 
-/// Wishes that may be made, each once and in the order of [`Action::ALL`].
+/// Wishes that may be made, each once and in the order of [`Action::ALL`]. Those of the common page
+/// are no device's.
 pub(super) fn may(key: &str, value: &DeValue<'_>) -> Result<Vec<Action>, Wrong> {
     let DeValue::Array(items) = value else {
         return Err(Wrong::new(
@@ -214,10 +232,11 @@ pub(super) fn may(key: &str, value: &DeValue<'_>) -> Result<Vec<Action>, Wrong> 
     let mut named = Vec::with_capacity(items.len());
     for item in items.iter() {
         let name = text("may", item.get_ref())?.trim();
-        let names = Action::ALL.map(Action::name);
-        named.push(Action::parse(name).ok_or_else(|| choice("wish", name, &names))?);
+        let names: Vec<_> = Action::of_devices().into_iter().map(Action::name).collect();
+        let known = Action::parse(name).filter(|action| !action.is_at_home());
+        named.push(known.ok_or_else(|| choice("wish", name, &names))?);
     }
-    Ok(Action::ALL.into_iter().filter(|action| named.contains(action)).collect())
+    Ok(Action::of_devices().into_iter().filter(|action| named.contains(action)).collect())
 }
 
 fn choice(what: &str, word: &str, words: &[&str]) -> Wrong {
@@ -233,8 +252,15 @@ fn choice(what: &str, word: &str, words: &[&str]) -> Wrong {
 /// Rules of Syncthing's device ids: 52 base32 digits (A-Z, 2-7) of a SHA-256, and behind every
 /// 13 of them a check digit (Luhn mod 32), which finds a mistyped one.
 pub(super) fn device_id(key: &str, value: &DeValue<'_>) -> Result<String, Wrong> {
-    let text = text(key, value)?;
-    let next = "copy it from the sync app of the device: eight groups of seven letters and digits";
+    read_id(text(key, value)?).map_err(|why| {
+        let next =
+            "copy it from the sync app of the device: eight groups of seven letters and digits";
+        Wrong::new(format!("`{key}` {why}"), next)
+    })
+}
+
+/// Reads such an id; what is wrong with it otherwise.
+pub(super) fn read_id(text: &str) -> Result<String, String> {
     let digits: Vec<u8> = text
         .bytes()
         .filter(|b| !matches!(b, b'-' | b' '))
@@ -247,13 +273,12 @@ pub(super) fn device_id(key: &str, value: &DeValue<'_>) -> Result<String, Wrong>
                 codes.chunks(14).position(|part| check_digit(&part[..13]) != part[13])
             {
                 let (first, second) = (bad * 2 + 1, bad * 2 + 2);
-                let what = format!("`{key}` is mistyped in its group {first} or {second}");
-                return Err(Wrong::new(what, next));
+                return Err(format!("is mistyped in its group {first} or {second}"));
             }
             let groups: Vec<_> = digits.chunks(7).map(String::from_utf8_lossy).collect();
             Ok(groups.join("-"))
         }
-        _ => Err(Wrong::new(format!("`{key}` is no device id"), next)),
+        _ => Err("is no device id".into()),
     }
 }
 

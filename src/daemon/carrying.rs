@@ -1,10 +1,12 @@
 //! The sync engine of one drive: started with it, stopped with it, fed and heard in between.
 
 use crate::carrier::Carrier;
-use crate::config::Config;
+use crate::config::{Config, Device};
 use crate::daemon::{DaemonError, Places, Reach, now};
 use crate::engine::{Carried, Engine, News};
+use crate::model::DeviceName;
 use crate::sync::{Event, Handle, Syncthing, start, syncthing};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use tokio::sync::{Notify, mpsc};
 const EVENTS: usize = 1_024;
 /// So long the sync engine may take to stop before the drive is let go.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// What carries.
+const PROGRAM: &str = "syncthing";
 /// The ledger's name for the folder ids.
 const BOOK: &str = "sync-folders";
 
@@ -23,8 +27,9 @@ pub(super) struct Carrying {
     carrier: Carrier,
     events: mpsc::Receiver<Event>,
     settings: crate::config::Sync,
-    /// The shares in what is wanted.
+    /// The shares in what is wanted, and the devices.
     shares: Vec<Carried>,
+    devices: BTreeMap<DeviceName, Device>,
     drive: PathBuf,
 }
 
@@ -43,9 +48,9 @@ impl Carrying {
         if !config.sync.enabled {
             return Ok(None);
         }
-        let Some(program) = find_program("syncthing") else {
+        let Some(program) = find_program(PROGRAM) else {
             let what = "Syncthing is not installed, so nothing carries files to the devices";
-            let next = "install it, or carry BTsync/devices and BTsync/catalogue by other means \
+            let next = "install it (it is noticed by itself), or carry BTsync/devices and BTsync/catalogue by other means \
                         (and set enabled = false under [sync])";
             engine.mention("no carrier", now(), what, next);
             return Ok(None);
@@ -84,11 +89,17 @@ impl Carrying {
         }
         let handle = start(Syncthing::new(settings), &tokio::runtime::Handle::current(), sink);
         let settings = config.sync.clone();
-        let mut carrying = Self { handle, carrier, events, settings, shares: Vec::new(), drive };
+        let (shares, devices) = (Vec::new(), BTreeMap::new());
+        let mut carrying = Self { handle, carrier, events, settings, shares, devices, drive };
         carrying.want(engine)?;
         // Whatever changed while nobody looked.
         carrying.look_everywhere(&config);
         Ok(Some(carrying))
+    }
+
+    /// True when there is a sync engine that the settings want.
+    pub(super) fn is_possible(engine: &Engine) -> bool {
+        engine.config().sync.enabled && find_program(PROGRAM).is_some()
     }
 
     /// True when the settings ask for another sync engine than the one that runs.
@@ -100,6 +111,7 @@ impl Carrying {
     pub(super) fn want(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
         let config = engine.config().clone();
         self.shares = engine.shares_to_carry()?;
+        self.devices.clone_from(&config.devices);
         let random = |e: getrandom::Error| DaemonError::Random(e.to_string());
         let (new_share, wrong) = self.carrier.share(&self.shares).map_err(random)?;
         match wrong.first() {
@@ -119,7 +131,7 @@ impl Carrying {
             let what = format!("[devices.{device}]: {complaint}");
             engine.mention(&format!("id of {device}"), now(), &what, "put it right in larder.toml");
         }
-        engine.carried(self.carrier.served().cloned());
+        engine.carried(self.carrier.served());
         Ok(())
     }
 
@@ -127,6 +139,11 @@ impl Carrying {
         for device in config.devices.keys() {
             self.carrier.changed_all(&self.handle, device);
         }
+    }
+
+    /// True when the sync engine has told something that was not taken yet.
+    pub(super) fn has_news(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// Takes what the sync engine told to the engine, before its turn.
@@ -148,9 +165,10 @@ impl Carrying {
 
     /// Takes what the engine did to the sync engine, after its turn.
     pub(super) fn tell(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
-        if engine.shares_to_carry()? != self.shares {
+        if engine.shares_to_carry()? != self.shares || engine.config().devices != self.devices {
             self.want(engine)?;
         }
+        self.carrier.refuse(&self.handle, &engine.take_turned_away());
         self.carrier.changed(&self.handle, &engine.take_changed());
         self.carrier.ask(&self.handle, engine);
         Ok(())

@@ -86,6 +86,11 @@ impl Network {
         });
     }
 
+    /// True when wishes wait for the loop.
+    pub(super) fn has_wishes(&self) -> bool {
+        !self.wishes.is_empty()
+    }
+
     /// Hands the wishes that came to the engine; the page is answered once they are on the disk.
     pub(super) fn deliver(&mut self, engine: Option<&mut Engine>) {
         let mut engine = engine;

@@ -1,28 +1,37 @@
 //! The signals that end the program in good order.
 
 use super::DaemonError;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
-/// Waits for SIGTERM or SIGINT.
+/// Remembers that SIGTERM or SIGINT came, also for those who work and do not wait.
+#[derive(Clone)]
 pub(super) struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
+    told: Arc<AtomicBool>,
 }
 
 impl Stop {
-    /// From now on.
-    pub(super) fn new() -> Result<Self, DaemonError> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(DaemonError::Signal)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(DaemonError::Signal)?,
-        })
+    /// From now on; wakes the loop when one comes.
+    pub(super) fn new(wake: &Arc<Notify>) -> Result<Self, DaemonError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signal)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signal)?;
+        let stop = Self { told: Arc::default() };
+        let (told, wake) = (Arc::clone(&stop.told), Arc::clone(wake));
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            told.store(true, Ordering::Release);
+            wake.notify_one();
+        });
+        Ok(stop)
     }
 
-    /// Returns when one came.
-    pub(super) async fn requested(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+    /// True once one came.
+    pub(super) fn is_told(&self) -> bool {
+        self.told.load(Ordering::Acquire)
     }
 }

@@ -4,6 +4,7 @@
 //! compared in step. Crowds are hashed whole first, so that files with a common beginning are not each
 //! compared with each.
 
+use super::extents::{Sharing, share};
 use super::group::{self, Candidate, Inode, inodes};
 use super::join::{self, Batch, Outcome};
 use super::kind::Kind;
@@ -19,9 +20,6 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 /// Most files compared in step: open files, leases and buffers stay few.
 const WIDE: usize = 32;
-/// Bytes shared between two questions whether to stop. The kernel reads both files meanwhile.
-const SHARE: u64 = 4 * 1024 * 1024;
-
 /// Classes, and files whose first part is read, that the drive is asked for ahead.
 const AHEAD: usize = 24;
 /// Bytes of each file that it is asked for.
@@ -69,7 +67,12 @@ impl<'a> Work<'a> {
         if self.parts(&mut found[..todo])? == Progress::Stopped {
             return Ok(Progress::Stopped);
         }
-        group::thin(found, Candidate::like);
+        // What has a beginning of its own is decided on.
+        let alone = |c: &Candidate| {
+            self.job.out.push(c.mark());
+            self.job.learned.compared.push(c.mark());
+        };
+        group::thin(found, Candidate::like, alone);
         let classes = group::classes(found);
         let mut asked = 0;
         for (i, class) in classes.iter().enumerate() {
@@ -79,10 +82,15 @@ impl<'a> Work<'a> {
                 asked += 1;
             }
             let class = &mut found[class.names()];
+            let left = self.left_for_now();
             if (self.stop)() || self.class(class)? == Progress::Stopped {
                 return Ok(Progress::Stopped);
             }
-            self.job.out.extend(class.iter().map(|c| (c.ino, c.key())));
+            self.job.out.extend(class.iter().map(Candidate::mark));
+            // What was left alone may be another night's.
+            if self.left_for_now() == left {
+                self.job.learned.compared.extend(class.iter().map(Candidate::mark));
+            }
         }
         Ok(Progress::Finished)
     }
@@ -201,6 +209,7 @@ impl<'a> Work<'a> {
             if leased && let Err(e) = lease::take(file.fd.as_fd()) {
                 match e {
                     Errno::AGAIN => self.left(Left::InUse),
+                    Errno::ACCESS | Errno::PERM => self.left(Left::NotOurs),
                     e => return Err(self.trouble(c, "take a lease on", e)),
                 }
                 continue;
@@ -415,9 +424,21 @@ impl<'a> Work<'a> {
         *self.job.report.left.entry(why).or_default() += 1;
     }
 
+    /// How many files were left alone for a reason that may not hold another night.
+    fn left_for_now(&self) -> u64 {
+        let why = [Left::InUse, Left::Young, Left::Unlike, Left::NotOurs, Left::Gone];
+        why.iter().filter_map(|why| self.job.report.left.get(why)).sum()
+    }
+
     /// Opens a candidate; `None`, and noted, when it is not what it was.
     fn open(&mut self, c: &Candidate) -> Result<Option<Opened>, DedupError> {
-        let opened = self.reader.open(c).map_err(|e| self.trouble(c, "open", e))?;
+        let opened = match self.reader.open(c) {
+            Err(Errno::ACCESS | Errno::PERM) => {
+                self.left(Left::NotOurs);
+                return Ok(None);
+            }
+            opened => opened.map_err(|e| self.trouble(c, "open", e))?,
+        };
         if opened.is_none() {
             self.left(Left::Gone);
         }
@@ -426,53 +447,8 @@ impl<'a> Work<'a> {
 
     /// An error at a candidate, which is left out from now on.
     fn trouble(&mut self, c: &Candidate, doing: &'static str, e: Errno) -> DedupError {
-        self.job.out.push((c.ino, c.key()));
+        self.job.out.push(c.mark());
         let path = self.reader.name(c).map(|(path, _)| path).unwrap_or_default();
         FsError::new(&master(&path), doing, e).into()
-    }
-}
-
-/// What sharing two files came to.
-enum Sharing {
-    Already,
-    Shared,
-    Differs,
-    Stopped,
-}
-
-fn share(with: &Opened, file: &Opened, stop: &mut dyn FnMut() -> bool) -> Result<Sharing, Errno> {
-    let size = file.facts.size;
-    let mut offset = common(with, file)?;
-    if offset >= size {
-        return Ok(Sharing::Already);
-    }
-    offset -= offset % SHARE;
-    while offset < size {
-        if stop() {
-            return Ok(Sharing::Stopped);
-        }
-        let length = SHARE.min(size - offset);
-        match lease::share(with.fd.as_fd(), file.fd.as_fd(), offset, length)? {
-            lease::Shared::Differs | lease::Shared::Same(0) => return Ok(Sharing::Differs),
-            lease::Shared::Same(n) => offset += n,
-        }
-    }
-    Ok(Sharing::Shared)
-}
-
-/// Up to where two files lie in the same place already.
-fn common(a: &Opened, b: &Opened) -> Result<u64, Errno> {
-    let mut offset = 0;
-    loop {
-        let left = lease::extents(a.fd.as_fd(), offset)?;
-        let right = lease::extents(b.fd.as_fd(), offset)?;
-        let same = left.iter().zip(&right).take_while(|(l, r)| l == r).count();
-        if same > 0 {
-            let last = &left[same - 1];
-            offset = last.at + last.length;
-        }
-        if same == 0 || same < left.len().max(right.len()) || offset >= a.facts.size {
-            return Ok(offset);
-        }
     }
 }

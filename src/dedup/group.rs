@@ -4,7 +4,7 @@
 //! names that are equal as far as is known. Nothing here opens a file. A million files cost 40 MB:
 //! one flat array, sorted in place, without paths.
 
-use super::{Rules, Way};
+use super::{Mark, Rules, Way};
 use crate::model::{DirId, Stat, Time, Tree};
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -67,6 +67,11 @@ impl Candidate {
         self.size.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.time.cast_unsigned()
     }
 
+    /// What is remembered of it once it was compared with all that might be equal.
+    pub(super) fn mark(&self) -> Mark {
+        (self.ino, self.key())
+    }
+
     pub(super) fn known(&self) -> Known {
         Known { ino: self.ino, key: self.key(), part: self.part, cold: self.cold }
     }
@@ -91,12 +96,16 @@ pub(super) fn candidates(files: &Tree<Stat>, rules: &Rules, way: Way, now: Time)
             found.push(Candidate { size, time, ino, part: None, cold: false, dir, at });
         }
     });
-    thin(&mut found, Candidate::unread);
+    thin(&mut found, Candidate::unread, |_| {});
     found
 }
 
 /// Sorts by what `like` says, the inodes of each class in order, and drops what is alone in its class.
-pub(super) fn thin<K: Ord>(found: &mut Vec<Candidate>, like: impl Fn(&Candidate) -> K) {
+pub(super) fn thin<K: Ord>(
+    found: &mut Vec<Candidate>,
+    like: impl Fn(&Candidate) -> K,
+    mut dropped: impl FnMut(&Candidate),
+) {
     found.sort_unstable_by_key(|c| (like(c), c.ino, c.dir, c.at));
     let mut kept = 0;
     let mut start = 0;
@@ -105,6 +114,8 @@ pub(super) fn thin<K: Ord>(found: &mut Vec<Candidate>, like: impl Fn(&Candidate)
         if found[start].ino != found[end - 1].ino {
             found.copy_within(start..end, kept);
             kept += end - start;
+        } else {
+            dropped(&found[start]);
         }
         start = end;
     }
@@ -122,14 +133,57 @@ pub(super) fn run<K: PartialEq>(of: &[Candidate], like: impl Fn(&Candidate) -> K
     })
 }
 
+/// Drops the classes of which every inode was compared by an earlier job, and puts them among what was decided
+/// on. Returns the inodes of which what was remembered is not true any more. `found` comes sorted by class.
+pub(super) fn skip_compared(
+    found: &mut Vec<Candidate>,
+    mut remembered: Vec<Mark>,
+    out: &mut Vec<Mark>,
+) -> Vec<u64> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Met {
+        No,
+        WithNew,
+        Alone,
+    }
+    remembered.sort_unstable();
+    let mut met = vec![Met::No; remembered.len()];
+    let (mut start, mut kept) = (0, 0);
+    while start < found.len() {
+        let end = start + run(&found[start..], Candidate::unread);
+        let at = |c: &Candidate| remembered.binary_search(&c.mark()).ok();
+        let all = found[start..end].iter().all(|c| at(c).is_some());
+        for i in found[start..end].iter().filter_map(at) {
+            met[i] = if all { Met::Alone } else { Met::WithNew };
+        }
+        if !all {
+            found.copy_within(start..end, kept);
+            kept += end - start;
+        }
+        start = end;
+    }
+    found.truncate(kept);
+    let not_met = remembered.iter().zip(&met).filter(|(_, met)| **met == Met::No);
+    let outdated = not_met.map(|((ino, _), _)| *ino).collect();
+    // In place: at a million files a second list would be as large as what may be used.
+    let mut met = met.into_iter();
+    remembered.retain(|_| met.next() == Some(Met::Alone));
+    if out.is_empty() {
+        *out = remembered;
+    } else {
+        out.append(&mut remembered);
+    }
+    outdated
+}
+
 /// Takes over what is known, and drops what was decided on: `out` has the inode and key.
 /// What is alone then goes too.
-pub(super) fn recall(found: &mut Vec<Candidate>, known: &mut [Known], out: &mut Vec<(u64, u64)>) {
+pub(super) fn recall(found: &mut Vec<Candidate>, known: &mut [Known], out: &mut Vec<Mark>) {
     known.sort_unstable();
     out.sort_unstable();
     out.dedup();
     found.retain_mut(|c| {
-        if out.binary_search(&(c.ino, c.key())).is_ok() {
+        if out.binary_search(&c.mark()).is_ok() {
             return false;
         }
         if let Ok(i) = known.binary_search_by_key(&(c.ino, c.key()), |k| (k.ino, k.key)) {
@@ -137,7 +191,7 @@ pub(super) fn recall(found: &mut Vec<Candidate>, known: &mut [Known], out: &mut 
         }
         true
     });
-    thin(found, Candidate::unread);
+    thin(found, Candidate::unread, |_| {});
 }
 
 /// True when two files are compared at once: a first part would be one more visit to each, and two
@@ -244,7 +298,7 @@ mod tests {
         }
         let mut found = candidates(&tree, &Rules::default(), Way::Link, NOW);
         assert_eq!(unread(&mut found, Way::Link), 0);
-        thin(&mut found, Candidate::like);
+        thin(&mut found, Candidate::like, |_| {});
         let classes = classes(&found);
         assert_eq!((found.len(), classes.len()), (1_000_000, 500_000));
         let bytes =
@@ -318,7 +372,7 @@ mod tests {
                 let first = contents[c.ino as usize].0.first().copied();
                 c.part = NonZeroU32::new(u32::from(first.unwrap_or(1)));
             }
-            thin(&mut found, Candidate::like);
+            thin(&mut found, Candidate::like, |_| {});
             let mut ours = BTreeSet::new();
             for class in classes(&found) {
                 let mut by_content: BTreeMap<&[u8], BTreeSet<u64>> = BTreeMap::new();

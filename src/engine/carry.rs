@@ -6,9 +6,8 @@
 //! deletion. Without a carrier everything that is linked counts as there, and absences only settle.
 
 use super::{Engine, EngineError};
-use crate::catalogue::Live;
-use crate::model::{DeviceName, Place, RelPath, Spot, Time};
-use crate::plan::Fact;
+use crate::model::{DeviceName, Live, Place, RelPath, Spot, Time};
+use crate::plan::{Asking, Fact};
 use crate::status::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +31,8 @@ pub enum News {
         up: bool,
         /// When it last was.
         last: Option<Time>,
+        /// From where it is connected.
+        address: Option<String>,
     },
     /// A device deleted this file itself: its absence is believed.
     Deleted(DeviceName, RelPath),
@@ -48,19 +49,20 @@ pub enum News {
     Trouble(String, String),
     /// Nothing is wrong any more.
     Well,
-    /// Unknown devices that ask to be let in: id and what they call themselves.
-    Asking(Vec<(String, String)>),
+    /// Unknown devices that ask to be let in: all of them.
+    Asking(Vec<Asking>),
 }
 
 /// What is known of the carrying.
 #[derive(Debug, Default)]
 pub(super) struct Carrying {
     /// The devices that somebody carries to, who can be asked about absences.
-    served: BTreeSet<DeviceName>,
+    pub(super) served: BTreeSet<DeviceName>,
     pub(super) identity: Option<String>,
     pub(super) moving: bool,
-    pub(super) live: BTreeMap<DeviceName, BTreeMap<RelPath, Live>>,
-    pub(super) seen: BTreeMap<DeviceName, (bool, Option<Time>)>,
+    pub(super) seen: BTreeMap<DeviceName, Presence>,
+    /// When something last went on with what is on its way to a device.
+    pub(super) went_on: BTreeMap<DeviceName, Time>,
     /// Absences that are deletions, by the word of the device.
     pub(super) deleted: BTreeSet<(DeviceName, RelPath)>,
     /// Names that we changed and the carrier was not told of yet.
@@ -71,6 +73,17 @@ pub(super) struct Carrying {
     pub(super) shown: Time,
 }
 
+/// Whether a device is there.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Presence {
+    /// It is connected.
+    pub(super) up: bool,
+    /// When it last was.
+    pub(super) last: Option<Time>,
+    /// From where.
+    pub(super) address: Option<String>,
+}
+
 /// While files are on their way the pages are written once in so many seconds at most, when nothing
 /// else is new on them.
 const SHOW_EVERY: i64 = 1;
@@ -78,12 +91,17 @@ const SHOW_EVERY: i64 = 1;
 impl Carrying {
     /// When a device was last there.
     pub(super) fn last_seen(&self, device: &DeviceName) -> Option<Time> {
-        self.seen.get(device).and_then(|(_, last)| *last)
+        self.seen.get(device).and_then(|seen| seen.last)
     }
 
     /// True while a device is there.
     pub(super) fn is_connected(&self, device: &DeviceName) -> bool {
-        self.seen.get(device).is_some_and(|(up, _)| *up)
+        self.seen.get(device).is_some_and(|seen| seen.up)
+    }
+
+    /// From where a device is connected.
+    pub(super) fn address(&self, device: &DeviceName) -> Option<&str> {
+        self.seen.get(device).filter(|seen| seen.up)?.address.as_deref()
     }
 
     /// True when it is time to show on the pages what is known of the carrying.
@@ -98,10 +116,14 @@ impl Engine {
     pub fn carried(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
         self.carrying.served = devices.into_iter().collect();
         let served = &self.carrying.served;
-        self.carrying.live.retain(|device, _| served.contains(device));
-        for (device, (up, _)) in &mut self.carrying.seen {
+        for (device, holding) in &mut self.world.devices {
+            if !served.contains(device) {
+                holding.live.clear();
+            }
+        }
+        for (device, seen) in &mut self.carrying.seen {
             // Of who is served no more nobody tells that he went.
-            *up &= served.contains(device);
+            seen.up &= served.contains(device);
         }
         self.stale = true;
     }
@@ -136,37 +158,42 @@ impl Engine {
                 self.stale = true;
             }
             News::Progress(device, files) => {
-                let Some(live) = carrying.live.get_mut(&device) else { return Ok(()) };
+                let Some(holding) = self.world.devices.get_mut(&device) else { return Ok(()) };
+                carrying.went_on.insert(device, now);
                 for (path, percent) in files {
                     // Of what arrived or went in the meantime nothing is told any more.
-                    if let Some(state) = live.get_mut(&path) {
+                    if let Some(state) = holding.live.get_mut(&path) {
                         *state = Live::Syncing(percent);
                         carrying.stale = true;
                     }
                 }
             }
             News::Lacking(device, paths) => {
-                let Some(holding) = self.world.devices.get(&device) else { return Ok(()) };
-                let live = carrying.live.entry(device.clone()).or_default();
+                let Some(holding) = self.world.devices.get_mut(&device) else { return Ok(()) };
                 for path in paths {
-                    if holding.book.get(&path).is_some() && !live.contains_key(&path) {
+                    if holding.book.get(&path).is_some() && !holding.live.contains_key(&path) {
                         carrying.changed.insert(crate::plan::on(&device, &path));
-                        live.insert(path, Live::Queued);
+                        holding.live.insert(path, Live::Queued);
                         carrying.stale = true;
                     }
                 }
             }
             News::Here(device, paths) => {
-                if let Some(live) = carrying.live.get_mut(&device) {
+                carrying.went_on.insert(device.clone(), now);
+                if let Some(holding) = self.world.devices.get_mut(&device) {
                     paths.iter().for_each(|path| {
-                        carrying.stale |= live.remove(path).is_some();
+                        carrying.stale |= holding.live.remove(path).is_some();
                     });
                 }
             }
-            News::Seen { device, up, last } => {
-                let before = carrying.seen.get(&device).and_then(|(_, last)| *last);
-                let seen = (up, last.or(before));
-                carrying.stale |= carrying.seen.insert(device, seen) != Some(seen);
+            News::Seen { device, up, last, address } => {
+                let before = carrying.last_seen(&device);
+                let seen = Presence { up, last: last.or(before), address };
+                if up && !carrying.is_connected(&device) {
+                    carrying.went_on.insert(device.clone(), now);
+                }
+                let known = carrying.seen.insert(device, seen.clone());
+                carrying.stale |= known != Some(seen);
             }
             News::Deleted(device, path) => {
                 self.dirty.entry((device.clone(), path.clone())).or_insert(0);
@@ -180,8 +207,8 @@ impl Engine {
             News::Moving(moving) => carrying.moving = moving,
             News::Lost => {
                 // Whoever follows them may have lost count: everything is proved anew.
-                for (device, live) in &carrying.live {
-                    let spots = live.keys().map(|path| crate::plan::on(device, path));
+                for (device, holding) in &self.world.devices {
+                    let spots = holding.live.keys().map(|path| crate::plan::on(device, path));
                     carrying.changed.extend(spots);
                 }
             }
@@ -189,16 +216,7 @@ impl Engine {
                 self.tell("carrier", Condition::Attention, now, what, next);
             }
             News::Well => self.untell("carrier"),
-            News::Asking(devices) if devices.is_empty() => self.untell("asking"),
-            News::Asking(devices) => {
-                let names: Vec<_> = devices
-                    .iter()
-                    .map(|(id, name)| format!("{} ({id})", crate::model::show(name.as_bytes())))
-                    .collect();
-                let what = format!("asks to be let in: {}", names.join(", "));
-                let next = "if you know it, put its id under [devices.NAME] in larder.toml";
-                self.tell("asking", Condition::Attention, now, what, next);
-            }
+            News::Asking(asking) => self.hear_asking(asking, now),
         }
         Ok(())
     }
@@ -223,7 +241,7 @@ impl Engine {
 
     /// How many links are on their way to a device.
     pub fn on_the_way(&self, device: &DeviceName) -> u64 {
-        self.carrying.live.get(device).map_or(0, |live| live.len() as u64)
+        self.world.devices.get(device).map_or(0, |holding| holding.live.len() as u64)
     }
 
     /// True when an absence on a device may be believed as far as the carrier goes.
@@ -248,25 +266,37 @@ impl Engine {
             }
             Fact::Master(path, _) => {
                 // A master that changed in place changed every link of it, which no watcher sees.
-                let served = |d: &&DeviceName| self.carrying.served.contains(*d);
-                let holders: Vec<_> = self.world.holders(path).filter(served).cloned().collect();
-                let spots = holders.into_iter().map(|d| crate::plan::on(&d, path));
-                self.carrying.changed.extend(spots);
+                let carrying = &mut self.carrying;
+                for (holder, path, _) in self.world.links_for(path) {
+                    if carrying.served.contains(holder) || holder.joined_folder().is_some() {
+                        carrying.changed.insert(crate::plan::on(holder, &path));
+                    }
+                }
                 return;
             }
             _ => return,
         };
-        if !self.carrying.served.contains(device) {
+        let joined = device.joined_folder().is_some();
+        if !joined && !self.carrying.served.contains(device) {
             return;
         }
         self.carrying.changed.insert(crate::plan::on(device, path));
         self.carrying.deleted.remove(&(device.clone(), path.clone()));
-        let live = self.carrying.live.entry(device.clone()).or_default();
-        if gone {
-            live.remove(path);
-        } else {
-            live.insert(path.clone(), Live::Queued);
+        if joined {
+            // How far it is at other people's is not told.
+            return;
         }
+        let Some(holding) = self.world.devices.get_mut(device) else { return };
+        if gone {
+            holding.live.remove(path);
+        } else {
+            holding.live.insert(path.clone(), Live::Queued);
+        }
+    }
+
+    /// Notes for the carrier that a text of ours was written.
+    pub(super) fn note_written(&mut self, at: &Spot) {
+        self.carrying.changed.insert(at.clone());
     }
 
     /// Notes for the carrier that a page was written.

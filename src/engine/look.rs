@@ -9,7 +9,7 @@ use crate::watch::{Names, Pending};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// So many names are looked at in one turn, so that wishes do not wait for a flood of changes.
-const LOOKS: usize = 16_384;
+pub(super) const LOOKS: usize = 16_384;
 
 impl Engine {
     /// Looks where something happened.
@@ -27,6 +27,7 @@ impl Engine {
             for device in self.devices() {
                 self.scan_device(&device, now)?;
             }
+            self.scan_joined(now)?;
             self.pages = self.origins();
             return Ok(());
         }
@@ -36,6 +37,7 @@ impl Engine {
                 Place::Device(device) if self.config.devices.contains_key(device) => {
                     self.look_device(&device.clone(), &folder.path, &names, now)?;
                 }
+                Place::Shared => self.look_joined(&folder, &names, now)?,
                 Place::Catalogue => self.look_pages(&folder.path),
                 _ => {}
             }
@@ -59,6 +61,7 @@ impl Engine {
     /// Scans all masters, and looks at the links of those that changed.
     pub(super) fn scan_home(&mut self, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(&RelPath::root()))?;
+        self.twins.of = None;
         self.tell_blind("home", "BTsync/files", found.blind.len(), now);
         if !found.blind.is_empty() {
             // What was not seen stays as it was known.
@@ -79,19 +82,23 @@ impl Engine {
         self.weigh_masters();
         self.stale = true;
         // Links whose master is not what they mean, and masters that a device follows.
-        for device in self.devices() {
+        for device in self.holders() {
+            let world = &self.world;
             let mut differing = Vec::new();
-            if let Some(holding) = self.world.devices.get(&device) {
+            if let Some(holding) = world.devices.get(&device) {
                 holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
                     let Ok(path) = RelPath::new(path) else { return };
-                    if self.world.files.get(&path).is_none_or(|m| m.id != link.id) {
+                    let home = world.home_of(&device, &path);
+                    if home.and_then(|p| world.files.get(&p)).is_none_or(|m| m.id != link.id) {
                         differing.push(path);
                     }
                 });
                 for follow in &holding.follows {
-                    let Some(dir) = self.world.files.dir(follow) else { continue };
-                    self.world.files.for_each(dir, |path, _| {
+                    let home = world.home_of(&device, follow);
+                    let Some(dir) = home.and_then(|p| world.files.dir(&p)) else { continue };
+                    world.files.for_each(dir, |path, _| {
                         let Ok(path) = RelPath::new(path) else { return };
+                        let Some(path) = world.path_on(&device, &path) else { return };
                         if holding.book.get(&path).is_none() && holding.wants(&path) {
                             differing.push(path);
                         }
@@ -116,38 +123,44 @@ impl Engine {
             self.emptied.insert(device.clone());
         }
         let found = self.fs.scan(&root)?;
-        self.tell_blind(device.as_str(), &format!("devices/{device}"), found.blind.len(), now);
+        let place = match device.joined_folder() {
+            Some(_) => device.to_string(),
+            None => format!("devices/{device}"),
+        };
+        self.tell_blind(device.as_str(), &place, found.blind.len(), now);
         let mut differing = Vec::new();
-        if let Some(holding) = self.world.devices.get(device) {
-            found.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
-                let Ok(path) = RelPath::new(path) else { return };
+        let world = &self.world;
+        let ours = |path: &RelPath| world.holder_at(&root.place.clone().at(path.clone()));
+        let blind: Vec<RelPath> = found.blind.iter().filter_map(|p| Some(ours(p)?.1)).collect();
+        if let Some(holding) = world.devices.get(device)
+            && let Some(dir) = found.tree.dir(&root.path)
+        {
+            found.tree.for_each(dir, |path, stat| {
+                let Some((_, path)) = RelPath::new(path).ok().and_then(|p| ours(&p)) else {
+                    return;
+                };
+                let home = world.home_of(device, &path);
                 let as_known = holding.book.get(&path).is_some_and(|l| l.id == stat.id)
-                    && self.world.files.get(&path).is_some_and(|m| m.id.ino == stat.id.ino);
+                    && home
+                        .and_then(|home| world.files.get(&home))
+                        .is_some_and(|m| m.id.ino == stat.id.ino);
                 if !as_known || holding.absent.contains_key(&path) {
                     differing.push(path);
                 }
             });
             holding.book.for_each(Tree::<Link>::ROOT, |path, _| {
                 let Ok(path) = RelPath::new(path) else { return };
-                if found.tree.get(&path).is_none() && !within_any(&found.blind, &path) {
+                if found.tree.get(&on(device, &path).path).is_none() && !within_any(&blind, &path) {
                     differing.push(path);
                 }
             });
         }
-        self.mark(device, differing);
-        self.blind.insert(device.clone(), found.blind);
-        Ok(())
-    }
-
-    fn tell_blind(&mut self, key: &str, place: &str, folders: usize, now: Time) {
-        let key = format!("blind {key}");
-        if folders == 0 {
-            self.untell(&key);
-            return;
+        if let Some(holding) = self.world.devices.get(device) {
+            differing.extend(holding.held.keys().cloned());
         }
-        let what = format!("{folders} folders in {place} can't be read");
-        let next = "their owner or mode is wrong; what is in them is left as it is";
-        self.tell(&key, Condition::Attention, now, what, next);
+        self.mark(device, differing);
+        self.blind.insert(device.clone(), blind);
+        Ok(())
     }
 
     fn mark(&mut self, device: &DeviceName, paths: impl IntoIterator<Item = RelPath>) {
@@ -207,12 +220,18 @@ impl Engine {
             .collect();
         match &at.place {
             Place::Files => known_names(&self.world.files, &at.path, &mut all),
-            Place::Device(device) => {
-                if let Some(holding) = self.world.devices.get(device) {
-                    known_names(&holding.book, &at.path, &mut all);
+            _ => {
+                if let Some((holder, path)) = self.world.holder_at(at)
+                    && let Some(holding) = self.world.devices.get(&holder)
+                {
+                    known_names(&holding.book, &path, &mut all);
+                    // What is in a folder follows it directly.
+                    let below = holding.held.range(&path..).map(|(held, _)| held);
+                    let below = below.take_while(|held| held.is_within(&path));
+                    let here = below.filter(|held| held.parent().as_ref() == Some(&path));
+                    all.extend(here.filter_map(|held| Some(held.name()?.to_vec())));
                 }
             }
-            _ => {}
         }
         Ok(all)
     }
@@ -256,7 +275,7 @@ impl Engine {
     }
 
     /// Looks at names in a folder of a device.
-    fn look_device(
+    pub(super) fn look_device(
         &mut self,
         device: &DeviceName,
         dir: &RelPath,
@@ -278,14 +297,20 @@ impl Engine {
                         continue;
                     }
                 };
+                let ours = |p: &[u8]| {
+                    let at = on(device, &path).place.at(RelPath::new(p).ok()?);
+                    Some(self.world.holder_at(&at)?.1)
+                };
+                let blind: Vec<RelPath> =
+                    found.blind.iter().filter_map(|p| ours(p.as_bytes())).collect();
                 let mut all = Vec::new();
-                found.tree.for_each(Tree::<Stat>::ROOT, |p, _| all.extend(RelPath::new(p)));
+                found.tree.for_each(Tree::<Stat>::ROOT, |p, _| all.extend(ours(p)));
                 if let Some(holding) = self.world.devices.get(device)
                     && let Some(dir) = holding.book.dir(&path)
                 {
                     holding.book.for_each(dir, |p, _| all.extend(RelPath::new(p)));
                 }
-                all.retain(|p| !within_any(&found.blind, p));
+                all.retain(|p| !within_any(&blind, p));
                 self.mark(device, all);
             }
             self.mark(device, [path]);
@@ -299,6 +324,8 @@ impl Engine {
         self.wake_settled(now);
         let mut looks = 0;
         let moved = self.moved(now);
+        self.foresee_storms(now)?;
+        self.follow_renamed(&moved, now)?;
         // Those that a change made dirty again are looked at in the next turn.
         for ((device, path), tries) in std::mem::take(&mut self.dirty) {
             looks += 1;
@@ -325,20 +352,6 @@ impl Engine {
         Ok(looks > LOOKS)
     }
 
-    fn tell_stuck(&mut self, now: Time) {
-        let Some((device, path)) = self.stuck.keys().next() else {
-            self.untell("reconcile");
-            return;
-        };
-        let more = match self.stuck.len() {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
-        let what = format!("{}{more} can't be taken in", on(device, path));
-        let next = "see that nothing else of that name is in BTsync/files";
-        self.tell("reconcile", Condition::Attention, now, what, next);
-    }
-
     /// Where the masters went that links have missed for long enough: one walk for all of them.
     fn moved(&self, now: Time) -> HashMap<u64, RelPath> {
         let settled = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);
@@ -357,6 +370,11 @@ impl Engine {
         moved: &HashMap<u64, RelPath>,
         now: Time,
     ) -> Result<bool, EngineError> {
+        // A folder of other people may be over by now.
+        let Some(at_home) = self.world.home_of(device, path).filter(|_| self.looks_after(device))
+        else {
+            return Ok(true);
+        };
         let seen = match self.fs.stat(&on(device, path)) {
             Ok(seen) => seen,
             // A folder, a symbolic link or a pipe: no file of ours.
@@ -368,18 +386,18 @@ impl Engine {
             }
         };
         // What we believe of the master has to be as fresh as what we see of the link.
-        let home = match self.fs.stat(&master(path)) {
+        let home = match self.fs.stat(&master(&at_home)) {
             Ok(home) => home,
             Err(FsError::NotRegular { .. }) => None,
             Err(e) if e.trouble().is_some() => return Err(e.into()),
             Err(_) => None,
         };
-        if home.map(|m| m.id) != self.world.files.get(path).map(|m| m.id) {
+        if home.map(|m| m.id) != self.world.files.get(&at_home).map(|m| m.id) {
             match home {
-                Some(stat) => self.world.files.insert(path, stat),
-                None => self.world.files.remove(path),
+                Some(stat) => self.world.files.insert(&at_home, stat),
+                None => self.world.files.remove(&at_home),
             };
-            self.touch(path);
+            self.touch(&at_home);
             self.stale = true;
         }
         let Some(holding) = self.world.devices.get_mut(device) else { return Ok(true) };
@@ -388,7 +406,9 @@ impl Engine {
         let settled = match (seen, booked) {
             (None, Some(_)) => {
                 let since = *holding.absent.entry(path.clone()).or_insert(now);
-                let settled = now.since(since) >= self.settle || self.was_deleted(device, path);
+                // Of other people even what is confirmed has to settle: so it shows how much it is.
+                let at_once = device.joined_folder().is_none() && self.was_deleted(device, path);
+                let settled = now.since(since) >= self.settle || at_once;
                 settled && self.confirmed(device, path) && !self.is_held(device)
             }
             (Some(seen), Some(link)) if home.is_none() && link.id.ino == seen.id.ino => {
@@ -404,6 +424,9 @@ impl Engine {
                 true
             }
         };
+        if self.is_held_back(device, path, seen) {
+            return Ok(true);
+        }
         let quota = self.config.devices.get(device).and_then(|d| d.quota);
         let sight = Sight {
             device,
@@ -416,11 +439,13 @@ impl Engine {
         };
         let Some(ops) = reconcile(&self.world, &sight) else { return Ok(true) };
         self.homeless.remove(&key);
+        let did = self.what_it_did(device, path, seen.as_ref(), &ops);
         for op in &ops {
             if !self.act(op, now)? {
                 return Ok(false);
             }
         }
+        self.count(device, path, did, now)?;
         self.tell_what_happened(device, path, &ops);
         Ok(true)
     }

@@ -10,7 +10,6 @@ use crate::model::{
 };
 use crate::plan::{Holding, OFFERED, Why};
 use crate::status::{Condition, DeviceReport, Report};
-use std::collections::BTreeMap;
 
 /// So many answers stand on a page.
 const ANSWERS: usize = 50;
@@ -22,9 +21,16 @@ impl Engine {
     pub(super) fn publish(&mut self, now: Time) -> Result<(), EngineError> {
         self.space = self.fs.space()?;
         self.weigh_masters();
-        let report = self.make_report();
+        self.find_twins();
+        let mut report = self.make_report();
+        // The pages have cards for those that ask.
+        if let Some(asking) = self.notices.get(super::devices::ASKING) {
+            report.notices.retain(|notice| notice != asking);
+        }
         let none = Holding::default();
-        let still = BTreeMap::new();
+        let let_in: Vec<_> = self.devices().into_iter().filter(|d| self.is_let_in(d)).collect();
+        let rooms = self.rooms();
+        let evicted = self.lately_evicted(now);
         let devices: Vec<DeviceView<'_>> = self
             .config
             .devices
@@ -37,17 +43,24 @@ impl Engine {
                     book: &holding.book,
                     pins: &holding.pins,
                     follows: &holding.follows,
-                    live: self.carrying.live.get(name).unwrap_or(&still),
+                    live: &holding.live,
                     used: holding.used(),
                     quota: settings.quota,
+                    room: rooms.get(name),
+                    evicted: evicted.get(name).map_or(&[][..], |e| e),
                     last_seen: self.carrying.last_seen(name),
                     connected: self.carrying.is_connected(name),
+                    address: self.carrying.address(name),
+                    has_id: settings.id.is_some(),
+                    let_in: let_in.contains(name),
                 }
             })
             .collect();
         let versions = self.version_views();
         let held = self.held();
         let shares = self.share_views();
+        let asking = self.asking_views();
+        let storms = self.storm_views();
         let view = View {
             nas_name: &self.config.nas.name,
             files: &self.world.files,
@@ -55,7 +68,10 @@ impl Engine {
             report: &report,
             versions: &versions,
             shares: &shares,
+            asking: &asking,
             held: &held,
+            storms: &storms,
+            twins: &self.twins.known,
             undo: self.config.undo,
             now,
         };
@@ -214,11 +230,18 @@ impl Engine {
                 why: match &v.why {
                     Why::Edited(device) => match self.config.devices.get(device) {
                         Some(settings) => format!("changed on {}", settings.label),
+                        None if device.joined_folder().is_some() => {
+                            format!("changed in {device}")
+                        }
                         None => format!("changed on {device}"),
                     },
                     Why::Replaced => "replaced at home".into(),
                     Why::Destroyed => "destroyed".into(),
                     Why::Undone => "an older version was brought back".into(),
+                    Why::Stormed(device) => match self.config.devices.get(device) {
+                        Some(settings) => format!("not wanted from {}", settings.label),
+                        None => format!("not wanted from {device}"),
+                    },
                     Why::Rescued => "found after a power cut".into(),
                 },
             })
@@ -226,16 +249,17 @@ impl Engine {
     }
 
     fn held(&self) -> Vec<Held> {
-        let held = |device: &&DeviceName| self.is_held(device);
-        let devices = self.config.devices.keys().filter(held);
-        devices
+        let held = |device: &DeviceName| self.has_vanished(device) && !self.is_storming(device);
+        let holders = self.holders().into_iter().filter(held);
+        holders
             .filter_map(|device| {
-                let absent = &self.world.devices.get(device)?.absent;
+                let absent = &self.world.devices.get(&device)?.absent;
                 let mut path = absent.keys().next()?.parent()?;
                 while !absent.keys().all(|p| p.is_within(&path)) {
                     path = path.parent()?;
                 }
-                Some(Held { device: device.clone(), path, files: absent.len() as u64 })
+                let path = self.world.home_of(&device, &path)?;
+                Some(Held { device, path, files: absent.len() as u64 })
             })
             .collect()
     }
@@ -258,9 +282,14 @@ impl Engine {
                 quota: settings.quota,
                 files: holding.map_or(0, |h| h.book.len() as u64),
                 last_seen: self.carrying.last_seen(name),
+                let_in: self.is_let_in(name),
             }
         });
-        let moving = if self.carrying.moving { Condition::Syncing } else { Condition::Ready };
+        let moving = match (self.carrying.moving, self.night.is_working()) {
+            (true, _) => Condition::Syncing,
+            (false, true) => Condition::Working,
+            (false, false) => Condition::Ready,
+        };
         let mut notices: Vec<_> = self.notices.values().cloned().collect();
         notices.sort_by_key(|n| std::cmp::Reverse((n.condition, n.at)));
         Report {
@@ -309,7 +338,7 @@ fn answers(ledger: &Ledger, origin: &Origin) -> Result<(Vec<Answered>, Vec<WishI
 }
 
 /// The ledger's name for the secret of a page.
-fn key_name(origin: &Origin) -> String {
+pub(super) fn key_name(origin: &Origin) -> String {
     match origin {
         Origin::Home => "key:".to_owned(),
         Origin::Device(device) => format!("key:{device}"),

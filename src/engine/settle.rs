@@ -10,6 +10,10 @@ const STUCK: i64 = 60;
 impl Engine {
     /// True when so many of a device's links vanished at once that the owner is asked first.
     pub(super) fn is_held(&self, device: &DeviceName) -> bool {
+        self.is_storming(device) || self.has_vanished(device)
+    }
+
+    pub(super) fn has_vanished(&self, device: &DeviceName) -> bool {
         self.world.devices.get(device).is_some_and(|h| {
             let mass = h.absent.len() > MASS && h.absent.len() * 5 > h.book.len();
             mass || (self.emptied.contains(device) && !h.absent.is_empty())
@@ -19,9 +23,10 @@ impl Engine {
     /// What has settled is looked at again.
     pub(super) fn wake_settled(&mut self, now: Time) {
         let mut due = Vec::new();
-        for device in self.devices() {
+        for device in self.holders() {
             let held = self.is_held(&device);
-            self.tell_held(&device, held, now);
+            self.tell_held(&device, held && !self.is_storming(&device), now);
+            self.tell_storm(&device, now);
             let Some(holding) = self.world.devices.get(&device) else { continue };
             if !held {
                 let settled = |since: &Time| now.since(*since) >= self.settle;
@@ -51,24 +56,22 @@ impl Engine {
         }
         let (gone, all) =
             self.world.devices.get(device).map_or((0, 0), |h| (h.absent.len(), h.book.len()));
-        let what = format!("{gone} of the {all} files on {device} vanished at once");
+        let on = if device.joined_folder().is_some() { "in" } else { "on" };
+        let what = format!("{gone} of the {all} files {on} {device} vanished at once");
         let next =
             "nothing was forgotten: say on the common page whether to forget them or put them back";
         self.tell(&key, Condition::Attention, now, what, next);
     }
 
-    /// Seconds until something settles or expires.
+    /// Seconds until something settles.
     pub(super) fn next_deadline(&self, now: Time) -> Option<i64> {
         let absent = self
             .world
             .devices
             .iter()
-            .filter(|(device, _)| {
-                !self.is_held(device) && self.config.devices.contains_key(*device)
-            })
+            .filter(|(device, _)| !self.is_held(device) && self.looks_after(device))
             .flat_map(|(_, h)| h.absent.values());
         let settling = absent.chain(self.homeless.values()).min();
-        let settles = settling.map(|since| (self.settle - now.since(*since)).max(1));
-        settles.into_iter().chain(self.next_expiry(now)).min()
+        settling.map(|since| (self.settle - now.since(*since)).max(1))
     }
 }

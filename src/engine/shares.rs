@@ -6,8 +6,8 @@
 use super::{Engine, EngineError};
 use crate::catalogue::ShareView;
 use crate::fs::FsError;
-use crate::model::{FileId, Place, RelPath, Stat, Time, Tree};
-use crate::plan::{CHUNK, Fact, Op, ShareState, emptied_shares, end_share, master};
+use crate::model::{Bytes, FileId, Place, RelPath, Stat, Time, Tree};
+use crate::plan::{CHUNK, Fact, Op, Share, ShareState, emptied_shares, end_share, master};
 use sha1::{Digest as _, Sha1};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,20 @@ pub struct Carried {
     pub name: String,
     /// Device ids as they were written, and what we call those people.
     pub peers: BTreeMap<String, String>,
+    /// What they may do.
+    pub access: Access,
+}
+
+/// What other people may do with a share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Fetch it; what they change is not taken.
+    Fetch,
+    /// Put files in and change them.
+    Join {
+        /// The folder is at its limit: nothing more is taken until it is below.
+        held: bool,
+    },
 }
 
 /// What is known of shares beside the world.
@@ -43,6 +57,11 @@ impl Engine {
     /// A sum is asked for.
     pub(super) fn want_sum(&mut self, path: &RelPath, id: FileId) {
         self.shares.wanted.insert(path.clone(), id);
+    }
+
+    /// True while a sum is asked for or in the making.
+    pub(super) fn is_summing(&self) -> bool {
+        self.shares.summing.is_some() || !self.shares.wanted.is_empty()
     }
 
     /// Goes on with the sums that are asked for; `true` when that was any: there is more to
@@ -88,7 +107,11 @@ impl Engine {
         let live: Vec<_> = live.map(|(name, share)| (name.clone(), share.clone())).collect();
         let mut carried = Vec::new();
         for (name, mut share) in live {
-            carried.push(Carried { name: name.clone(), peers: share.peers.clone() });
+            let access = match share.takes() {
+                true => Access::Join { held: self.is_full(&name) },
+                false => Access::Fetch,
+            };
+            carried.push(Carried { name: name.clone(), peers: share.peers.clone(), access });
             if share.state == ShareState::Made {
                 share.state = ShareState::Handed;
                 self.remember(&Fact::Share(name, share))?;
@@ -132,20 +155,26 @@ impl Engine {
         }
         // That it is to end reaches the disk before anything of it goes.
         self.settle_down()?;
+        let mut more = false;
         for name in due {
+            if self.world.shares.get(&name).is_some_and(Share::is_joined) {
+                more |= self.end_folder(&name, now)?;
+                continue;
+            }
             self.look_at_share(&name)?;
             for op in end_share(&self.world, &name) {
                 if !self.act(&op, now)? {
                     // It moved under our hands: again in the next turn.
-                    return Ok(false);
+                    return Ok(more);
                 }
             }
+            more = true;
             if !self.world.shares.contains_key(&name) {
                 log::info!("the share {name} is over");
                 self.shares.let_go.remove(&name);
             }
         }
-        Ok(true)
+        Ok(more)
     }
 
     /// What is in a share's folder, also what a cut kept from being recorded and what others put there.
@@ -192,7 +221,7 @@ impl Engine {
         wish: crate::model::WishId,
         now: Time,
     ) -> Result<(), EngineError> {
-        let ours = |(_, s): &(&String, &crate::plan::Share)| s.wish == wish && s.origin == *origin;
+        let ours = |(_, s): &(&String, &Share)| s.wish == wish && s.origin == *origin;
         let begun = self.world.shares.iter().find(ours).map(|(n, s)| (n.clone(), s.ended()));
         if let Some((name, ended)) = begun {
             self.act(&Op::Note(Fact::Share(name, ended)), now)?;
@@ -214,10 +243,29 @@ impl Engine {
                     }
                     _ => String::new(),
                 },
-                folder: false,
+                folder: share.is_joined(),
+                name: name.clone(),
+                people: people_in(share),
+                used: if share.is_joined() { self.used_in(name) } else { Bytes(0) },
+                limit: share.open.as_ref().and_then(|open| open.limit),
+                full: self.is_full(name),
+                destroyed: share.open.as_ref().and_then(|open| open.destroyed),
             })
             .collect();
         views.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.path.cmp(&b.path)));
         views
     }
+}
+
+/// Who may have a share, each in a word: several devices of one person are one.
+fn people_in(share: &Share) -> Vec<String> {
+    let mut people = Vec::new();
+    for (id, word) in &share.peers {
+        let short = id.split('-').next().unwrap_or(id).to_owned();
+        let word = if word.is_empty() { short } else { word.clone() };
+        if !people.contains(&word) {
+            people.push(word);
+        }
+    }
+    people
 }

@@ -3,8 +3,12 @@
 
 mod carried;
 mod house;
+mod joined;
+mod pairing;
 mod random;
+mod room;
 mod shares;
+mod storms;
 
 use super::{MASS, SETTLE};
 use crate::fs::FileSystem as _;
@@ -296,8 +300,10 @@ fn a_destroyed_file_can_be_brought_back_while_it_waits() {
     // And not for ever.
     house.phone_asks(Action::Destroy, "z");
     house.wait(86_399);
+    house.night();
     assert_eq!(house.kept().len(), 1);
     house.wait(1);
+    house.night();
     assert_eq!(house.kept(), [""; 0]);
     refusal(house.phone_asks(Action::Undo, "z"));
 }
@@ -491,7 +497,7 @@ fn a_folder_that_is_too_large_brings_its_newest_files() {
     house.turn();
     let answer = house.phone_asks(Action::Get, "d");
     let Answer::Done(text) = &answer else { panic!("{answer:?}") };
-    assert!(text.contains("1 files") && text.contains("did not fit"), "{text}");
+    assert!(text.contains("1 file of it") && text.contains("did not fit"), "{text}");
     assert_eq!(house.phone_files(), ["d/2=d/2", "d/3=d/3"]);
     house.settle();
     house.restart();
@@ -618,6 +624,7 @@ fn an_edit_becomes_the_new_version_everywhere() {
     assert_eq!(house.at_device("LinuxLaptop", "a/x").as_deref(), Some("x1"));
     assert!(house.kept()[0].ends_with("=x2"));
     house.wait(days(30));
+    house.night();
     assert_eq!(house.kept(), [""; 0]);
     assert_eq!(house.at_home("a/x").as_deref(), Some("x1"));
 }

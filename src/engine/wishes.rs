@@ -3,8 +3,8 @@
 use super::{Engine, EngineError, TRIES};
 use crate::fs::FsError;
 use crate::ledger::Entry;
-use crate::model::{Action, Answer, Origin, Place, RelPath, Spot, Time, show};
-use crate::plan::{Attempt, Fact, Op, evict, make_room, share_meant, wish};
+use crate::model::{Action, Answer, Bytes, Origin, Place, RelPath, Spot, Time, show};
+use crate::plan::{Attempt, Fact, Holding, Op, come_down, evict, joined_meant, share_meant, wish};
 use crate::status::Condition;
 use crate::worklist::{self, Kind};
 
@@ -213,6 +213,13 @@ impl Engine {
                     entry.wish.with = Some(name);
                     self.ledger.amend_wish(entry.seq, &entry.wish)?;
                 }
+                if matches!(entry.wish.action, Action::RevokeShare | Action::DestroyFolder)
+                    && let Some(name) = joined_meant(&self.world, &entry.wish)
+                {
+                    self.take_in_last(&name, now)?;
+                    entry.wish.with = Some(name);
+                    self.ledger.amend_wish(entry.seq, &entry.wish)?;
+                }
                 self.ledger.begin_wish(entry.seq)?;
                 marked = true;
             }
@@ -231,29 +238,49 @@ impl Engine {
         if group.len() == most {
             return Ok(true);
         }
-        // Those that wait are looked at again in the next turn.
+        // Those that wait are looked at again in the next turn; at once, if some were not looked at in
+        // this one, for it may have brought what they wait for.
         self.wish_cursors.remove(origin);
-        Ok(false)
+        Ok(after > 0)
     }
 
     /// One wish, or a part of it; `true` when there is more of it to do.
     fn fulfil_one(&mut self, entry: &Entry, now: Time) -> Result<bool, EngineError> {
         let Entry { seq, origin, wish: item, begun } = entry;
         let attempt = if *begun { Attempt::Again } else { Attempt::First };
+        if matches!(item.action, Action::ShareFolder | Action::RevokeShare) {
+            self.look_at_names_in_shared()?;
+        }
         let planned = wish(&self.world, &self.config, origin, item, attempt, now);
         let mut moved = None;
         for op in &planned.ops {
-            if !self.act(op, now)? {
+            // A revoke waits for nobody; what could not be carried over is when the folder is out.
+            if !self.act(op, now)? && item.action != Action::RevokeShare {
                 moved = Some(op.to_string());
-                if let Op::Unlink { at, .. } | Op::Link { to: at, .. } = op
-                    && let Place::Device(device) = &at.place
+                if let Op::Unlink { at, .. }
+                | Op::Link { to: at, .. }
+                | Op::Replace { at, .. }
+                | Op::Release { at, .. } = op
+                    && let Some(name) = self.world.holder_at(at)
                 {
-                    self.dirty.entry((device.clone(), at.path.clone())).or_insert(0);
+                    self.dirty.entry(name).or_insert(0);
                 }
-                // What comes first in these is what the rest relies on.
+                // What comes first in these is what the rest relies on; nothing is linked for which
+                // no room was made.
+                if let Op::Evict { device, path, .. } = op {
+                    self.dirty.entry((device.clone(), path.clone())).or_insert(0);
+                    break;
+                }
                 if matches!(
                     item.action,
-                    Action::Move | Action::Destroy | Action::Undo | Action::Share
+                    Action::Move
+                        | Action::Destroy
+                        | Action::Undo
+                        | Action::Share
+                        | Action::Allow
+                        | Action::KeepMine
+                        | Action::ShareFolder
+                        | Action::DestroyFolder
                 ) {
                     break;
                 }
@@ -266,7 +293,7 @@ impl Engine {
                 if *tries < TRIES {
                     Answer::Waiting(format!("a file that was changing ({op})"))
                 } else {
-                    if item.action == Action::Share {
+                    if matches!(item.action, Action::Share | Action::ShareFolder) {
                         self.give_share_up(origin, item.id, now)?;
                     }
                     Answer::Refused(format!(
@@ -276,6 +303,10 @@ impl Engine {
             }
             None if planned.more => {
                 self.ledger.begin_wish(*seq)?;
+                // What a share is called is on the disk before anything has that name.
+                if planned.ops.iter().any(|op| matches!(op, Op::Note(Fact::Share(..)))) {
+                    self.settle_down()?;
+                }
                 return Ok(true);
             }
             None => planned.answer,
@@ -300,51 +331,28 @@ impl Engine {
         for device in self.devices() {
             let quota = self.config.devices.get(&device).and_then(|d| d.quota);
             let key = format!("quota {device}");
-            match make_room(&self.world, &device, quota, crate::model::Bytes(0), None) {
-                Ok(going) => {
-                    self.untell(&key);
-                    for op in evict(&self.world, &device, &going) {
-                        self.act(&op, now)?;
-                    }
-                    if !going.is_empty() {
-                        log::info!("{} files made room on {device}", going.len());
-                    }
-                }
-                Err(short) => {
-                    let what = format!("{device} holds more than its quota: {short}");
-                    let next = "unpin something on its page, or raise the quota in larder.toml";
-                    self.tell(&key, Condition::Attention, now, what, next);
-                }
+            let (going, short) = come_down(&self.world, &device, quota);
+            for op in evict(&self.world, &device, &going) {
+                self.act(&op, now)?;
             }
+            if !going.is_empty() {
+                log::info!("{} files made room on {device}", going.len());
+            }
+            let Some(short) = short else {
+                self.untell(&key);
+                continue;
+            };
+            let used = self.world.devices.get(&device).map_or(Bytes(0), Holding::used);
+            let what = format!("{device} holds {used}, more than it may: {short}");
+            let next = if short.pinned.0 > 0 {
+                "nothing else is removed: unpin something on its page, or raise the quota in \
+                 larder.toml"
+            } else {
+                "nothing else is removed; it goes down by itself as soon as that is done, or raise \
+                 the quota in larder.toml"
+            };
+            self.tell(&key, Condition::Attention, now, what, next);
         }
         Ok(())
-    }
-
-    /// Lets old contents go that were kept long enough.
-    pub(super) fn expire(&mut self, now: Time) -> Result<(), EngineError> {
-        let due: Vec<u64> = self
-            .world
-            .versions
-            .iter()
-            .filter(|(_, v)| now.since(v.at) >= self.kept_for(&v.why))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in due {
-            self.act(&Op::DropVersion(number), now)?;
-        }
-        Ok(())
-    }
-
-    fn kept_for(&self, why: &crate::plan::Why) -> i64 {
-        match why {
-            crate::plan::Why::Destroyed => self.config.undo,
-            _ => self.config.keep_versions,
-        }
-    }
-
-    /// Seconds until an old content may go.
-    pub(super) fn next_expiry(&self, now: Time) -> Option<i64> {
-        let left = |v: &crate::plan::Version| (self.kept_for(&v.why) - now.since(v.at)).max(1);
-        self.world.versions.values().map(left).min()
     }
 }

@@ -174,3 +174,14 @@ fn names_of_any_bytes_are_names() {
         }
     });
 }
+
+#[test]
+fn what_has_no_content_can_be_taken_away_and_is_never_followed() {
+    each(|fs| {
+        fs.unlink(&phone("passwd")).unwrap();
+        assert_eq!(fs.look(&phone("passwd")).unwrap(), None);
+        fs.make_dir(&phone("folder")).unwrap();
+        assert!(fs.unlink(&phone("folder")).is_err());
+    });
+    assert!(std::path::Path::new("/etc/passwd").exists());
+}

@@ -117,7 +117,9 @@ impl<F: FileSystem> FileSystem for DryRun<F> {
     }
 
     fn unlink(&mut self, at: &Spot) -> Result<(), FsError> {
-        self.file(at)?;
+        if self.look(at)? != Some(Entry::Other) {
+            self.file(at)?;
+        }
         self.over.insert(at.clone(), None);
         Ok(())
     }

@@ -437,6 +437,10 @@ impl FileSystem for Real {
         }
     }
 
+    fn real(&mut self) -> Option<&mut Real> {
+        Some(self)
+    }
+
     fn space(&mut self) -> Result<Space, FsError> {
         let s = rustix::fs::fstatvfs(&self.root).map_err(|e| {
             FsError::new(&Place::Files.at(RelPath::root()), "ask for the room left", e)

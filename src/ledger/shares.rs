@@ -1,7 +1,7 @@
 //! The shares' part of the ledger: what is shared with whom, the names in `shared/`, and sums.
 
 use super::{Ledger, LedgerError, origin_text};
-use crate::model::{FileId, RelPath, Time, WishId};
+use crate::model::{DeviceName, FileId, RelPath, Time, WishId};
 use crate::plan::{Fact, Share, ShareState, World};
 use rusqlite::{Row, params};
 
@@ -12,10 +12,11 @@ impl Ledger {
             Fact::Share(name, share) => {
                 // A map of texts always has a JSON form.
                 let peers = serde_json::to_string(&share.peers).unwrap_or_default();
+                let open = share.open.as_ref().and_then(|open| serde_json::to_string(open).ok());
                 self.run(
                     "INSERT OR REPLACE INTO shares
-                     (name, path, whom, peers, at, origin, wish, state)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                     (name, path, whom, peers, at, origin, wish, state, open)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                     params![
                         name,
                         share.path.as_bytes(),
@@ -24,7 +25,8 @@ impl Ledger {
                         share.at.0,
                         origin_text(&share.origin),
                         share.wish.to_string(),
-                        number_of(share.state)
+                        number_of(share.state),
+                        open
                     ],
                 )?;
             }
@@ -36,6 +38,7 @@ impl Ledger {
                     "DELETE FROM share_links WHERE path >= ?1 AND path < ?2",
                     params![from.as_bytes(), to.as_bytes()],
                 )?;
+                self.forget_device(&DeviceName::joined(name))?;
             }
             Fact::Shared(path, id) => {
                 self.run(
@@ -65,7 +68,9 @@ impl Ledger {
 
     /// Reads what is remembered of shares.
     pub(super) fn load_shares(&self, world: &mut World) -> Result<(), LedgerError> {
-        self.each("SELECT name, path, whom, peers, at, origin, wish, state FROM shares", |row| {
+        const SHARES: &str =
+            "SELECT name, path, whom, peers, at, origin, wish, state, open FROM shares";
+        self.each(SHARES, |row| {
             let text = |at| row.get::<_, String>(at).map_err(self.fail(DOING));
             let name = text(0)?;
             let damaged = |what: &str| self.damaged(format!("share {name}: {what}"));
@@ -73,6 +78,8 @@ impl Ledger {
             let wish = WishId::parse(&text(6)?).ok_or_else(|| damaged("its wish has no id"))?;
             let number: i64 = row.get(7).map_err(self.fail(DOING))?;
             let state = state_of(number).ok_or_else(|| damaged("its state is unknown"))?;
+            let open: Option<String> = row.get(8).map_err(self.fail(DOING))?;
+            let open = open.map(|text| serde_json::from_str(&text)).transpose();
             let share = Share {
                 path: self.path_in(row, 1)?,
                 with: text(2)?,
@@ -81,6 +88,7 @@ impl Ledger {
                 origin: self.origin(&text(5)?)?,
                 wish,
                 state,
+                open: open.map_err(|e| damaged(&e.to_string()))?,
             };
             world.note(&Fact::Share(name, share));
             Ok(())
@@ -98,7 +106,22 @@ impl Ledger {
         })
     }
 
-    fn each(
+    /// Forgets all that is remembered of somebody who holds links.
+    fn forget_device(&mut self, device: &DeviceName) -> Result<(), LedgerError> {
+        for sql in [
+            "DELETE FROM links WHERE device = (SELECT id FROM devices WHERE name = ?1)",
+            "DELETE FROM rules WHERE device = (SELECT id FROM devices WHERE name = ?1)",
+            "DELETE FROM evicted WHERE device = (SELECT id FROM devices WHERE name = ?1)",
+            "DELETE FROM paces WHERE device = (SELECT id FROM devices WHERE name = ?1)",
+            "DELETE FROM devices WHERE name = ?1",
+        ] {
+            self.run(sql, [device.as_str()])?;
+        }
+        self.devices.remove(device);
+        Ok(())
+    }
+
+    pub(super) fn each(
         &self,
         sql: &str,
         mut take: impl FnMut(&Row<'_>) -> Result<(), LedgerError>,
@@ -134,6 +157,7 @@ fn number_of(state: ShareState) -> i64 {
         ShareState::Handed => 2,
         ShareState::Ending { handed: false } => 3,
         ShareState::Ending { handed: true } => 4,
+        ShareState::Revoked => 5,
     }
 }
 
@@ -144,6 +168,7 @@ fn state_of(number: i64) -> Option<ShareState> {
         2 => ShareState::Handed,
         3 => ShareState::Ending { handed: false },
         4 => ShareState::Ending { handed: true },
+        5 => ShareState::Revoked,
         _ => return None,
     })
 }
@@ -151,7 +176,8 @@ fn state_of(number: i64) -> Option<ShareState> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DeviceName, Origin};
+    use crate::model::{Bytes, Link, Origin};
+    use crate::plan::Open;
 
     #[test]
     fn remembers_shares_over_a_restart_and_forgets_those_that_are_over() {
@@ -167,7 +193,12 @@ mod tests {
             origin: Origin::Device(DeviceName::new("HTCphone").unwrap()),
             wish: WishId::parse("00112233445566778899").unwrap(),
             state,
+            open: None,
         };
+        let open = Open { limit: Some(Bytes(5)), destroyed: Some(Time(8)), revoked: None };
+        let joined = Share { open: Some(open), ..share(ShareState::Made) };
+        let people = DeviceName::joined;
+        let link = Link { id, charge: Bytes(3), used: 0 };
         let mut expected = World::default();
         let mut ledger = Ledger::open(&file).unwrap();
         for fact in [
@@ -181,6 +212,13 @@ mod tests {
             Fact::NotShared(path("one/y")),
             Fact::NoShare("two".into()),
             Fact::Sum(id, [9; 20]),
+            Fact::Share("Photos é".into(), joined.clone()),
+            Fact::Share("over".into(), joined),
+            Fact::Link(people("Photos é"), path("x"), link),
+            Fact::Follow(people("Photos é"), RelPath::root()),
+            Fact::Link(people("over"), path("x"), link),
+            Fact::Except(people("over"), path("y")),
+            Fact::NoShare("over".into()),
         ] {
             ledger.record(&fact).unwrap();
             expected.note(&fact);
@@ -189,7 +227,11 @@ mod tests {
         drop(ledger);
         let world = Ledger::open(&file).unwrap().load().unwrap();
         assert_eq!(world.shares, expected.shares);
-        assert_eq!(world.shares.len(), 2);
+        assert_eq!(world.shares.len(), 3);
+        let joined = world.devices.keys().collect::<Vec<_>>();
+        assert_eq!(joined, [&people("Photos é")]);
+        let holding = &world.devices[joined[0]];
+        assert!(holding.book.get(&path("x")).is_some() && holding.wants(&path("new")));
         for (at, there) in [("one/x", true), ("one/y", false), ("two/x", false), ("two./x", true)] {
             assert_eq!(world.shared.get(&path(at)), there.then_some(&id), "{at}");
         }

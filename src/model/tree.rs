@@ -17,6 +17,7 @@ pub struct Tree<T> {
     dirs: Vec<Dir<T>>,
     free: Vec<u32>,
     len: usize,
+    changes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ impl<T> Default for Dir<T> {
 
 impl<T> Default for Tree<T> {
     fn default() -> Self {
-        Self { dirs: vec![Dir::default()], free: Vec::new(), len: 0 }
+        Self { dirs: vec![Dir::default()], free: Vec::new(), len: 0, changes: 0 }
     }
 }
 
@@ -113,6 +114,11 @@ impl<T: Copy> Tree<T> {
         self.len == 0
     }
 
+    /// How often files came, went or changed: of one tree, the same number is the same state.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// How many folders there are, the top one included.
     pub fn dir_count(&self) -> usize {
         self.dirs.len() - self.free.len()
@@ -140,6 +146,7 @@ impl<T: Copy> Tree<T> {
         let dir = self.dir(&path.parent()?)?;
         let d = &mut self.dirs[dir.0 as usize];
         let i = d.find(path.name()?).ok()?;
+        self.changes += 1;
         Some(&mut d.files[i].value)
     }
 
@@ -159,6 +166,7 @@ impl<T: Copy> Tree<T> {
 
     /// Puts a file into a folder; returns the value it had.
     pub fn insert_in(&mut self, dir: DirId, name: &[u8], value: T) -> Option<T> {
+        self.changes += 1;
         let d = &mut self.dirs[dir.0 as usize];
         match d.find(name) {
             Ok(i) => Some(std::mem::replace(&mut d.files[i].value, value)),
@@ -212,12 +220,14 @@ impl<T: Copy> Tree<T> {
         d.dead += slot.len as usize;
         d.compact();
         self.len -= 1;
+        self.changes += 1;
         Some(slot.value)
     }
 
     /// Takes a folder away with all that is in it; the top folder is emptied.
     pub fn remove_dir(&mut self, path: &RelPath) {
         let Some(dir) = self.dir(path) else { return };
+        self.changes += 1;
         if dir != Self::ROOT {
             let parent = self.at(dir).parent as usize;
             self.dirs[parent].subdirs.retain(|&id| id != dir.0);
@@ -237,6 +247,19 @@ impl<T: Copy> Tree<T> {
     pub fn files(&self, dir: DirId) -> impl ExactSizeIterator<Item = (&[u8], &T)> {
         let d = self.at(dir);
         d.files.iter().map(|slot| (d.name_of(slot), &slot.value))
+    }
+
+    /// The files of a folder from a name on, by name.
+    pub fn files_from(&self, dir: DirId, name: &[u8]) -> impl Iterator<Item = (&[u8], &T)> {
+        let d = self.at(dir);
+        let (Ok(from) | Err(from)) = d.find(name);
+        d.files[from..].iter().map(|slot| (d.name_of(slot), &slot.value))
+    }
+
+    /// The position of a file among [`Tree::files`], and its value.
+    pub fn position(&self, dir: DirId, name: &[u8]) -> Option<(usize, &T)> {
+        let d = self.at(dir);
+        d.find(name).ok().map(|i| (i, &d.files[i].value))
     }
 
     /// The file at a position of [`Tree::files`], without walking there. Positions hold until a

@@ -77,11 +77,21 @@ pub enum Action {
     Unpin,
     /// Bring back an old version or a destroyed file.
     Undo,
+    /// Let a device in that asks.
+    Accept,
+    /// Turn a device away that asks.
+    Refuse,
+    /// Take back that a device was let in: it is lost, or somebody else's.
+    Forget,
+    /// A device may change as much as it does: take it in.
+    Allow,
+    /// It may not: give it back what it had.
+    KeepMine,
 }
 
 impl Action {
     /// Every action, in the order of the design.
-    pub const ALL: [Action; 16] = [
+    pub const ALL: [Action; 21] = [
         Self::Get,
         Self::Open,
         Self::Delete,
@@ -98,7 +108,23 @@ impl Action {
         Self::Pin,
         Self::Unpin,
         Self::Undo,
+        Self::Accept,
+        Self::Refuse,
+        Self::Forget,
+        Self::Allow,
+        Self::KeepMine,
     ];
+
+    /// True for what only the common page may ask, which never leaves the house: a lost phone must
+    /// not let others in.
+    pub const fn is_at_home(self) -> bool {
+        matches!(self, Self::Accept | Self::Refuse | Self::Forget)
+    }
+
+    /// What a device's page may ask when nobody says otherwise.
+    pub fn of_devices() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|action| !action.is_at_home()).collect()
+    }
 
     /// The name in worklists and settings.
     pub const fn name(self) -> &'static str {
@@ -119,6 +145,11 @@ impl Action {
             Self::Pin => "pin",
             Self::Unpin => "unpin",
             Self::Undo => "undo",
+            Self::Accept => "accept",
+            Self::Refuse => "refuse",
+            Self::Forget => "forget",
+            Self::Allow => "allow",
+            Self::KeepMine => "keep-mine",
         }
     }
 
@@ -181,7 +212,7 @@ pub struct Wish {
     /// `move`: the device it comes from; without it the page's own.
     pub from: Option<DeviceName>,
     /// `share`: a word for whom it is. `mkdir`, `share-folder`: nothing. `undo`: the number of the
-    /// version to bring back.
+    /// version to bring back. `accept`, `refuse`: the id of the device that asks.
     pub with: Option<String>,
     /// `share-folder`: the limit in MB; -1 is none.
     pub limit_mb: Option<i64>,

@@ -1,25 +1,31 @@
 //! Wishes for whole folders: the same as for files, in parts of bounded size.
 
-use super::quota::{Shortfall, evict, make_room};
+use super::quota::{Keep, Oldest, Shortfall, evict, make_room};
 use super::wish::{Asked, Attempt};
 use super::{CHUNK, Fact, Holding, Op, World, master, on};
 use crate::config::Config;
-use crate::model::{Bytes, DeviceName, DirId, Link, RelPath, Seen, Spot, Stat, Time, Tree};
-use std::collections::BTreeSet;
+use crate::model::{Bytes, DeviceName, DirId, RelPath, Seen, Spot, Stat, Time, Tree};
+use std::collections::{BTreeSet, HashSet};
 
 /// The part of a folder get that is to be done now.
 pub(super) struct FolderPlan {
     pub(super) ops: Vec<Op>,
-    /// How many files do not fit the quota, and their bytes.
-    pub(super) left_out: (u64, Bytes),
+    /// How many files do not fit the quota.
+    pub(super) left_out: u64,
+    /// What they need, beside the numbers.
+    pub(super) short: Option<Shortfall>,
 }
 
 /// Links what of a folder is not on the device yet, and follows it. What does not fit the quota is
-/// left out, the oldest files first.
-pub(super) fn get_folder(asked: &Asked<'_>, device: &DeviceName, path: &RelPath) -> FolderPlan {
-    let mut plan = FolderPlan { ops: Vec::new(), left_out: (0, Bytes(0)) };
+/// left out, the oldest files first; when nothing at all fits, the get is refused.
+pub(super) fn get_folder(
+    asked: &Asked<'_>,
+    device: &DeviceName,
+    path: &RelPath,
+) -> Result<FolderPlan, Shortfall> {
+    let mut plan = FolderPlan { ops: Vec::new(), left_out: 0, short: None };
     let (Some(holding), Some(dir)) = (asked.holding(device), asked.world.files.dir(path)) else {
-        return plan;
+        return Ok(plan);
     };
     if !holding.follows.contains(path) {
         plan.ops.push(Op::Note(Fact::Follow(device.clone(), path.clone())));
@@ -49,83 +55,76 @@ pub(super) fn get_folder(asked: &Asked<'_>, device: &DeviceName, path: &RelPath)
         }
         plan.ops.len() < CHUNK
     });
-    plan
+    Ok(plan)
 }
 
-/// A folder that is larger than the room on the device: the newest files that fit, room made for
-/// them by what was used longest ago outside the folder.
+/// A folder that is larger than the room on the device: the newest files first, each that fits, room
+/// made for them by what was used longest ago outside the folder.
 fn get_what_fits(
     asked: &Asked<'_>,
     device: &DeviceName,
     path: &RelPath,
     mut plan: FolderPlan,
-) -> FolderPlan {
+) -> Result<FolderPlan, Shortfall> {
     let (Some(holding), Some(quota)) = (asked.holding(device), asked.quota(device)) else {
-        return plan;
+        return Ok(plan);
     };
     let mut wanted: Vec<(Time, RelPath, Stat)> = Vec::new();
+    let mut lacking = 0;
     missing(asked, holding, path, |p, stat| {
         if asked.attempt == Attempt::Again && holding.excepts(&p) {
             // The first part of this plan found no room for it.
-            plan.left_out.0 += 1;
-            plan.left_out.1.0 += stat.id.size;
+            plan.left_out += 1;
+            lacking += holding.price(stat).0;
         } else {
             wanted.push((stat.id.mtime, p, *stat));
         }
     });
     wanted.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    // The most that can be made free without touching the folder itself.
-    let evictable =
-        match make_room(asked.world, device, Some(quota), Bytes(u64::MAX / 2), Some(path)) {
-            Ok(_) => 0,
-            Err(Shortfall { .. }) => evictable(asked.world, holding, path),
-        };
-    let mut room = (quota.0 + evictable).saturating_sub(holding.used().0);
+    // Contents that it has under other names cost nothing while those stay.
+    let has = wanted.iter().map(|(_, _, s)| s.id.ino).filter(|ino| holding.links_of(*ino) > 0);
+    let mut inodes: Vec<u64> = has.collect();
+    inodes.sort_unstable();
+    let keep = Keep { within: Some(path), inodes: &inodes };
+    let held = Oldest::on(asked.world, holding, keep).held;
+    let mut room = (quota.0 + held.may_go.0).saturating_sub(holding.used().0);
     let mut chosen = Vec::new();
-    let mut need = 0;
-    let mut inodes = BTreeSet::new();
+    let (mut need, mut links) = (0, plan.ops.len());
+    let mut counted: HashSet<u64> = inodes.iter().copied().collect();
     for (_, p, stat) in wanted {
-        let price = if inodes.contains(&stat.id.ino) { 0 } else { holding.price(&stat).0 };
+        let price = if counted.contains(&stat.id.ino) { 0 } else { stat.charge().0 };
         if price <= room {
             room -= price;
-            need += price;
-            inodes.insert(stat.id.ino);
-            chosen.push((p, stat));
+            counted.insert(stat.id.ino);
+            // The rest of what fits is another part's; there is as much room for it then.
+            if links < CHUNK {
+                links += 1;
+                need += price;
+                chosen.push((p, stat));
+            }
         } else {
-            plan.left_out.0 += 1;
-            plan.left_out.1.0 += stat.id.size;
+            plan.left_out += 1;
+            lacking += price;
             plan.ops.push(Op::Note(Fact::Except(device.clone(), p)));
         }
     }
-    match make_room(asked.world, device, Some(quota), Bytes(need), Some(path)) {
-        Ok(going) => plan.ops.extend(evict(asked.world, device, &going)),
-        // The sum above says it fits; if it does not, nothing is linked that would not.
-        Err(_) => return plan,
+    let short = held.shortfall(Bytes(lacking), quota);
+    let some_there = holding.book.dir(path).is_some_and(|dir| {
+        let mut some = false;
+        holding.book.for_each(dir, |_, _| some = true);
+        some
+    });
+    if chosen.is_empty() && plan.left_out > 0 && !some_there {
+        return Err(short);
     }
+    plan.short = (plan.left_out > 0).then_some(short);
+    let going = make_room(asked.world, device, Some(quota), Bytes(need), keep)?;
+    plan.ops.extend(evict(asked.world, device, &going));
     for (p, stat) in chosen {
         let to = on(device, &p);
         plan.ops.push(Op::Link { from: master(&p), ino: stat.id.ino, to });
     }
-    plan
-}
-
-fn evictable(world: &World, holding: &Holding, keep: &RelPath) -> u64 {
-    let mut sum = 0;
-    let mut counted = BTreeSet::new();
-    holding.book.for_each(Tree::<Link>::ROOT, |p, link| {
-        let Ok(p) = RelPath::new(p) else { return };
-        let at_home = world.files.get(&p).is_some_and(|m| m.id.ino == link.id.ino);
-        let single = holding.links_of(link.id.ino) == 1;
-        if at_home
-            && single
-            && !holding.pinned(&p)
-            && !p.is_within(keep)
-            && counted.insert(link.id.ino)
-        {
-            sum += link.charge.0;
-        }
-    });
-    sum
+    Ok(plan)
 }
 
 fn missing(
@@ -230,13 +229,11 @@ pub(super) fn destroy_folder(
             return;
         }
         let Ok(p) = RelPath::new(p) else { return };
-        for (device, holding) in &world.devices {
-            match holding.book.get(&p) {
-                Some(link) if link.id.ino == m.id.ino => {
-                    ops.push(Op::Unlink { at: on(device, &p), ino: link.id.ino });
-                }
-                Some(_) if config.devices.contains_key(device) => unsaved = Some(device.clone()),
-                _ => {}
+        for (device, at, link) in world.links_for(&p) {
+            if link.id.ino == m.id.ino {
+                ops.push(Op::Unlink { at: on(device, &at), ino: link.id.ino });
+            } else if config.devices.contains_key(device) || world.is_joined(device) {
+                unsaved = Some(device.clone());
             }
         }
         super::share::release(world, &p, &mut ops);
@@ -246,6 +243,16 @@ pub(super) fn destroy_folder(
         return Err(device);
     }
     for (device, holding) in &world.devices {
+        if device.joined_folder().is_some() {
+            // It stays shared; its names are those below the folder at home.
+            let all = RelPath::root();
+            let whole = world.home_of(device, &all).is_some_and(|home| home.is_within(path));
+            let below = if whole { Some(all) } else { world.path_on(device, path) };
+            let again = below.map(|below| within(&holding.exceptions, &below)).unwrap_or_default();
+            let again = again.into_iter().map(|p| Op::Note(Fact::Unexcept(device.clone(), p)));
+            ops.extend(again);
+            continue;
+        }
         for follow in within(&holding.follows, path) {
             ops.push(Op::Note(Fact::Unfollow(device.clone(), follow)));
         }

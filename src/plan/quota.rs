@@ -1,94 +1,326 @@
 //! Room on a device: which links go, the least recently used first.
+//!
+//! What goes is a content: all the names that an inode has on the device go together or not at all,
+//! because one of two makes no room. It was last used when any of its names was: got, opened
+//! through the page, or changed by the device, whichever came last. Of those used in the same
+//! second the older content goes first, by its mtime; then what comes first in the tree, a folder's
+//! own files before the folders in it. So what is left of a folder is its newest part, as with a
+//! folder that does not fit.
+//!
+//! Never goes: what is pinned; a copy that is not at home, or that a storm holds back; what is on its way
+//! to the device; and what the plan itself relies on ([`Keep`]). A link that is gone already and only not
+//! believed to be (a cut may have come right after it went) goes like any other.
 
-use super::{Fact, Op, World, on};
-use crate::model::{Bytes, DeviceName, Link, RelPath, Tree};
-use std::collections::HashMap;
+use super::{Fact, Holding, Op, World};
+use crate::model::{Bytes, DeviceName, DirId, Link, RelPath, Tree};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 
 /// Why there is no room, with the numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shortfall {
-    /// What was needed.
+    /// What was needed; nothing when a device holds too much as it is.
     pub need: Bytes,
     /// The quota.
     pub quota: Bytes,
     /// How much of it is pinned.
     pub pinned: Bytes,
-    /// How much can't be evicted for other reasons: not at home yet, or being transferred.
+    /// How much of it is not at home yet.
     pub unsaved: Bytes,
+    /// How much of it is on its way to the device.
+    pub moving: Bytes,
 }
 
 impl std::fmt::Display for Shortfall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "needs {}; quota {}", self.need, self.quota)?;
-        if self.pinned.0 > 0 {
-            write!(f, ", {} of it pinned", self.pinned)?;
+        if self.need.0 > 0 {
+            write!(f, "needs {}; ", self.need)?;
         }
-        if self.unsaved.0 > 0 {
-            write!(f, ", {} of it not safely at home yet", self.unsaved)?;
+        write!(f, "quota {}", self.quota)?;
+        let parts = [
+            (self.pinned, "pinned"),
+            (self.unsaved, "not safely at home yet"),
+            (self.moving, "still on its way there"),
+        ];
+        for (bytes, what) in parts.into_iter().filter(|(bytes, _)| bytes.0 > 0) {
+            write!(f, ", {bytes} of it {what}")?;
         }
         Ok(())
     }
 }
 
-/// Chooses the links of a device that go so that `need` more bytes fit its quota: the least
-/// recently used first, of equally old ones by name. Takes no pinned link, nothing below
-/// `protect`, and no link whose inode does not have its name in `files/`.
-///
-/// Returns nothing when it fits as it is.
+/// What has to stay, whatever was used longest ago, because what is planned relies on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keep<'a> {
+    /// This file, or everything in this folder.
+    pub within: Option<&'a RelPath>,
+    /// Contents that get another name on the device. In ascending order.
+    pub inodes: &'a [u64],
+}
+
+/// How much of what a device holds is what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Held {
+    /// May go to make room.
+    pub may_go: Bytes,
+    /// Pinned.
+    pub pinned: Bytes,
+    /// Not at home yet.
+    pub unsaved: Bytes,
+    /// On its way.
+    pub moving: Bytes,
+}
+
+/// Why a content stays; the first that holds is told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stays {
+    Pinned,
+    Unsaved,
+    Moving,
+    Kept,
+    No,
+}
+
+/// A content that may go. The order of the fields is the order in which they go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    used: i64,
+    mtime: i64,
+    /// Place of its first name in the tree.
+    order: u32,
+    dir: DirId,
+    position: u32,
+    /// Where its further names are; they are few.
+    group: Option<u32>,
+}
+
+/// An inode with several names on the device.
+struct Group {
+    first: Entry,
+    names: Vec<(DirId, u32)>,
+    stays: Stays,
+    cost: u64,
+}
+
+/// What may go from a device, the least recently used first.
+pub struct Oldest<'w> {
+    holding: &'w Holding,
+    heap: BinaryHeap<Reverse<Entry>>,
+    groups: Vec<Group>,
+    /// How much of the device is what.
+    pub held: Held,
+}
+
+/// The names of some paths, by their folders.
+fn by_folder<'p>(paths: impl Iterator<Item = &'p RelPath>) -> HashMap<&'p [u8], Vec<&'p [u8]>> {
+    let mut folders: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
+    for path in paths {
+        let bytes = path.as_bytes();
+        let cut = bytes.iter().rposition(|&b| b == b'/');
+        let (folder, name) = cut.map_or((&b""[..], bytes), |at| (&bytes[..at], &bytes[at + 1..]));
+        folders.entry(folder).or_default().push(name);
+    }
+    folders.values_mut().for_each(|names| names.sort_unstable());
+    folders
+}
+
+impl<'w> Oldest<'w> {
+    /// Looks at all that a device holds, folder by folder: a path is made only of what goes.
+    pub fn on(world: &'w World, holding: &'w Holding, keep: Keep<'_>) -> Self {
+        Self::first_on(world, holding, keep, usize::MAX)
+    }
+
+    /// The same for who wants only so many, in the memory of so many.
+    pub fn first_on(world: &'w World, holding: &'w Holding, keep: Keep<'_>, most: usize) -> Self {
+        let pins = by_folder(holding.pins.iter());
+        let moving = by_folder(holding.live.keys());
+        let unknown = by_folder(holding.held.keys());
+        let kept = by_folder(keep.within.into_iter());
+        let (mut entries, mut groups) = (Vec::new(), Vec::<Group>::new());
+        let mut by_inode: HashMap<u64, u32> = HashMap::new();
+        let mut held = Held::default();
+        let mut order = 0;
+        let book = &holding.book;
+        book.for_each_dir(Tree::<Link>::ROOT, |dir, at| {
+            // Paths in the book were checked when they came in.
+            let Ok(path) = RelPath::new(at) else { return };
+            let pinned = holding.pinned(&path);
+            let home = world.files.dir(&path);
+            let kept_whole = keep.within.is_some_and(|within| path.is_within(within));
+            let [pins, moving, unknown, kept] =
+                [&pins, &moving, &unknown, &kept].map(|all| all.get(at).map_or(&[][..], |n| n));
+            let among = |names: &[&[u8]], name: &[u8]| names.binary_search(&name).is_ok();
+            for (position, (name, link)) in book.files(dir).enumerate() {
+                let ino = link.id.ino;
+                let master = home.and_then(|home| world.files.get_in(home, name));
+                let stays = if pinned || among(pins, name) {
+                    Stays::Pinned
+                } else if master.is_none_or(|m| m.id.ino != ino) || among(unknown, name) {
+                    Stays::Unsaved
+                } else if among(moving, name) {
+                    Stays::Moving
+                } else if kept_whole || among(kept, name) || keep.inodes.binary_search(&ino).is_ok()
+                {
+                    Stays::Kept
+                } else {
+                    Stays::No
+                };
+                let entry = Entry {
+                    used: link.used,
+                    mtime: link.id.mtime.0,
+                    order,
+                    dir,
+                    position: position as u32,
+                    group: None,
+                };
+                order += 1;
+                if holding.links_of(ino) > 1 {
+                    let new = groups.len() as u32;
+                    let at = *by_inode.entry(ino).or_insert(new);
+                    if at == new {
+                        let (names, cost) = (Vec::new(), holding.cost_of(ino).0);
+                        let first = Entry { group: Some(new), ..entry };
+                        groups.push(Group { first, names, stays, cost });
+                    }
+                    let group = &mut groups[at as usize];
+                    group.first.used = group.first.used.max(link.used);
+                    group.first.mtime = group.first.mtime.max(entry.mtime);
+                    group.stays = group.stays.min(stays);
+                    group.names.push((dir, entry.position));
+                } else {
+                    held.add(stays, link.charge.0);
+                    if stays == Stays::No {
+                        entries.push(Reverse(entry));
+                        if entries.len() / 2 >= most {
+                            // The later ones go; what is left is in no order.
+                            entries.select_nth_unstable_by_key(most, |Reverse(entry)| *entry);
+                            entries.truncate(most);
+                        }
+                    }
+                }
+            }
+        });
+        for group in &groups {
+            held.add(group.stays, group.cost);
+            if group.stays == Stays::No {
+                entries.push(Reverse(group.first));
+            }
+        }
+        Self { holding, heap: entries.into(), groups, held }
+    }
+
+    fn link_at(&self, (dir, position): (DirId, u32)) -> Option<(RelPath, Link)> {
+        let (name, link) = self.holding.book.file_at(dir, position as usize)?;
+        Some((self.holding.book.path_of(dir).join(name).ok()?, *link))
+    }
+}
+
+/// A content that may go: what that gives back, and the links of it.
+pub type Going = (Bytes, Vec<(RelPath, Link)>);
+
+impl Iterator for Oldest<'_> {
+    type Item = Going;
+
+    fn next(&mut self) -> Option<Going> {
+        let Reverse(entry) = self.heap.pop()?;
+        Some(match entry.group {
+            Some(group) => {
+                let group = &self.groups[group as usize];
+                let links = group.names.iter().filter_map(|at| self.link_at(*at)).collect();
+                (Bytes(group.cost), links)
+            }
+            None => {
+                let links: Vec<_> = self.link_at((entry.dir, entry.position)).into_iter().collect();
+                (links.first().map_or(Bytes(0), |(_, link)| link.charge), links)
+            }
+        })
+    }
+}
+
+impl Held {
+    fn add(&mut self, stays: Stays, bytes: u64) {
+        let sum = match stays {
+            Stays::Pinned => &mut self.pinned,
+            Stays::Unsaved => &mut self.unsaved,
+            Stays::Moving => &mut self.moving,
+            Stays::Kept => return,
+            Stays::No => &mut self.may_go,
+        };
+        sum.0 = sum.0.saturating_add(bytes);
+    }
+
+    /// That `need` bytes do not fit.
+    pub fn shortfall(&self, need: Bytes, quota: Bytes) -> Shortfall {
+        let Self { pinned, unsaved, moving, .. } = *self;
+        Shortfall { need, quota, pinned, unsaved, moving }
+    }
+}
+
+/// Chooses the links of a device that go so that `need` more bytes fit its quota, the least
+/// recently used first and no more than that takes. Nothing goes when it fits as it is.
 pub fn make_room(
     world: &World,
     device: &DeviceName,
     quota: Option<Bytes>,
     need: Bytes,
-    protect: Option<&RelPath>,
+    keep: Keep<'_>,
 ) -> Result<Vec<(RelPath, Link)>, Shortfall> {
+    match choose(world, device, quota, need, keep) {
+        (_, Some(short)) => Err(short),
+        (going, None) => Ok(going),
+    }
+}
+
+/// What goes when a device holds more than its quota: as much as is needed or, when the rest has to
+/// stay, all that may go, and why it is not enough.
+pub fn come_down(
+    world: &World,
+    device: &DeviceName,
+    quota: Option<Bytes>,
+) -> (Vec<(RelPath, Link)>, Option<Shortfall>) {
+    choose(world, device, quota, Bytes(0), Keep::default())
+}
+
+fn choose(
+    world: &World,
+    device: &DeviceName,
+    quota: Option<Bytes>,
+    need: Bytes,
+    keep: Keep<'_>,
+) -> (Vec<(RelPath, Link)>, Option<Shortfall>) {
     let (Some(quota), Some(holding)) = (quota, world.devices.get(device)) else {
-        return Ok(Vec::new());
+        return (Vec::new(), None);
     };
     let mut over = (holding.used().0.saturating_add(need.0)).saturating_sub(quota.0);
     if over == 0 {
-        return Ok(Vec::new());
+        return (Vec::new(), None);
     }
-    let mut may_go: Vec<(RelPath, Link)> = Vec::new();
-    let (mut pinned, mut unsaved) = (Bytes(0), Bytes(0));
-    holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
-        // Paths in the book were checked when they came in.
-        let Ok(path) = RelPath::new(path) else { return };
-        let at_home = world.files.get(&path).is_some_and(|m| m.id.ino == link.id.ino);
-        if holding.pinned(&path) {
-            pinned.0 += link.charge.0;
-        } else if !at_home {
-            unsaved.0 += link.charge.0;
-        } else if !protect.is_some_and(|p| path.is_within(p)) {
-            may_go.push((path, *link));
-        }
-    });
-    may_go.sort_unstable_by(|a, b| (a.1.used, &a.0).cmp(&(b.1.used, &b.0)));
-    // Several links may share an inode: it is given back with the last of them.
-    let mut left = HashMap::new();
+    let mut oldest = Oldest::on(world, holding, keep);
+    let short = (oldest.held.may_go.0 < over).then(|| oldest.held.shortfall(need, quota));
     let mut going = Vec::new();
-    for (path, link) in may_go {
-        if over == 0 {
-            break;
+    // A get that does not fit takes nothing away.
+    if short.is_none() || need.0 == 0 {
+        while over > 0
+            && let Some((bytes, links)) = oldest.next()
+        {
+            over = over.saturating_sub(bytes.0);
+            going.extend(links);
         }
-        let links = left.entry(link.id.ino).or_insert_with(|| holding.links_of(link.id.ino));
-        *links -= 1;
-        if *links == 0 {
-            over = over.saturating_sub(holding.cost_of(link.id.ino).0);
-        }
-        going.push((path, link));
     }
-    if over > 0 { Err(Shortfall { need, quota, pinned, unsaved }) } else { Ok(going) }
+    (going, short)
 }
 
-/// The operations that evict: the link goes, and following its folder must not bring it back.
+/// The operations that evict: following its folder must not bring a link back that went.
 pub fn evict(world: &World, device: &DeviceName, going: &[(RelPath, Link)]) -> Vec<Op> {
     let mut ops = Vec::new();
     for (path, link) in going {
-        if world.devices.get(device).is_some_and(|h| h.follows(path)) {
+        if world.devices.get(device).is_some_and(|h| h.wants(path)) {
             ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
         }
-        ops.push(Op::Unlink { at: on(device, path), ino: link.id.ino });
+        ops.push(Op::Evict { device: device.clone(), path: path.clone(), ino: link.id.ino });
     }
     ops
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What one name in a device's folder means, from three facts: what the book says (B), what is seen
-//! there (S), and the master of that path (M).
+//! there (S), and the master of that path (M). A folder that other people joined is held to the same
+//! table; its masters are those below the folder that is shared.
 //!
 //! | B | S | M | meaning |
 //! |---|---|---|---|
@@ -15,10 +16,11 @@
 //! | B | S | B | edited on the device, unchanged at home: it becomes the new version |
 //! | B | S | M | changed on both sides: keep both |
 //!
-//! "The same" is the same inode. A change in place is a change of all its names at once, so it only
+//! "The same" is the same inode. A master that was joined to an equal one is another inode, too: it was
+//! replaced at home. A change in place is a change of all its names at once, so it only
 //! matters when the names mean different inodes.
 
-use super::quota::{evict, make_room};
+use super::quota::{Keep, evict, make_room};
 use super::{Fact, Op, Why, World, master, on};
 use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
 use std::collections::{HashMap, HashSet};
@@ -46,8 +48,9 @@ pub struct Sight<'a> {
 pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
     let Sight { device, path, seen, settled, .. } = *sight;
     let holding = world.devices.get(device)?;
+    let at_home = &world.home_of(device, path)?;
     let book = holding.book.get(path);
-    let home = world.files.get(path);
+    let home = world.files.get(at_home);
     let recorded = |stat: Stat, used| {
         let link = Link { id: stat.id, charge: stat.charge(), used };
         Op::Note(Fact::Link(device.clone(), path.clone(), link))
@@ -58,34 +61,37 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
         return match (book, home) {
             (Some(_), _) if !settled => None,
             (Some(_), _) => Some(forget(world, device, path)),
-            (None, Some(m)) if holding.wants(path) => Some(follow(world, sight, m)),
+            (None, Some(m)) if holding.wants(path) => Some(follow(world, sight, at_home, m)),
             (None, _) => Some(Vec::new()),
         };
     };
     let same = |id: &FileId| id.ino == seen.id.ino;
-    let adopt = || Op::Link { from: on(device, path), ino: seen.id.ino, to: master(path) };
+    let adopt = || Op::Link { from: on(device, path), ino: seen.id.ino, to: master(at_home) };
     let ops = match (book, home) {
         (_, Some(m)) if same(&m.id) => match book {
             Some(b) if b.id == seen.id => Vec::new(),
-            Some(b) if same(&b.id) => vec![recorded(seen, b.used)],
+            // Joined to an equal one, and a cut kept it from being recorded: that is no use of it.
+            Some(b) if same(&b.id) || like(&b.id, &seen.id) => vec![recorded(seen, b.used)],
             _ => vec![recorded(seen, now)],
         },
-        (None, None) | (Some(_), None) if world.is_folder(path) => keep_both(world, sight, seen),
-        (None, None) => match superfluous_conflict_copy(world, path, &seen) {
+        (None, None) | (Some(_), None) if world.is_folder(at_home) => {
+            keep_both(world, sight, at_home, seen)
+        }
+        (None, None) => match superfluous_conflict_copy(world, at_home, &seen) {
             true => vec![Op::Unlink { at: on(device, path), ino: seen.id.ino }],
             false => vec![adopt(), recorded(seen, now)],
         },
-        (None, Some(_)) => keep_both(world, sight, seen),
+        (None, Some(_)) => keep_both(world, sight, at_home, seen),
         (Some(b), None) if same(&b.id) && !settled => return None,
-        (Some(b), None) if same(&b.id) => match sight.moved {
-            Some(to) if holding.book.get(to).is_none() => {
+        (Some(b), None) if same(&b.id) => match sight.moved.map(|to| world.path_on(device, to)) {
+            Some(Some(to)) if holding.book.get(&to).is_none() => {
                 let mut ops = vec![Op::Rename {
                     from: on(device, path),
-                    to: on(device, to),
+                    to: on(device, &to),
                     ino: seen.id.ino,
                 }];
                 if holding.pins.contains(path) {
-                    ops.push(Op::Note(Fact::Pin(device.clone(), to.clone())));
+                    ops.push(Op::Note(Fact::Pin(device.clone(), to)));
                     ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
                 }
                 ops
@@ -95,11 +101,11 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
         },
         (Some(_), None) => vec![adopt(), recorded(seen, now)],
         // The link is as we made it, the master is another file: the device gets that.
-        (Some(b), Some(m)) if b.id == seen.id => bring_up_to_date(world, sight, b, m),
+        (Some(b), Some(m)) if b.id == seen.id => bring_up_to_date(world, sight, at_home, b, m),
         // The master is as it was, the link is another file: the device edited it.
         (Some(b), Some(m)) if b.id == m.id => vec![
             Op::Replace {
-                at: master(path),
+                at: master(at_home),
                 old: m.id.ino,
                 by: on(device, path),
                 new: seen.id.ino,
@@ -107,19 +113,25 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
             },
             recorded(seen, now),
         ],
-        (Some(_), Some(_)) => keep_both(world, sight, seen),
+        (Some(_), Some(_)) => keep_both(world, sight, at_home, seen),
     };
     Some(ops)
 }
 
+/// The same size and mtime: as far as that tells, the same content.
+fn like(a: &FileId, b: &FileId) -> bool {
+    (a.size, a.mtime) == (b.size, b.mtime)
+}
+
 /// A file came into a folder that the device follows: room is made for it, or it is left out.
-fn follow(world: &World, sight: &Sight<'_>, m: &Stat) -> Vec<Op> {
+fn follow(world: &World, sight: &Sight<'_>, at_home: &RelPath, m: &Stat) -> Vec<Op> {
     let Sight { device, path, quota, .. } = *sight;
     let price = world.devices.get(device).map_or(Bytes(0), |h| h.price(m));
-    match make_room(world, device, quota, price, Some(path)) {
+    let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
+    match make_room(world, device, quota, price, keep) {
         Ok(going) => {
             let mut ops = evict(world, device, &going);
-            ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
+            ops.push(Op::Link { from: master(at_home), ino: m.id.ino, to: on(device, path) });
             ops
         }
         Err(_) => vec![Op::Note(Fact::Except(device.clone(), path.clone()))],
@@ -128,7 +140,13 @@ fn follow(world: &World, sight: &Sight<'_>, m: &Stat) -> Vec<Op> {
 
 /// The master was replaced: the device gets the new one in place of what it has, and room is made
 /// for what it is larger. Where there is none, the link goes.
-fn bring_up_to_date(world: &World, sight: &Sight<'_>, b: &Link, m: &Stat) -> Vec<Op> {
+fn bring_up_to_date(
+    world: &World,
+    sight: &Sight<'_>,
+    at_home: &RelPath,
+    b: &Link,
+    m: &Stat,
+) -> Vec<Op> {
     let Sight { device, path, quota, .. } = *sight;
     let Some(holding) = world.devices.get(device) else { return Vec::new() };
     let freed = match holding.links_of(b.id.ino) {
@@ -139,16 +157,19 @@ fn bring_up_to_date(world: &World, sight: &Sight<'_>, b: &Link, m: &Stat) -> Vec
     let replace = Op::Replace {
         at: on(device, path),
         old: b.id.ino,
-        by: master(path),
+        by: master(at_home),
         new: m.id.ino,
         why: Why::Replaced,
     };
-    match make_room(world, device, quota, need, Some(path)) {
+    let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
+    match make_room(world, device, quota, need, keep) {
         Ok(going) => {
             let mut ops = evict(world, device, &going);
             ops.push(replace);
             ops
         }
+        // Nobody loses a file because its content lies elsewhere, in a few blocks more.
+        Err(_) if world.was_joined(&b.id, &m.id) => Vec::new(),
         Err(_) => {
             // The old content may have its last name here, and is kept by the first of these.
             let mut ops = vec![replace, Op::Unlink { at: on(device, path), ino: m.id.ino }];
@@ -171,23 +192,24 @@ fn forget(world: &World, device: &DeviceName, path: &RelPath) -> Vec<Op> {
 
 /// The device's content goes by a name of its own, at home and on the device; the master keeps its
 /// name, and the device gets the master under it again.
-fn keep_both(world: &World, sight: &Sight<'_>, seen: Stat) -> Vec<Op> {
+fn keep_both(world: &World, sight: &Sight<'_>, at_home: &RelPath, seen: Stat) -> Vec<Op> {
     let Sight { device, path, now, .. } = *sight;
     // A crash may have come between the link at home and the rename on the device.
-    let folder = path.parent().unwrap_or_default();
+    let folder = at_home.parent().unwrap_or_default();
     let begun = world.files.dir(&folder).and_then(|dir| {
         let (name, _) = world.files.files(dir).find(|(_, m)| m.id.ino == seen.id.ino)?;
         folder.join(name).ok()
     });
-    let other = begun.unwrap_or_else(|| conflict_name(world, path, device, now));
+    let other = begun.unwrap_or_else(|| conflict_name(world, at_home, device, now));
     // The device's name is never without a file: it has the other name before it means the master,
     // so that a cut in between looks like nothing that the device did.
-    let mut ops = vec![
-        Op::Link { from: on(device, path), ino: seen.id.ino, to: master(&other) },
-        Op::Link { from: on(device, path), ino: seen.id.ino, to: on(device, &other) },
-    ];
     let here = on(device, path);
-    let Some(m) = world.files.get(path) else {
+    let mut ops = vec![Op::Link { from: here.clone(), ino: seen.id.ino, to: master(&other) }];
+    ops.extend(world.path_on(device, &other).map(|other| {
+        let to = on(device, &other);
+        Op::Link { from: here.clone(), ino: seen.id.ino, to }
+    }));
+    let Some(m) = world.files.get(at_home) else {
         ops.push(Op::Unlink { at: here, ino: seen.id.ino });
         return ops;
     };
@@ -197,9 +219,12 @@ fn keep_both(world: &World, sight: &Sight<'_>, seen: Stat) -> Vec<Op> {
         let freed = link.filter(|b| h.links_of(b.id.ino) == 1).map_or(0, |b| h.cost_of(b.id.ino).0);
         Bytes((h.price(m).0 + h.price(&seen).0).saturating_sub(freed))
     });
-    if let Ok(going) = make_room(world, device, sight.quota, need, Some(path)) {
+    let mut inodes = [m.id.ino, seen.id.ino];
+    inodes.sort_unstable();
+    let keep = Keep { within: Some(path), inodes: &inodes };
+    if let Ok(going) = make_room(world, device, sight.quota, need, keep) {
         ops.extend(evict(world, device, &going));
-        let (old, by, why) = (seen.id.ino, master(path), Why::Replaced);
+        let (old, by, why) = (seen.id.ino, master(at_home), Why::Replaced);
         ops.push(Op::Replace { at: here, old, by, new: m.id.ino, why });
     } else {
         ops.push(Op::Unlink { at: here, ino: seen.id.ino });
@@ -217,11 +242,13 @@ pub fn conflict_name(world: &World, path: &RelPath, device: &DeviceName, now: Ti
     let dot = name.iter().rposition(|&b| b == b'.').filter(|&i| i > 0 && name.len() - i <= 16);
     let (stem, extension) = name.split_at(dot.unwrap_or(name.len()));
     let folder = path.parent().unwrap_or_default();
+    let whose = device.joined_folder().unwrap_or(device.as_str());
+    let whose = &whose[..whose.floor_char_boundary(64)];
     let mut count = 1;
     loop {
         let mark = match count {
-            1 => format!(" ({device} {})", now.for_name()),
-            n => format!(" ({device} {} {n})", now.for_name()),
+            1 => format!(" ({whose} {})", now.for_name()),
+            n => format!(" ({whose} {} {n})", now.for_name()),
         };
         let room = 255usize.saturating_sub(mark.len() + extension.len());
         // Not in the middle of a character.
@@ -367,6 +394,42 @@ mod tests {
             let planned = plan(b, s, m, true, None, false).unwrap();
             assert_eq!(planned, ops, "book {b:?}, seen {s:?}, master {m:?}");
         }
+    }
+
+    #[test]
+    fn a_joined_master_costs_nobody_a_file() {
+        let mut world = World::default();
+        let (at, pinned) = (path("d/x.txt"), path("pinned"));
+        let link = |ino, charge| Link { id: stat(ino, 0).id, charge: Bytes(charge), used: 7 };
+        world.note(&Fact::Link(htc(), at.clone(), link(1, 4096)));
+        world.note(&Fact::Link(htc(), pinned.clone(), link(9, 100)));
+        world.note(&Fact::Pin(htc(), pinned.clone()));
+        world.note(&Fact::Master(pinned, stat(9, 0)));
+        world.note(&Fact::Master(at.clone(), stat(2, 0)));
+        world.joined.insert(1, 2);
+        let device = htc();
+        let mut sight = Sight {
+            device: &device,
+            path: &at,
+            seen: Some(stat(1, 0)),
+            settled: true,
+            moved: None,
+            quota: Some(Bytes(4196)),
+            now: NOW,
+        };
+        let ops = reconcile(&world, &sight).unwrap();
+        assert!(matches!(ops[..], [Op::Replace { old: 1, new: 2, .. }]), "{ops:?}");
+        // The other inode takes more blocks, and there is no room for them: it stays as it is.
+        world.note(&Fact::Master(at.clone(), Stat { sectors: 16, ..stat(2, 0) }));
+        assert_eq!(reconcile(&world, &sight).unwrap(), []);
+        // What was not joined but saved anew is another content: there is no room for that.
+        world.joined.clear();
+        assert_eq!(reconcile(&world, &sight).unwrap().len(), 2);
+        // A cut came before it was remembered: the use stays all the same.
+        sight.seen = Some(stat(2, 0));
+        world.note(&Fact::Master(at.clone(), stat(2, 0)));
+        let noted = Op::Note(Fact::Link(htc(), at.clone(), link(2, 4096)));
+        assert_eq!(reconcile(&world, &sight).unwrap(), [noted]);
     }
 
     #[test]

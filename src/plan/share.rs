@@ -10,8 +10,10 @@
 //! asked to let go of it; its links go only after that, its row last. Whatever a cut interrupts is
 //! taken up from there.
 
+use super::holder::rest;
+use super::joined::Open;
 use super::wish::{Asked, Planned};
-use super::{CHUNK, Fact, Op, World, master};
+use super::{CHUNK, Fact, Op, Why, World, master};
 use crate::model::{FileId, Origin, Place, RelPath, Spot, Stat, Time, Wish, WishId};
 use sha1::{Digest as _, Sha1};
 use std::collections::BTreeMap;
@@ -35,6 +37,8 @@ pub enum ShareState {
         /// The sync engine was given it, so it has to let go of it first.
         handed: bool,
     },
+    /// What a folder of people had when it was revoked; nobody is given it.
+    Revoked,
 }
 
 /// A file or folder that other people may fetch.
@@ -54,6 +58,8 @@ pub struct Share {
     pub wish: WishId,
     /// How far it is.
     pub state: ShareState,
+    /// Others join it and put files in; `None`: they only fetch it.
+    pub open: Option<Open>,
 }
 
 impl Share {
@@ -77,17 +83,21 @@ impl Share {
         Self { state, ..self.clone() }
     }
 
-    /// Where a master lies in the share's folder: below the name of what is shared.
+    /// The folder that is the share's own: what others fetch lies below the name of what is shared.
+    fn above(&self) -> Option<RelPath> {
+        if self.open.is_some() { Some(self.path.clone()) } else { self.path.parent() }
+    }
+
+    /// Where a master lies in the share's folder.
     fn spot(&self, name: &str, path: &RelPath) -> Option<Spot> {
-        let above = self.path.parent()?;
-        let rest: Vec<&[u8]> = path.names().skip(above.names().count()).collect();
-        let full = [name.as_bytes(), b"/", &rest.join(&b'/')].concat();
+        let rest = rest(path, &self.above()?)?;
+        let full = [name.as_bytes(), b"/", rest.as_bytes()].concat();
         Some(Place::Shared.at(RelPath::new(&full).ok()?))
     }
 
     /// The master that a name in the share's folder was made from.
     pub fn master_of(&self, in_shared: &RelPath) -> Option<RelPath> {
-        let above = self.path.parent()?;
+        let above = self.above()?;
         let mut names: Vec<&[u8]> = above.names().collect();
         names.extend(in_shared.names().skip(1));
         RelPath::new(&names.join(&b'/')).ok()
@@ -96,7 +106,7 @@ impl Share {
 
 /// Whom a wish names: the words, and the device ids among them (Syncthing's have 52 or 56
 /// characters of base 32, in groups).
-fn people(with: Option<&str>) -> (String, Vec<String>) {
+pub(super) fn people(with: Option<&str>) -> (String, Vec<String>) {
     let is_id = |word: &&str| {
         let digits = word.bytes().filter(|b| *b != b'-').count();
         matches!(digits, 52 | 56)
@@ -113,7 +123,10 @@ fn people(with: Option<&str>) -> (String, Vec<String>) {
 /// newest. It is put into the wish, so that a repeated wish means the same one.
 pub fn share_meant(world: &World, wish: &Wish) -> Option<String> {
     let (word, _) = people(wish.with.as_deref());
-    let of_path = world.shares.iter().filter(|(_, s)| s.path == wish.path && !s.is_ending());
+    let of_path = world
+        .shares
+        .iter()
+        .filter(|(_, s)| s.path == wish.path && s.open.is_none() && !s.is_ending());
     let named = |(name, share): &(&String, &Share)| {
         wish.with.is_none() || **name == word || share.with == word
     };
@@ -122,12 +135,25 @@ pub fn share_meant(world: &World, wish: &Wish) -> Option<String> {
 
 /// A master that is destroyed goes from every share, too.
 pub(super) fn release(world: &World, path: &RelPath, ops: &mut Vec<Op>) {
-    for (name, share) in world.shares.iter().filter(|(_, share)| path.is_within(&share.path)) {
+    let of_path = world.shares.iter().filter(|(_, share)| path.is_within(&share.path));
+    // What others joined holds its links as devices do.
+    for (name, share) in of_path.filter(|(_, share)| !share.is_joined()) {
         let Some(at) = share.spot(name, path) else { continue };
         if let Some(id) = world.shared.get(&at.path) {
             ops.push(Op::Release { at, ino: id.ino, was: path.clone() });
         }
     }
+}
+
+/// A master was joined to an equal one: its names in shares come along, so that the content it had is let go and
+/// a destroy ends it there, too.
+pub fn follow_in_shares(world: &World, path: &RelPath, old: u64, new: u64) -> Vec<Op> {
+    let within = world.shares.iter().filter(|(_, share)| path.is_within(&share.path));
+    let spots = within.filter_map(|(name, share)| share.spot(name, path));
+    spots
+        .filter(|at| world.shared.get(&at.path).is_some_and(|id| id.ino == old))
+        .map(|at| Op::Replace { at, old, by: master(path), new, why: Why::Replaced })
+        .collect()
 }
 
 /// The operations that end a share the sync engine let go of, as `world.shared` knows it: links, folders,
@@ -167,8 +193,16 @@ pub fn emptied_shares(world: &World) -> Vec<Op> {
         }
         files == 0
     };
-    let live = world.shares.iter().filter(|(_, share)| share.is_live());
-    live.filter(|(name, _)| empty(name))
+    // What is still being carried over is not empty yet.
+    let filled = |name: &str| {
+        let by = |open: &Open| open.revoked.as_deref() == Some(name);
+        world.shares.values().any(|share| share.open.as_ref().is_some_and(by))
+    };
+    let over = world.shares.iter().filter(|(name, share)| {
+        (share.is_live() && !share.is_joined())
+            || (share.state == ShareState::Revoked && !filled(name))
+    });
+    over.filter(|(name, _)| empty(name))
         .map(|(name, share)| Op::Note(Fact::Share(name.clone(), share.ended())))
         .collect()
 }
@@ -223,6 +257,7 @@ impl Asked<'_> {
             origin: origin.clone(),
             wish: self.wish.id,
             state: ShareState::Making,
+            open: None,
         };
         // Two shares of one content in one second: the later one takes the next second's name.
         let free = (0..).map(|later| share_name(&sha1, self.now.plus_secs(later)));
@@ -268,6 +303,7 @@ impl Asked<'_> {
             let theirs =
                 share.peers.is_empty() || ids.iter().all(|id| share.peers.contains_key(id));
             share.path == self.wish.path
+                && share.open.is_none()
                 && share.is_live()
                 && !word.is_empty()
                 && share.with == word
@@ -285,11 +321,12 @@ impl Asked<'_> {
         let path = &self.wish.path;
         let named =
             self.wish.with.as_deref().and_then(|name| self.world.shares.get_key_value(name));
-        let meant = named.filter(|(_, share)| share.path == *path).or_else(|| {
-            // Begun before it was known which: the one that would be chosen now.
-            let name = share_meant(self.world, self.wish)?;
-            self.world.shares.get_key_value(&name)
-        });
+        let meant =
+            named.filter(|(_, share)| share.path == *path && share.open.is_none()).or_else(|| {
+                // Begun before it was known which: the one that would be chosen now.
+                let name = share_meant(self.world, self.wish)?;
+                self.world.shares.get_key_value(&name)
+            });
         let Some((name, share)) = meant else {
             // What was begun is over when the share is not there any more.
             let was_share = self.wish.with.as_deref().is_some_and(is_share_name);

@@ -4,15 +4,15 @@
 //! only what is missing comes out. What can be checked only once (that the file is the one the user
 //! saw) is checked on the first attempt alone.
 
-use super::folder::{FolderPlan, delete_folder, destroy_folder, get_folder, seen_folder};
-use super::quota::{evict, make_room};
+use super::folder::{delete_folder, destroy_folder, get_folder, seen_folder};
+use super::quota::{Keep, evict, make_room};
 use super::share::release;
 use super::{CHUNK, Fact, Holding, Op, Why, World, master, on};
 use crate::config::Config;
 use crate::model::{Action, Answer, Bytes, DeviceName, Origin, RelPath, Stat, Time, Wish};
 
 /// The wishes that this NAS fulfils; pages offer no others.
-pub const OFFERED: [Action; 11] = [
+pub const OFFERED: [Action; 19] = [
     Action::Get,
     Action::Open,
     Action::Delete,
@@ -21,9 +21,17 @@ pub const OFFERED: [Action; 11] = [
     Action::Share,
     Action::Revoke,
     Action::Mkdir,
+    Action::ShareFolder,
+    Action::RevokeShare,
+    Action::DestroyFolder,
     Action::Pin,
     Action::Unpin,
     Action::Undo,
+    Action::Accept,
+    Action::Refuse,
+    Action::Forget,
+    Action::Allow,
+    Action::KeepMine,
 ];
 
 /// Whether anything was done for the wish before.
@@ -84,6 +92,14 @@ pub fn wish(
         Origin::Home => None,
         Origin::Device(device) => Some(device),
     };
+    if wish.action.is_at_home() {
+        return match own {
+            None => asked.pairing(),
+            Some(_) => Planned::refused(
+                "only the page at home lets devices in or forgets them; open that of the NAS",
+            ),
+        };
+    }
     if let Some(device) = own {
         let Some(settings) = config.devices.get(device) else {
             return Planned::refused(format!(
@@ -96,6 +112,13 @@ pub fn wish(
                 settings.label, wish.action
             ));
         }
+    }
+    if let Some(holder) = wish.to.iter().find(|holder| holder.joined_folder().is_some()) {
+        return match wish.action {
+            Action::Allow => asked.allow(&[holder], origin),
+            Action::KeepMine => asked.keep_mine(&[holder], origin),
+            _ => asked.for_joined(holder),
+        };
     }
     let to: Vec<&DeviceName> =
         if wish.to.is_empty() { own.into_iter().collect() } else { wish.to.iter().collect() };
@@ -110,10 +133,20 @@ pub fn wish(
     }
     let per_device = matches!(
         wish.action,
-        Action::Get | Action::Open | Action::Delete | Action::Move | Action::Pin | Action::Unpin
+        Action::Get
+            | Action::Open
+            | Action::Delete
+            | Action::Move
+            | Action::Pin
+            | Action::Unpin
+            | Action::Allow
+            | Action::KeepMine
     );
     if per_device && to.is_empty() {
         return Planned::refused("say for which device: this page belongs to no device");
+    }
+    if let Some(device) = own.filter(|d| asked.may_not_take_away(d)) {
+        return asked.not_before_the_word(device);
     }
     match wish.action {
         Action::Get => asked.get(&to),
@@ -129,6 +162,11 @@ pub fn wish(
         Action::Undo => asked.undo(),
         Action::Share => asked.share(origin),
         Action::Revoke => asked.revoke(),
+        Action::Allow => asked.allow(&to, origin),
+        Action::KeepMine => asked.keep_mine(&to, origin),
+        Action::ShareFolder => asked.share_folder(origin),
+        Action::RevokeShare => asked.revoke_share(),
+        Action::DestroyFolder => asked.destroy_joined(),
         other => Planned::refused(format!("this NAS does not {other} yet; update Larder")),
     }
 }
@@ -150,7 +188,7 @@ impl<'a> Asked<'a> {
         self.config.devices.get(device).and_then(|d| d.quota)
     }
 
-    fn label(&self, device: &DeviceName) -> String {
+    pub(super) fn label(&self, device: &DeviceName) -> String {
         self.config.devices.get(device).map_or_else(|| device.to_string(), |d| d.label.clone())
     }
 
@@ -183,11 +221,15 @@ impl<'a> Asked<'a> {
         let mut missing = String::new();
         for &device in to {
             let Some(holding) = self.holding(device) else { continue };
+            if holding.held.contains_key(path) {
+                return Err(self.not_before_the_word(device));
+            }
             if let Some(m) = self.master() {
                 let there = holding.book.get(path).is_some_and(|l| l.id.ino == m.id.ino);
                 let need = if there { Bytes(0) } else { holding.price(m) };
-                let going = make_room(self.world, device, self.quota(device), need, Some(path))
-                    .map_err(|s| {
+                let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
+                let going =
+                    make_room(self.world, device, self.quota(device), need, keep).map_err(|s| {
                         Planned::refused(format!("{path} does not fit {}: {s}", self.label(device)))
                     })?;
                 ops.extend(evict(self.world, device, &going));
@@ -196,13 +238,17 @@ impl<'a> Asked<'a> {
                 }
                 ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
             } else if self.is_folder() {
-                let FolderPlan { ops: more, left_out } = get_folder(self, device, path);
-                ops.extend(more);
-                if left_out.0 > 0 {
+                let plan = get_folder(self, device, path).map_err(|s| {
+                    Planned::refused(format!("nothing of {path} fits {}: {s}", self.label(device)))
+                })?;
+                ops.extend(plan.ops);
+                if let Some(short) = plan.short {
+                    let files = match plan.left_out {
+                        1 => "1 file".to_owned(),
+                        n => format!("{n} files"),
+                    };
                     missing.push_str(&format!(
-                        "; {} files ({}) did not fit {}",
-                        left_out.0,
-                        left_out.1,
+                        "; {files} of it did not fit {}, the newest were taken first: {short}",
                         self.label(device)
                     ));
                 }
@@ -251,6 +297,9 @@ impl<'a> Asked<'a> {
         let mut ops = Vec::new();
         for &device in devices {
             let Some(holding) = self.holding(device) else { continue };
+            if holding.holds_back(path) {
+                return Err(self.not_before_the_word(device));
+            }
             if let Some(link) = holding.book.get(path) {
                 if self.world.files.get(path).is_none_or(|m| m.id.ino != link.id.ino) {
                     return Err(Planned::waiting(format!(
@@ -307,6 +356,9 @@ impl<'a> Asked<'a> {
         if path.is_root() {
             return Planned::refused("everything at once can't be destroyed; choose a folder");
         }
+        if let Some(refused) = self.refused_before_the_word(path) {
+            return refused;
+        }
         let keep = self.config.undo > 0;
         let Some(m) = self.master() else {
             return match (self.is_folder(), self.attempt) {
@@ -326,10 +378,9 @@ impl<'a> Asked<'a> {
             Some(_) => {}
         }
         let mut ops = Vec::new();
-        for device in self.world.holders(path) {
-            let Some(link) = self.holding(device).and_then(|h| h.book.get(path)) else { continue };
+        for (device, at, link) in self.world.links_for(path) {
             if link.id.ino != m.id.ino {
-                if !self.config.devices.contains_key(device) {
+                if !self.config.devices.contains_key(device) && !self.world.is_joined(device) {
                     // An older copy on a device that nobody looks after any more.
                     continue;
                 }
@@ -338,7 +389,7 @@ impl<'a> Asked<'a> {
                     self.label(device)
                 ));
             }
-            ops.push(Op::Unlink { at: on(device, path), ino: link.id.ino });
+            ops.push(Op::Unlink { at: on(device, &at), ino: link.id.ino });
         }
         let devices = match ops.len() {
             0 => String::new(),

@@ -1,16 +1,17 @@
 //! What is known: the masters, what each device holds, and the old contents that are kept.
 
-use super::{Fact, Share};
-use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
+use super::storm::{Pace, Storm};
+use super::{Asking, Fact, Pair, Share};
+use crate::model::{Bytes, DeviceName, FileId, Link, Live, RelPath, Stat, Time, Tree};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Everything that plans are made from.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// The masters, as the drive was last seen.
     pub files: Tree<Stat>,
-    /// What each device of the settings holds.
+    /// What each device of the settings holds, and each folder that other people joined.
     pub devices: BTreeMap<DeviceName, Holding>,
     /// Old contents, by number.
     pub versions: BTreeMap<u64, Version>,
@@ -18,6 +19,17 @@ pub struct World {
     pub shares: BTreeMap<String, Share>,
     /// The names in `shared/` as they were recorded.
     pub shared: Tree<FileId>,
+    /// Devices that were let in on the page.
+    pub pairs: BTreeMap<DeviceName, Pair>,
+    /// Devices that were turned away, by their ids, and when.
+    pub turned_away: BTreeMap<String, Time>,
+    /// Who asks to be let in at the moment, by the word of the sync engine. Kept in memory only.
+    pub asking: Vec<Asking>,
+    /// The names in `shared/` itself, in lower case, as they were last seen: a new folder gets none of them.
+    pub in_shared: BTreeSet<String>,
+    /// Inodes of masters that were joined to others just now, and to which: a link of one means the same
+    /// content as a master of the other. Known only until the links have followed.
+    pub joined: HashMap<u64, u64>,
     /// The sha1 of contents, by inode, with what they are true for.
     sums: HashMap<u64, (FileId, [u8; 20])>,
 }
@@ -36,10 +48,36 @@ pub struct Holding {
     /// Links that are in the book but not in the folder, and since when: not believed yet. Kept in
     /// memory only; after a restart they have to settle anew.
     pub absent: BTreeMap<RelPath, Time>,
+    /// Links on their way to the device, as whoever carries them tells: never evicted. In memory
+    /// only; without a carrier everything counts as there.
+    pub live: BTreeMap<RelPath, Live>,
+    /// Names that the device changed while a storm waits for the owner's word, with what is there. In
+    /// memory only: the next look finds them again.
+    pub held: BTreeMap<RelPath, Option<Stat>>,
+    /// What the device did lately to files that it had.
+    pub pace: Pace,
+    /// It did so much that the owner is asked first.
+    pub storm: Option<Storm>,
+    /// What made room lately, the last first.
+    pub evicted: VecDeque<Evicted>,
     /// Inodes that count against the quota: how many links, and what one costs. Each is charged once.
     charged: HashMap<u64, (u32, Bytes)>,
     used: Bytes,
 }
+
+/// A link that made room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Evicted {
+    /// Of which file.
+    pub path: RelPath,
+    /// How large it was.
+    pub size: Bytes,
+    /// When it went.
+    pub at: Time,
+}
+
+/// So many links that made room are remembered of each device.
+pub const EVICTED: usize = 200;
 
 /// An old content.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,6 +106,8 @@ pub enum Why {
     Undone,
     /// It was found without a name after a power cut.
     Rescued,
+    /// A device wrote it in a storm of changes that nobody wanted.
+    Stormed(DeviceName),
 }
 
 impl Holding {
@@ -124,6 +164,12 @@ impl Holding {
         None
     }
 
+    /// True when something that the device did at the path, or below it, waits for the owner's word.
+    pub fn holds_back(&self, path: &RelPath) -> bool {
+        // What is in a folder follows it directly.
+        self.held.range(path..).next().is_some_and(|(held, _)| held.is_within(path))
+    }
+
     /// True when the path or a folder above it is pinned.
     pub fn pinned(&self, path: &RelPath) -> bool {
         covers(&self.pins, path)
@@ -131,6 +177,7 @@ impl Holding {
 
     fn put(&mut self, path: &RelPath, link: Link) {
         self.absent.remove(path);
+        self.held.remove(path);
         if let Some(old) = self.book.insert(path, link) {
             self.uncharge(old.id.ino);
         }
@@ -147,6 +194,7 @@ impl Holding {
 
     fn take(&mut self, path: &RelPath) {
         self.absent.remove(path);
+        self.held.remove(path);
         if let Some(old) = self.book.remove(path) {
             self.uncharge(old.id.ino);
         }
@@ -212,11 +260,21 @@ impl World {
                     link.used = link.used.max(*at);
                 }
             }
+            Fact::Evicted(device, evicted) => {
+                let all = &mut self.holding(device).evicted;
+                all.retain(|old| old.path != evicted.path);
+                all.push_front(evicted.clone());
+                all.truncate(EVICTED);
+            }
+            Fact::Pace(device, pace) => self.holding(device).pace = pace.clone(),
+            Fact::Storm(device, storm) => self.holding(device).storm = Some(*storm),
+            Fact::Calm(device) => self.holding(device).storm = None,
             Fact::Share(name, share) => {
                 self.shares.insert(name.clone(), share.clone());
             }
             Fact::NoShare(name) => {
                 self.shares.remove(name);
+                self.devices.remove(&DeviceName::joined(name));
                 if let Ok(root) = RelPath::new(name.as_bytes()) {
                     self.shared.remove_dir(&root);
                 }
@@ -230,6 +288,18 @@ impl World {
             Fact::Sum(id, sha1) => {
                 self.sums.insert(id.ino, (*id, *sha1));
             }
+            Fact::Paired(device, pair) => {
+                self.pairs.insert(device.clone(), pair.clone());
+            }
+            Fact::Unpaired(device) => {
+                self.pairs.remove(device);
+            }
+            Fact::TurnedAway(id, at) => {
+                self.turned_away.insert(id.clone(), *at);
+            }
+            Fact::NotTurnedAway(id) => {
+                self.turned_away.remove(id);
+            }
             Fact::Answer(..) => {}
         }
     }
@@ -238,15 +308,15 @@ impl World {
         self.devices.entry(device.clone()).or_default()
     }
 
-    /// The devices that have a link of that name.
-    pub fn holders<'a>(&'a self, path: &'a RelPath) -> impl Iterator<Item = &'a DeviceName> {
-        self.devices.iter().filter(|(_, h)| h.book.get(path).is_some()).map(|(d, _)| d)
-    }
-
     /// The number of the newest kept content of a master.
     pub fn newest_version(&self, path: &RelPath) -> Option<String> {
         let mut of_path = self.versions.iter().rev().filter(|(_, v)| v.path == *path);
         of_path.next().map(|(number, _)| number.to_string())
+    }
+
+    /// True when the one inode was joined to the other just now.
+    pub fn was_joined(&self, old: &FileId, new: &FileId) -> bool {
+        self.joined.get(&old.ino) == Some(&new.ino)
     }
 
     /// The sha1 of a content, where it was made.

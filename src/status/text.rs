@@ -70,6 +70,13 @@ pub fn text(report: &Report) -> String {
             let more = report.devices.len() - DEVICES;
             add(&mut out, &format!("  and {more} more: the page has them all\n"));
         }
+        let let_in = report.devices.iter().filter(|device| device.let_in);
+        let let_in: Vec<&str> = let_in.map(|device| device.name.as_str()).collect();
+        if let Some(first) = let_in.first() {
+            row(&mut out, "Let in", &format!("on the page: {}", let_in.join(", ")));
+            let how = format!("write [devices.{first}] into larder.toml to give it a quota");
+            row(&mut out, "", &how);
+        }
     }
     cut(out)
 }
@@ -171,6 +178,7 @@ mod tests {
                     quota: Some(Bytes(8_000_000_000)),
                     files: 120,
                     last_seen: Some(Time::from_secs(1_795_428_000)),
+                    let_in: false,
                 },
                 DeviceReport {
                     name: DeviceName::new("LinuxLaptop").unwrap(),
@@ -179,6 +187,7 @@ mod tests {
                     quota: None,
                     files: 1,
                     last_seen: None,
+                    let_in: false,
                 },
             ],
             notices: vec![Notice {

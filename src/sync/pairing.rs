@@ -1,52 +1,7 @@
-//! What two people exchange so that their devices find each other: ids, as text and as a picture.
+//! Reads device ids as people type or paste them.
 
-use super::{FolderId, PeerId, SyncError};
+use super::{PeerId, SyncError};
 use crate::model::show;
-
-/// What to send to somebody, or to show to a phone's camera. Syncthing's apps read the bare
-/// device id from a QR code, so that is what stands in it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pairing {
-    /// Our own device id.
-    pub identity: PeerId,
-    /// The folder that is offered, where there is one.
-    pub folder: Option<FolderId>,
-}
-
-impl Pairing {
-    /// The text to send: what to add, then what will be offered.
-    pub fn text(&self) -> String {
-        let mut text = format!("Device ID: {}\n", self.identity);
-        if let Some(folder) = &self.folder {
-            text.push_str(&format!("Folder ID: {folder}\n"));
-        }
-        text
-    }
-
-    /// The device id as a QR code: rows of modules, true is dark, without the quiet zone of four
-    /// modules that must surround it. `None` for an id too long for a code.
-    pub fn qr_rows(&self) -> Option<Vec<Vec<bool>>> {
-        let code = code(&self.identity)?;
-        let dark = code.to_colors().into_iter().map(|c| c == qrcode::Color::Dark);
-        let all: Vec<bool> = dark.collect();
-        Some(all.chunks(code.width()).map(<[bool]>::to_vec).collect())
-    }
-
-    /// The device id as a QR code in SVG, quiet zone included: an `<svg>` element for a page,
-    /// without an XML declaration.
-    pub fn qr_svg(&self) -> Option<String> {
-        let svg = code(&self.identity)?
-            .render::<qrcode::render::svg::Color<'_>>()
-            .min_dimensions(240, 240)
-            .build();
-        let start = svg.find("<svg")?;
-        Some(svg[start..].to_owned())
-    }
-}
-
-fn code(id: &PeerId) -> Option<qrcode::QrCode> {
-    qrcode::QrCode::with_error_correction_level(id.as_str(), qrcode::EcLevel::M).ok()
-}
 
 /// Reads an id as people type or paste it.
 ///
@@ -130,20 +85,5 @@ mod tests {
         assert!(told.contains("check digit"), "{told}");
         assert!(read_id("two words").is_err());
         assert_eq!(read_id("PHONE").unwrap().as_str(), "PHONE");
-    }
-
-    #[test]
-    fn the_picture_is_square_and_has_its_finder_patterns() {
-        let pairing = Pairing { identity: PeerId::new(ID).unwrap(), folder: None };
-        let rows = pairing.qr_rows().unwrap();
-        let n = rows.len();
-        assert!(n >= 21 && rows.iter().all(|r| r.len() == n));
-        for (y, x) in [(0, 0), (0, n - 7), (n - 7, 0)] {
-            assert!((0..7).all(|i| rows[y][x + i] && rows[y + 6][x + i]));
-            assert!((1..6).all(|i| !rows[y + 1][x + i]));
-        }
-        let svg = pairing.qr_svg().unwrap();
-        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-        assert!(pairing.text().contains(ID));
     }
 }

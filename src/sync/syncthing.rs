@@ -27,7 +27,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use track::Tracker;
 
@@ -35,6 +35,8 @@ use track::Tracker;
 const LOOK: Duration = Duration::from_secs(3_600);
 /// So many files that a peer lacks are named at most.
 const MOST_LACKING: usize = 200_000;
+/// How long after a new start for a free port the next one may come.
+const NUDGES: Duration = Duration::from_secs(300);
 /// Past so many paths the whole folder is looked at: one pass is quicker than many.
 const SINGLE_PATHS: usize = 300;
 
@@ -141,6 +143,8 @@ struct Core {
     tracker: Mutex<Tracker>,
     /// Something was put on its way.
     tracked: Notify,
+    /// When it was last started anew because its port was free.
+    nudged: Mutex<Option<Instant>>,
 }
 
 impl Syncthing {
@@ -155,6 +159,7 @@ impl Syncthing {
                 paused: AtomicBool::new(false),
                 tracker: Mutex::default(),
                 tracked: Notify::new(),
+                nudged: Mutex::default(),
             }),
         }
     }
@@ -163,6 +168,16 @@ impl Syncthing {
 impl Core {
     fn tracker(&self) -> MutexGuard<'_, Tracker> {
         self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True once in [`NUDGES`], should a new start not help.
+    fn may_nudge(&self) -> bool {
+        let mut nudged = self.nudged.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = nudged.is_none_or(|at| at.elapsed() > NUDGES);
+        if may {
+            *nudged = Some(Instant::now());
+        }
+        may
     }
 
     async fn own(&self) -> Result<PeerId, SyncError> {

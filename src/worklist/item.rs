@@ -81,6 +81,9 @@ impl Raw<'_> {
         if action == Action::Move && to.is_empty() && from.is_none() {
             return Err(Problem::NoDirection);
         }
+        if matches!(action, Action::Accept | Action::Forget) && to.len() != 1 {
+            return Err(Problem::NoDevice);
+        }
         let with = self.with(action)?;
         let limit_mb = self.limit()?;
         let seen = self.seen()?;
@@ -100,8 +103,14 @@ impl Raw<'_> {
         let path = RelPath::from_percent(&text)?;
         let everything_fits = matches!(
             action,
-            Action::Get | Action::Delete | Action::Move | Action::Pin | Action::Unpin
-        );
+            Action::Get
+                | Action::Delete
+                | Action::Move
+                | Action::Pin
+                | Action::Unpin
+                | Action::Allow
+                | Action::KeepMine
+        ) || action.is_at_home();
         if path.is_root() && !everything_fits {
             return Err(Problem::Everything(action));
         }
@@ -117,7 +126,7 @@ impl Raw<'_> {
         }
         let mut to = Vec::with_capacity(names.len());
         for name in names {
-            let name = DeviceName::new(&name)?;
+            let name = DeviceName::read(&name)?;
             if !to.contains(&name) {
                 to.push(name);
             }
@@ -126,7 +135,12 @@ impl Raw<'_> {
     }
 
     fn with(&self, action: Action) -> Result<Option<String>, Problem> {
-        let Some(text) = self.text(Field::With)? else { return Ok(None) };
+        let Some(text) = self.text(Field::With)? else {
+            return match action {
+                Action::Accept | Action::Refuse => Err(Problem::Missing("with")),
+                _ => Ok(None),
+            };
+        };
         if text.len() > MAX_TEXT {
             return Err(Problem::TextTooLong("with"));
         }

@@ -105,6 +105,9 @@ pub enum Problem {
     /// `move` from the page's device to the page's device.
     #[error("it is not said from where or to where to move; choose the devices")]
     NoDirection,
+    /// `accept` or `forget` of none or several devices.
+    #[error("`to` must name the one device that is meant; open the newest page and press it again")]
+    NoDevice,
     /// `destroy` without what the page showed.
     #[error(
         "`seen` is missing: nothing is destroyed unless the page says which content it showed; open the newest page and press it again"

@@ -217,6 +217,11 @@ fn one_bad_wish_never_spoils_the_others() {
         (op("move", ",\"from\":{}"), true, Type("from", "a text")),
         (op("move", ""), true, NoDirection),
         (op("move", ",\"to\":[]"), true, NoDirection),
+        (op("accept", ",\"with\":\"ID\""), true, NoDevice),
+        (op("accept", ",\"with\":\"ID\",\"to\":[\"a\",\"b\"]"), true, NoDevice),
+        (op("accept", ",\"to\":[\"a\"]"), true, Missing("with")),
+        (op("refuse", ""), true, Missing("with")),
+        (op("forget", ",\"to\":[]"), true, NoDevice),
         (op("destroy", ""), true, NotSeen),
         (op("destroy", ",\"seen\":null"), true, NotSeen),
         (op("destroy", ",\"seen\":{}"), true, Type("seen", seen)),
@@ -568,6 +573,14 @@ fn any_wish() -> impl Strategy<Value = Wish> {
             let hex: String = id.iter().map(|b| format!("{b:02x}")).collect();
             to.sort();
             to.dedup();
+            if matches!(action, Action::Accept | Action::Forget) {
+                to.truncate(1);
+                to.extend(to.is_empty().then(|| DeviceName::new("x").unwrap()));
+            }
+            let with = match action {
+                Action::Accept | Action::Refuse => with.or_else(|| Some("ID".into())),
+                _ => with,
+            };
             let from = if action == Action::Move {
                 Some(from.unwrap_or_else(|| DeviceName::new("x").unwrap()))
             } else {

@@ -37,6 +37,11 @@ for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"])
   await shot("destroy", kind, scheme, p, async page => { await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=destroy]").click(); });
   await shot("devices-step", kind, scheme, p, async page => { await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=move]").click(); });
   await shot("share-folder", kind, scheme, p, async page => { await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=share-folder]").click(); });
+  const joined = async page => { await row(page, "Photos").locator(".more").click(); };
+  await shot("joined-folder", kind, scheme, "news/catalogue/catalogue.html", joined);
+  await shot("joined-change", kind, scheme, "news/catalogue/catalogue.html", async page => { await joined(page); await page.locator("[data-op=share-folder]").click(); });
+  await shot("joined-revoke", kind, scheme, "news/catalogue/catalogue.html", async page => { await joined(page); await page.locator("[data-op=revoke]").click(); });
+  await shot("joined-destroy", kind, scheme, "news/catalogue/catalogue.html", async page => { await joined(page); await page.locator("[data-op=destroy-folder]").click(); });
   await shot("moving", kind, scheme, p, async page => { await page.locator("[data-filter=moving]").click(); await page.waitForTimeout(300); });
   await shot("pending", kind, scheme, p, async page => {
     await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=get]").click();
@@ -51,6 +56,15 @@ for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"])
   await shot("devices", kind, scheme, p, async page => { await page.locator(".device").first().click(); });
   await shot("empty", kind, scheme, "empty/catalogue/catalogue.html");
   await shot("hostile", kind, scheme, "hostile/catalogue/catalogue.html");
+  const asks = "people/home/catalogue.html";
+  await shot("asking", kind, scheme, asks);
+  await shot("accept", kind, scheme, asks, page => page.locator("[data-op=accept]").first().click());
+  await shot("accept-new", kind, scheme, asks, async page => { await page.locator("[data-op=accept]").first().click(); await page.locator("[data-op=as-new]").click(); });
+  await shot("house", kind, scheme, asks, page => page.locator(".device").first().click());
+  await shot("connect", kind, scheme, asks, async page => { await page.locator(".device").first().click(); await page.locator("[data-op=connect]").click(); });
+  await shot("forget", kind, scheme, asks, async page => { await page.locator(".device").first().click(); await page.locator("[data-op=forget]").click(); });
+  await shot("send", kind, scheme, asks, async page => { await page.locator("[data-filter=shared]").click(); await page.waitForTimeout(300); await page.locator(".row:not(.note):not(.folder)").first().click(); await page.locator("[data-op=send]").click(); });
+  await shot("asking-on-a-device", kind, scheme, "people/catalogue/catalogue.html");
   await shot("home", kind, scheme, "plain/home/catalogue.html", async page => { await expand(page, "Photos", "2012"); await page.locator(".row.folder", { hasText: "2012-" }).first().click(); });
 }
 await browser.close();

@@ -8,6 +8,8 @@ import pathlib
 import shutil
 import struct
 import subprocess
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from external_tree import BOARD, TOP, TREE, layout
@@ -399,3 +401,83 @@ def test_release_pins_a_long_term_release_by_sha256():
     rows = [r.split() for r in (TREE / "buildroot.hash").read_text().splitlines() if not r.startswith("#")]
     ((kind, value, name),) = rows
     assert kind == "sha256" and len(value) == 64 and name.startswith("buildroot-2025.02.")
+
+
+# --- the lock file of the Debian card ---------------------------------------------------------------------------------
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def pool(tmp_path):
+    """A mirror with two packages and no index, and a tree whose lock file names them: (tree, pool, environment)."""
+    pool = tmp_path / "mirror/debian/pool/main/a"
+    pool.mkdir(parents=True)
+    tree = tmp_path / "tree"
+    (tree / "image").mkdir(parents=True)
+    for script in ("packages.sh", "apt.sh"):
+        shutil.copy(TOP / "image" / script, tree / "image")
+    rows = ["# remarks", "release trixie main"]
+    for name, version, file in (("a", "1:1.0-1+b2", "a_1.0-1+b2_armhf.deb"), ("b", "2.0~rc1", "b_2.0~rc1_all.deb")):
+        (pool / file).write_bytes(name.encode() * 1000)
+        sha256 = hashlib.sha256((pool / file).read_bytes()).hexdigest()
+        rows.append(f"{name} {file.rsplit('_', 1)[1][:-4]} {version} {sha256} debian/pool/main/a/{file}")
+    (tree / "image/packages.txt").write_text("\n".join(rows) + "\n")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Quiet(*a, directory=tmp_path / "mirror"))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {**os.environ, "LARDER_DEBIAN": f"http://127.0.0.1:{server.server_port}/debian", "no_proxy": "127.0.0.1"}
+    yield tree, pool, environment
+    server.shutdown()
+    server.server_close()
+
+
+needs_apt = pytest.mark.skipif(
+    not pathlib.Path("/usr/lib/apt/apt-helper").exists(), reason="no apt here: how locked packages are fetched"
+)
+
+
+def fetch(pool, **more):
+    tree, _, environment = pool
+    done = run(tree / "image/packages.sh", "fetch", tree / "debs", env={**environment, **more})
+    there = sorted(path.name for path in (tree / "debs").iterdir())
+    return done.returncode, done.stdout + done.stderr, there
+
+
+BOTH = ["a_1%3a1.0-1+b2_armhf.deb", "b_2.0~rc1_all.deb"]
+
+
+@needs_apt
+def test_locked_packages_are_fetched_without_an_index(pool):
+    code, said, there = fetch(pool)
+    assert (code, there) == (0, BOTH), said
+    assert fetch(pool, LARDER_DEBIAN="http://127.0.0.1:9/debian")[:2] == (0, ""), "asked again for what is there"
+    # One that was damaged meanwhile is fetched again.
+    (pool[0] / "debs" / BOTH[1]).write_bytes(b"x")
+    assert fetch(pool)[0] == 0
+    assert (pool[0] / "debs" / BOTH[1]).read_bytes() == b"b" * 1000
+
+
+@needs_apt
+def test_a_package_that_left_the_pool_is_told_with_what_to_do(pool):
+    (pool[1] / "a_1.0-1+b2_armhf.deb").unlink()
+    code, said, there = fetch(pool)
+    assert (code, there) == (69, BOTH[1:])
+    assert "no longer has a 1:1.0-1+b2; run 'image/packages.sh update'" in said
+
+
+@needs_apt
+def test_another_file_under_a_locked_name_is_refused(pool):
+    (pool[1] / "b_2.0~rc1_all.deb").write_bytes(b"x" * 1000)
+    code, said, there = fetch(pool)
+    assert (code, there) == (1, BOTH[:1])
+    assert "b_2.0~rc1_all.deb of the mirror is not the file that image/packages.txt locks" in said
+
+
+@needs_apt
+def test_a_mirror_out_of_reach_is_nobodys_fault(pool):
+    code, said, there = fetch(pool, LARDER_DEBIAN="http://127.0.0.1:9/debian")
+    assert (code, there) == (75, [])
+    assert "can't be reached now" in said

@@ -172,45 +172,6 @@ fn what_devices_do_reaches_home_and_the_others() {
     house.stop();
 }
 
-/// Ten thousand small files at once: what the house itself costs. For a quiet machine.
-#[test]
-#[ignore = "a measurement of half a minute: cargo test --release --test house -- --ignored --nocapture"]
-fn ten_thousand_small_files_at_once() {
-    const FILES: usize = 10_000;
-    let Some(program) = program() else { return };
-    let mut house = House::new(&program, &["HTCphone"]);
-    for i in 0..FILES {
-        put(&house.drive("files/Small"), &format!("{i:05}"), &noise(4_096, i as u64 + 1));
-    }
-    house.start();
-    let mut phone = Device::new(&program, "HTCphone");
-    house.pair(&mut phone);
-    let (cpu, begun, edition) =
-        (house.cpu(), Instant::now(), house.page("HTCphone").unwrap().generation());
-    let id = phone.wish(&[get("Small")]);
-    let mut editions = std::collections::BTreeSet::new();
-    until("all are there", || {
-        editions.extend(house.page("HTCphone").map(|p| p.generation()));
-        std::thread::sleep(Duration::from_millis(100));
-        let counts =
-            |page: &crate::page::Page| page.files.values().filter(|s| s[0] == HERE).count();
-        house.page("HTCphone").is_some_and(|p| counts(&p) == FILES)
-    });
-    let (took, ours) = (begun.elapsed(), house.cpu() - cpu);
-    let last = house.page("HTCphone").unwrap().generation();
-    println!(
-        "{FILES} files of 4 kB linked at once: {:.1} s, of which the engine {:.2} s of processor ({:.1} %); \
-         {} editions of all pages, {} seen of the phone's",
-        took.as_secs_f64(),
-        ours.as_secs_f64(),
-        ours.as_secs_f64() * 100.0 / took.as_secs_f64(),
-        last - edition,
-        editions.len(),
-    );
-    phone.answered(&id);
-    assert!(last - edition < 2 * (took.as_secs() + 10), "pages are written too often");
-}
-
 fn names(at: &std::path::Path) -> Vec<String> {
     let all = std::fs::read_dir(at).unwrap();
     let mut names: Vec<_> = all.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

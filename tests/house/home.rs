@@ -117,6 +117,7 @@ impl House {
     }
 
     /// Processor time that the engine has used.
+    #[allow(dead_code, reason = "the bench asks for it")]
     pub(crate) fn cpu(&self) -> Duration {
         crate::lab::cpu(&format!("/proc/{}/stat", self.child.as_ref().unwrap().id()))
     }
@@ -166,6 +167,130 @@ impl House {
         let (page, id) = with_wishes(&content(&page), "home", self.wishes, &[(action, at, to)]);
         put(&self.drive("catalogue"), "catalogue.html", &page);
         id
+    }
+
+    /// What somebody at home decides about a device, by the page that the NAS serves.
+    pub(crate) fn decide(&mut self, action: Action, to: &[&str], with: Option<&str>) -> String {
+        self.send(action, "", to, with)
+    }
+
+    /// A wish for a path, sent by that page.
+    pub(crate) fn send(
+        &mut self,
+        action: Action,
+        at: &str,
+        to: &[&str],
+        with: Option<&str>,
+    ) -> String {
+        let page = content(&self.drive("catalogue/catalogue.html"));
+        let own = page::read(&page).unwrap().own;
+        let (list, id) = self.wished(action, at, to, with);
+        let list = larder::worklist::Worklist {
+            page: own["page"].as_str().unwrap().into(),
+            key: own["key"].as_str().unwrap().into(),
+            ..list
+        };
+        let answer = self.post(&larder::worklist::to_json(&list));
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&id), "{answer}");
+        id
+    }
+
+    /// The same, by the page as a file that saves itself.
+    pub(crate) fn decide_in_the_file(
+        &mut self,
+        action: Action,
+        to: &[&str],
+        with: Option<&str>,
+    ) -> String {
+        let to = to.iter().map(|d| DeviceName::new(d).unwrap()).collect();
+        self.wish_with(action, "", |wish| {
+            wish.to = to;
+            wish.with = with.map(str::to_owned);
+        })
+    }
+
+    /// Writes one wish into the common page, as it is after `change`.
+    pub(crate) fn wish_with(
+        &mut self,
+        action: Action,
+        at: &str,
+        change: impl FnOnce(&mut Wish),
+    ) -> String {
+        let page = content(&self.drive("catalogue/catalogue.html"));
+        let (mut new, id) = self.wished(action, at, &[], None);
+        change(&mut new.wishes[0]);
+        let mut list = larder::worklist::parse(larder::worklist::find(&page).unwrap());
+        list.wishes.extend(new.wishes);
+        let page = larder::worklist::put(&page, &list).unwrap();
+        put(&self.drive("catalogue"), "catalogue.html", &page);
+        id
+    }
+
+    fn wished(
+        &mut self,
+        action: Action,
+        at: &str,
+        to: &[&str],
+        with: Option<&str>,
+    ) -> (larder::worklist::Worklist, String) {
+        self.wishes += 1;
+        let id = format!("dec1{:016x}", self.wishes);
+        let wish = Wish {
+            id: WishId::parse(&id).unwrap(),
+            action,
+            path: path(at),
+            to: to.iter().map(|d| DeviceName::new(d).unwrap()).collect(),
+            from: None,
+            with: with.map(str::to_owned),
+            limit_mb: None,
+            seen: None,
+            at: Time::from_secs(1_790_000_000),
+        };
+        (larder::worklist::Worklist { wishes: vec![wish], ..Default::default() }, id)
+    }
+
+    /// Sends a worklist as a page does that the NAS serves; the whole answer.
+    pub(crate) fn post(&self, body: &str) -> String {
+        use std::io::{Read as _, Write as _};
+        let mut to = std::net::TcpStream::connect(("127.0.0.1", self.web_port)).unwrap();
+        let host = format!("127.0.0.1:{}", self.web_port);
+        write!(
+            to,
+            "POST /worklist HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: close\r\n\
+             Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        to.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The common page.
+    pub(crate) fn common(&self) -> Page {
+        page::read(&content(&self.drive("catalogue/catalogue.html"))).unwrap_or_default()
+    }
+
+    /// Waits for the answer to a wish on the common page; must be done.
+    pub(crate) fn decided(&self, id: &str) -> String {
+        let mut answer = None;
+        until("the wish of the common page is answered", || {
+            answer = self.common().answer(id);
+            answer.as_ref().is_some_and(|(state, _)| state != "waiting")
+        });
+        let (state, text) = answer.unwrap();
+        assert_eq!(state, "done", "{text}");
+        text
+    }
+
+    /// The port at which its devices reach it.
+    pub(crate) fn sync_port(&self) -> u16 {
+        self.sync_port
+    }
+
+    /// What STATUS.txt says, by its last report.
+    pub(crate) fn status(&self) -> String {
+        larder::status::text::text(&self.report())
     }
 
     /// The page of a device, as it is at home.

@@ -45,6 +45,19 @@ fn it_goes_on_after_restarts_of_everything() {
     until("one Syncthing serves", || house.processes().len() == 1);
     until("the film is complete", || content(&phone.file("film")) == film);
     until("the page says so", || phone.state("film") == HERE);
+
+    // Both at once, in the middle of another one.
+    let second = noise(60_000_000, 10);
+    put(&house.drive("files"), "second", &second);
+    house.wish(Action::Get, "second", &["HTCphone"]);
+    let temp = phone.file(".syncthing.second.tmp");
+    until("the second is on its way", || temp.exists() || phone.file("second").exists());
+    let all = house.processes();
+    house.kill();
+    all.into_iter().for_each(kill);
+    house.start();
+    until("the second is complete", || content(&phone.file("second")) == second);
+    until("the page says so, too", || phone.state("second") == HERE);
     let moved = |r: &larder::status::Report| r.condition == Condition::Syncing;
     println!("the light blinked: {}", house.reports().iter().any(moved));
     phone.party.stop();
@@ -65,8 +78,7 @@ fn devices_come_and_go_by_the_settings() {
     let asks = format!("HTCphone ({})", phone.party.id);
     until("the report says who asks", || house.tells(&asks));
     until("so does the common page", || {
-        let page = crate::page::read(&content(&house.drive("catalogue/catalogue.html")));
-        page.is_some_and(|p| p.house["notices"].to_string().contains(&asks))
+        house.common().house["asking"][0]["id"] == phone.party.id.as_str()
     });
     let begun = Instant::now();
     house.devices.insert("HTCphone".into(), format!("id = \"{}\"", phone.party.id));

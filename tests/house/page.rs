@@ -33,6 +33,7 @@ impl Page {
     }
 
     /// Its number.
+    #[allow(dead_code, reason = "the bench asks for it")]
     pub(crate) fn generation(&self) -> u64 {
         self.own["gen"].as_u64().unwrap()
     }

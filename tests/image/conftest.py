@@ -49,3 +49,11 @@ def pytest_runtest_makereport(item, call):
             report.sections.append(("the appliance's log", pi.sh("logread | tail -n 60", 20)))
         except Exception as why:  # the console may be the very thing that failed
             report.sections.append(("the appliance's log", f"not to be had: {why!r}"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the tests measured, in one place."""
+    for report in terminalreporter.stats.get("passed", []):
+        for line in report.capstdout.splitlines():
+            if line.startswith("FIGURE: "):
+                terminalreporter.write_line(f"{report.nodeid.rsplit('::', 1)[-1]}: {line.removeprefix('FIGURE: ')}")

@@ -168,7 +168,13 @@ impl House {
     pub fn state(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut inodes: BTreeMap<u64, String> = BTreeMap::new();
-        for place in ["BTsync/files", "BTsync/devices", "BTsyncApp/versions", "BTsyncApp/tmp"] {
+        for place in [
+            "BTsync/files",
+            "BTsync/devices",
+            "BTsync/shared",
+            "BTsyncApp/versions",
+            "BTsyncApp/tmp",
+        ] {
             walk(&self.drive.join(place), &mut |path, meta| {
                 let name = path.strip_prefix(&self.drive).expect("below the drive");
                 let name = normal(&name.as_os_str().as_bytes().escape_ascii().to_string());
@@ -181,7 +187,7 @@ impl House {
                     let first = inodes.entry(meta.ino()).or_insert_with(|| name.clone());
                     let content = std::fs::read(path).expect("a file is read");
                     let content = content[..content.len().min(60)].escape_ascii().to_string();
-                    format!("{content} {} = {first}", meta.len())
+                    format!("{} {} = {first}", normal(&content), meta.len())
                 } else {
                     "other".into()
                 };
@@ -259,8 +265,9 @@ fn normal(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find(" 20") {
         let moment = rest.as_bytes().get(at + 1..at + 20);
-        let fits = moment
-            .is_some_and(|m| m.iter().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b' ')));
+        let fits = moment.is_some_and(|m| {
+            m.iter().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b' ' | b':'))
+        });
         out.push_str(&rest[..at]);
         if fits {
             out.push_str(" then");

@@ -394,6 +394,12 @@ impl House {
         self.hint(&at);
     }
 
+    /// A whole night's work.
+    pub(super) fn night(&mut self) {
+        let now = self.now;
+        self.engine().whole_night(now).unwrap();
+    }
+
     /// One wish from the phone's page, and its answer.
     pub(super) fn phone_wishes(&mut self, wish: Wish) -> Answer {
         let origin = Origin::Device(device("HTCphone"));

@@ -2,15 +2,15 @@
 //! cuts and restarts in any order. After every step the nevers of the design have to hold, and at
 //! the end everything has to come to rest in one consistent state.
 
-use super::house::{BLOCK, Drive, House, device, is_done, path, settings};
+use super::house::{BLOCK, Drive, House, START, device, is_done, path, settings};
 use crate::model::{Action, Bytes, Origin, Place, RelPath, Spot, Tree, Wish};
-use crate::plan::{make_room, master, on};
+use crate::plan::{Fact, Keep, NOTE_BEGINS, ShareState, Storm, make_room, master, on};
 use proptest::prelude::*;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 
 /// So many lives; `LARDER_LIVES` says otherwise.
-fn lives() -> u32 {
+pub(super) fn lives() -> u32 {
     std::env::var("LARDER_LIVES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000)
 }
 
@@ -36,8 +36,17 @@ enum Step {
     Fails(usize, bool),
     /// The power fails: the drive is as it was some changes ago, at most since it was synced.
     Cut(usize),
+    /// A device is taken to be in a storm.
+    Storms(usize),
+    /// Somebody answers for it, on the common page.
+    Answers(usize, bool),
     /// The phone's quota, in smallest files; 0 is none.
     Quota(u64),
+    /// Somebody else puts a file into one of the folders that others joined, or takes it out.
+    StrangerSaves(usize, usize),
+    StrangerTakes(usize, usize),
+    /// The sync engine is given what is shared, and lets go of what is not.
+    Carries,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -58,11 +67,18 @@ fn step() -> impl Strategy<Value = Step> {
         Action::Undo,
         Action::Share,
         Action::Revoke,
+        Action::ShareFolder,
+        Action::ShareFolder,
+        Action::RevokeShare,
+        Action::DestroyFolder,
     ]);
     prop_oneof![
         3 => p.clone().prop_map(Step::HomeSaves),
         1 => p.clone().prop_map(Step::HomeTakes),
         1 => (p.clone(), p.clone()).prop_map(|(a, b)| Step::HomeRenames(a, b)),
+        2 => (0usize..3, p.clone()).prop_map(|(f, p)| Step::StrangerSaves(f, p)),
+        1 => (0usize..3, p.clone()).prop_map(|(f, p)| Step::StrangerTakes(f, p)),
+        1 => Just(Step::Carries),
         3 => (d.clone(), p.clone()).prop_map(|(d, p)| Step::DeviceSaves(d, p)),
         1 => (d.clone(), p.clone()).prop_map(|(d, p)| Step::DeviceTakes(d, p)),
         1 => (d.clone(), p.clone(), p).prop_map(|(d, a, b)| Step::DeviceRenames(d, a, b)),
@@ -73,6 +89,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..40, any::<bool>()).prop_map(|(n, full)| Step::Fails(n, full)),
         2 => (0usize..40).prop_map(Step::Cut),
         1 => (0u64..5).prop_map(Step::Quota),
+        1 => (0..DEVICES.len()).prop_map(Step::Storms),
+        2 => (0..DEVICES.len(), any::<bool>()).prop_map(|(d, kept)| Step::Answers(d, kept)),
     ]
 }
 
@@ -129,6 +147,20 @@ impl Life {
                 self.house.save(of(d, p), &content);
                 self.outside();
             }
+            Step::StrangerSaves(f, p) => {
+                let content = self.content();
+                if let Some(at) = self.theirs(*f, *p) {
+                    self.house.save(at, &content);
+                    self.outside();
+                }
+            }
+            Step::StrangerTakes(f, p) => {
+                if let Some(at) = self.theirs(*f, *p) {
+                    self.house.take(at);
+                    self.outside();
+                }
+            }
+            Step::Carries => self.carry(),
             Step::HomeTakes(p) => {
                 self.house.take(home(p));
                 self.outside();
@@ -189,6 +221,13 @@ impl Life {
                 drop(drive);
                 self.open();
             }
+            Step::Storms(d) => {
+                let at = self.house.now;
+                let storm = Storm { since: START, at, rewritten: 0, deleted: 0 };
+                let fact = Fact::Storm(device(DEVICES[*d]), storm);
+                self.house.engine().remember(&fact).unwrap();
+            }
+            Step::Answers(d, kept) => self.answer(*d, *kept),
             Step::Quota(blocks) => {
                 let quota = (*blocks > 0).then_some(blocks * BLOCK);
                 let phone = device("HTCphone");
@@ -197,6 +236,28 @@ impl Life {
                 self.house.engine().configure(config, now).unwrap();
             }
         }
+    }
+
+    fn answer(&mut self, d: usize, kept: bool) {
+        let action = if kept { Action::KeepMine } else { Action::Allow };
+        let mut wish = self.house.wish(action, "");
+        wish.to = vec![device(DEVICES[d])];
+        self.send(Origin::Home, wish);
+    }
+
+    /// A name in one of the folders that others joined and that is carried.
+    fn theirs(&mut self, folder: usize, p: usize) -> Option<Spot> {
+        let world = self.house.engine().world();
+        let carried = |s: &&crate::plan::Share| s.is_joined() && s.state != ShareState::Making;
+        let all: Vec<_> = world.shares.iter().filter(|(_, s)| carried(s)).collect();
+        let (name, _) = all.get(folder % all.len().max(1))?;
+        Some(on(&crate::model::DeviceName::joined(name), &path(PATHS[p])))
+    }
+
+    fn carry(&mut self) {
+        let engine = self.house.engine();
+        let has = engine.shares_to_carry().unwrap();
+        engine.shares_carried(has.iter().map(|s| s.name.as_str()));
     }
 
     fn doom(&mut self, at: &RelPath) {
@@ -233,13 +294,15 @@ impl Life {
         for content in lost {
             let asked = self.doomed.contains(&content) && self.house.config.undo == 0;
             let text = String::from_utf8_lossy(&content).into_owned();
-            prop_assert!(asked, "{text} lost its last name and nobody asked");
+            // The note that a folder was destroyed is ours.
+            let note = text.starts_with(NOTE_BEGINS);
+            prop_assert!(asked || note, "{text} lost its last name and nobody asked");
         }
         for name in DEVICES {
             let quota = self.house.config.devices[&device(name)].quota;
             let world = self.house.engine().world();
             let holding = &world.devices[&device(name)];
-            let room = make_room(world, &device(name), quota, Bytes(0), None);
+            let room = make_room(world, &device(name), quota, Bytes(0), Keep::default());
             let over = quota.is_some_and(|quota| holding.used() > quota);
             prop_assert!(!over || room.is_err(), "{name} holds more than its quota");
         }
@@ -249,6 +312,11 @@ impl Life {
     /// What must hold when nothing is left to do.
     fn at_rest(&mut self) -> Result<(), TestCaseError> {
         self.house.settle();
+        // A storm is at rest only when it is answered.
+        for d in 0..DEVICES.len() {
+            self.answer(d, d == 0);
+        }
+        self.carry();
         self.house.settle();
         self.nevers()?;
         let names = self.names();
@@ -281,8 +349,25 @@ impl Life {
         world.shared.for_each(Tree::<crate::model::FileId>::ROOT, |p, id| {
             known.insert((RelPath::new(p).unwrap(), id.ino));
         });
+        for (name, share) in world.shares.iter().filter(|(_, share)| share.is_joined()) {
+            let holder = crate::model::DeviceName::joined(name);
+            let Some(holding) = world.devices.get(&holder) else { continue };
+            holding.book.for_each(Tree::<crate::model::Link>::ROOT, |p, link| {
+                known.insert((on(&holder, &RelPath::new(p).unwrap()).path, link.id.ino));
+            });
+            let at = |(at, _): &&(RelPath, u64)| crate::plan::below_shared(at, name).is_some();
+            let theirs: Vec<_> = in_shares.iter().filter(at).collect();
+            if share.takes() {
+                prop_assert!(theirs.iter().all(|(_, ino)| masters.contains(ino)), "{:?}", theirs);
+            } else {
+                // Nothing but the note.
+                prop_assert_eq!(theirs.len(), 1, "{:?}", theirs);
+                known.extend(theirs.into_iter().cloned());
+            }
+        }
         prop_assert_eq!(known, in_shares);
-        prop_assert!(world.shares.values().all(crate::plan::Share::is_live));
+        let rests = |s: &crate::plan::Share| s.is_live() || s.state == ShareState::Revoked;
+        prop_assert!(world.shares.values().all(rests));
         let kept = names.iter().filter(|(at, _)| at.place == Place::Versions).count();
         prop_assert_eq!(kept, self.house.engine().world().versions.len());
         // Everything again, and a restart: nothing changes any more.

@@ -47,7 +47,7 @@ impl House {
     }
 
     /// What the daemon does after a turn: the carrier has what is live, and has let go of the rest.
-    fn carry(&mut self) -> Vec<String> {
+    pub(super) fn carry(&mut self) -> Vec<String> {
         let carried = self.engine().shares_to_carry().unwrap();
         carried.into_iter().map(|share| share.name).collect()
     }

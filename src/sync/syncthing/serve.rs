@@ -21,6 +21,8 @@ const HEALTHY: Duration = Duration::from_secs(120);
 const SLOW_START: Duration = Duration::from_secs(180);
 /// How long Syncthing holds a question for events open.
 const HOLD: u64 = 50;
+/// How soon, and how often, it is looked whether devices can reach it: its events do not tell.
+const LISTENING: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(20));
 /// Less than this in a second is only the talk that connections make.
 const TALK: u64 = 4_096;
 
@@ -76,12 +78,14 @@ async fn run(
         ended = running.ended() => ended,
         () = session.follow(core, out) => Ok(Over::Restart),
         () = session.watch_bytes(core, out) => Ok(Over::Restart),
+        () = watch_listeners(core, out) => Ok(Over::Restart),
         _ = stop.wait_for(|&stop| stop) => Ok(Over::Stopped),
     };
     out.down();
     running.stop(core).await;
     // Told by this session, and nobody's any more.
     out.well("folder");
+    out.well("listen");
     out.event(Event::Moving(false));
     for peer in session.connected.into_inner().unwrap_or_else(PoisonError::into_inner) {
         out.event(Event::Connection { peer, up: false, address: None, last_seen: None });
@@ -377,6 +381,44 @@ impl Session {
             }
         }
     }
+}
+
+/// Tells when nobody can reach it, such as because another program has its port. Syncthing tries
+/// again only after ten minutes, so it is started anew as soon as the port is free.
+async fn watch_listeners(core: &Core, out: &Outbox) {
+    tokio::time::sleep(LISTENING.0).await;
+    loop {
+        let status = core.rest.get::<Value>("/rest/system/status").await.unwrap_or_default();
+        let wait = match wire::deaf(&status) {
+            Some((address, why)) => {
+                out.trouble(
+                    "listen",
+                    format!("devices can't reach the sync engine at {address}: {why}"),
+                    "end the program that has the port, or set another `port` under [sync] in \
+                     larder.toml; it is tried again by itself"
+                        .into(),
+                );
+                if is_free(&address) && core.may_nudge() {
+                    log::info!("sync: {address} is free; Syncthing is started again");
+                    // It ends with the code that asks for a new start.
+                    let asked = core.rest.call(Method::POST, "/rest/system/restart", None).await;
+                    asked.map_or_else(|e| log::info!("sync: {e}"), drop);
+                }
+                LISTENING.0
+            }
+            None => {
+                out.well("listen");
+                LISTENING.1
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// True when nobody listens at an address like `tcp://0.0.0.0:22000`.
+fn is_free(address: &str) -> bool {
+    let at = address.split_once("://").map_or("", |(_, at)| at);
+    at.parse::<std::net::SocketAddr>().is_ok_and(|at| std::net::TcpListener::bind(at).is_ok())
 }
 
 async fn total(core: &Core) -> Option<u64> {

@@ -345,6 +345,17 @@ pub(super) fn pending(peers: &Value, folders: &Value) -> Pending {
     all
 }
 
+/// An address where it should listen and does not, by `/rest/system/status`, and why. Relays and what
+/// is not tried are not meant.
+pub(super) fn deaf(status: &Value) -> Option<(String, String)> {
+    let all = status["connectionServiceStatus"].as_object()?;
+    let mut failing = all.iter().filter(|(address, _)| address.starts_with("tcp"));
+    failing.find_map(|(address, state)| {
+        let why = state["error"].as_str().filter(|why| !why.is_empty())?;
+        Some((crate::model::show(address.as_bytes()), crate::model::show(why.as_bytes())))
+    })
+}
+
 /// RFC 3339; Syncthing's zero times (year 1 or 1970) are no time.
 pub(super) fn time(text: &str) -> Option<Time> {
     let at: jiff::Timestamp = text.parse().ok()?;
@@ -423,6 +434,18 @@ mod tests {
             assert_eq!(read_peer(&value, true).unwrap(), (id.clone(), peer));
             assert_eq!(read_peer(&value, false).unwrap().1.name, MEDDLED);
         }
+    }
+
+    #[test]
+    fn an_address_where_nobody_is_heard_is_told() {
+        let status = |tcp: Value| {
+            json!({ "connectionServiceStatus": {
+                "relay+https://x": { "error": "no relay" }, "tcp://0.0.0.0:22000": { "error": tcp } } })
+        };
+        assert_eq!(deaf(&status(Value::Null)), None);
+        assert_eq!(deaf(&Value::Null), None);
+        let (at, why) = deaf(&status(json!("address already in use"))).unwrap();
+        assert_eq!((&*at, &*why), ("tcp://0.0.0.0:22000", "address already in use"));
     }
 
     #[test]

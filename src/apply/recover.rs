@@ -1,0 +1,146 @@
+//! What is in transit, by its names, and how that is put in order after a cut.
+
+use super::{Applier, ApplyError, keep_at, tidy};
+use crate::fs::{Entry, FileSystem};
+use crate::model::{FileId, Place, RelPath, Spot, Stat, Time};
+use crate::plan::{Fact, NOTE_BEGINS, Version, Why, World, kept};
+
+/// A page in transit is the engine's matter: `tmp/page@` and the device's name.
+pub const PAGE_IN_TRANSIT: &str = "page@";
+const DOOMED: &str = "destroy@";
+const NOTE: &str = "note@";
+
+/// Where a text of ours is before it has its name, and before it goes.
+pub(super) fn note_in_transit() -> Spot {
+    Place::Tmp.at(RelPath::new(NOTE.as_bytes()).unwrap_or_default())
+}
+
+/// Where the content of a destroyed master is before it goes.
+pub(super) fn doomed(id: &FileId, path: &RelPath) -> Spot {
+    let folder = doomed_folder(id);
+    let full = [folder.as_bytes(), b"/", path.as_bytes()].concat();
+    let path = RelPath::new(&full).or_else(|_| {
+        let name = path.name().unwrap_or(b"file");
+        RelPath::new(&[folder.as_bytes(), b"/", name].concat())
+    });
+    // A text of ours and one checked name are a path.
+    Place::Tmp.at(path.unwrap_or_default())
+}
+
+fn doomed_folder(id: &FileId) -> String {
+    format!("{DOOMED}{}@{}@{}", id.ino, id.size, id.mtime.0)
+}
+
+/// Puts in order what a cut left in `tmp`, and finds old contents that the ledger does not know.
+///
+/// A name in `tmp` whose content has another name is superfluous. One that is a content's last name
+/// becomes an old version, so that it is kept and can be brought back.
+pub fn recover(
+    fs: &mut dyn FileSystem,
+    world: &World,
+    next: u64,
+    now: Time,
+) -> Result<(Vec<Fact>, Applier), ApplyError> {
+    let mut left = Vec::new();
+    walk(fs, &Place::Tmp.at(RelPath::root()), &mut left)?;
+    let mut old = Vec::new();
+    walk(fs, &Place::Versions.at(RelPath::root()), &mut old)?;
+    left.retain(|(at, _)| !at.path.as_bytes().starts_with(PAGE_IN_TRANSIT.as_bytes()));
+    let numbers = left.iter().chain(&old).filter_map(|(spot, _)| split(&spot.path)).map(|(n, _)| n);
+    let numbers = numbers.chain(world.versions.keys().copied());
+    let mut applier = Applier::new(numbers.max().map_or(0, |n| n + 1).max(next));
+    let mut facts = Vec::new();
+    for (at, stat) in &old {
+        if let Some((number, path)) = split(&at.path)
+            && !world.versions.contains_key(&number)
+        {
+            let version = Version { path, id: stat.id, at: now, why: Why::Rescued };
+            facts.push(Fact::Version(number, version));
+        }
+    }
+    for (at, stat) in &left {
+        // A link in transit and its sibling may both be here: look again at each.
+        let folder = at.path.names().next().unwrap_or_default();
+        let decided = folder == doomed_folder(&stat.id).as_bytes()
+            || folder == was_read(stat.id.ino).as_bytes()
+            || folder == NOTE.as_bytes() && is_note(fs, at)?;
+        if decided || fs.stat(at)?.is_some_and(|s| s.nlink > 1) {
+            fs.unlink(at)?;
+        } else {
+            let path = match split(&at.path) {
+                Some((_, path)) => path,
+                None => without_folder(&at.path),
+            };
+            let number = applier.number();
+            log::warn!("{} had lost its name; it is kept as version {number}", path);
+            facts.push(keep_at(fs, at, number, &path, Why::Rescued, now)?);
+            debug_assert_eq!(stat.nlink, 1, "{at}");
+        }
+        tidy(fs, at)?;
+    }
+    sweep(fs, &Place::Tmp.at(RelPath::root()))?;
+    for (number, version) in &world.versions {
+        if !old.iter().any(|(at, _)| *at == kept(*number, &version.path)) {
+            facts.push(Fact::NoVersion(*number));
+        }
+    }
+    Ok((facts, applier))
+}
+
+/// Removes the empty folders below one.
+fn sweep(fs: &mut dyn FileSystem, dir: &Spot) -> Result<(), ApplyError> {
+    for (name, entry) in fs.list(dir)?.unwrap_or_default() {
+        if let (Entry::Dir, Ok(path)) = (entry, dir.path.join(&name)) {
+            let below = dir.place.clone().at(path);
+            sweep(fs, &below)?;
+            fs.remove_dir(&below)?;
+        }
+    }
+    Ok(())
+}
+
+/// A worklist that was read, on its way out.
+pub fn was_read(ino: u64) -> String {
+    format!("read@{ino}")
+}
+
+/// A path without its first folder, if it lies in one.
+fn without_folder(path: &RelPath) -> RelPath {
+    let bytes = path.as_bytes();
+    match bytes.iter().position(|&b| b == b'/') {
+        // A part of a checked path is a path.
+        Some(i) => RelPath::new(&bytes[i + 1..]).unwrap_or_default(),
+        None => path.clone(),
+    }
+}
+
+/// Number and path of a numbered spot.
+fn split(path: &RelPath) -> Option<(u64, RelPath)> {
+    let (number, rest) = path.as_bytes().split_at(path.as_bytes().iter().position(|&b| b == b'/')?);
+    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+    Some((number, RelPath::new(&rest[1..]).ok()?))
+}
+
+fn walk(
+    fs: &mut dyn FileSystem,
+    dir: &Spot,
+    found: &mut Vec<(Spot, Stat)>,
+) -> Result<(), ApplyError> {
+    for (name, entry) in fs.list(dir)?.unwrap_or_default() {
+        let Ok(path) = dir.path.join(&name) else { continue };
+        let at = dir.place.clone().at(path);
+        match entry {
+            Entry::File(stat) => found.push((at, stat)),
+            Entry::Dir => walk(fs, &at, found)?,
+            Entry::Other => {}
+        }
+    }
+    Ok(())
+}
+
+/// True for a text of ours, or the beginning of one that a cut left.
+fn is_note(fs: &mut dyn FileSystem, at: &Spot) -> Result<bool, ApplyError> {
+    let read = fs.read(at, 2 * NOTE_BEGINS.len() as u64)?.unwrap_or_default();
+    let both = read.len().min(NOTE_BEGINS.len());
+    Ok(read[..both] == NOTE_BEGINS.as_bytes()[..both])
+}

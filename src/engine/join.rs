@@ -1,0 +1,178 @@
+//! Equal files in the engine: joined in slices of the night, or by the owner's word, and followed up: the master is
+//! another inode then, so devices' links, shares and sums come along, and nobody is told that anything is new.
+
+use super::night::NOTHING;
+use super::{Disturbed, Engine, EngineError, Ours};
+use crate::dedup::{self, DedupError, Event, Job, Progress, Rules};
+use crate::model::{Place, RelPath, Spot, Time};
+use crate::plan::{Fact, follow_in_shares, master};
+use crate::status::Condition;
+use crate::watch::Pending;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+
+/// What was joined is let go half a day later: the next night, however the window lies.
+const LET_GO_AFTER: i64 = 12 * 60 * 60;
+/// So many joined names that devices hold are followed up at a time: their links are replaced in one go.
+const HELD: usize = 256;
+/// So many events are kept in memory at a time.
+const EVENTS: usize = 4_096;
+
+impl Engine {
+    /// Lets go what was joined the night before.
+    pub(super) fn let_go_what_was_joined(
+        &mut self,
+        now: Time,
+        disturbed: &mut Disturbed<'_>,
+    ) -> Result<bool, EngineError> {
+        let Some(drive) = self.fs.real() else { return Ok(true) };
+        let least_age = self.night.least_age.map_or(LET_GO_AFTER, |age| age.clamp(0, LET_GO_AFTER));
+        let mut facts = Vec::new();
+        let (stop, tell) = (&mut || disturbed(&NOTHING), &mut |fact| facts.push(fact));
+        let ended = dedup::settle(drive, &mut self.applier, now, least_age, stop, tell);
+        for fact in &facts {
+            self.remember(fact)?;
+        }
+        match ended {
+            Ok(progress) => Ok(progress == Progress::Finished),
+            Err(DedupError::Fs(e)) if e.trouble().is_some() => Ok(self.end_night(&e, now)),
+            // One batch that is not as expected must not keep the rest of the night.
+            Err(e) => {
+                log::warn!("{e}");
+                Ok(true)
+            }
+        }
+    }
+
+    /// Joins equal masters, and takes the devices' links along. `told` hears of each that was joined.
+    pub(super) fn join_equals(
+        &mut self,
+        now: Time,
+        disturbed: &mut Disturbed<'_>,
+        told: &mut dyn FnMut(&Event),
+    ) -> Result<bool, EngineError> {
+        let Some(drive) = self.fs.real() else { return Ok(true) };
+        let mut job = match self.night.job.take() {
+            Some(job) => job,
+            None => {
+                let least_age = self.night.least_age.unwrap_or(Rules::default().least_age);
+                let made = Job::new(drive, Rules { least_age, ..Rules::default() });
+                let mut job = match made {
+                    Ok(job) => job,
+                    Err(DedupError::Fs(e)) => return Ok(self.end_night(&e, now)),
+                    Err(DedupError::Print(_)) => return Ok(true),
+                };
+                job.remember(self.ledger.compared()?);
+                job
+            }
+        };
+        let Some(drive) = self.fs.real() else { return Ok(true) };
+        let world = &self.world;
+        let events = RefCell::new(Vec::new());
+        let ours: RefCell<HashSet<RelPath>> = RefCell::default();
+        let folders: RefCell<HashSet<RelPath>> = RefCell::default();
+        let held = Cell::new(0);
+        let mut tell = |event: Event| {
+            told(&event);
+            if let Event::Joined(join, _) = &event {
+                held.set(held.get() + world.links_for(&join.path).len());
+                folders.borrow_mut().insert(join.path.parent().unwrap_or_default());
+                ours.borrow_mut().insert(join.path.clone());
+            }
+            events.borrow_mut().push(event);
+        };
+        let is_home = |at: &Spot| at.place == Place::Files;
+        let name = |at: &Spot| is_home(at) && ours.borrow().contains(&at.path);
+        let within = |at: &Spot| is_home(at) && folders.borrow().contains(&at.path);
+        let mut stop = || {
+            held.get() >= HELD
+                || events.borrow().len() >= EVENTS
+                || disturbed(&Ours { name: &name, within: &within })
+        };
+        let ended = job.run(drive, &world.files, now, &mut stop, &mut tell);
+        let learned = job.take_learned();
+        self.night.joined = job.report().clone();
+        self.night.job = Some(job);
+        self.take_joins(events.into_inner(), now)?;
+        self.ledger.note_compared(&learned.compared, &learned.outdated)?;
+        match ended {
+            Ok(Progress::Stopped) => Ok(false),
+            Ok(Progress::Finished) => {
+                let report = &self.night.joined;
+                log::info!("equal files: {report}");
+                if report.names > 0 {
+                    let what = format!(
+                        "equal files are stored once: {} saved in {} names, free from the next night on",
+                        report.saved, report.names
+                    );
+                    self.tell("dedup", Condition::Ready, now, what, "nothing is to be done");
+                }
+                self.night.job = None;
+                Ok(true)
+            }
+            Err(DedupError::Fs(e)) => Ok(self.end_night(&e, now)),
+            Err(DedupError::Print(_)) => Ok(true),
+        }
+    }
+
+    /// Takes in what was joined: the masters are other inodes, and whoever has a link of one gets the new one.
+    pub(super) fn take_joins(&mut self, events: Vec<Event>, now: Time) -> Result<(), EngineError> {
+        // The pages say the same as before: they are not written for each slice.
+        let stale = std::mem::replace(&mut self.stale, false);
+        for event in events {
+            match event {
+                Event::Joined(join, stat) => {
+                    let before = self.world.files.get(&join.path).map(|m| m.id);
+                    if let Some(before) = before {
+                        self.world.joined.insert(before.ino, stat.id.ino);
+                    }
+                    self.remember(&Fact::Master(join.path.clone(), stat))?;
+                    let Some(before) = before else { continue };
+                    if let (Some(sum), None) = (self.world.sum(&before), self.world.sum(&stat.id)) {
+                        self.remember(&Fact::Sum(stat.id, sum))?;
+                    }
+                    for op in follow_in_shares(&self.world, &join.path, before.ino, stat.id.ino) {
+                        self.act(&op, now)?;
+                    }
+                }
+                Event::PutBack(path) => {
+                    if let Ok(Some(stat)) = self.fs.stat(&master(&path)) {
+                        self.remember(&Fact::Master(path, stat))?;
+                    }
+                }
+                Event::Found(_) | Event::Shared(_) => {}
+            }
+        }
+        while self.reconcile(now)? {}
+        self.world.joined.clear();
+        self.night.unpublished |= std::mem::replace(&mut self.stale, stale);
+        Ok(())
+    }
+
+    /// True for a fact that says no more than that a content lies elsewhere now.
+    pub(super) fn is_joined_content(&self, fact: &Fact) -> bool {
+        let (before, now) = match fact {
+            Fact::Link(device, path, link) => {
+                let before = self.world.devices.get(device).and_then(|h| h.book.get(path));
+                (before.map(|b| b.id), link.id)
+            }
+            Fact::Master(path, stat) => (self.world.files.get(path).map(|m| m.id), stat.id),
+            _ => return false,
+        };
+        before.is_some_and(|before| self.world.was_joined(&before, &now))
+    }
+
+    /// Joins everything that is equal now, by the owner's word; `told` hears of each. Returns what it saves.
+    pub fn join_now(
+        &mut self,
+        now: Time,
+        told: &mut dyn FnMut(&Event),
+    ) -> Result<dedup::Report, EngineError> {
+        while !self.join_equals(now, &mut |_| false, told)? && !self.night.has_failed() {
+            self.settle_down()?;
+        }
+        self.stale |= std::mem::take(&mut self.night.unpublished);
+        while self.turn(Pending::default(), now)?.more {}
+        Ok(self.night.joined.clone())
+    }
+}

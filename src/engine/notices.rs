@@ -1,0 +1,73 @@
+//! What the owner is told: each thing once, until it is over.
+
+use super::Engine;
+use crate::model::Time;
+use crate::plan::on;
+use crate::status::{Condition, Notice};
+
+impl Engine {
+    /// Tells the owner something, once per key until it is untold.
+    pub(super) fn tell(
+        &mut self,
+        key: &str,
+        condition: Condition,
+        at: Time,
+        what: impl Into<String>,
+        next: impl Into<String>,
+    ) {
+        let notice = Notice { at, condition, what: what.into(), next: next.into() };
+        let same = |old: &Notice| old.what == notice.what && old.next == notice.next;
+        if !self.notices.get(key).is_some_and(same) {
+            self.notices.insert(key.to_owned(), notice);
+            self.stale = true;
+        }
+    }
+
+    pub(super) fn untell(&mut self, key: &str) {
+        if self.notices.remove(key).is_some() {
+            self.stale = true;
+        }
+    }
+
+    /// Sets what the settings are complained of.
+    pub fn complain(&mut self, complaints: &[crate::config::Complaint], now: Time) {
+        match complaints {
+            [] => self.untell("settings"),
+            [first, rest @ ..] => {
+                let more = match rest.len() {
+                    0 => String::new(),
+                    n => format!(" (and {n} more)"),
+                };
+                let what = format!("larder.toml, line {}: {}{more}", first.line, first.what);
+                let next = format!("{}; until then the last good settings stay", first.next);
+                self.tell("settings", Condition::SettingsError, now, what, next);
+            }
+        }
+    }
+    /// Tells of folders in a place that can't be read.
+    pub(super) fn tell_blind(&mut self, key: &str, place: &str, folders: usize, now: Time) {
+        let key = format!("blind {key}");
+        if folders == 0 {
+            self.untell(&key);
+            return;
+        }
+        let what = format!("{folders} folders in {place} can't be read");
+        let next = "their owner or mode is wrong; what is in them is left as it is";
+        self.tell(&key, Condition::Attention, now, what, next);
+    }
+
+    /// Tells of names that can't be taken in.
+    pub(super) fn tell_stuck(&mut self, now: Time) {
+        let Some((device, path)) = self.stuck.keys().next() else {
+            self.untell("reconcile");
+            return;
+        };
+        let more = match self.stuck.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let what = format!("{}{more} can't be taken in", on(device, path));
+        let next = "see that nothing else of that name is in BTsync/files";
+        self.tell("reconcile", Condition::Attention, now, what, next);
+    }
+}

@@ -1,0 +1,319 @@
+//! Storms: a device that changes much more than ever, and the two answers to it.
+
+use super::house::{Drive, House, START, device, is_done, path, refusal};
+use super::{phone_page, with_many};
+use crate::model::{Action, Answer, Origin, Wish};
+use crate::plan::{Why, master, on};
+use crate::watch::Pending;
+use rustix::io::Errno;
+
+fn laptop_page() -> Origin {
+    Origin::Device(device("LinuxLaptop"))
+}
+
+fn name(i: usize) -> String {
+    format!("m/{i:03}")
+}
+
+fn storming(house: &mut House) -> bool {
+    house.engine().world().devices[&device("HTCphone")].storm.is_some()
+}
+
+/// The answer to a storm of the phone, from a page.
+fn say(house: &mut House, origin: &Origin, action: Action) -> (Wish, Answer) {
+    let mut wish = house.wish(action, "");
+    wish.to = vec![device("HTCphone")];
+    house.press(origin, std::slice::from_ref(&wish));
+    house.turn();
+    let answer = house.answer(origin, wish.id);
+    (wish, answer)
+}
+
+/// A hundred files, all on phone and laptop; then the phone rewrites eighty and makes one.
+fn rewritten() -> House {
+    let mut house = with_many(100);
+    let mut wish = house.wish(Action::Get, "m");
+    wish.to = vec![device("LinuxLaptop")];
+    assert!(is_done(&house.phone_wishes(wish)));
+    house.settle();
+    for i in 0..80 {
+        house.phone(&name(i), &format!("encrypted {i}"));
+    }
+    house.phone("m/READ ME", "pay");
+    house.settle();
+    house
+}
+
+#[test]
+fn what_is_rewritten_all_at_once_is_held() {
+    let mut house = rewritten();
+    assert!(storming(&mut house));
+    let before: Vec<String> = (0..100).map(|i| format!("m/{i:03}=content {i}")).collect();
+    assert_eq!(house.masters(), before, "no master was touched");
+    assert!(house.at_device("LinuxLaptop", "m/READ ME").is_none());
+    assert_eq!(house.at_device("LinuxLaptop", &name(1)).unwrap(), "content 1");
+    assert_eq!(house.at_phone(&name(1)).unwrap(), "encrypted 1", "what it wrote stays there");
+    let told = house.told();
+    assert!(told.contains("HTCphone changed 80 files and deleted 0 files at once"), "{told}");
+    assert!(told.contains("(1 file new)") && told.contains("keep yours"), "{told}");
+    // Days and a restart change nothing about it.
+    house.wait(40 * 86_400);
+    house.restart();
+    assert!(storming(&mut house));
+    assert_eq!(house.masters(), before);
+    assert!(house.told().contains("HTCphone changed 80 files"), "{}", house.told());
+    // What others do goes on as ever.
+    house.on("LinuxLaptop", &name(99), "edited on the laptop");
+    house.home("m/later", "later");
+    house.settle();
+    assert_eq!(house.at_home(&name(99)).unwrap(), "edited on the laptop");
+    assert_eq!(house.at_phone(&name(99)).unwrap(), "edited on the laptop");
+    assert_eq!(house.at_phone("m/later").unwrap(), "later");
+}
+
+#[test]
+fn keep_mine_gives_the_device_back_what_it_had() {
+    let mut house = rewritten();
+    assert!(refusal(say(&mut house, &phone_page(), Action::KeepMine).1).contains("common page"));
+    let (_, answer) = say(&mut house, &laptop_page(), Action::KeepMine);
+    assert!(is_done(&answer), "{answer:?}");
+    house.settle();
+    let before: Vec<String> = (0..100).map(|i| format!("m/{i:03}=content {i}")).collect();
+    assert_eq!(house.masters(), before);
+    assert_eq!(house.phone_files(), before);
+    // Nothing that the phone wrote is lost at once.
+    assert_eq!(house.kept().len(), 81);
+    assert!(house.kept().iter().any(|kept| kept.ends_with("=pay")));
+    assert!(!storming(&mut house) && !house.told().contains("at once"), "{}", house.told());
+    // It is asked again the next time.
+    for i in 0..51 {
+        house.phone(&name(i), &format!("again {i}"));
+    }
+    house.settle();
+    assert!(storming(&mut house));
+}
+
+#[test]
+fn let_it_happen_takes_it_in_as_any_change() {
+    let mut house = rewritten();
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::Allow).1));
+    house.settle();
+    assert_eq!(house.at_home(&name(1)).unwrap(), "encrypted 1");
+    assert_eq!(house.at_home("m/READ ME").unwrap(), "pay");
+    assert_eq!(house.at_device("LinuxLaptop", &name(1)).unwrap(), "encrypted 1");
+    assert_eq!(house.kept().len(), 80, "the old contents are kept as versions");
+    // As much is nothing new from now on.
+    for i in 0..80 {
+        house.phone(&name(i), &format!("once more {i}"));
+    }
+    house.settle();
+    assert!(!storming(&mut house));
+    assert_eq!(house.at_home(&name(1)).unwrap(), "once more 1");
+    // And the wish, repeated, does nothing.
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::Allow).1));
+}
+
+#[test]
+fn a_storm_that_comes_file_by_file_is_noticed_and_turned_back() {
+    let mut house = with_many(100);
+    for i in 0..70 {
+        house.phone(&name(i), &format!("encrypted {i}"));
+        house.wait(20);
+    }
+    assert!(storming(&mut house));
+    let taken = house.masters().iter().filter(|m| m.contains("encrypted")).count();
+    assert_eq!(taken, 50, "as much as no storm may be");
+    // Their old contents do not expire while nobody answered.
+    house.wait(40 * 86_400);
+    assert_eq!(house.kept().len(), 50);
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+    house.settle();
+    let before: Vec<String> = (0..100).map(|i| format!("m/{i:03}=content {i}")).collect();
+    assert_eq!(house.masters(), before);
+    assert_eq!(house.phone_files(), before);
+    let by_it = house.engine().world().versions.values();
+    assert!(by_it.clone().all(|v| v.why == Why::Stormed(device("HTCphone"))));
+    assert_eq!(by_it.count(), 70);
+}
+
+#[test]
+fn renaming_to_another_extension_is_rewriting() {
+    // All at once, and one after the other.
+    for pause in [0, 15] {
+        let mut house = with_many(400);
+        for i in 0..70 {
+            house.phone(&format!("{}.locked", name(i)), &format!("encrypted {i}"));
+            house.phone_deletes(&name(i));
+            if pause > 0 {
+                house.wait(pause);
+            }
+        }
+        house.settle();
+        assert!(storming(&mut house), "{pause}");
+        let (_, answer) = say(&mut house, &Origin::Home, Action::KeepMine);
+        assert!(is_done(&answer), "{answer:?}");
+        house.settle();
+        let phone = house.phone_files();
+        let there = (0..400).filter(|i| phone.contains(&format!("{}=content {i}", name(*i))));
+        assert!(there.count() >= 400 - 51, "{pause}");
+        for i in 0..400 {
+            assert_eq!(house.at_home(&name(i)), Some(format!("content {i}")), "{pause}");
+        }
+    }
+}
+
+#[test]
+fn what_is_usual_is_no_storm() {
+    let mut house = with_many(100);
+    // Thousands of new pictures, a handful of edits, and what comes from home.
+    for i in 0..300 {
+        house.phone(&format!("DCIM/{i}.jpg"), &format!("picture {i}"));
+    }
+    for i in 0..50 {
+        house.phone(&name(i), &format!("edited {i}"));
+    }
+    for i in 50..100 {
+        house.home(&name(i), &format!("replaced {i}"));
+    }
+    house.settle();
+    assert!(!storming(&mut house), "{}", house.told());
+    assert_eq!(house.masters().len(), 400);
+    assert_eq!(house.at_phone(&name(60)).unwrap(), "replaced 60");
+}
+
+#[test]
+fn clearing_out_a_small_part_is_no_storm_and_makes_none_of_the_next_edit() {
+    let mut house = with_many(400);
+    for i in 0..60 {
+        house.phone_deletes(&name(i));
+        if i % 15 == 14 {
+            house.settle();
+        }
+    }
+    house.phone(&name(99), "edited");
+    house.settle();
+    assert!(!storming(&mut house), "{}", house.told());
+    assert_eq!(house.at_home(&name(99)).unwrap(), "edited");
+    assert_eq!(house.phone_files().len(), 340);
+}
+
+#[test]
+fn nobody_destroys_what_is_held_before_it_is_answered() {
+    let mut house = rewritten();
+    let mut by_itself = house.wish(Action::Destroy, "m");
+    by_itself.seen = house.seen("m");
+    let answer = house.phone_wishes(by_itself);
+    assert!(refusal(answer).contains("answer that first"));
+    let wish = house.wish(Action::Destroy, &name(0));
+    house.press(&laptop_page(), std::slice::from_ref(&wish));
+    house.turn();
+    let answer = house.answer(&laptop_page(), wish.id);
+    assert!(refusal(answer).contains("answer that first"));
+    assert_eq!(house.masters().len(), 100);
+}
+
+#[test]
+fn a_storm_and_its_answers_lose_nothing_wherever_they_are_cut() {
+    for action in [Action::Allow, Action::KeepMine] {
+        let mut cut = 0;
+        loop {
+            let mut house = small_storm();
+            let (before, expected) = {
+                let before = Drive::contents(&house.memory());
+                (before, undisturbed(action))
+            };
+            let mut wish = house.wish(action, "");
+            wish.to = vec![device("HTCphone")];
+            house.press(&Origin::Home, std::slice::from_ref(&wish));
+            let calls = house.memory().calls;
+            house.memory().fail_from = Some((calls + cut, Errno::IO));
+            let mut failed = false;
+            for _ in 0..4 {
+                failed |= house.try_turn().is_err();
+            }
+            house.memory().fail_from = None;
+            assert_eq!(Drive::contents(&house.memory()), before, "{action} cut at call {cut}");
+            house.restart();
+            house.settle();
+            assert_eq!(Drive::contents(&house.memory()), before, "{action} after call {cut}");
+            let answer = house.answer(&Origin::Home, wish.id);
+            assert!(is_done(&answer), "{action} cut at call {cut}: {answer:?}");
+            let end = (house.masters(), house.phone_files());
+            assert_eq!(end, expected, "{action} cut at call {cut}");
+            assert!(house.memory().files().all(|(at, _)| at.place != crate::model::Place::Tmp));
+            if !failed {
+                assert!(cut > 15, "{action} makes more calls than {cut}");
+                break;
+            }
+            // Every call while a content is between two names, a third of the others.
+            cut += if cut < 60 { 1 } else { 3 };
+        }
+    }
+}
+
+/// A storm is on, of few files: one taken in before, one rewritten, one deleted, one new.
+fn small_storm() -> House {
+    let mut house = House::new();
+    for at in ["m/taken", "m/edited", "m/gone"] {
+        house.home(at, at);
+    }
+    house.turn();
+    assert!(is_done(&house.phone_asks(Action::Get, "m")));
+    house.phone("m/taken", "taken in by then");
+    house.settle();
+    let now = house.now;
+    let storm = crate::plan::Storm { since: START, at: now, rewritten: 1, deleted: 0 };
+    let fact = crate::plan::Fact::Storm(device("HTCphone"), storm);
+    house.engine().remember(&fact).unwrap();
+    house.phone("m/edited", "edited and held");
+    house.phone("m/new", "new and held");
+    house.phone_deletes("m/gone");
+    house.settle();
+    let held = &house.engine().world().devices[&device("HTCphone")].held;
+    assert_eq!(held.len(), 3);
+    house
+}
+
+fn undisturbed(action: Action) -> (Vec<String>, Vec<String>) {
+    let mut house = small_storm();
+    assert!(is_done(&say(&mut house, &Origin::Home, action).1));
+    house.restart();
+    house.settle();
+    let gone = on(&device("HTCphone"), &path("m/gone"));
+    assert_eq!(house.memory().content(&gone).is_some(), action == Action::KeepMine);
+    let edited = match action {
+        Action::KeepMine => "m/edited",
+        _ => "edited and held",
+    };
+    assert_eq!(house.memory().content(&master(&path("m/edited"))), Some(edited.as_bytes()));
+    (house.masters(), house.phone_files())
+}
+
+#[test]
+fn a_drive_that_was_away_is_no_storm() {
+    let mut house = rewritten();
+    house.pending = Pending { lost: true, ..Pending::default() };
+    house.settle();
+    assert!(storming(&mut house));
+    // The phone puts everything back itself: then there is nothing to ask about.
+    for i in 0..80 {
+        let from = master(&path(&name(i)));
+        let at = on(&device("HTCphone"), &path(&name(i)));
+        house.take(at.clone());
+        let ino = {
+            use crate::fs::FileSystem as _;
+            let memory = &mut *house.memory();
+            let ino = memory.stat(&from).unwrap().unwrap().id.ino;
+            memory.link(&from, ino, &at).unwrap();
+            ino
+        };
+        assert!(ino > 0);
+        house.hint(&at);
+    }
+    house.take(on(&device("HTCphone"), &path("m/READ ME")));
+    house.settle();
+    let held = house.engine().world().devices[&device("HTCphone")].held.clone();
+    assert!(held.is_empty(), "nothing is held any more: {held:?}");
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+    assert!(!storming(&mut house));
+}

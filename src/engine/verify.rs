@@ -1,0 +1,337 @@
+//! Verifies on a drive every promise that can be seen on a drive, in steps: for `larder check` all at once, for
+//! the night as long as nothing moves.
+//!
+//! Reads only; what it finds it tells. It must never be believed about a house that changed while it looked:
+//! whoever calls it begins anew then.
+
+use crate::config::Config;
+use crate::fs::{Entry, FileSystem, FsError, Listing};
+use crate::model::{DeviceName, FileId, Place, RelPath, Spot, Stat, Tree};
+use crate::plan::{NOTE, Share, ShareState, Version, World, kept, on};
+use crate::scan::is_transient;
+use crate::worklist;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// So many old contents are looked at in one step.
+const SOME: usize = 256;
+
+/// Something that is not as it should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// Which promise (the number in the design), or 0 for the books.
+    pub promise: u8,
+    /// What is the matter, naming the thing.
+    pub what: String,
+    /// What puts it right.
+    pub next: &'static str,
+}
+
+impl Finding {
+    /// The ledger is damaged.
+    pub fn of_ledger(what: &str) -> Self {
+        let what = format!("the ledger is damaged: {what}");
+        Self { promise: 2, what, next: "a new one is begun at the next start" }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.next)
+    }
+}
+
+const ASKED: &str =
+    "it is held back: say on the common page whether to let it happen or to keep yours";
+
+const RUN: &str = "`larder check --repair` or an ordinary run puts it right";
+
+/// What is known, to be held against the drive.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Masters, books, shares.
+    pub world: &'a World,
+    /// Old contents as the ledger on the disk has them.
+    pub versions: &'a BTreeMap<u64, Version>,
+    /// The settings.
+    pub config: &'a Config,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A folder of a device, or in one that others joined.
+    Folder(DeviceName, RelPath),
+    Quota(DeviceName),
+    /// A folder in `shared/`.
+    Shared(RelPath),
+    /// A folder in `tmp/`, where nothing may be while nobody works.
+    Transit(RelPath),
+    /// The old contents from this number on.
+    Versions(u64),
+    /// The page in this folder.
+    Page(RelPath),
+}
+
+/// A verification under way.
+#[derive(Clone, Debug, Default)]
+pub struct Verification {
+    begun: bool,
+    /// Inodes of all masters, sorted.
+    masters: Vec<u64>,
+    todo: Vec<Step>,
+    /// What was found so far.
+    pub found: Vec<Finding>,
+}
+
+impl Verification {
+    /// Goes on until all is verified (`true`) or `stop` says so; it is asked before every folder.
+    pub fn go_on(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        known: &Known<'_>,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, FsError> {
+        if !self.begun {
+            self.begin(known);
+        }
+        while !stop() {
+            let Some(step) = self.todo.pop() else { return Ok(true) };
+            match step {
+                Step::Folder(device, dir) => self.folder(fs, known, &device, &dir)?,
+                Step::Quota(device) => self.quota(known, &device),
+                Step::Shared(dir) => self.shared(fs, known, &dir)?,
+                Step::Transit(dir) => self.transit(fs, &dir)?,
+                Step::Versions(from) => self.versions(fs, known, from)?,
+                Step::Page(folder) => self.page(fs, &folder)?,
+            }
+        }
+        Ok(false)
+    }
+
+    /// The last of what is to do comes first.
+    fn begin(&mut self, known: &Known<'_>) {
+        self.begun = true;
+        self.masters.reserve_exact(known.world.files.len());
+        known.world.files.for_each(Tree::<Stat>::ROOT, |_, stat| self.masters.push(stat.id.ino));
+        self.masters.sort_unstable();
+        let devices = || known.config.devices.keys().rev();
+        let page = |d: &DeviceName| RelPath::new(d.as_str().as_bytes()).ok().map(Step::Page);
+        self.todo.push(Step::Page(RelPath::root()));
+        self.todo.extend(devices().filter_map(page));
+        self.todo.push(Step::Versions(0));
+        self.todo.push(Step::Transit(RelPath::root()));
+        self.todo.push(Step::Shared(RelPath::root()));
+        for device in devices() {
+            self.todo.push(Step::Quota(device.clone()));
+            self.todo.push(Step::Folder(device.clone(), RelPath::root()));
+        }
+        for (name, _) in known.world.shares.iter().filter(|(_, share)| share.is_joined()) {
+            self.todo.push(Step::Folder(DeviceName::joined(name), RelPath::root()));
+        }
+    }
+
+    fn find(&mut self, promise: u8, what: String, next: &'static str) {
+        self.found.push(Finding { promise, what, next });
+    }
+
+    fn is_master(&self, ino: u64) -> bool {
+        self.masters.binary_search(&ino).is_ok()
+    }
+
+    fn folder(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        known: &Known<'_>,
+        device: &DeviceName,
+        dir: &RelPath,
+    ) -> Result<(), FsError> {
+        let Some(listed) = list(fs, &on(device, dir))? else { return Ok(()) };
+        let holding = known.world.devices.get(device);
+        let next = if holding.is_some_and(|h| h.storm.is_some()) { ASKED } else { RUN };
+        // In a folder of other people whose content was destroyed nothing is left but the note.
+        let joined = device.joined_folder().and_then(|name| known.world.shares.get(name));
+        let destroyed = joined.is_some_and(|share| !share.takes());
+        let mut here = BTreeMap::new();
+        let mut folders = BTreeSet::new();
+        for (name, entry) in listed {
+            let Ok(path) = dir.join(&name) else { continue };
+            match entry {
+                Entry::File(_) if destroyed => {
+                    if path.as_bytes() != NOTE.as_bytes() {
+                        let what = format!("{} was destroyed and is there", on(device, &path));
+                        self.find(2, what, RUN);
+                    }
+                }
+                Entry::File(stat) => {
+                    if !self.is_master(stat.id.ino) {
+                        let what = format!("{} is not saved in files/ yet", on(device, &path));
+                        self.find(1, what, next);
+                    }
+                    here.insert(name, stat.id.ino);
+                }
+                Entry::Dir => {
+                    folders.insert(path);
+                }
+                Entry::Other => {}
+            }
+        }
+        if let Some(book) = holding.map(|h| &h.book)
+            && let Some(at) = book.dir(dir)
+        {
+            for (name, link) in book.files(at) {
+                if here.get(name) != Some(&link.id.ino)
+                    && let Ok(path) = dir.join(name)
+                {
+                    let what = format!("{} is not the link that was recorded", on(device, &path));
+                    self.find(2, what, next);
+                }
+            }
+            folders.extend(book.subdirs(at).filter_map(|(name, _)| dir.join(name).ok()));
+        }
+        let below = folders.into_iter().rev();
+        self.todo.extend(below.map(|path| Step::Folder(device.clone(), path)));
+        Ok(())
+    }
+
+    fn quota(&mut self, known: &Known<'_>, device: &DeviceName) {
+        let quota = known.config.devices.get(device).and_then(|d| d.quota);
+        let used = known.world.devices.get(device).map(crate::plan::Holding::used);
+        if let (Some(quota), Some(used)) = (quota, used)
+            && used > quota
+        {
+            self.find(7, format!("{device} holds {used} of {quota}"), RUN);
+        }
+    }
+
+    /// Every name in a share is a master's or is known to be an older one's; nothing known is missing.
+    fn shared(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        known: &Known<'_>,
+        dir: &RelPath,
+    ) -> Result<(), FsError> {
+        let shared = &known.world.shared;
+        let share = dir.names().next().and_then(|name| std::str::from_utf8(name).ok());
+        let share = share.and_then(|name| known.world.shares.get(name));
+        // A folder that others joined is verified like a device's.
+        if share.is_some_and(Share::is_joined) {
+            return Ok(());
+        }
+        // What was kept of one when it was revoked may be thrown away by hand.
+        let revoked = share.is_some_and(|share| share.state == ShareState::Revoked);
+        let Some(listed) = list(fs, &Place::Shared.at(dir.clone()))? else { return Ok(()) };
+        let mut here = BTreeMap::new();
+        let mut folders = BTreeSet::new();
+        for (name, entry) in listed {
+            let Ok(path) = dir.join(&name) else { continue };
+            match entry {
+                Entry::File(stat) => {
+                    let ino = stat.id.ino;
+                    let recorded = shared.get(&path).is_some_and(|id| id.ino == ino);
+                    if !recorded && !self.is_master(ino) {
+                        let at = Place::Shared.at(path);
+                        let what = format!("{at} is in no share and not in files/");
+                        let next = "Larder leaves it alone: move it to BTsync/files to keep it";
+                        self.find(1, what, next);
+                    }
+                    here.insert(name, ino);
+                }
+                Entry::Dir => {
+                    folders.insert(path);
+                }
+                Entry::Other => {}
+            }
+        }
+        if let Some(at) = shared.dir(dir) {
+            let missing = |(name, id): &(&[u8], &FileId)| match here.get(*name) {
+                Some(ino) => *ino != id.ino,
+                None => !revoked,
+            };
+            for (name, _) in shared.files(at).filter(missing) {
+                if let Ok(path) = dir.join(name) {
+                    let what = format!("{} is not as it was shared", Place::Shared.at(path));
+                    self.find(2, what, "end that share, and share it again");
+                }
+            }
+            folders.extend(shared.subdirs(at).filter_map(|(name, _)| dir.join(name).ok()));
+        }
+        self.todo.extend(folders.into_iter().rev().map(Step::Shared));
+        Ok(())
+    }
+
+    fn transit(&mut self, fs: &mut dyn FileSystem, dir: &RelPath) -> Result<(), FsError> {
+        for (name, entry) in list(fs, &Place::Tmp.at(dir.clone()))?.unwrap_or_default() {
+            let Ok(path) = dir.join(&name) else { continue };
+            match entry {
+                Entry::File(stat) if stat.nlink < 2 => {
+                    self.find(1, format!("{path} lies in BTsyncApp/tmp"), RUN);
+                }
+                Entry::Dir => self.todo.push(Step::Transit(path)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn versions(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        known: &Known<'_>,
+        from: u64,
+    ) -> Result<(), FsError> {
+        let mut rest = known.versions.range(from..);
+        for (number, version) in rest.by_ref().take(SOME) {
+            if !matches!(fs.look(&kept(*number, &version.path))?, Some(Entry::File(_))) {
+                let what = format!("version {number} of {} is recorded and not kept", version.path);
+                self.find(2, what, RUN);
+            }
+        }
+        if let Some((next, _)) = rest.next() {
+            self.todo.push(Step::Versions(*next));
+        }
+        Ok(())
+    }
+
+    /// Every page is whole, from its first to its last byte.
+    fn page(&mut self, fs: &mut dyn FileSystem, folder: &RelPath) -> Result<(), FsError> {
+        let Ok(at) = folder.join(b"catalogue.html") else { return Ok(()) };
+        let at: Spot = Place::Catalogue.at(at);
+        let next = "an ordinary run writes it";
+        match fs.look(&at)? {
+            Some(Entry::File(_)) => {}
+            Some(_) => {
+                self.find(3, format!("{at} is no file"), "remove what is there");
+                return Ok(());
+            }
+            None => {
+                self.find(3, format!("{at} is missing"), next);
+                return Ok(());
+            }
+        }
+        let page = fs.read(&at, u64::MAX / 2)?.unwrap_or_default();
+        let whole = page.starts_with(b"<!doctype html>")
+            && worklist::find(&page).is_ok()
+            && page.trim_ascii_end().ends_with(b"<!--WORKLIST-END-->");
+        if !whole {
+            self.find(3, format!("{at} is not whole"), next);
+        }
+        Ok(())
+    }
+}
+
+/// What is in a folder, without what a sync engine has there for itself; `None` where it can't be read, which
+/// is told elsewhere.
+fn list(fs: &mut dyn FileSystem, dir: &Spot) -> Result<Option<Listing>, FsError> {
+    match fs.list(dir) {
+        Ok(listed) => {
+            let mut listed = listed.unwrap_or_default();
+            listed.retain(|(name, _)| !is_transient(name));
+            Ok(Some(listed))
+        }
+        Err(e) if e.trouble().is_some() => Err(e),
+        Err(e) => {
+            log::info!("{e}");
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The ledger's part about room and storms: what made room on each device, and what devices do to the
+//! files that they had.
+
+use super::{Ledger, LedgerError};
+use crate::model::{Bytes, DeviceName, RelPath, Time};
+use crate::plan::{EVICTED, Evicted, Fact, World};
+use rusqlite::params;
+use std::collections::HashMap;
+
+const DOING: &str = "read what the ledger has of devices";
+
+impl Ledger {
+    /// Records a fact of room or storms; others are not its matter.
+    pub(super) fn record_room(&mut self, fact: &Fact) -> Result<(), LedgerError> {
+        // Small structs of numbers always have a JSON form.
+        match fact {
+            Fact::Evicted(device, Evicted { path, size, at }) => {
+                let device = self.device(device)?;
+                self.run(
+                    "DELETE FROM evicted WHERE device = ?1 AND path = ?2",
+                    params![device, path.as_bytes()],
+                )?;
+                self.run(
+                    "INSERT INTO evicted (device, path, size, at) VALUES (?1, ?2, ?3, ?4)",
+                    params![device, path.as_bytes(), size.0.cast_signed(), at.0],
+                )?;
+                self.run(
+                    "DELETE FROM evicted WHERE device = ?1 AND seq <= (SELECT seq FROM evicted
+                     WHERE device = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+                    params![device, i64::try_from(EVICTED).unwrap_or(i64::MAX)],
+                )?;
+            }
+            Fact::Pace(device, pace) => {
+                let pace = serde_json::to_string(pace).unwrap_or_default();
+                self.pace_of(device, "pace", Some(&pace))?;
+            }
+            Fact::Storm(device, storm) => {
+                let storm = serde_json::to_string(storm).unwrap_or_default();
+                self.pace_of(device, "storm", Some(&storm))?;
+            }
+            Fact::Calm(device) => self.pace_of(device, "storm", None)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn pace_of(
+        &mut self,
+        device: &DeviceName,
+        column: &str,
+        text: Option<&str>,
+    ) -> Result<(), LedgerError> {
+        let device = self.device(device)?;
+        self.run(
+            &format!(
+                "INSERT INTO paces (device, {column}) VALUES (?1, ?2)
+                 ON CONFLICT DO UPDATE SET {column} = ?2"
+            ),
+            params![device, text],
+        )?;
+        Ok(())
+    }
+
+    /// Reads what is remembered of room and storms.
+    pub(super) fn load_room(
+        &self,
+        names: &HashMap<i64, DeviceName>,
+        world: &mut World,
+    ) -> Result<(), LedgerError> {
+        let device = |id: i64| {
+            names.get(&id).cloned().ok_or_else(|| self.damaged(format!("no device {id}")))
+        };
+        let mut query = self
+            .db
+            .prepare("SELECT device, path, size, at FROM evicted ORDER BY seq")
+            .map_err(self.fail(DOING))?;
+        let rows = query.query_map([], |r| {
+            Ok((r.get(0)?, r.get::<_, Vec<u8>>(1)?, r.get::<_, i64>(2)?, r.get(3)?))
+        });
+        for row in rows.map_err(self.fail(DOING))? {
+            let (id, path, size, at) = row.map_err(self.fail(DOING))?;
+            let path = RelPath::new(&path).map_err(|e| self.damaged(e.to_string()))?;
+            let evicted = Evicted { path, size: Bytes(size.cast_unsigned()), at: Time(at) };
+            world.note(&Fact::Evicted(device(id)?, evicted));
+        }
+        let mut query =
+            self.db.prepare("SELECT device, pace, storm FROM paces").map_err(self.fail(DOING))?;
+        let rows = query.query_map([], |r| {
+            Ok((r.get(0)?, r.get::<_, Option<String>>(1)?, r.get::<_, Option<String>>(2)?))
+        });
+        for row in rows.map_err(self.fail(DOING))? {
+            let (id, pace, storm) = row.map_err(self.fail(DOING))?;
+            let damaged = |e: serde_json::Error| self.damaged(format!("pace of {id}: {e}"));
+            if let Some(text) = pace {
+                let pace = serde_json::from_str(&text).map_err(damaged)?;
+                world.note(&Fact::Pace(device(id)?, pace));
+            }
+            if let Some(text) = storm {
+                let storm = serde_json::from_str(&text).map_err(damaged)?;
+                world.note(&Fact::Storm(device(id)?, storm));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Pace, Storm};
+
+    #[test]
+    fn remembers_what_made_room_and_a_storm_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ledger.sqlite");
+        let device = DeviceName::new("HTCphone").unwrap();
+        let evicted = |n: usize| Evicted {
+            path: RelPath::new(format!("d/{n}").as_bytes()).unwrap(),
+            size: Bytes(n as u64),
+            at: Time(n as i64),
+        };
+        let mut pace = Pace::default();
+        pace.add(Time::from_secs(1_000), 7, 8);
+        let storm = Storm { since: Time(1), at: Time(2), rewritten: 3, deleted: 4 };
+        let mut expected = World::default();
+        let mut ledger = Ledger::open(&file).unwrap();
+        let went = (0..EVICTED + 20).chain([30]).map(|n| Fact::Evicted(device.clone(), evicted(n)));
+        let more = [Fact::Pace(device.clone(), pace), Fact::Storm(device.clone(), storm)];
+        for fact in went.chain(more) {
+            ledger.record(&fact).unwrap();
+            expected.note(&fact);
+        }
+        ledger.commit().unwrap();
+        let world = Ledger::open(&file).unwrap().load().unwrap();
+        let (a, b) = (&world.devices[&device], &expected.devices[&device]);
+        assert_eq!((&a.evicted, &a.pace, &a.storm), (&b.evicted, &b.pace, &b.storm));
+        assert_eq!((a.evicted.len(), a.evicted[0].path.as_bytes()), (EVICTED, &b"d/30"[..]));
+        ledger.record(&Fact::Calm(device.clone())).unwrap();
+        ledger.commit().unwrap();
+        let world = Ledger::open(&file).unwrap().load().unwrap();
+        assert_eq!(world.devices[&device].storm, None);
+        assert_eq!(world.devices[&device].pace, b.pace);
+    }
+}

@@ -1,0 +1,238 @@
+//! What counts, when it is a storm, and the plans of the two answers.
+
+use super::*;
+use crate::config::Config;
+use crate::model::{Action, Answer, Bytes, FileId, Wish, WishId};
+use crate::plan::{Attempt, Version, wish};
+
+const NOW: Time = Time::from_secs(1_795_428_000);
+
+fn path(text: &str) -> RelPath {
+    RelPath::new(text.as_bytes()).unwrap()
+}
+
+fn htc() -> DeviceName {
+    DeviceName::new("HTCphone").unwrap()
+}
+
+fn stat(ino: u64) -> Stat {
+    Stat { id: FileId { ino, size: 10, mtime: Time(0) }, nlink: 2, sectors: 8 }
+}
+
+fn link(ino: u64) -> Link {
+    Link { id: stat(ino).id, charge: Bytes(1), used: 0 }
+}
+
+fn after(minutes: i64) -> Time {
+    NOW.plus_secs(minutes * 60)
+}
+
+#[test]
+fn what_a_device_did_is_told_from_what_we_have_to_do() {
+    for (book, seen, home, did) in [
+        (None, None, None, Doing::Nothing),
+        (None, None, Some(1), Doing::Nothing),
+        (None, Some(1), None, Doing::Created),
+        (None, Some(1), Some(1), Doing::Nothing),
+        (None, Some(1), Some(2), Doing::Created),
+        (Some(1), None, Some(1), Doing::Deleted),
+        (Some(1), None, None, Doing::Deleted),
+        (Some(1), Some(1), Some(1), Doing::Nothing),
+        // Renamed or replaced at home.
+        (Some(1), Some(1), None, Doing::Nothing),
+        (Some(1), Some(1), Some(2), Doing::Nothing),
+        (Some(1), Some(2), Some(1), Doing::Rewrote),
+        (Some(1), Some(2), None, Doing::Rewrote),
+        (Some(1), Some(2), Some(3), Doing::Rewrote),
+        // A cut came before it was recorded.
+        (Some(1), Some(2), Some(2), Doing::Nothing),
+    ] {
+        let (b, s, m) = (book.map(link), seen.map(stat), home.map(stat));
+        assert_eq!(doing(b.as_ref(), s.as_ref(), m.as_ref()), did, "{book:?} {seen:?} {home:?}");
+    }
+}
+
+#[test]
+fn a_storm_is_much_more_than_any_hour_before() {
+    let mut pace = Pace::default();
+    assert!(!pace.is_storm(NOW, CALM, 0, 1_000));
+    assert!(pace.is_storm(NOW, CALM + 1, 0, 1_000));
+    // A little every minute adds up within the hour and not beyond it.
+    for minute in 0..600 {
+        pace.add(after(minute), 1, 0);
+        let most = pace.lately(after(minute)).0;
+        assert!(most <= 60, "{most}");
+    }
+    assert_eq!(pace.most_rewritten, 60);
+    // Who does much every hour may do three times as much, not what it does right now.
+    assert!(!pace.is_storm(after(600), 2 * 60, 0, 1_000));
+    assert!(pace.is_storm(after(600), 3 * 60, 0, 1_000));
+    let mut fresh = Pace::default();
+    for _ in 0..CALM {
+        fresh.add(NOW, 1, 0);
+    }
+    assert!(fresh.is_storm(NOW, 1, 0, 1_000), "the storm itself is no measure of it");
+    fresh.add(after(59), 0, 0);
+    assert!(fresh.is_storm(after(59), CALM, 0, 1_000));
+    fresh.add(after(180), 0, 0);
+    assert_eq!(fresh.most_rewritten, CALM);
+    assert!(!fresh.is_storm(after(180), TIMES * CALM, 0, 1_000));
+    assert!(fresh.is_storm(after(180), TIMES * CALM + 1, 0, 1_000));
+}
+
+#[test]
+fn deletions_alone_are_a_storm_only_when_they_are_a_large_part() {
+    let pace = Pace::default();
+    assert!(!pace.is_storm(NOW, 0, 100, 1_000));
+    assert!(!pace.is_storm(NOW, 0, CALM, 60));
+    assert!(pace.is_storm(NOW, 0, 201, 1_000));
+    // Little by little, too: what is gone was a part.
+    let mut pace = Pace::default();
+    pace.add(NOW, 0, 150);
+    assert!(!pace.is_storm(after(10), 0, 49, 850));
+    assert!(pace.is_storm(after(10), 0, 51, 850));
+}
+
+#[test]
+fn a_clock_that_was_set_does_not_keep_a_storm_for_ever() {
+    let mut pace = Pace::default();
+    pace.add(after(1_000_000), 50, 0);
+    assert!(pace.is_storm(NOW, 1, 0, 100));
+    pace.add(NOW, 0, 0);
+    pace.add(after(120), 0, 0);
+    assert!(!pace.is_storm(after(120), CALM, 0, 100));
+}
+
+#[test]
+fn another_of_the_same_stem_in_its_place_is_rewriting() {
+    let all = |names: &[&str]| names.iter().map(|n| path(n)).collect::<Vec<_>>();
+    let count =
+        |deleted: &[&str], created: &[&str]| in_disguise(all(deleted).iter(), all(created).iter());
+    assert_eq!(count(&["d/a.jpg", "d/b.jpg"], &["d/a.jpg.locked", "d/b.locked"]), 2);
+    assert_eq!(count(&["d/plain"], &["d/plain.crypt"]), 1);
+    // Moved, or renamed as people do.
+    assert_eq!(count(&["d/a.jpg"], &["e/a.jpg", "d/Lake a.jpg"]), 0);
+    assert_eq!(count(&["d/.hidden"], &["d/.other"]), 0);
+    let mut world = World::default();
+    let came = Link { used: 100, ..link(2) };
+    world.note(&Fact::Link(htc(), path("d/a.jpg"), link(1)));
+    world.note(&Fact::Link(htc(), path("d/a.jpg.locked"), came));
+    world.note(&Fact::Link(htc(), path("d/ab.jpg"), came));
+    let holding = &world.devices[&htc()];
+    assert!(is_disguised(holding, &path("d/a.jpg"), Time::from_secs(50)));
+    assert!(!is_disguised(holding, &path("d/a.jpg"), Time::from_secs(101)), "it came long ago");
+    assert!(!is_disguised(holding, &path("d/ab.jpg"), Time::from_secs(50)));
+}
+
+/// A storm on the phone: one file was taken in, one is rewritten, one deleted, one new.
+fn stormy_world() -> World {
+    let mut world = World::default();
+    for (at, ino) in [("taken", 11), ("edited", 2), ("gone", 3)] {
+        world.note(&Fact::Master(path(at), stat(ino)));
+        world.note(&Fact::Link(htc(), path(at), link(ino)));
+    }
+    let id = stat(1).id;
+    let old = Version { path: path("taken"), id, at: NOW, why: Why::Edited(htc()) };
+    world.note(&Fact::Version(7, old));
+    let storm = Storm { since: NOW, at: NOW, rewritten: 1, deleted: 0 };
+    world.note(&Fact::Storm(htc(), storm));
+    let holding = world.devices.get_mut(&htc()).unwrap();
+    holding.held.insert(path("edited"), Some(stat(12)));
+    holding.held.insert(path("gone"), None);
+    holding.held.insert(path("new"), Some(stat(13)));
+    world
+}
+
+fn config() -> Config {
+    crate::config::parse("[devices.HTCphone]\n[devices.LinuxLaptop]\n").unwrap()
+}
+
+fn answer(world: &World, action: Action, origin: &Origin) -> (Vec<String>, Answer) {
+    let wished = Wish {
+        id: WishId::parse("00112233445566778899").unwrap(),
+        action,
+        path: RelPath::root(),
+        to: vec![htc()],
+        from: None,
+        with: None,
+        limit_mb: None,
+        seen: None,
+        at: NOW,
+    };
+    let planned = wish(world, &config(), origin, &wished, Attempt::First, NOW);
+    let short = |op: &Op| {
+        let text = op.to_string().replace("BTsync/files/", "F:");
+        let text = text.replace("BTsync/devices/HTCphone/", "P:").replace("BTsyncApp/", "");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    (planned.ops.iter().map(short).collect(), planned.answer)
+}
+
+#[test]
+fn let_it_happen_takes_everything_in_and_makes_it_the_measure() {
+    let world = stormy_world();
+    assert_eq!(extent(&world.devices[&htc()]), (2, 1, 1));
+    let (ops, answer) = answer(&world, Action::Allow, &Origin::Home);
+    assert_eq!(
+        ops,
+        [
+            "replace F:edited by P:edited",
+            "note HTCphone has edited",
+            "note HTCphone does not have gone any more",
+            "link P:new -> F:new",
+            "note HTCphone has new",
+            "note HTCphone changed something",
+            "note what HTCphone changes is not held any more",
+        ]
+    );
+    assert!(matches!(answer, Answer::Done(_)));
+}
+
+#[test]
+fn keep_mine_gives_back_what_was_there_and_keeps_what_it_wrote() {
+    let world = stormy_world();
+    let laptop = Origin::Device(DeviceName::new("LinuxLaptop").unwrap());
+    let (ops, answer) = answer(&world, Action::KeepMine, &laptop);
+    assert_eq!(
+        ops,
+        [
+            "replace F:taken by versions/7/taken",
+            "let go version 7",
+            "replace P:edited by F:edited",
+            "link F:gone -> P:gone",
+            "unlink P:new",
+            "note HTCphone changed something",
+            "note what HTCphone changes is not held any more",
+        ]
+    );
+    assert!(matches!(answer, Answer::Done(_)));
+}
+
+#[test]
+fn what_somebody_else_changed_in_between_is_not_turned_back() {
+    let mut world = stormy_world();
+    let later = Version { path: path("taken"), id: stat(11).id, at: NOW, why: Why::Replaced };
+    world.note(&Fact::Version(8, later));
+    let (ops, _) = answer(&world, Action::KeepMine, &Origin::Home);
+    assert_eq!(ops[0], "replace P:edited by F:edited");
+}
+
+#[test]
+fn the_storming_device_does_not_answer_for_itself() {
+    let world = stormy_world();
+    let own = Origin::Device(htc());
+    for action in [Action::Allow, Action::KeepMine] {
+        let (ops, answer) = answer(&world, action, &own);
+        assert!(ops.is_empty() && matches!(answer, Answer::Refused(_)), "{answer:?}");
+    }
+    // Nor does its page destroy anything meanwhile, nor anybody what is held.
+    for origin in [own, Origin::Home] {
+        let (ops, refused) = answer(&world, Action::Delete, &origin);
+        assert!(ops.is_empty() && matches!(refused, Answer::Refused(_)), "{refused:?}");
+    }
+    // Where nothing is held there is nothing to do.
+    let mut calm = stormy_world();
+    calm.note(&Fact::Calm(htc()));
+    let (ops, done) = answer(&calm, Action::Allow, &Origin::Home);
+    assert!(ops.is_empty() && matches!(done, Answer::Done(_)), "{done:?}");
+}

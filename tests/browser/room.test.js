@@ -1,0 +1,133 @@
+// Room on devices: bars, what goes before something is got, what went; storms; what stays when something is destroyed.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { act, browser, common, expand, more, own, pages, phone, row, search, text, visit, wishes } from "./lib.js";
+
+const bytes = words => {
+  const [, n, unit] = /([\d.,]+) (bytes?|kB|MB|GB)/.exec(words);
+  return n.replace(/,/g, "") * { byte: 1, bytes: 1, kB: 1e3, MB: 1e6, GB: 1e9 }[unit];
+};
+const file = (page, has) => page.locator(`.row:visible:not(.folder)${has}`).first();
+
+test("a device tells its room in a bar, and what made room with [get] beside it", async t => {
+  const page = await visit(await browser(t), own(pages(t, { case: "tight" })));
+  await page.locator(".device").first().click();
+  assert.equal(await page.locator("#box .quota").count(), 3, "the laptop has no limit");
+  await page.locator("#box [data-op=device]").first().click();
+  await page.locator("#box-title", { hasText: "Phone" }).waitFor();
+  const bar = page.locator("#box .quota");
+  assert.match(await bar.getAttribute("aria-label"), /^Room used: [\d.]+ GB of [\d.]+ GB$/);
+  const widths = await bar.locator("i").evaluateAll(all => all.map(i => parseFloat(i.style.width)));
+  const used = +await bar.getAttribute("aria-valuenow");
+  assert.ok(Math.abs(widths.reduce((a, b) => a + b) - used) < 1, widths + " of " + used);
+  assert.match(await text(page, "#box .legend"), /pinned, stays[^]*may make room[^]*on its way, stays[^]*free/);
+  const went = page.locator("#box .went li");
+  assert.equal(await went.count(), 50);
+  const name = await went.first().locator("bdi").first().innerText();
+  await went.nth(40).locator("[data-op=get-again]").click();
+  // It needs room as well: this is said first.
+  const makesRoom = await page.getByText("Getting this makes room").count();
+  if (makesRoom) await act(page, "go").click();
+  await page.locator("#box .went .tag").waitFor();
+  const [wish] = await wishes(page);
+  assert.equal(wish.op, "get");
+  assert.equal(wish.to, undefined);
+  assert.notEqual(name, "");
+  assert.deepEqual(page.trouble, []);
+});
+
+test("before a get is confirmed it says what would go, as much as is needed", async t => {
+  const page = await visit(await browser(t, phone), own(pages(t, { case: "tight" })));
+  await more(page, "Documents");
+  assert.match(await act(page, "get").innerText(), /makes room first/);
+  await act(page, "get").click();
+  await act(page, "go").waitFor();
+  const words = await page.locator("#box .text").first().innerText();
+  const [, files, going] = /^Getting this makes room: ([\d,]+) files, ([\d.]+ \wB), go from this device\. The NAS keeps everything\.$/.exec(words);
+  assert.equal(await page.locator("#box .going li:has(bdi)").count(), Math.min(60, +files));
+  assert.equal(await page.locator("#box .going li", { hasText: "Documents" }).count(), 0, "nothing of the folder itself goes");
+  assert.ok(bytes(going) > 1e8);
+  assert.deepEqual(await wishes(page), [], "nothing is wished yet");
+  await act(page, "cancel").click();
+  assert.deepEqual(await wishes(page), []);
+  await more(page, "Documents");
+  await act(page, "get").click();
+  await act(page, "go").click();
+  assert.deepEqual((await wishes(page)).map(w => [w.op, w.path]), [["get", "Documents"]]);
+  // The next one needs room on top of that.
+  await search(page, "mp3");
+  await file(page, ":not(:has(.badge.own.here, .badge.own.ring))").click();
+  await act(page, "get").click();
+  await act(page, "go").waitFor();
+  assert.match(await page.locator("#box .text").first().innerText(), /makes room: \d+ files?, /);
+  assert.deepEqual(page.trouble, []);
+});
+
+test("what fits is got at once, and of a folder that is too large the newest files are offered", async t => {
+  const page = await visit(await browser(t), own(pages(t, { case: "tight" })));
+  await search(page, "pdf");
+  await file(page, ":not(:has(.badge.own.here, .badge.own.ring))").click();
+  await act(page, "get").click();
+  await page.locator("#box:not([open])").waitFor({ state: "attached" });
+  assert.equal((await wishes(page)).length, 1);
+  await page.locator("#clear").click();
+  await more(page, "Photos");
+  await act(page, "get").click();
+  await page.locator("#box-title", { hasText: "Get Photos?" }).waitFor();
+  const words = await text(page, "#box .box-body");
+  assert.match(words, /Not all of it fits this device\. The newest files are taken first; [\d,]+ files \([\d.]+ GB\) will be missing there: quota [\d.]+ GB, [\d.]+ \wB of it pinned/);
+  assert.match(await act(page, "go").innerText(), /Get what fits/);
+  assert.deepEqual(page.trouble, []);
+});
+
+test("for other devices the common page tells it, too", async t => {
+  const page = await visit(await browser(t), common(pages(t, { case: "tight" })));
+  await more(page, "Documents");
+  await act(page, "get-for").click();
+  await page.locator(".choice", { hasText: "Phone" }).click();
+  await act(page, "go").click();
+  await page.locator("#box-title", { hasText: "Get Documents?" }).waitFor();
+  assert.match(await page.locator("#box .text").first().innerText(), /^Getting this makes room: \d+ files, [\d.]+ MB, go from Phone\./);
+  await act(page, "go").click();
+  assert.deepEqual((await wishes(page)).map(w => [w.op, w.to]), [["get", ["HTCphone"]]]);
+});
+
+test("a destroy says where the same content stays", async t => {
+  const page = await visit(await browser(t), own(pages(t, { case: "tight" })));
+  await expand(page, "Documents");
+  await expand(page, "Copies");
+  const copy = page.locator(".row[aria-level='3']:visible").first();
+  const name = await copy.locator(".name").innerText();
+  await copy.click();
+  await act(page, "destroy").click();
+  await page.locator("#box .stays:not(:empty)").waitFor();
+  const words = await text(page, "#box .box-body");
+  assert.match(words, /The same content is also at Documents › .+; that stays\./);
+  assert.ok(words.includes(name));
+  await page.keyboard.press("Escape");
+  await more(page, "Music");
+  await act(page, "destroy").click();
+  await act(page, "yes").waitFor();
+  assert.doesNotMatch(await text(page, "#box .box-body"), /same content|also at/);
+});
+
+test("a storm asks on the common page and on other devices, never on its own", async t => {
+  const context = await browser(t), out = pages(t, { case: "storm" });
+  for (const [op, label] of [["keep-mine", "Keep mine?"], ["allow", "Let it happen?"]]) {
+    const page = await visit(context, op === "allow" ? common(out) : own(out));
+    assert.match(await text(page, ".storm"), /Tablet changed 212 files and deleted 30 at once, much more than ever\./);
+    await page.locator(`.storm [data-op=${op}]`).click();
+    assert.equal(await text(page, "#box-title"), label);
+    assert.match(await text(page, "#box .box-body"), /212 files changed, 30 deleted, 213 new\.[^]*DSC_0001\.JPG\.locked/);
+    await act(page, "yes").click();
+    assert.equal(await page.locator(".storm .small").count(), 0);
+    const asked = (await wishes(page)).filter(w => w.op === op);
+    assert.deepEqual(asked.map(w => [w.path, w.to]), [["", ["tablet"]]]);
+    assert.match(await text(page, "#bar"), /Tablet/);
+    assert.deepEqual(page.trouble, []);
+  }
+  const page = await visit(context, own(pages(t, { case: "own-storm" })));
+  assert.match(await text(page, ".storm"), /can't answer for itself/);
+  assert.equal(await page.locator(".storm button").count(), 0);
+});
