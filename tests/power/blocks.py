@@ -16,6 +16,8 @@ from pathlib import Path
 SECTOR = 512
 FLUSH, FUA, DISCARD = 1, 2, 4
 SIZE = {"ext4": 96 << 20, "btrfs": 160 << 20}
+# The sectors at which writes of superblocks begin.
+SUPERBLOCKS = {"ext4": (0, 2), "btrfs": (128, 131072)}
 MAKE = {"ext4": ["mkfs.ext4", "-q", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"],
         "btrfs": ["mkfs.btrfs", "-q", "-K"]}
 

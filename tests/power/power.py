@@ -330,8 +330,8 @@ class Play:
             kept = [write for write in pending if self.random.random() < 0.5]
             found.append(("subset", last, kept))
         writes = [n for n, (_, data, _) in enumerate(self.entries) if len(data) > blocks.SECTOR
-                  # btrfs itself does not mount with a torn superblock: no matter of ours.
-                  and not (self.kind == "btrfs" and self.entries[n][0] in (128, 131072))]
+                  # No file system mounts with a torn superblock: no matter of ours.
+                  and self.entries[n][0] not in blocks.SUPERBLOCKS[self.kind]]
         for n in pick(writes, 80 if LONG else share):
             sector, data, _ = self.entries[n]
             whole = self.random.randrange(1, len(data) // blocks.SECTOR) * blocks.SECTOR
@@ -370,8 +370,9 @@ class Play:
             if self.wished is not None and prefix >= self.wished:
                 ends = ends[1:]
             if tree not in ends:
-                more, less = set(tree) - set(ends[-1]), set(ends[-1]) - set(tree)
-                wrong.append(f"ends elsewhere: more {sorted(more)[:9]}, less {sorted(less)[:9]}")
+                # Counted: two shares of one file are two.
+                more, less = (sorted((Counter(a) - Counter(b)).elements()) for a, b in ((tree, ends[-1]), (ends[-1], tree)))
+                wrong.append(f"ends elsewhere: more {more[:9]}, less {less[:9]}")
         return wrong
 
     def play(self, share, until):
