@@ -3,7 +3,7 @@ PYTHON ?= /usr/bin/python3
 CARGO ?= cargo
 BINARY ?= target/armv7-unknown-linux-gnueabihf/release/larder
 
-.PHONY: help demo test bench bench-sync setup binary image run test-image test-armv7 release
+.PHONY: help demo test bench bench-dedup bench-sync setup binary image run test-image test-armv7 release
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -23,6 +23,11 @@ bench: ## the engine beside its peers (FILES= and ROUNDS= to taste, DIR= on the 
 bench-sync: ## a wish, many files and a revoke with real Syncthings (ROUNDS= and FILES= to taste)
 	.ci/setup engine
 	$(CARGO) bench --locked --bench sync -- --rounds $(or $(ROUNDS),5) --files $(or $(FILES),10000)
+
+bench-dedup: ## joining equal files beside fclones, jdupes and rmlint (FILES= and ROUNDS= to taste)
+	.ci/setup engine peers
+	test -x build/peers/bin/fclones || $(CARGO) install --locked fclones --root build/peers
+	LARDER_BENCH_FILES=$(or $(FILES),6000) LARDER_BENCH_REPEAT=$(or $(ROUNDS),5) $(CARGO) bench --locked --bench dedup
 
 setup: ## install what building and testing need (Debian packages)
 	.ci/setup

@@ -47,6 +47,44 @@ enum Scene {
     Storm,
     /// Folders that other people joined are shared, revoked and destroyed.
     People,
+    /// A night: equal files are joined, one of them on a phone and one in a share; an old content goes.
+    Night,
+}
+
+/// How the program is run in a scene, and how often until what it left to the next night is done.
+fn run_in(scene: Scene) -> (Vec<&'static str>, usize) {
+    match scene {
+        Scene::Night => (RUN.into_iter().chain(["--night"]).collect(), 3),
+        _ => (RUN.to_vec(), 1),
+    }
+}
+
+/// Runs the program until nothing is left to do.
+fn run_out(house: &House, scene: Scene) -> Result<(), String> {
+    let (args, times) = run_in(scene);
+    for _ in 0..times {
+        let out = house.larder(&args).output().expect("larder starts");
+        if !out.status.success() {
+            return Err(text(&out));
+        }
+    }
+    Ok(())
+}
+
+/// A house before a night in which equal files are joined.
+fn night() -> House {
+    let settings = format!("keep_versions = \"1 minute\"\n{SETTINGS}[sync]\nenabled = false\n");
+    let mut house = House::new(&settings);
+    for name in ["one", "album/two", "album/three"] {
+        house.save(&house.home(name.as_bytes()), &[b'e'; 9_000]);
+    }
+    house.save(&house.home(b"alone"), b"nobody is like this one");
+    house.drop_list(
+        "HTCphone",
+        &[wish(100, "get", b"album", ""), wish(101, "share", b"one", r#","with":"friend""#)],
+    );
+    house.run();
+    house
 }
 
 /// A full phone, and a get that takes ten of its files away.
@@ -94,6 +132,7 @@ fn storm() -> House {
 fn house(scene: Scene) -> House {
     let undo = match scene {
         Scene::People => return people(),
+        Scene::Night => return night(),
         Scene::AtOnce => "",
         Scene::Waits => "undo = \"1 day\"\n",
         Scene::Full => return full(),
@@ -202,7 +241,7 @@ fn count(scene: Scene) -> BTreeMap<&'static str, usize> {
     strace.args(["-f", "-qq", "-o"]).arg(&log);
     strace.arg("-e").arg(format!("trace={},{}", NAMES.join(","), OTHERS.join(",")));
     strace.arg(drive::LARDER);
-    house.add_to(&mut strace, &RUN);
+    house.add_to(&mut strace, &run_in(scene).0);
     let out = strace.output().expect("strace starts");
     assert!(out.status.success(), "{}", text(&out));
     let log = std::fs::read_to_string(log).expect("the calls");
@@ -220,11 +259,11 @@ fn count(scene: Scene) -> BTreeMap<&'static str, usize> {
 }
 
 /// Runs the program with one injection; what it said, or nothing when it did not come to an end.
-fn disturbed(house: &House, call: &str, what: &str) -> Option<std::process::Output> {
+fn disturbed(house: &House, call: &str, what: &str, scene: Scene) -> Option<std::process::Output> {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={call}"));
     strace.arg("-e").arg(format!("inject={call}:{what}")).arg(drive::LARDER);
-    house.add_to(&mut strace, &RUN);
+    house.add_to(&mut strace, &run_in(scene).0);
     strace.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = strace.spawn().expect("strace starts");
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -305,7 +344,7 @@ fn play(cases: &[(&'static str, String)], expected: &End, scene: Scene) -> Vec<S
 
 fn one(call: &str, what: &str, expected: &End, scene: Scene) -> Result<(), String> {
     let house = house(scene);
-    let Some(out) = disturbed(&house, call, what) else {
+    let Some(out) = disturbed(&house, call, what, scene) else {
         return Err("it did not come to an end".into());
     };
     if !house.drive.join("BTsyncApp/ledger.sqlite").exists() {
@@ -319,10 +358,7 @@ fn one(call: &str, what: &str, expected: &End, scene: Scene) -> Result<(), Strin
     if !lies.is_empty() {
         return Err(format!("answered as done and not so: {lies:?}"));
     }
-    let again = house.larder(&RUN).output().expect("larder starts");
-    if !again.status.success() {
-        return Err(format!("does not go on: {}", text(&again)));
-    }
+    run_out(&house, scene).map_err(|said| format!("does not go on: {said}"))?;
     let found = house.check();
     if !found.is_empty() {
         return Err(format!("check: {found:?}"));
@@ -348,7 +384,7 @@ fn numbers(count: usize, most: usize) -> Vec<usize> {
 
 fn expected(scene: Scene) -> End {
     let house = house(scene);
-    house.run();
+    run_out(&house, scene).expect("an undisturbed run");
     assert_eq!(house.check(), [""; 0]);
     assert_eq!(false_answers(&house, scene), [0; 0]);
     end(&house)
@@ -366,7 +402,9 @@ fn killed_anywhere_it_arrives_where_it_would_have() {
     }
     let mut tried = 0;
     let mut wrong = Vec::new();
-    for scene in [Scene::AtOnce, Scene::Waits, Scene::Full, Scene::Storm, Scene::People] {
+    for scene in
+        [Scene::AtOnce, Scene::Waits, Scene::Full, Scene::Storm, Scene::People, Scene::Night]
+    {
         let expected = expected(scene);
         let counts = count(scene);
         println!("{counts:?}");
@@ -389,7 +427,9 @@ fn failing_calls_are_never_recorded_as_done() {
         return;
     }
     let (mut wrong, mut tried) = (Vec::new(), 0);
-    for (scene, most) in [(Scene::AtOnce, 12), (Scene::Full, 4), (Scene::People, 12)] {
+    for (scene, most) in
+        [(Scene::AtOnce, 12), (Scene::Full, 4), (Scene::People, 12), (Scene::Night, 4)]
+    {
         let expected = expected(scene);
         let mut cases = Vec::new();
         for (call, count) in count(scene) {
