@@ -405,7 +405,7 @@ def main():
     parser.add_argument("--scene")
     parser.add_argument("--kind", choices=list(blocks.SIZE))
     parser.add_argument("--without")
-    parser.add_argument("--share", type=int, default=2, help="so many states of each kind in a scene")
+    parser.add_argument("--share", type=int, default=4, help="so many states of each kind in a scene")
     parser.add_argument("--seconds", type=int, default=0 if LONG else 80, help="0: as long as it takes")
     options = parser.parse_args()
     why = blocks.missing()
