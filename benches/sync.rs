@@ -158,7 +158,7 @@ fn revoke(program: &Path, rounds: usize) {
         let (id, film) = (stranger.id.to_string(), format!("film{n}"));
         let share = house.send(Action::Share, &film, &[], Some(&format!("Friend {id}")));
         house.decided(&share);
-        stranger::meet(&mut stranger, &house);
+        stranger::meet(&mut stranger, &house, None);
         let at = stranger::take_share(&mut stranger, &house);
         until("it is on its way", || stranger::taken(&at) > 4_000_000);
         let begun = Instant::now();

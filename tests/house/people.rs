@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A slow line to a port: the address that leads through it, and the bytes that came from there.
-fn slow_line(to: u16, bytes_a_second: u64) -> (String, Arc<AtomicU64>) {
+pub(crate) fn slow_line(to: u16, bytes_a_second: u64) -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("tcp://{}", listener.local_addr().unwrap());
     let passed = Arc::new(AtomicU64::new(0));

@@ -2,6 +2,7 @@
 
 use crate::home::House;
 use crate::lab::{Party, content, noise, program, put, until};
+use crate::people::slow_line;
 use crate::stranger::{meet, take_share, taken};
 use larder::model::Action;
 use std::time::{Duration, Instant};
@@ -22,7 +23,9 @@ fn a_stranger_is_let_in_to_one_share_and_loses_it_while_it_is_taken() {
     });
 
     let mut stranger = Party::new(&program, "stranger");
-    meet(&mut stranger, &house);
+    // So slow that there is a middle, however busy the machine is.
+    let (address, _) = slow_line(house.sync_port(), 10_000_000);
+    meet(&mut stranger, &house, Some(address));
     let id = stranger.id.to_string();
     until("the page shows who asks", || house.common().house["asking"][0]["id"] == id.as_str());
     // What [accept], “another person” wishes.

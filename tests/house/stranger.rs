@@ -34,9 +34,9 @@ pub(crate) fn take_share(stranger: &mut Party, house: &House) -> std::path::Path
 }
 
 /// The stranger adds the house, as after its code was scanned.
-pub(crate) fn meet(stranger: &mut Party, house: &House) {
-    let addresses = vec![format!("tcp://127.0.0.1:{}", house.sync_port())];
-    let peer = Peer { name: "Larder".into(), addresses, untrusted: false };
+pub(crate) fn meet(stranger: &mut Party, house: &House, by: Option<String>) {
+    let address = by.unwrap_or_else(|| format!("tcp://127.0.0.1:{}", house.sync_port()));
+    let peer = Peer { name: "Larder".into(), addresses: vec![address], untrusted: false };
     stranger.wanted.peers.insert(house.id(), peer);
     stranger.want();
 }
