@@ -201,6 +201,8 @@ impl Engine {
             if all {
                 self.untell("night");
             }
+        } else if self.night.has_failed() {
+            self.remember_night()?;
         }
         self.settle_down()
     }

@@ -40,6 +40,8 @@ pub(super) struct Drive {
     pub(super) since_sync: Vec<Memory>,
     pub(super) remember: bool,
     pub(super) before_exchange: Option<BeforeExchange>,
+    /// This file can't be read.
+    pub(super) unreadable: Option<Spot>,
     /// The contents of files of the house that lost their last name by a call of the engine.
     pub(super) lost: Vec<Vec<u8>>,
 }
@@ -118,6 +120,9 @@ impl FileSystem for Handle {
         offset: u64,
         most: usize,
     ) -> Result<Vec<u8>, FsError> {
+        if self.0.borrow().unreadable.as_ref() == Some(at) {
+            return Err(FsError::new(at, "read", rustix::io::Errno::IO));
+        }
         self.0.borrow_mut().now.read_part(at, id, offset, most)
     }
     fn write_new(&mut self, at: &Spot, content: &[u8]) -> Result<(), FsError> {
