@@ -179,7 +179,8 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in {} names", self.saved, self.names)?;
+        let names = if self.names == 1 { "name" } else { "names" };
+        write!(f, "{} in {} {names}", self.saved, self.names)?;
         for (why, count) in &self.left {
             write!(f, "; {count} left alone: {why}")?;
         }

@@ -199,6 +199,8 @@ impl Engine {
             }
         }
         if !self.world.shares.contains_key(name) {
+            // Whoever waits for it is answered first.
+            self.wish_cursors.clear();
             let holder = DeviceName::joined(name);
             let others = |(h, _): &(DeviceName, RelPath)| *h != holder;
             self.dirty.retain(|key, _| others(key));

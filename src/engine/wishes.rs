@@ -238,9 +238,10 @@ impl Engine {
         if group.len() == most {
             return Ok(true);
         }
-        // Those that wait are looked at again in the next turn.
+        // Those that wait are looked at again in the next turn; at once, if some were not looked at in
+        // this one, for it may have brought what they wait for.
         self.wish_cursors.remove(origin);
-        Ok(false)
+        Ok(after > 0)
     }
 
     /// One wish, or a part of it; `true` when there is more of it to do.

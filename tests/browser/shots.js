@@ -37,6 +37,11 @@ for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"])
   await shot("destroy", kind, scheme, p, async page => { await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=destroy]").click(); });
   await shot("devices-step", kind, scheme, p, async page => { await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=move]").click(); });
   await shot("share-folder", kind, scheme, p, async page => { await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=share-folder]").click(); });
+  const joined = async page => { await row(page, "Photos").locator(".more").click(); };
+  await shot("joined-folder", kind, scheme, "news/catalogue/catalogue.html", joined);
+  await shot("joined-change", kind, scheme, "news/catalogue/catalogue.html", async page => { await joined(page); await page.locator("[data-op=share-folder]").click(); });
+  await shot("joined-revoke", kind, scheme, "news/catalogue/catalogue.html", async page => { await joined(page); await page.locator("[data-op=revoke]").click(); });
+  await shot("joined-destroy", kind, scheme, "news/catalogue/catalogue.html", async page => { await joined(page); await page.locator("[data-op=destroy-folder]").click(); });
   await shot("moving", kind, scheme, p, async page => { await page.locator("[data-filter=moving]").click(); await page.waitForTimeout(300); });
   await shot("pending", kind, scheme, p, async page => {
     await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=get]").click();

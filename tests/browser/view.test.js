@@ -187,6 +187,53 @@ test("old versions and destroyed files can be brought back", async t => {
   assert.match(await text(page, ".versions"), /changed on Laptop[^]*changed on Phone/);
 });
 
+test("a folder that others joined says who, how full, what to send, and how it ends", async t => {
+  const page = await visit(await browser(t), own(pages(t, { case: "news" })));
+  const open_ = async name => { await page.locator(".row.folder:visible", { has: page.getByText(name, { exact: true }) }).first().locator(".more").click(); };
+  await open_("Photos");
+  const card = await text(page, ".share");
+  for (const part of [/Shared as Photos with the band since/, /the band and the choir may read it and put files into it/, /498 MB of at most 500 MB/, /It is full: nothing more is taken/])
+    assert.match(card, part);
+  await act(page, "send").click();
+  assert.match(await text(page, "#box"), /Device ID: MFZWI3D[^]*Folder ID: k3fq/);
+  await page.locator("#box .x").click();
+  // Changing it proposes what is so now.
+  await act(page, "share-folder").click();
+  assert.equal(await page.getByLabel("At most, in MB").inputValue(), "500");
+  await page.getByLabel("At most, in MB").fill("900");
+  await page.getByLabel("Who may join?").fill("the choir ABC");
+  await act(page, "go").click();
+  await open_("Music");
+  assert.match(await text(page, ".share"), /Nobody is let in yet[^]*12 MB in it, no limit/);
+  await act(page, "share-folder").click();
+  assert.ok(await page.getByRole("checkbox", { name: "No limit" }).isChecked());
+  await page.locator("#box .x").click();
+  await act(page, "revoke").click();
+  assert.match(await text(page, "#box"), /What they have they keep; your files stay/);
+  await act(page, "yes").click();
+  // What [destroy folder] says is what it does: the others' copies go, one's own stay.
+  await open_("Photos");
+  await act(page, "destroy-folder").click();
+  const said = await text(page, "#box");
+  assert.match(said, /goes from every device of other people/);
+  assert.match(said, /Your own files stay, on the NAS and on your devices/);
+  assert.doesNotMatch(said, /for good|Destroy everywhere/);
+  await act(page, "yes").click();
+  await open_("Documents");
+  assert.match(await text(page, ".share"), /Its content was destroyed on/);
+  assert.equal(await act(page, "destroy-folder").count(), 0);
+  await act(page, "revoke").click();
+  await act(page, "yes").click();
+  const all = (await wishes(page)).map(w => [w.op, w.path, w.with, w.limit_mb]);
+  assert.deepEqual(all, [
+    ["share-folder", "Photos", "the choir ABC", 900],
+    ["revoke-share", "Music", "Music", undefined],
+    ["destroy-folder", "Photos", "Photos", undefined],
+    ["revoke-share", "Documents", "Documents", undefined],
+  ]);
+  assert.deepEqual(page.trouble, []);
+});
+
 test("an empty catalogue says what to do", async t => {
   const page = await visit(await browser(t), own(pages(t, { case: "empty" })));
   await page.getByText("No files yet.").waitFor();

@@ -224,17 +224,17 @@ fn what_can_not_be_read_ends_the_night_and_is_told() {
 // Old contents.
 
 /// A phone that edited `1` and then `2`, and a file that was destroyed and can be brought back, each of
-/// ten blocks.
+/// a hundred blocks: a page takes some fifteen.
 fn with_versions() -> House {
     let mut house = House::new();
     house.config.undo = 10 * DAY;
     house.configure();
-    let ten = |letter: &str| letter.repeat(10 * BLOCK as usize);
-    house.home("doomed", &ten("d"));
+    let large = |letter: &str| letter.repeat(100 * BLOCK as usize);
+    house.home("doomed", &large("d"));
     house.settle();
     house.phone_asks(Action::Destroy, "doomed");
     for at in ["1", "2"] {
-        house.home(at, &ten(at));
+        house.home(at, &large(at));
         house.settle();
         house.phone_asks(Action::Get, at);
         house.phone(at, "edited");
@@ -252,7 +252,7 @@ impl House {
         paths
     }
 
-    /// So many blocks are left on a drive of a thousand.
+    /// So many blocks are left on the drive.
     fn fill(&mut self, free: u64) {
         let mut memory = self.memory();
         memory.capacity = 1 << 40;
@@ -280,26 +280,24 @@ fn old_contents_go_in_the_night_and_by_day_only_when_there_are_no_nights() {
 #[test]
 fn a_nearly_full_drive_takes_old_contents_before_anybody_is_told() {
     let mut house = with_versions();
-    // Pages would take some of the room.
-    house.engine().publishes = false;
-    // A drive of some 770 blocks: short below 15 free ones, enough from 23 on.
-    house.memory().put(&master(&path("filler")), &vec![b'f'; 700 * BLOCK as usize], Time(0));
-    house.fill(30);
+    // A drive of some 7,500 blocks: short below 150 free ones, enough from 230 on.
+    house.memory().put(&master(&path("filler")), &vec![b'f'; 7_000 * BLOCK as usize], Time(0));
+    house.fill(300);
     house.turn();
     assert_eq!(house.kept_paths().len(), 3);
     for left in [&["doomed", "2"][..], &["doomed"], &[]] {
-        house.fill(14);
+        house.fill(140);
         house.turn();
         assert_eq!(house.kept_paths(), left, "the oldest edit goes first, what can be undone last");
         assert_eq!(house.told(), "");
     }
     // Now there is nothing left to let go.
-    house.fill(1);
+    house.fill(100);
     house.turn();
     let told = house.told();
     assert!(told.contains("are left on the drive"), "{told}");
     assert_eq!(house.condition(), Condition::Attention);
-    house.fill(100);
+    house.fill(1_000);
     house.turn();
     assert_eq!(house.told(), "");
 }
@@ -307,14 +305,13 @@ fn a_nearly_full_drive_takes_old_contents_before_anybody_is_told() {
 #[test]
 fn a_drive_without_a_byte_left_is_opened_by_letting_old_contents_go() {
     let mut house = with_versions();
-    house.memory().put(&master(&path("filler")), &vec![b'f'; 700 * BLOCK as usize], Time(0));
-    house.fill(10);
+    house.memory().put(&master(&path("filler")), &vec![b'f'; 7_000 * BLOCK as usize], Time(0));
+    house.fill(100);
     house.open().unwrap();
     assert_eq!(house.kept_paths(), ["doomed"]);
     house.fill(0);
     house.open().unwrap();
     assert_eq!(house.kept_paths(), [""; 0]);
-    house.engine().publishes = false;
     house.settle();
     assert_eq!(house.at_home("1").as_deref(), Some("edited"));
 }
@@ -322,7 +319,7 @@ fn a_drive_without_a_byte_left_is_opened_by_letting_old_contents_go() {
 #[test]
 fn old_contents_take_no_more_than_their_share() {
     let mut house = with_versions();
-    house.memory().capacity = 150 * BLOCK;
+    house.memory().capacity = 1_500 * BLOCK;
     house.turn();
     assert_eq!(house.kept_paths().len(), 3, "looked at when something changes");
     house.home("3", "three");
@@ -330,7 +327,7 @@ fn old_contents_take_no_more_than_their_share() {
     house.phone_asks(Action::Get, "3");
     house.phone("3", "edited");
     house.settle();
-    // 15 of 150 blocks are theirs, and what was destroyed does not count.
+    // 150 of 1,500 blocks are theirs, and what was destroyed does not count.
     assert_eq!(house.kept_paths(), ["doomed", "2", "3"]);
     house.config.versions_share = 1;
     house.configure();
