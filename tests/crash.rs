@@ -12,9 +12,10 @@ mod drive;
 use drive::{House, SETTINGS, seen, text, wish};
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Calls that change names: every one of them is a place to be cut.
 const NAMES: [&str; 6] = ["linkat", "renameat2", "unlinkat", "mkdirat", "syncfs", "fsync"];
@@ -25,6 +26,8 @@ const SAMPLE: usize = 20;
 
 /// One run in which absences settle quickly.
 const RUN: [&str; 4] = ["run", "--once", "--settle", "1"];
+/// One run with a night's work behind it.
+const NIGHT: [&str; 5] = ["run", "--once", "--settle", "1", "--night"];
 
 fn strace_is_here() -> bool {
     let here = Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success());
@@ -47,6 +50,56 @@ enum Scene {
     Storm,
     /// Folders that other people joined are shared, revoked and destroyed.
     People,
+    /// A night joins equal files, lets go those of the night before, and old contents whose time is over.
+    Night,
+}
+
+impl Scene {
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Night => &NIGHT,
+            _ => &RUN,
+        }
+    }
+}
+
+/// Equal files in threes, which devices hold in part, some of them joined by a night before; two old contents,
+/// one of them from long ago.
+fn night() -> House {
+    let mut house = House::new(SETTINGS);
+    for content in ["equal one", "equal two"] {
+        for folder in ["a", "b/deep", "c"] {
+            house.save(&house.home(format!("{folder}/{content}").as_bytes()), content.as_bytes());
+        }
+    }
+    for at in ["old", "young"] {
+        house.save(&house.home(at.as_bytes()), b"first");
+    }
+    let to_both = r#","to":["HTCphone","LinuxLaptop"]"#;
+    let gets = ["a", "b", "old", "young"];
+    let get = |(id, at): (u64, &str)| wish(id, "get", at.as_bytes(), to_both);
+    house.drop_list("HTCphone", &(100..).zip(gets).map(get).collect::<Vec<_>>());
+    house.run();
+    for at in ["old", "young"] {
+        house.save(&house.on("HTCphone", at.as_bytes()), b"second");
+    }
+    let out = house.larder(&NIGHT).output().expect("larder starts");
+    assert!(out.status.success(), "{}", text(&out));
+    let then = SystemTime::now() - Duration::from_secs(31 * 86_400);
+    let then = then.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos();
+    let db = rusqlite::Connection::open(house.drive.join("BTsyncApp/ledger.sqlite"));
+    let then = i64::try_from(then).expect("before 2262");
+    let put_back = db
+        .expect("the ledger")
+        .execute("UPDATE versions SET at = ?1 WHERE path = CAST('old' AS BLOB)", [then]);
+    assert_eq!(put_back.expect("a row"), 1);
+    // From here on it is the traced night's.
+    for content in ["equal one", "equal three", "equal four"] {
+        for folder in ["d", "b/deeper", "a"] {
+            house.save(&house.home(format!("{folder}/{content}").as_bytes()), content.as_bytes());
+        }
+    }
+    house
 }
 
 /// A full phone, and a get that takes ten of its files away.
@@ -94,6 +147,7 @@ fn storm() -> House {
 fn house(scene: Scene) -> House {
     let undo = match scene {
         Scene::People => return people(),
+        Scene::Night => return night(),
         Scene::AtOnce => "",
         Scene::Waits => "undo = \"1 day\"\n",
         Scene::Full => return full(),
@@ -190,7 +244,20 @@ struct End {
     books: Vec<String>,
 }
 
-fn end(house: &House) -> End {
+fn end(house: &House, scene: Scene) -> End {
+    if matches!(scene, Scene::Night) {
+        // Whatever was joined by then, and in how many nights: others join the rest and let go what waits. A
+        // batch is named by its second, and what comes in the same second by a later one.
+        let waiting = house.drive.join("BTsyncApp/versions/joined");
+        for _ in 0..10 {
+            let out = house.larder(&NIGHT).output().expect("larder starts");
+            assert!(out.status.success(), "{}", text(&out));
+            if !waiting.exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
     End { state: house.state(), books: house.books() }
 }
 
@@ -202,7 +269,7 @@ fn count(scene: Scene) -> BTreeMap<&'static str, usize> {
     strace.args(["-f", "-qq", "-o"]).arg(&log);
     strace.arg("-e").arg(format!("trace={},{}", NAMES.join(","), OTHERS.join(",")));
     strace.arg(drive::LARDER);
-    house.add_to(&mut strace, &RUN);
+    house.add_to(&mut strace, scene.words());
     let out = strace.output().expect("strace starts");
     assert!(out.status.success(), "{}", text(&out));
     let log = std::fs::read_to_string(log).expect("the calls");
@@ -220,11 +287,11 @@ fn count(scene: Scene) -> BTreeMap<&'static str, usize> {
 }
 
 /// Runs the program with one injection; what it said, or nothing when it did not come to an end.
-fn disturbed(house: &House, call: &str, what: &str) -> Option<std::process::Output> {
+fn disturbed(house: &House, scene: Scene, call: &str, what: &str) -> Option<std::process::Output> {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={call}"));
     strace.arg("-e").arg(format!("inject={call}:{what}")).arg(drive::LARDER);
-    house.add_to(&mut strace, &RUN);
+    house.add_to(&mut strace, scene.words());
     strace.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = strace.spawn().expect("strace starts");
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -250,6 +317,30 @@ fn false_records(house: &House) -> Vec<String> {
             || (line.contains("holds") && line.contains(" of "))
     };
     house.check().into_iter().filter(lies).collect()
+}
+
+/// A name that a cut night left without its content.
+fn lost(house: &House, scene: Scene) -> Option<String> {
+    if !matches!(scene, Scene::Night) {
+        return None;
+    }
+    let held = |place: PathBuf, folders: &[&str], content: &str| {
+        let names = folders.iter().map(|folder| place.join(folder).join(content));
+        names.filter(|at| !std::fs::read(at).is_ok_and(|c| c == content.as_bytes())).collect()
+    };
+    let home =
+        |folders: &[&str], content| -> Vec<PathBuf> { held(house.home(b""), folders, content) };
+    let mut lost = home(&["a", "b/deep", "c", "d", "b/deeper"], "equal one");
+    lost.extend(home(&["a", "b/deep", "c"], "equal two"));
+    lost.extend(home(&["d", "b/deeper", "a"], "equal three"));
+    lost.extend(home(&["d", "b/deeper", "a"], "equal four"));
+    for device in ["HTCphone", "LinuxLaptop"] {
+        for content in ["equal one", "equal two"] {
+            let there: Vec<PathBuf> = held(house.on(device, b""), &["a", "b/deep"], content);
+            lost.extend(there);
+        }
+    }
+    (!lost.is_empty()).then(|| format!("lost: {lost:?}"))
 }
 
 /// What is done according to the answers must be so on the drive.
@@ -305,7 +396,7 @@ fn play(cases: &[(&'static str, String)], expected: &End, scene: Scene) -> Vec<S
 
 fn one(call: &str, what: &str, expected: &End, scene: Scene) -> Result<(), String> {
     let house = house(scene);
-    let Some(out) = disturbed(&house, call, what) else {
+    let Some(out) = disturbed(&house, scene, call, what) else {
         return Err("it did not come to an end".into());
     };
     if !house.drive.join("BTsyncApp/ledger.sqlite").exists() {
@@ -319,7 +410,10 @@ fn one(call: &str, what: &str, expected: &End, scene: Scene) -> Result<(), Strin
     if !lies.is_empty() {
         return Err(format!("answered as done and not so: {lies:?}"));
     }
-    let again = house.larder(&RUN).output().expect("larder starts");
+    if let Some(lost) = lost(&house, scene) {
+        return Err(lost);
+    }
+    let again = house.larder(scene.words()).output().expect("larder starts");
     if !again.status.success() {
         return Err(format!("does not go on: {}", text(&again)));
     }
@@ -327,7 +421,7 @@ fn one(call: &str, what: &str, expected: &End, scene: Scene) -> Result<(), Strin
     if !found.is_empty() {
         return Err(format!("check: {found:?}"));
     }
-    let end = end(&house);
+    let end = end(&house, scene);
     for (is, ought) in [(&end.state, &expected.state), (&end.books, &expected.books)] {
         let more: Vec<_> = is.iter().filter(|line| !ought.contains(line)).collect();
         let less: Vec<_> = ought.iter().filter(|line| !is.contains(line)).collect();
@@ -348,10 +442,11 @@ fn numbers(count: usize, most: usize) -> Vec<usize> {
 
 fn expected(scene: Scene) -> End {
     let house = house(scene);
-    house.run();
+    let out = house.larder(scene.words()).output().expect("larder starts");
+    assert!(out.status.success(), "{}", text(&out));
     assert_eq!(house.check(), [""; 0]);
     assert_eq!(false_answers(&house, scene), [0; 0]);
-    end(&house)
+    end(&house, scene)
 }
 
 fn complain(wrong: &[String], tried: usize) {
@@ -361,12 +456,21 @@ fn complain(wrong: &[String], tried: usize) {
 
 #[test]
 fn killed_anywhere_it_arrives_where_it_would_have() {
+    kill(&[Scene::AtOnce, Scene::Waits, Scene::Full, Scene::Storm, Scene::People]);
+}
+
+#[test]
+fn killed_anywhere_in_the_night_it_arrives_where_it_would_have() {
+    kill(&[Scene::Night]);
+}
+
+fn kill(scenes: &[Scene]) {
     if !strace_is_here() {
         return;
     }
     let mut tried = 0;
     let mut wrong = Vec::new();
-    for scene in [Scene::AtOnce, Scene::Waits, Scene::Full, Scene::Storm, Scene::People] {
+    for &scene in scenes {
         let expected = expected(scene);
         let counts = count(scene);
         println!("{counts:?}");
@@ -385,11 +489,20 @@ fn killed_anywhere_it_arrives_where_it_would_have() {
 
 #[test]
 fn failing_calls_are_never_recorded_as_done() {
+    fail(&[(Scene::AtOnce, 12), (Scene::Full, 4), (Scene::People, 12)]);
+}
+
+#[test]
+fn a_night_on_a_failing_drive_loses_nothing() {
+    fail(&[(Scene::Night, 8)]);
+}
+
+fn fail(scenes: &[(Scene, usize)]) {
     if !strace_is_here() {
         return;
     }
     let (mut wrong, mut tried) = (Vec::new(), 0);
-    for (scene, most) in [(Scene::AtOnce, 12), (Scene::Full, 4), (Scene::People, 12)] {
+    for &(scene, most) in scenes {
         let expected = expected(scene);
         let mut cases = Vec::new();
         for (call, count) in count(scene) {
