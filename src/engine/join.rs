@@ -168,6 +168,7 @@ impl Engine {
         now: Time,
         told: &mut dyn FnMut(&Event),
     ) -> Result<dedup::Report, EngineError> {
+        self.night.try_again();
         while !self.join_equals(now, &mut |_| false, told)? && !self.night.has_failed() {
             self.settle_down()?;
         }

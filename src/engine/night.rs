@@ -103,6 +103,11 @@ impl Night {
         self.tonight.failed
     }
 
+    /// What failed before may work by now: somebody asks for it.
+    pub(super) fn try_again(&mut self) {
+        self.tonight.failed = false;
+    }
+
     /// Lets go what only this night needs.
     fn end(&mut self) {
         self.job = None;
@@ -209,6 +214,7 @@ impl Engine {
 
     /// A whole night at once, whatever the time; for tests.
     pub fn whole_night(&mut self, now: Time) -> Result<(), EngineError> {
+        self.night.try_again();
         for task in Task::ALL {
             while !self.work_on(task, now, &mut |_| false)? && !self.night.tonight.failed {
                 while self.turn(Pending::default(), now)?.more {}
