@@ -242,12 +242,12 @@ impl Engine {
         }
     }
 
-    /// What could not be read or written ends the night and is told; whatever else went wrong with one file is
-    /// another night's.
+    /// What could not be read or written ends the night and is told; whatever else went wrong with one file
+    /// ends this task (`true`) and is another night's.
     pub(super) fn end_night(&mut self, e: &FsError, now: Time) -> bool {
         let Some(trouble) = e.trouble() else {
             log::warn!("{e}");
-            return false;
+            return true;
         };
         log::error!("the night's work ends: {e}");
         let next = match trouble {
