@@ -11,7 +11,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A daemon, ended when dropped, and its reports.
 struct Running {
@@ -370,4 +370,47 @@ fn killed_at_any_moment_it_goes_on() {
         assert!((0..40).all(|i| house.answer(round * 100 + i + 1).is_some()), "round {round}");
     }
     assert!(!Path::new(&house.drive.join("BTsyncApp/tmp/1")).exists());
+}
+
+/// Settings in which it is night for two hours, around now.
+fn asleep() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let clock = |minutes: u64| format!("{:02}:{:02}", minutes / 60 % 24, minutes % 60);
+    let now = now.as_secs() / 60;
+    let (from, to) = (clock(now + 23 * 60), clock(now + 60));
+    format!("{SETTINGS}[night]\nfrom = \"{from}\"\nto = \"{to}\"\n")
+}
+
+#[test]
+fn the_night_works_until_somebody_wants_something_and_goes_on() {
+    let mut house = House::within(tempfile::tempdir().expect("a folder"), &asleep());
+    house.save(&house.home(b"doc"), b"doc");
+    // A hole of 100 GB: its sum takes longer than this test.
+    let film = house.home(b"film");
+    let made = std::fs::File::create(&film).and_then(|film| film.set_len(100 << 30));
+    if let Err(e) = made {
+        eprintln!("SKIPPED: no holes of 100 GB here, so the night was not disturbed: {e}");
+        return;
+    }
+    drive::set_mtime(&film, drive::LONG_AGO);
+    let mut running = Running::start(&house);
+    let works = |running: &Running| running.tells(r#""condition":"working""#);
+    eventually("it works when nothing has moved for a while", 30, || works(&running));
+    std::thread::sleep(Duration::from_secs(1));
+    house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
+    eventually("a wish is fulfilled meanwhile", 10, || house.on("HTCphone", b"doc").exists());
+    eventually("it rests", 10, || !works(&running));
+    eventually("it goes on", 30, || works(&running));
+    // A second one can't work on the drive, and looking is allowed.
+    let out = house.larder(&["dedup"]).output().expect("larder starts");
+    assert!(!out.status.success() && drive::text(&out).contains("another Larder works"));
+    let out = house.larder(&["dedup", "--dry-run"]).output().expect("larder starts");
+    assert!(out.status.success(), "{}", drive::text(&out));
+    assert!(drive::text(&out).contains("It would save 0 bytes"), "{}", drive::text(&out));
+    house.settings(&format!("{}[devices.tablet]\n", asleep()));
+    eventually("a change of the settings is taken in", 10, || house.page("tablet").exists());
+    eventually("it goes on again", 30, || works(&running));
+    running.signal(rustix::process::Signal::TERM);
+    eventually("it stops when told", 5, || !running.alive());
+    assert!(running.child.wait().expect("it is ours").success());
 }

@@ -4,6 +4,7 @@
 //! begun is kept for the next slice. What can't be read ends the night and is told: a drive that begins to fail
 //! is not to be read from end to end.
 
+use super::shares::Summing;
 use super::verify::{Finding, Known, Verification};
 use super::{Engine, EngineError};
 use crate::dedup::{Job, Report};
@@ -49,6 +50,8 @@ pub(super) struct Night {
     pub(super) job: Option<Job>,
     /// What the last job did.
     pub(super) joined: Report,
+    /// The sum in the making. Those that somebody waits for are made by day.
+    summing: Option<Summing>,
     /// Files to be summed next, and the inode up to which they were chosen.
     chosen: VecDeque<(RelPath, FileId)>,
     chosen_to: u64,
@@ -72,6 +75,7 @@ impl Night {
             least_age: None,
             job: None,
             joined: Report::default(),
+            summing: None,
             chosen: VecDeque::new(),
             chosen_to: 0,
             verification: Verification::default(),
@@ -111,6 +115,7 @@ impl Night {
     /// Lets go what only this night needs.
     fn end(&mut self) {
         self.job = None;
+        self.summing = None;
         self.chosen = VecDeque::new();
         self.chosen_to = 0;
         self.verification = Verification::default();
@@ -267,18 +272,19 @@ impl Engine {
     /// Sums of files that have none, in the order of their inodes.
     fn sum_ahead(&mut self, now: Time, disturbed: &mut Disturbed<'_>) -> Result<bool, EngineError> {
         while !disturbed(&NOTHING) {
-            if !self.is_summing() {
-                if self.night.chosen.is_empty() {
-                    self.choose_to_sum();
+            let begun = match self.night.summing.take() {
+                Some(begun) => begun,
+                None => {
+                    if self.night.chosen.is_empty() {
+                        self.choose_to_sum();
+                    }
+                    let Some((path, id)) = self.night.chosen.pop_front() else { return Ok(true) };
+                    Summing::new(path, id)
                 }
-                let Some((path, id)) = self.night.chosen.pop_front() else { return Ok(true) };
-                self.want_sum(&path, id);
-            }
-            match self.make_sums() {
-                Ok(_) => {}
-                Err(EngineError::Fs(e)) => {
-                    return Ok(self.end_night(&e, now));
-                }
+            };
+            match self.sum_on(begun) {
+                Ok(begun) => self.night.summing = begun,
+                Err(EngineError::Fs(e)) => return Ok(self.end_night(&e, now)),
                 Err(e) => return Err(e),
             }
         }

@@ -40,13 +40,29 @@ pub enum Access {
     },
 }
 
+/// A sum in the making.
+pub(super) struct Summing {
+    path: RelPath,
+    id: FileId,
+    sum: Sha1,
+    /// How far it is.
+    offset: u64,
+}
+
+impl Summing {
+    /// Begins with a master.
+    pub(super) fn new(path: RelPath, id: FileId) -> Self {
+        Self { path, id, sum: Sha1::new(), offset: 0 }
+    }
+}
+
 /// What is known of shares beside the world.
 #[derive(Default)]
 pub(super) struct Shares {
     /// Sums to make.
     wanted: BTreeMap<RelPath, FileId>,
-    /// The sum in the making, and how far it is.
-    summing: Option<(RelPath, FileId, Sha1, u64)>,
+    /// The sum in the making.
+    summing: Option<Summing>,
     /// Shares that are to end and that the carrier let go of.
     let_go: BTreeSet<String>,
     /// The carrier's folder ids, by the names of the shares.
@@ -60,6 +76,7 @@ impl Engine {
     }
 
     /// True while a sum is asked for or in the making.
+    #[cfg(test)]
     pub(super) fn is_summing(&self) -> bool {
         self.shares.summing.is_some() || !self.shares.wanted.is_empty()
     }
@@ -69,35 +86,41 @@ impl Engine {
     pub(super) fn make_sums(&mut self) -> Result<bool, EngineError> {
         let mut worked = false;
         for _ in 0..PARTS {
-            let (path, id, mut sum, offset) = match self.shares.summing.take() {
+            let begun = match self.shares.summing.take() {
                 Some(begun) => begun,
                 None => match self.shares.wanted.pop_first() {
-                    Some((path, id)) => (path, id, Sha1::new(), 0),
+                    Some((path, id)) => Summing::new(path, id),
                     None => return Ok(worked),
                 },
             };
             worked = true;
-            let at = master(&path);
-            match self.fs.read_part(&at, &id, offset, PART) {
-                Ok(part) => {
-                    sum.update(&part);
-                    let offset = offset + part.len() as u64;
-                    if part.len() == PART {
-                        self.shares.summing = Some((path, id, sum, offset));
-                        continue;
-                    }
-                    // True only of what did not change until its end was read.
-                    let same = matches!(self.fs.stat(&at), Ok(Some(stat)) if stat.id == id);
-                    if same && offset == id.size {
-                        self.remember(&Fact::Sum(id, sum.finalize().into()))?;
-                    }
-                }
-                Err(e) if e.trouble().is_some() => return Err(e.into()),
-                // It is another file by now: whoever wants it asks anew.
-                Err(e) => log::info!("no sum: {e}"),
-            }
+            self.shares.summing = self.sum_on(begun)?;
         }
         Ok(worked)
+    }
+
+    /// Reads one part more; what is left to read comes back, nothing when the sum is known or can't be made.
+    pub(super) fn sum_on(&mut self, begun: Summing) -> Result<Option<Summing>, EngineError> {
+        let Summing { path, id, mut sum, offset } = begun;
+        let at = master(&path);
+        match self.fs.read_part(&at, &id, offset, PART) {
+            Ok(part) => {
+                sum.update(&part);
+                let offset = offset + part.len() as u64;
+                if part.len() == PART {
+                    return Ok(Some(Summing { path, id, sum, offset }));
+                }
+                // True only of what did not change until its end was read.
+                let same = matches!(self.fs.stat(&at), Ok(Some(stat)) if stat.id == id);
+                if same && offset == id.size {
+                    self.remember(&Fact::Sum(id, sum.finalize().into()))?;
+                }
+            }
+            Err(e) if e.trouble().is_some() => return Err(e.into()),
+            // It is another file by now: whoever wants it asks anew.
+            Err(e) => log::info!("no sum: {e}"),
+        }
+        Ok(None)
     }
 
     /// The shares that the carrier shall have. From now on it may have them: that is remembered

@@ -114,9 +114,9 @@ fn works_in_the_window_while_nothing_moves_and_goes_on_where_it_stopped() {
     house.fall_asleep();
     assert_eq!(house.tonight(), Some(Task::Sums));
     assert_eq!(house.condition(), Condition::Working);
-    house.slice(1);
-    let some = house.sums();
-    assert!(some > 0, "it worked until it was asked again");
+    house.slice(3);
+    assert_eq!(house.sums(), 1, "it worked until it was disturbed");
+    assert!(!house.try_turn().unwrap().more, "what the night began is no work for the day");
     // Bytes move: it rests, and for a moment after that.
     let now = house.now;
     house.engine().hear(News::Moving(true), now).unwrap();
