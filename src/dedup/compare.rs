@@ -70,7 +70,9 @@ impl<'a> Work<'a> {
         // What has a beginning of its own is decided on.
         let alone = |c: &Candidate| {
             self.job.out.push(c.mark());
-            self.job.learned.compared.push(c.mark());
+            if !self.job.dry {
+                self.job.learned.compared.push(c.mark());
+            }
         };
         group::thin(found, Candidate::like, alone);
         let classes = group::classes(found);
@@ -88,7 +90,7 @@ impl<'a> Work<'a> {
             }
             self.job.out.extend(class.iter().map(Candidate::mark));
             // What was left alone may be another night's.
-            if self.left_for_now() == left {
+            if !self.job.dry && self.left_for_now() == left {
                 self.job.learned.compared.extend(class.iter().map(Candidate::mark));
             }
         }
