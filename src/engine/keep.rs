@@ -21,7 +21,7 @@ impl Engine {
         self.let_go(&versions::overdue(&self.world, &self.config, now), now)?;
         let (free, total) = (self.space.free, self.space.total);
         // Looked at one by one only when it matters.
-        if versions::at_most(&self.world) > versions::allowance(&self.config, total) && self.weigh {
+        if self.weigh && versions::at_most(&self.world) > versions::allowance(&self.config, total) {
             let costs = costs(&mut *self.fs, &self.world)?;
             let going = versions::over_their_share(&self.world, &self.config, total, &costs);
             if !going.is_empty() {

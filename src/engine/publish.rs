@@ -20,8 +20,7 @@ impl Engine {
     /// Writes the pages that tell something else than they did.
     pub(super) fn publish(&mut self, now: Time) -> Result<(), EngineError> {
         self.space = self.fs.space()?;
-        self.weigh_masters();
-        self.find_twins();
+        self.know_masters();
         let mut report = self.make_report();
         // The pages have cards for those that ask.
         if let Some(asking) = self.notices.get(super::devices::ASKING) {

@@ -57,12 +57,13 @@ impl Engine {
         self.world.devices.iter().map(told).collect()
     }
 
-    /// Finds which masters share a content, when the masters changed since it was last known.
-    pub(super) fn find_twins(&mut self) {
-        let files = &self.world.files;
-        if self.twins.of == Some(files.changes()) {
+    /// Adds the masters up and finds which share a content, when they changed since that was last known.
+    pub(super) fn know_masters(&mut self) {
+        if self.twins.of == Some(self.world.files.changes()) {
             return;
         }
+        self.weigh_masters();
+        let files = &self.world.files;
         self.twins = KnownTwins { known: twins(files), of: Some(files.changes()) };
     }
 }
