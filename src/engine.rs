@@ -394,7 +394,7 @@ impl Engine {
     fn remember(&mut self, fact: &Fact) -> Result<(), EngineError> {
         self.ledger.record(fact)?;
         // What was joined is the same content: nobody has to be told, nothing is on its way.
-        let elsewhere = !self.world.joined.is_empty() && self.is_joined_content(fact);
+        let elsewhere = !self.world.deduplicated.is_empty() && self.is_deduplicated(fact);
         self.world.note(fact);
         if !elsewhere {
             self.note_for_carrier(fact);

@@ -124,7 +124,7 @@ impl Engine {
                 Event::Joined(join, stat) => {
                     let before = self.world.files.get(&join.path).map(|m| m.id);
                     if let Some(before) = before {
-                        self.world.joined.insert(before.ino, stat.id.ino);
+                        self.world.deduplicated.insert(before.ino, stat.id.ino);
                     }
                     self.remember(&Fact::Master(join.path.clone(), stat))?;
                     let Some(before) = before else { continue };
@@ -144,13 +144,13 @@ impl Engine {
             }
         }
         while self.reconcile(now)? {}
-        self.world.joined.clear();
+        self.world.deduplicated.clear();
         self.night.unpublished |= std::mem::replace(&mut self.stale, stale);
         Ok(())
     }
 
     /// True for a fact that says no more than that a content lies elsewhere now.
-    pub(super) fn is_joined_content(&self, fact: &Fact) -> bool {
+    pub(super) fn is_deduplicated(&self, fact: &Fact) -> bool {
         let (before, now) = match fact {
             Fact::Link(device, path, link) => {
                 let before = self.world.devices.get(device).and_then(|h| h.book.get(path));
@@ -159,7 +159,7 @@ impl Engine {
             Fact::Master(path, stat) => (self.world.files.get(path).map(|m| m.id), stat.id),
             _ => return false,
         };
-        before.is_some_and(|before| self.world.was_joined(&before, &now))
+        before.is_some_and(|before| self.world.was_deduplicated(&before, &now))
     }
 
     /// Joins everything that is equal now, by the owner's word; `told` hears of each. Returns what it saves.

@@ -169,7 +169,7 @@ fn bring_up_to_date(
             ops
         }
         // Nobody loses a file because its content lies elsewhere, in a few blocks more.
-        Err(_) if world.was_joined(&b.id, &m.id) => Vec::new(),
+        Err(_) if world.was_deduplicated(&b.id, &m.id) => Vec::new(),
         Err(_) => {
             // The old content may have its last name here, and is kept by the first of these.
             let mut ops = vec![replace, Op::Unlink { at: on(device, path), ino: m.id.ino }];
@@ -406,7 +406,7 @@ mod tests {
         world.note(&Fact::Pin(htc(), pinned.clone()));
         world.note(&Fact::Master(pinned, stat(9, 0)));
         world.note(&Fact::Master(at.clone(), stat(2, 0)));
-        world.joined.insert(1, 2);
+        world.deduplicated.insert(1, 2);
         let device = htc();
         let mut sight = Sight {
             device: &device,
@@ -423,7 +423,7 @@ mod tests {
         world.note(&Fact::Master(at.clone(), Stat { sectors: 16, ..stat(2, 0) }));
         assert_eq!(reconcile(&world, &sight).unwrap(), []);
         // What was not joined but saved anew is another content: there is no room for that.
-        world.joined.clear();
+        world.deduplicated.clear();
         assert_eq!(reconcile(&world, &sight).unwrap().len(), 2);
         // A cut came before it was remembered: the use stays all the same.
         sight.seen = Some(stat(2, 0));

@@ -27,9 +27,9 @@ pub struct World {
     pub asking: Vec<Asking>,
     /// The names in `shared/` itself, in lower case, as they were last seen: a new folder gets none of them.
     pub in_shared: BTreeSet<String>,
-    /// Inodes of masters that were joined to others just now, and to which: a link of one means the same
-    /// content as a master of the other. Known only until the links have followed.
-    pub joined: HashMap<u64, u64>,
+    /// Inodes of masters that the deduplication joined to others just now, and to which: a link of one means
+    /// the same content as a master of the other. Known only until the links have followed.
+    pub deduplicated: HashMap<u64, u64>,
     /// The sha1 of contents, by inode, with what they are true for.
     sums: HashMap<u64, (FileId, [u8; 20])>,
 }
@@ -315,8 +315,8 @@ impl World {
     }
 
     /// True when the one inode was joined to the other just now.
-    pub fn was_joined(&self, old: &FileId, new: &FileId) -> bool {
-        self.joined.get(&old.ino) == Some(&new.ino)
+    pub fn was_deduplicated(&self, old: &FileId, new: &FileId) -> bool {
+        self.deduplicated.get(&old.ino) == Some(&new.ino)
     }
 
     /// The sha1 of a content, where it was made.
