@@ -239,6 +239,28 @@ impl House {
         self.engine().turn(pending, now)
     }
 
+    /// Every call from the one `cut` calls from now on fails, as when the power goes.
+    pub(super) fn cut_from(&mut self, cut: usize) {
+        let calls = self.memory().calls;
+        self.memory().fail_from = Some((calls + cut, rustix::io::Errno::IO));
+    }
+
+    /// One turn; `true` when the power went in it, and is back. At every second cut what was done since
+    /// the last sync is lost.
+    pub(super) fn is_cut_off(&mut self, cut: usize) -> bool {
+        if self.try_turn().is_ok() {
+            return false;
+        }
+        self.memory().fail_from = None;
+        let back = self.drive.0.borrow().since_sync.first().cloned();
+        if let (true, Some(back)) = (cut % 2 == 1, back) {
+            *self.memory() = back;
+            self.memory().fail_from = None;
+        }
+        self.open().unwrap();
+        true
+    }
+
     /// Turns until nothing is left to do right away.
     pub(super) fn turn(&mut self) {
         for _ in 0..100 {

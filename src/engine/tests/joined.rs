@@ -1,11 +1,11 @@
 //! Folders that other people joined: what they do in them, limits, the end, cut off anywhere.
 
+use super::furnished;
 use super::house::{House, is_done, path, refusal};
 use crate::engine::{Access, News};
 use crate::fs::{Entry, FileSystem as _};
 use crate::model::{Action, Answer, Bytes, DeviceName, Origin, Place, Spot, Wish};
 use crate::plan::{NOTE, ShareState, master, on};
-use rustix::io::Errno;
 
 const FRIEND: &str = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD";
 
@@ -21,15 +21,6 @@ fn sorted<T: Into<String>>(list: impl IntoIterator<Item = T>) -> Vec<String> {
     let mut list: Vec<String> = list.into_iter().map(Into::into).collect();
     list.sort();
     list
-}
-
-fn furnished() -> House {
-    let mut house = House::new();
-    for (at, content) in [("a/x", "x1"), ("a/b/y", "y1"), ("z", "z1")] {
-        house.home(at, content);
-    }
-    house.settle();
-    house
 }
 
 /// `a` is shared as `shared/a`, and one friend may join.
@@ -414,20 +405,10 @@ fn cut_everywhere(actions: &[Action], friend: bool, expected: &[&str]) {
                 if friend {
                     house.friend_puts("late", "l1");
                 }
-                let calls = house.memory().calls;
-                house.memory().fail_from = Some((calls + cut, Errno::IO));
+                house.cut_from(cut);
             }
             for _ in 0..6 {
-                if house.try_turn().is_err() {
-                    failed = true;
-                    house.memory().fail_from = None;
-                    let back = house.drive.0.borrow().since_sync.first().cloned();
-                    if let (true, Some(back)) = (cut % 2 == 1, back) {
-                        *house.memory() = back;
-                        house.memory().fail_from = None;
-                    }
-                    house.open().unwrap();
-                }
+                failed |= house.is_cut_off(cut);
                 let Ok(has) = house.engine().shares_to_carry() else { continue };
                 house.engine().shares_carried(has.iter().map(|s| s.name.as_str()));
             }

@@ -6,7 +6,6 @@ use crate::fs::FileSystem as _;
 use crate::model::{Action, Answer, DeviceName, Origin, Place, Time, Wish};
 use crate::plan::Asking;
 use crate::status::Condition;
-use rustix::io::Errno;
 
 const ID: &str = "P56IOI7-MZJNU2Y-IQGDREY-DM2MGTI-MGL3BXN-PQ6W5BM-TBBZ4TJ-XZWICQ2";
 const OTHER: &str = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD";
@@ -288,20 +287,10 @@ fn decisions_are_whole_wherever_the_power_fails() {
             let wish = house.about(action, to, with);
             house.press(&Origin::Home, std::slice::from_ref(&wish));
             house.drive.0.borrow_mut().remember = true;
-            let calls = house.memory().calls;
-            house.memory().fail_from = Some((calls + cut, Errno::IO));
+            house.cut_from(cut);
             let mut failed = false;
             for _ in 0..4 {
-                if house.try_turn().is_err() {
-                    failed = true;
-                    house.memory().fail_from = None;
-                    let back = house.drive.0.borrow().since_sync.first().cloned();
-                    if let (true, Some(back)) = (cut % 2 == 1, back) {
-                        *house.memory() = back;
-                        house.memory().fail_from = None;
-                    }
-                    house.open().unwrap();
-                }
+                failed |= house.is_cut_off(cut);
             }
             house.memory().fail_from = None;
             house.turn();

@@ -1,25 +1,16 @@
 //! Shares: made whole or not at all, ended in the order that nothing leaks, cut off anywhere.
 
+use super::furnished;
 use super::house::{House, is_done, path, refusal};
 use crate::fs::FileSystem as _;
 use crate::model::{Action, Answer, Origin, Place, Spot, Wish};
 use crate::plan::{Share, master};
-use rustix::io::Errno;
 
 /// The sha1 of "x1", by sha1sum.
 const X1: &str = "16d4afa270ff905221b8edc8c851e6275a3f7da4";
 
 fn owner() -> Origin {
     Origin::Home
-}
-
-fn furnished() -> House {
-    let mut house = House::new();
-    for (at, content) in [("a/x", "x1"), ("a/b/y", "y1"), ("z", "z1")] {
-        house.home(at, content);
-    }
-    house.settle();
-    house
 }
 
 impl House {
@@ -233,21 +224,10 @@ fn cut_everywhere(actions: &[(Action, &str)], carried: bool, expected: &[&str], 
             house.drive.0.borrow_mut().remember = true;
             house.drive.0.borrow_mut().lost.clear();
             if last {
-                let calls = house.memory().calls;
-                house.memory().fail_from = Some((calls + cut, Errno::IO));
+                house.cut_from(cut);
             }
             for _ in 0..6 {
-                if house.try_turn().is_err() {
-                    failed = true;
-                    house.memory().fail_from = None;
-                    // What was done since the last sync is done in part: here, not at all.
-                    let back = house.drive.0.borrow().since_sync.first().cloned();
-                    if let (true, Some(back)) = (cut % 2 == 1, back) {
-                        *house.memory() = back;
-                        house.memory().fail_from = None;
-                    }
-                    house.open().unwrap();
-                }
+                failed |= house.is_cut_off(cut);
                 if carried {
                     let Ok(has) = house.engine().shares_to_carry() else { continue };
                     house.engine().shares_carried(has.iter().map(|s| s.name.as_str()));
