@@ -284,8 +284,8 @@ fn gone(world: &World, at: &Spot) -> Option<Fact> {
 
 /// What Larder does to a link by itself is no use of it: it was last used when the one at `was` was.
 fn used_as_before(world: &World, was: &Spot, mut facts: Vec<Fact>) -> Vec<Fact> {
-    let Place::Device(device) = &was.place else { return facts };
-    let before = world.devices.get(device).and_then(|h| h.book.get(&was.path)).map(|l| l.used);
+    let Some((holder, path)) = world.holder_at(was) else { return facts };
+    let before = world.devices.get(&holder).and_then(|h| h.book.get(&path)).map(|l| l.used);
     for fact in &mut facts {
         if let (Fact::Link(_, _, link), Some(used)) = (fact, before) {
             link.used = used;
@@ -378,10 +378,10 @@ fn erase(fs: &mut dyn FileSystem, at: &Spot, text: &str) -> Result<(), ApplyErro
 }
 
 /// True when a file has exactly this text.
-fn is_text(fs: &mut dyn FileSystem, at: &Spot, text: &str) -> Result<bool, ApplyError> {
+pub fn is_text(fs: &mut dyn FileSystem, at: &Spot, text: &str) -> Result<bool, FsError> {
     match fs.read(at, text.len() as u64) {
         Ok(read) => Ok(read.is_some_and(|read| read == text.as_bytes())),
-        Err(e) if e.trouble().is_some() => Err(e.into()),
+        Err(e) if e.trouble().is_some() => Err(e),
         Err(_) => Ok(false),
     }
 }

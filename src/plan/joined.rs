@@ -203,16 +203,8 @@ impl Asked<'_> {
         if !self.world.is_folder(path) {
             return self.not_there();
         }
-        let share = Share {
-            path: path.clone(),
-            peers: ids.into_iter().map(|id| (id, word.clone())).collect(),
-            with: word,
-            at: self.now,
-            origin: origin.clone(),
-            wish: self.wish.id,
-            state: ShareState::Making,
-            open: Some(Open { limit, ..Open::default() }),
-        };
+        let open = Some(Open { limit, ..Open::default() });
+        let share = self.new_share(origin, (word, ids), open);
         let name = free_name(self.world, &good_name(path));
         // It is in the ledger before anything of it is made: plan again.
         let ops = vec![Op::Note(Fact::Share(name, share))];

@@ -249,16 +249,7 @@ impl Asked<'_> {
                 return planned;
             }
         };
-        let share = Share {
-            path: path.clone(),
-            peers: ids.into_iter().map(|id| (id, word.clone())).collect(),
-            with: word,
-            at: self.now,
-            origin: origin.clone(),
-            wish: self.wish.id,
-            state: ShareState::Making,
-            open: None,
-        };
+        let share = self.new_share(origin, (word, ids), None);
         // Two shares of one content in one second: the later one takes the next second's name.
         let free = (0..).map(|later| share_name(&sha1, self.now.plus_secs(later)));
         let Some(name) = free.into_iter().find(|name| !self.world.shares.contains_key(name)) else {
@@ -267,6 +258,25 @@ impl Asked<'_> {
         // The share is on the disk before anything of it: plan again.
         let ops = vec![Op::Note(Fact::Share(name, share))];
         Planned { more: true, ..Planned::done(ops, "") }
+    }
+
+    /// A share of what is wished, of which nothing is made yet.
+    pub(super) fn new_share(
+        &self,
+        origin: &Origin,
+        (word, ids): (String, Vec<String>),
+        open: Option<Open>,
+    ) -> Share {
+        Share {
+            path: self.wish.path.clone(),
+            peers: ids.into_iter().map(|id| (id, word.clone())).collect(),
+            with: word,
+            at: self.now,
+            origin: origin.clone(),
+            wish: self.wish.id,
+            state: ShareState::Making,
+            open,
+        }
     }
 
     /// The links of a share that is recorded.
