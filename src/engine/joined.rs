@@ -5,6 +5,7 @@
 //! that the design asks for: links carried over, out of the sync engine, then the folder goes.
 
 use super::{Engine, EngineError};
+use crate::apply::is_text;
 use crate::fs::{Entry, FsError};
 use crate::model::{Bytes, DeviceName, Link, RelPath, Spot, Time, Tree};
 use crate::plan::{
@@ -199,8 +200,6 @@ impl Engine {
             }
         }
         if !self.world.shares.contains_key(name) {
-            // Whoever waits for it is answered first.
-            self.wish_cursors.clear();
             let holder = DeviceName::joined(name);
             let others = |(h, _): &(DeviceName, RelPath)| *h != holder;
             self.dirty.retain(|key, _| others(key));
@@ -260,11 +259,8 @@ impl Engine {
         let open = self.world.shares.get(name).and_then(|share| share.open.as_ref());
         let Some(at) = open.and_then(|open| open.destroyed) else { return Ok(None) };
         let (path, text) = (RelPath::new(NOTE.as_bytes()).unwrap_or_default(), note_text(at));
-        match self.fs.read(&on(&DeviceName::joined(name), &path), text.len() as u64) {
-            Ok(read) => Ok(read.filter(|read| read == text.as_bytes()).map(|_| path)),
-            Err(e) if e.trouble().is_some() => Err(e.into()),
-            Err(_) => Ok(None),
-        }
+        let at_note = on(&DeviceName::joined(name), &path);
+        Ok(is_text(&mut *self.fs, &at_note, &text)?.then_some(path))
     }
 
     /// True while nothing more is taken from others in a folder of people.

@@ -194,8 +194,6 @@ impl Engine {
             more = true;
             if !self.world.shares.contains_key(&name) {
                 log::info!("the share {name} is over");
-                // Whoever waits for it is answered first.
-                self.wish_cursors.clear();
                 self.shares.let_go.remove(&name);
             }
         }
