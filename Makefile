@@ -3,7 +3,7 @@ PYTHON ?= /usr/bin/python3
 CARGO ?= cargo
 BINARY ?= target/armv7-unknown-linux-gnueabihf/release/larder
 
-.PHONY: help demo test bench bench-dedup bench-sync setup binary image run test-image test-armv7 release
+.PHONY: help demo test bench bench-engine bench-dedup bench-sync setup binary image run test-image test-armv7 release
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -16,7 +16,9 @@ demo: ## a day with Larder in a folder, in less than a minute
 test: ## everything that is tested, with a summary (PART=name: only that part)
 	.ci/test $(PART)
 
-bench: ## the engine beside its peers (FILES= and ROUNDS= to taste, DIR= on the drive that is to be measured)
+bench: bench-engine bench-dedup bench-sync ## all figures beside their peers, in a quarter of an hour (ROUNDS= to taste)
+
+bench-engine: ## scan, get, choice and memory beside find and cp (FILES=1000000, ROUNDS=, DIR= on the drive to be measured)
 	.ci/setup engine
 	$(CARGO) bench --locked --bench engine -- --files $(or $(FILES),100000) --rounds $(or $(ROUNDS),5) $(if $(DIR),--dir $(DIR))
 

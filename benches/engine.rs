@@ -1,4 +1,4 @@
-//! What the engine costs, paired with its peers in the same run: `make bench`.
+//! What the engine costs, paired with its peers in the same run: `make bench-engine`.
 //!
 //! `cargo bench --bench engine -- [--files N] [--dir DIR] [--rounds N]`. Makes a tree of N empty
 //! files (names and folders as families have them) in DIR, takes medians, and prints one line a

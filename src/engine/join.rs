@@ -17,6 +17,8 @@ const LET_GO_AFTER: i64 = 12 * 60 * 60;
 const HELD: usize = 256;
 /// So many events are kept in memory at a time.
 const EVENTS: usize = 4_096;
+/// With so many files that can't be read for reasons of their own, joining is given up for tonight.
+const LEFT_OUT: u32 = 100;
 
 impl Engine {
     /// Lets go what was joined the night before.
@@ -110,7 +112,13 @@ impl Engine {
                 self.night.job = None;
                 Ok(true)
             }
-            Err(DedupError::Fs(e)) => Ok(self.end_night(&e, now)),
+            Err(DedupError::Fs(e)) if e.trouble().is_some() => Ok(self.end_night(&e, now)),
+            // The job goes on without the file: one that can't be read must not keep all others from being joined.
+            Err(DedupError::Fs(e)) => {
+                log::warn!("left alone: {e}");
+                self.night.left_out += 1;
+                Ok(self.night.left_out >= LEFT_OUT)
+            }
             Err(DedupError::Print(_)) => Ok(true),
         }
     }

@@ -64,7 +64,11 @@ impl Engine {
             if stop() {
                 return Ok(false);
             }
-            self.act(&op, now)?;
+            match self.act(&op, now) {
+                Ok(_) => {}
+                Err(EngineError::Fs(e)) => return Ok(self.end_night(&e, now)),
+                Err(e) => return Err(e),
+            }
         }
         Ok(true)
     }

@@ -50,6 +50,8 @@ pub(super) struct Night {
     pub(super) job: Option<Job>,
     /// What the last job did.
     pub(super) joined: Report,
+    /// Files that the job left out because something was the matter with them alone.
+    pub(super) left_out: u32,
     /// The sum in the making. Those that somebody waits for are made by day.
     summing: Option<Summing>,
     /// Files to be summed next, and the inode up to which they were chosen.
@@ -75,6 +77,7 @@ impl Night {
             least_age: None,
             job: None,
             joined: Report::default(),
+            left_out: 0,
             summing: None,
             chosen: VecDeque::new(),
             chosen_to: 0,
@@ -115,6 +118,7 @@ impl Night {
     /// Lets go what only this night needs.
     fn end(&mut self) {
         self.job = None;
+        self.left_out = 0;
         self.summing = None;
         self.chosen = VecDeque::new();
         self.chosen_to = 0;
@@ -204,11 +208,9 @@ impl Engine {
             self.night.tonight.finish(task);
             self.night.task = None;
             self.remember_night()?;
-            let all = Task::ALL.iter().all(|task| {
-                self.night.tonight.done.contains(task)
-                    || (*task == Task::Dedup && !self.config.night.dedup)
-            });
-            if all {
+            let (tonight, settings) = (&self.night.tonight, &self.config.night);
+            let is_over = |task: &Task| tonight.done.contains(task) || !task.is_wanted(settings);
+            if Task::ALL.iter().all(is_over) {
                 self.untell("night");
             }
         } else if self.night.has_failed() {
@@ -217,10 +219,16 @@ impl Engine {
         self.settle_down()
     }
 
-    /// A whole night at once, whatever the time; for tests.
+    /// A whole night at once, whatever the time; for tests. None while a storm waits for its answer.
     pub fn whole_night(&mut self, now: Time) -> Result<(), EngineError> {
+        if self.any_storm() {
+            return Ok(());
+        }
         self.night.try_again();
         for task in Task::ALL {
+            if !task.is_wanted(&self.config.night) {
+                continue;
+            }
             while !self.work_on(task, now, &mut |_| false)? && !self.night.tonight.failed {
                 while self.turn(Pending::default(), now)?.more {}
             }

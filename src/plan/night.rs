@@ -38,6 +38,11 @@ impl Task {
     /// All of them, in their order.
     pub const ALL: [Self; 5] = [Self::Sums, Self::Settle, Self::Dedup, Self::Expiry, Self::Check];
 
+    /// True for one that the owner wants done.
+    pub fn is_wanted(self, settings: &config::Night) -> bool {
+        self != Self::Dedup || settings.dedup
+    }
+
     /// The one after it; the first comes after the last.
     const fn next(self) -> Self {
         match self {
@@ -143,7 +148,7 @@ pub fn night(
     if tonight.failed {
         return (tonight, Todo::Failed);
     }
-    let Some(task) = tonight.next(|task| task != Task::Dedup || settings.dedup) else {
+    let Some(task) = tonight.next(|task| task.is_wanted(settings)) else {
         return (tonight, Todo::Done);
     };
     if quiet < QUIET {

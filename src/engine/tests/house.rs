@@ -40,13 +40,20 @@ pub(super) struct Drive {
     pub(super) since_sync: Vec<Memory>,
     pub(super) remember: bool,
     pub(super) before_exchange: Option<BeforeExchange>,
-    /// This file can't be read.
-    pub(super) unreadable: Option<Spot>,
+    /// This file can't be read or removed.
+    pub(super) damaged: Option<Spot>,
     /// The contents of files of the house that lost their last name by a call of the engine.
     pub(super) lost: Vec<Vec<u8>>,
 }
 
 impl Drive {
+    fn damage(&self, at: &Spot, doing: &'static str) -> Result<(), FsError> {
+        match self.damaged.as_ref() == Some(at) {
+            true => Err(FsError::new(at, doing, rustix::io::Errno::IO)),
+            false => Ok(()),
+        }
+    }
+
     /// Every content with a name, but those of the pages.
     pub(super) fn contents(memory: &Memory) -> BTreeSet<Vec<u8>> {
         memory
@@ -108,6 +115,7 @@ impl FileSystem for Handle {
         self.change(|m| m.exchange(a, b))
     }
     fn unlink(&mut self, at: &Spot) -> Result<(), FsError> {
+        self.0.borrow().damage(at, "remove")?;
         self.change(|m| m.unlink(at))
     }
     fn read(&mut self, at: &Spot, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
@@ -120,9 +128,7 @@ impl FileSystem for Handle {
         offset: u64,
         most: usize,
     ) -> Result<Vec<u8>, FsError> {
-        if self.0.borrow().unreadable.as_ref() == Some(at) {
-            return Err(FsError::new(at, "read", rustix::io::Errno::IO));
-        }
+        self.0.borrow().damage(at, "read")?;
         self.0.borrow_mut().now.read_part(at, id, offset, most)
     }
     fn write_new(&mut self, at: &Spot, content: &[u8]) -> Result<(), FsError> {

@@ -10,7 +10,7 @@ use crate::fs::{FileSystem as _, Memory, Real};
 use crate::ledger::Ledger;
 use crate::model::{Action, Bytes, Origin, Place, RelPath, Spot, Time, Tree};
 use crate::plan::night::Task;
-use crate::plan::{master, on};
+use crate::plan::{kept, master, on};
 use crate::status::Condition;
 use crate::watch::Pending;
 use rustix::io::Errno;
@@ -197,7 +197,7 @@ fn what_can_not_be_read_ends_the_night_and_is_told() {
     house.home("good", &large('g'));
     house.home("bad", &large('b'));
     house.settle();
-    house.drive.0.borrow_mut().unreadable = Some(master(&path("bad")));
+    house.drive.0.borrow_mut().damaged = Some(master(&path("bad")));
     house.fall_asleep();
     assert_eq!(house.tonight(), Some(Task::Sums));
     house.slice(100);
@@ -212,7 +212,7 @@ fn what_can_not_be_read_ends_the_night_and_is_told() {
     assert_eq!(house.tonight(), None, "it does not try again tonight");
     // The day goes on, and so does another night.
     assert!(is_done(&house.phone_asks(Action::Get, "good")));
-    house.drive.0.borrow_mut().unreadable = None;
+    house.drive.0.borrow_mut().damaged = None;
     house.fall_asleep();
     while house.tonight().is_some() {
         house.slice(1_000);
@@ -275,6 +275,27 @@ fn old_contents_go_in_the_night_and_by_day_only_when_there_are_no_nights() {
     house.settle();
     house.wait(33 * DAY);
     assert_eq!(house.kept(), [""; 0], "a house that is off at night");
+}
+
+#[test]
+fn an_old_content_that_can_not_be_removed_ends_the_night_and_no_other_is_tried() {
+    let mut house = with_versions();
+    house.wait(30 * DAY + DAY / 2);
+    assert_eq!(house.kept_paths(), ["1", "2"]);
+    let first = house.engine().world().versions.first_key_value().map(|(n, v)| kept(*n, &v.path));
+    house.drive.0.borrow_mut().damaged = first;
+    house.fall_asleep();
+    while house.tonight().is_some() {
+        house.slice(1_000);
+    }
+    let told = house.told();
+    assert!(told.contains("the night's work ended: ") && told.contains("wearing out"), "{told}");
+    assert_eq!(house.kept_paths(), ["1", "2"]);
+    house.drive.0.borrow_mut().damaged = None;
+    house.fall_asleep();
+    house.sleep();
+    assert_eq!(house.kept(), [""; 0], "another night goes on where this one ended");
+    assert_eq!(house.told(), "");
 }
 
 #[test]
@@ -610,4 +631,17 @@ fn a_real_night_joins_and_the_next_one_lets_go() {
     assert_eq!(drive.engine.world().versions.len(), 0);
     let root = drive.dir.path().join("drive/BTsync/devices/LinuxLaptop/b/3");
     assert_eq!(std::fs::read(root).unwrap(), b"equal and long enough");
+}
+
+#[test]
+fn a_real_night_joins_nothing_when_the_owner_wants_none_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for at in ["1", "2"] {
+        Drive::put(&dir, at, b"equal and long enough");
+    }
+    let mut drive = Drive::open(dir, two_devices(false), clock());
+    drive.engine.join_from_age(i64::MIN);
+    drive.engine.whole_night(drive.now).unwrap();
+    assert_ne!(drive.ino("files/1"), drive.ino("files/2"));
+    assert_eq!(drive.aside(), 0);
 }

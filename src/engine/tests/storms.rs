@@ -56,8 +56,9 @@ fn what_is_rewritten_all_at_once_is_held() {
     let told = house.told();
     assert!(told.contains("HTCphone changed 80 files and deleted 0 files at once"), "{told}");
     assert!(told.contains("(1 file new)") && told.contains("keep yours"), "{told}");
-    // Days and a restart change nothing about it.
+    // Days, nights and a restart change nothing about it.
     house.wait(40 * 86_400);
+    house.night();
     house.restart();
     assert!(storming(&mut house));
     assert_eq!(house.masters(), before);
