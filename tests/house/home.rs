@@ -73,13 +73,8 @@ impl House {
     pub(crate) fn start_with_path(&mut self, first: &std::ffi::OsStr) {
         assert!(self.child.is_none());
         self.reports.lock().unwrap().clear();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_larder"))
-            .arg("run")
-            .args(["--loopback", "--report-fd", "1"])
-            .arg("--drive")
-            .arg(self.dir.path().join("drive"))
-            .arg("--boot")
-            .arg(self.dir.path().join("boot"))
+        let mut child = self
+            .larder(&["run", "--loopback", "--report-fd", "1"])
             .env("PATH", first)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -93,6 +88,15 @@ impl House {
             }
         });
         self.child = Some(child);
+    }
+
+    /// A command of the program for this house.
+    pub(crate) fn larder(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+        command.args(args);
+        command.arg("--drive").arg(self.dir.path().join("drive"));
+        command.arg("--boot").arg(self.dir.path().join("boot"));
+        command
     }
 
     /// Tells it to stop in good order, and waits.

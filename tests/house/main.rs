@@ -10,6 +10,7 @@ mod lab;
 
 mod days;
 mod home;
+mod joined;
 mod life;
 mod much;
 mod page;
