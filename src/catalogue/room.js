@@ -240,5 +240,5 @@ async function staysWords(x) {
   if (!files) return house.more_twins ? "Other files may have the same content; those stay." : "";
   const some = [...there].slice(0, 3).map(showPath), more = there.size - some.length;
   const what = isFolder(x) ? "The content of " + plural(files, "file") + " of it is also at " : "The same content is also at ", all = more > 0 ? [...some, plural(more, "other place")] : some;
-  return all.length === 1 ? what + all[0] + "; that stays." : [what.trim() + ":", ...all, "That stays."].join("\n");
+  return all.length === 1 ? what + all[0] + "; that stays." : [what.trim() + ":", ...all.map(place => "\u2022 " + place), "That stays."].join("\n");
 }

@@ -109,7 +109,7 @@ test("a destroy says where the same content stays", async t => {
   await more(page, "Copies");
   await act(page, "destroy").click();
   await page.locator("#box .stays:not(:empty)").waitFor();
-  assert.match(await text(page, "#box .stays"), /^The content of 3 files of it is also at:\n(Documents › .+\n){3}That stays\.$/);
+  assert.match(await text(page, "#box .stays"), /^The content of 3 files of it is also at:\n(• Documents › .+\n){3}That stays\.$/);
   await page.keyboard.press("Escape");
   await more(page, "Music");
   await act(page, "destroy").click();

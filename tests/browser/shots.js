@@ -29,7 +29,7 @@ async function shot(name, kind, scheme, file, act) {
 
 const row = (page, text) => page.locator(".row:visible", { hasText: text }).first();
 const expand = async (page, ...names) => { for (const n of names) { await page.locator(".row.folder:visible", { has: page.getByText(n, { exact: true }) }).first().click({ position: { x: 120, y: 20 } }); await page.waitForTimeout(150); } };
-const toTheEnd = async page => { await page.locator("#box .box-body").evaluate(box => { box.scrollTop = box.scrollHeight; }); };
+const toTheEnd = page => page.locator("#box .box-body, #box .going").evaluateAll(all => all.forEach(box => { box.scrollTop = box.scrollHeight; }));
 
 for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"]) {
   const p = "plain/catalogue/catalogue.html";
