@@ -133,7 +133,7 @@ function sentBox() {
 // Something about the wishes changed.
 function changed() {
   readTags();
-  if (house.asking.length) notes();
+  if (house.asking.length || house.storms.length || house.held.length) notes();
   bar();
   draw();
 }

@@ -86,7 +86,7 @@ function openBox(x) {
     others && !top && may("move") && { op: "move", icon: "move", label: "Move", off: !someone, hint: someone ? "to other devices" : "on no device yet", act: () => devicesStep(x, "move") },
     !top && may("torrent") && { op: "torrent", icon: "magnet", label: "Create torrent", hint: "for anyone with the file", act: () => ask("torrent") },
     !top && may("torrent-once") && { op: "torrent-once", icon: "once", label: "One-time torrent", hint: "ends after one download", act: () => ask("torrent-once") },
-    own && may(pinned ? "unpin" : "pin") && { op: "pin", icon: "pin", label: pinned ? "Unpin" : "Pin", off: !some, hint: pinned ? "may make room again" : some ? "always keep it here" : "get it first", act: () => ask(pinned ? "unpin" : "pin") },
+    own && may(pinned ? "unpin" : "pin") && { op: "pin", icon: "pin", label: pinned ? "Unpin" : "Pin", off: !some, hint: pinned ? "may go when room is needed" : some ? "always keep it here" : "get it first", act: () => ask(pinned ? "unpin" : "pin") },
     old.length && may("undo") && { op: "undo", icon: "once", label: "Older versions", hint: plural(old.length, "version") + " kept", act: () => versionsStep(path) },
     may("delete") && { op: "delete", icon: "trash", label: own ? "Delete here" : "Delete from", off: own ? !some : !someone, hint: own && !some ? "stays on the NAS" : own ? "only from this device" : "choose the devices", act: () => own ? deleteStep(x) : devicesStep(x, "delete") },
     !top && may("destroy") && { op: "destroy", icon: "fire", label: "Destroy", danger: true, hint: "everywhere, for good", act: () => destroyStep(x) },
@@ -199,8 +199,9 @@ function folderStep(f) {
 
 function versionsStep(path, ghost) {
   const rows = house.versions.filter(v => fromPercent(v.path) === path).map(v => h("li", {},
-    h("span", {}, moment(v.at), h("small", {}, size(v.size) + " \u00b7 " + clean(v.why))),
+    h("span", {}, "As it was until " + moment(v.at), h("small", {}, size(v.size) + " \u00b7 " + clean(v.why))),
     may("undo") && h("button", { class: "small", "data-op": "undo", onclick: () => { wish("undo", path, { with: String(v.id) }); closeBox(); } }, "Bring back")));
   step({ icon: "once", title: show(path.split("/").pop()), facts: ghost ? "Destroyed. It can be brought back while it is kept." : "Older versions", back: ghost ? null : backTo(boxOf),
+    text: [!ghost && may("undo") && "When one is brought back, what is there now becomes an older version."],
     parts: [h("ul", { class: "versions" }, rows)] });
 }

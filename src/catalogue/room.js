@@ -114,17 +114,17 @@ async function preview(x, d) {
 function numbers(device) {
   const [, pinned, unsaved, moving] = device.room;
   const parts = [[pinned, "pinned"], [unsaved, "not safely at home yet"], [moving, "still on its way there"]];
-  return "quota " + size(device.quota) + parts.filter(([bytes]) => bytes).map(([bytes, what]) => ", " + size(bytes) + " of it " + what).join("");
+  return "the limit there is " + size(device.quota) + parts.filter(([bytes]) => bytes).map(([bytes, what]) => ", " + size(bytes) + " of it " + what).join("");
 }
 
 function previewParts(p) {
   const where = p.d === me ? "this device" : clean(p.device.label), parts = [];
   if (!p.taken) return [h("p", { class: "text no-room" }, "It does not fit " + where + ": it needs " + size(p.need) + "; " + numbers(p.device) + ".")];
-  if (p.left) parts.push(h("p", { class: "text" }, "Not all of it fits " + where + ". The newest files are taken first; " + plural(p.left, "file") + " (" + size(p.leftBytes) + ") will be missing there: " + numbers(p.device) + "."));
+  if (p.left) parts.push(h("p", { class: "text" }, "Not all of it fits " + where + ". The newest files are taken first; " + plural(p.left, "file") + " (" + size(p.leftBytes) + ") will be missing: " + numbers(p.device) + "."));
   if (p.bytes) {
     const n = p.going.length, costs = p.going.reduce((all, g) => all + g.cost, 0);
-    const what = n ? (p.more ? "more than " : "") + plural(n, "file") + ", " + size(costs) + (n === 1 && !p.more ? ", goes" : ", go") : "about " + size(p.bytes) + " of what was used longest ago goes";
-    parts.push(h("p", { class: "text" }, "Getting this makes room: " + what + " from " + where + ". The NAS keeps everything."));
+    const one = n === 1 && !p.more, what = n ? (p.more ? "more than " : "") + plural(n, "file") + " (" + size(costs) + ")" + (one ? " leaves " : " leave ") : "about " + size(p.bytes) + " leave ";
+    parts.push(h("p", { class: "text" }, "To make room, " + what + where + ": " + (one ? "what was" : "those that were") + " not used for the longest time. The NAS keeps everything."));
     if (n) {
       parts.push(h("ul", { class: "going" }, p.going.slice(0, 60).map(g => h("li", {}, icon(kindOf(g.x)), h("span", {}, bdi(show(g.x.n)), h("small", {}, size(g.x.s) + " \u00b7 ", whereOf(g.x))))),
         n > 60 && h("li", {}, "and " + num(n - 60) + " more")));
@@ -162,7 +162,7 @@ async function deviceStep(d) {
   const device = house.devices[d], [may_, pinned, unsaved, moving] = device.room || [0, 0, 0, 0], all = tree.root.all;
   const key = (cls, bytes, words) => bytes ? h("li", {}, h("i", { class: cls }), h("span", {}, words), h("em", {}, size(bytes))) : null;
   const rest = device.used - pinned - moving, free = device.quota - device.used;
-  const legend = device.quota === null ? null : h("ul", { class: "legend" }, key("pinned", pinned, "pinned, stays"), key("rest", rest, rest === may_ ? "may make room" : "here, " + size(may_) + " may make room"),
+  const legend = device.quota === null ? null : h("ul", { class: "legend" }, key("pinned", pinned, "pinned, stays"), key("rest", rest, (rest === may_ ? "" : "here, " + size(may_) + " of it ") + "may go when room is needed"),
     key("moving", moving, "on its way, stays"), unsaved ? h("li", {}, h("span", {}, size(unsaved) + " of it is not safely at home yet, and stays")) : null,
     free >= 0 ? h("li", {}, h("i", { class: "free" }), h("span", {}, "free"), h("em", {}, size(free))) : h("li", {}, h("i", { class: "over" }), h("span", {}, "more than it may hold"), h("em", {}, size(-free))));
   const to = d === me ? {} : { to: [device.name] }, asked = path => [...wishes.values()].some(w => w.op === "get" && fromPercent(w.path) === path && isFor(w, d));
@@ -170,14 +170,14 @@ async function deviceStep(d) {
   for await (const { x, mark } of places(device.went)) {
     if (!x || stateOf(x, d) !== ABSENT) continue;
     const go = () => { wish("get", pathOf(x), { seen: seenOf(x), ...to }); deviceStep(d); };
-    went.push(h("li", {}, h("span", {}, bdi(show(x.n)), h("small", {}, size(x.s) + " \u00b7 made room " + moment(mark) + " \u00b7 ", whereOf(x))),
+    went.push(h("li", {}, h("span", {}, bdi(show(x.n)), h("small", {}, size(x.s) + " \u00b7 went " + moment(mark) + " \u00b7 ", whereOf(x))),
       asked(pathOf(x)) ? h("span", { class: "tag" }, WILL.get) : may("get") && h("button", { class: "small", "data-op": "get-again", onclick: () => askGet(x, [d], go, () => deviceStep(d)) }, "Get")));
   }
   step({ icon: "devices", title: clean(device.label), back: devicesBox,
     facts: (d === me ? "This device \u00b7 " : "") + presence(device, d),
-    parts: [h("p", { class: "big" }, size(device.used) + (device.quota === null ? ", no limit" : " of " + size(device.quota))),
+    parts: [h("p", { class: "big" }, size(device.used) + (device.quota === null ? " used, no limit" : " of " + size(device.quota) + " used")),
       h("p", { class: "text" }, plural(all.here[d], "file") + (all.moving[d] ? " \u00b7 " + num(all.moving[d]) + " on the way" : "")), quotaBar(device), legend,
-      went.length ? h("h3", {}, "Made room lately") : device.quota !== null && h("p", { class: "text" }, "Nothing had to make room lately."), went.length ? h("ul", { class: "versions went" }, went) : null].filter(Boolean) });
+      went.length ? [h("h3", {}, "Went lately to make room"), h("small", {}, "The NAS still has all of it."), h("ul", { class: "versions went" }, went)] : device.quota !== null && h("p", { class: "text" }, "Nothing had to go lately to make room.")].flat().filter(Boolean) });
 }
 
 // Storms: a device changed so much that the owner is asked.
@@ -187,7 +187,9 @@ function stormCards() {
     const asked = [...wishes.values()].find(w => (w.op === "allow" || w.op === "keep-mine") && w.to.includes(s.device));
     return h("section", { class: "note-card warn storm" }, icon("warn"), h("div", {},
       h("b", {}, bdi(label), " changed " + plural(s.rewritten, "file") + " and deleted " + num(s.deleted) + " at once, much more than ever."),
-      h("p", {}, "Since that was noticed nothing of it is taken over, and all old contents are kept. " + (own ? "This device can't answer for itself: answer on the common page of the NAS, or on another device." : "Look at that device first. Did somebody do this on purpose?"))),
+      h("p", {}, asked ? "You have answered. It counts as soon as " + (asked.saved ? "it has come home." : "you save it.")
+        : "Until somebody answers, nothing more of this is taken over, and everything as it was before is kept. "
+          + (own ? "This device can't answer for itself: answer on the common page of the NAS, or on another device." : "Look at that device first. Did somebody do this on purpose?"))),
     !own && !asked && h("span", { class: "two" }, may("allow") && h("button", { class: "small", "data-op": "allow", onclick: () => stormStep(s, label, "allow") }, "Let it happen"),
       may("keep-mine") && h("button", { class: "small main", "data-op": "keep-mine", onclick: () => stormStep(s, label, "keep-mine") }, "Keep mine")),
     asked && h("span", { class: "tag" }, WILL[asked.op]));
@@ -199,11 +201,11 @@ function stormStep(s, label, op) {
   const all = s.rewritten + s.deleted + s.created;
   step({ icon: "warn", danger: !keep, title: keep ? "Keep mine?" : "Let it happen?", facts: [bdi(label), " \u00b7 noticed " + moment(s.at)],
     text: [plural(s.rewritten, "file") + " changed, " + num(s.deleted) + " deleted, " + num(s.created) + " new.",
-      keep ? "It gets again what it had. What it wrote is not lost at once: it is kept for a while among the older versions."
-        : "What it wrote takes the place of your files, on the NAS and on every device that has them. The old contents are kept for a while among the older versions."],
+      keep ? h("p", { class: "text" }, "Your files become what they were before, and ", bdi(label), " gets them back. What it wrote is not lost at once: it is kept for a while among the older versions.")
+        : "What it wrote takes the place of your files, on the NAS and on every device that has them. Your files as they were before are kept for a while among the older versions."],
     parts: [h("ul", { class: "going" }, names, all > names.length && names.length ? h("li", {}, "and others") : null)],
     buttons: [
-      { op: "yes", icon: keep ? "check" : "warn", label: keep ? "Keep mine" : "Let it happen", hint: keep ? "the device goes back" : "take it all over", main: keep, danger: !keep, huge: true, act: () => { wish(op, "", { to: [s.device] }); closeBox(); notes(); } },
+      { op: "yes", icon: keep ? "check" : "warn", label: keep ? "Keep mine" : "Let it happen", hint: keep ? "all as it was before" : "its changes stay", main: keep, danger: !keep, huge: true, act: () => { wish(op, "", { to: [s.device] }); closeBox(); notes(); } },
       { icon: "close", label: "Cancel", hint: "decide later", huge: true, act: closeBox },
     ] });
   if (!keep) by("box").querySelector(".grid button:last-child").focus();
@@ -237,5 +239,6 @@ async function staysWords(x) {
   }
   if (!files) return house.more_twins ? "Other files may have the same content; those stay." : "";
   const some = [...there].slice(0, 3).map(showPath), more = there.size - some.length;
-  return (isFolder(x) ? "The content of " + plural(files, "file") + " of it is also at " : "The same content is also at ") + list(more > 0 ? [...some, plural(more, "other place")] : some) + "; that stays.";
+  const what = isFolder(x) ? "The content of " + plural(files, "file") + " of it is also at " : "The same content is also at ", all = more > 0 ? [...some, plural(more, "other place")] : some;
+  return all.length === 1 ? what + all[0] + "; that stays." : [what.trim() + ":", ...all.map(place => "\u2022 " + place), "That stays."].join("\n");
 }

@@ -22,9 +22,15 @@ impl Engine {
         self.space = self.fs.space()?;
         self.know_masters();
         let mut report = self.make_report();
-        // The pages have cards for those that ask.
-        if let Some(asking) = self.notices.get(super::devices::ASKING) {
-            report.notices.retain(|notice| notice != asking);
+        let held = self.held();
+        let storms = self.storm_views();
+        // The pages have cards for those that ask, for storms and for what vanished.
+        let asked = held.iter().map(|h| format!("held {}", h.device));
+        let asked = asked.chain(storms.iter().map(|s| format!("storm {}", s.device)));
+        for key in asked.chain([super::devices::ASKING.to_owned()]) {
+            if let Some(carded) = self.notices.get(&key) {
+                report.notices.retain(|notice| notice != carded);
+            }
         }
         let none = Holding::default();
         let let_in: Vec<_> = self.devices().into_iter().filter(|d| self.is_let_in(d)).collect();
@@ -56,10 +62,8 @@ impl Engine {
             })
             .collect();
         let versions = self.version_views();
-        let held = self.held();
         let shares = self.share_views();
         let asking = self.asking_views();
-        let storms = self.storm_views();
         let view = View {
             nas_name: &self.config.nas.name,
             files: &self.world.files,

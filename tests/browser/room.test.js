@@ -21,13 +21,13 @@ test("a device tells its room in a bar, and what made room with [get] beside it"
   const widths = await bar.locator("i").evaluateAll(all => all.map(i => parseFloat(i.style.width)));
   const used = +await bar.getAttribute("aria-valuenow");
   assert.ok(Math.abs(widths.reduce((a, b) => a + b) - used) < 1, widths + " of " + used);
-  assert.match(await text(page, "#box .legend"), /pinned, stays[^]*may make room[^]*on its way, stays[^]*free/);
+  assert.match(await text(page, "#box .legend"), /pinned, stays[^]*may go when room is needed[^]*on its way, stays[^]*free/);
   const went = page.locator("#box .went li");
   assert.equal(await went.count(), 50);
   const name = await went.first().locator("bdi").first().innerText();
   await went.nth(40).locator("[data-op=get-again]").click();
   // It needs room as well: this is said first.
-  const makesRoom = await page.getByText("Getting this makes room").count();
+  const makesRoom = await page.getByText("To make room, ").count();
   if (makesRoom) await act(page, "go").click();
   await page.locator("#box .went .tag").waitFor();
   const [wish] = await wishes(page);
@@ -44,7 +44,7 @@ test("before a get is confirmed it says what would go, as much as is needed", as
   await act(page, "get").click();
   await act(page, "go").waitFor();
   const words = await page.locator("#box .text").first().innerText();
-  const [, files, going] = /^Getting this makes room: ([\d,]+) files, ([\d.]+ \wB), go from this device\. The NAS keeps everything\.$/.exec(words);
+  const [, files, going] = /^To make room, ([\d,]+) files \(([\d.]+ \wB)\) leave this device: those that were not used for the longest time\. The NAS keeps everything\.$/.exec(words);
   assert.equal(await page.locator("#box .going li:has(bdi)").count(), Math.min(60, +files));
   assert.equal(await page.locator("#box .going li", { hasText: "Documents" }).count(), 0, "nothing of the folder itself goes");
   assert.ok(bytes(going) > 1e8);
@@ -60,7 +60,7 @@ test("before a get is confirmed it says what would go, as much as is needed", as
   await file(page, ":not(:has(.badge.own.here, .badge.own.ring))").click();
   await act(page, "get").click();
   await act(page, "go").waitFor();
-  assert.match(await page.locator("#box .text").first().innerText(), /makes room: \d+ files?, /);
+  assert.match(await page.locator("#box .text").first().innerText(), /^To make room, \d+ files? \(/);
   assert.deepEqual(page.trouble, []);
 });
 
@@ -76,7 +76,7 @@ test("what fits is got at once, and of a folder that is too large the newest fil
   await act(page, "get").click();
   await page.locator("#box-title", { hasText: "Get Photos?" }).waitFor();
   const words = await text(page, "#box .box-body");
-  assert.match(words, /Not all of it fits this device\. The newest files are taken first; [\d,]+ files \([\d.]+ GB\) will be missing there: quota [\d.]+ GB, [\d.]+ \wB of it pinned/);
+  assert.match(words, /Not all of it fits this device\. The newest files are taken first; [\d,]+ files \([\d.]+ GB\) will be missing: the limit there is [\d.]+ GB, [\d.]+ \wB of it pinned/);
   assert.match(await act(page, "go").innerText(), /Get what fits/);
   assert.deepEqual(page.trouble, []);
 });
@@ -88,7 +88,7 @@ test("for other devices the common page tells it, too", async t => {
   await page.locator(".choice", { hasText: "Phone" }).click();
   await act(page, "go").click();
   await page.locator("#box-title", { hasText: "Get Documents?" }).waitFor();
-  assert.match(await page.locator("#box .text").first().innerText(), /^Getting this makes room: \d+ files, [\d.]+ MB, go from Phone\./);
+  assert.match(await page.locator("#box .text").first().innerText(), /^To make room, \d+ files \([\d.]+ MB\) leave Phone: /);
   await act(page, "go").click();
   assert.deepEqual((await wishes(page)).map(w => [w.op, w.to]), [["get", ["HTCphone"]]]);
 });
@@ -106,6 +106,11 @@ test("a destroy says where the same content stays", async t => {
   assert.match(words, /The same content is also at Documents › .+; that stays\./);
   assert.ok(words.includes(name));
   await page.keyboard.press("Escape");
+  await more(page, "Copies");
+  await act(page, "destroy").click();
+  await page.locator("#box .stays:not(:empty)").waitFor();
+  assert.match(await text(page, "#box .stays"), /^The content of 3 files of it is also at:\n(• Documents › .+\n){3}That stays\.$/);
+  await page.keyboard.press("Escape");
   await more(page, "Music");
   await act(page, "destroy").click();
   await act(page, "yes").waitFor();
@@ -122,9 +127,12 @@ test("a storm asks on the common page and on other devices, never on its own", a
     assert.match(await text(page, "#box .box-body"), /212 files changed, 30 deleted, 213 new\.[^]*DSC_0001\.JPG\.locked/);
     await act(page, "yes").click();
     assert.equal(await page.locator(".storm .small").count(), 0);
+    assert.match(await text(page, ".storm"), /You have answered\. It counts as soon as you save it\./);
     const asked = (await wishes(page)).filter(w => w.op === op);
     assert.deepEqual(asked.map(w => [w.path, w.to]), [["", ["tablet"]]]);
     assert.match(await text(page, "#bar"), /Tablet/);
+    await page.locator("#undo").click();
+    assert.equal(await page.locator(".storm .small").count(), 2, "it asks again");
     assert.deepEqual(page.trouble, []);
   }
   const page = await visit(context, own(pages(t, { case: "own-storm" })));

@@ -1,4 +1,6 @@
-// Takes pictures of the page: `node shots.js PAGES OUT`. For people to look at; nothing is tested.
+// Takes pictures of the page: `node shots.js PAGES OUT`. For people to look at; nothing is tested. PAGES has
+// what `examples/page --case CASE --out PAGES/CASE` makes: plain, news, empty, hostile, people, tight, storm and
+// own-storm. ONLY=tree or ONLY=phone-dark takes those whose name has it.
 
 import { chromium } from "playwright-core";
 import { mkdirSync } from "node:fs";
@@ -27,6 +29,7 @@ async function shot(name, kind, scheme, file, act) {
 
 const row = (page, text) => page.locator(".row:visible", { hasText: text }).first();
 const expand = async (page, ...names) => { for (const n of names) { await page.locator(".row.folder:visible", { has: page.getByText(n, { exact: true }) }).first().click({ position: { x: 120, y: 20 } }); await page.waitForTimeout(150); } };
+const toTheEnd = page => page.locator("#box .box-body, #box .going").evaluateAll(all => all.forEach(box => { box.scrollTop = box.scrollHeight; }));
 
 for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"]) {
   const p = "plain/catalogue/catalogue.html";
@@ -64,6 +67,33 @@ for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"])
   await shot("connect", kind, scheme, asks, async page => { await page.locator(".device").first().click(); await page.locator("[data-op=connect]").click(); });
   await shot("forget", kind, scheme, asks, async page => { await page.locator(".device").first().click(); await page.locator("[data-op=forget]").click(); });
   await shot("send", kind, scheme, asks, async page => { await page.locator("[data-filter=shared]").click(); await page.waitForTimeout(300); await page.locator(".row:not(.note):not(.folder)").first().click(); await page.locator("[data-op=send]").click(); });
+  await shot("storm", kind, scheme, "storm/home/catalogue.html");
+  for (const op of ["keep-mine", "allow"]) {
+    await shot("storm-" + op, kind, scheme, "storm/home/catalogue.html", page => page.locator(`.storm [data-op=${op}]`).click());
+  }
+  await shot("storm-answered", kind, scheme, "storm/home/catalogue.html", async page => { await page.locator(".storm [data-op=keep-mine]").click(); await page.locator("#box [data-op=yes]").click(); });
+  await shot("storm-on-its-own-device", kind, scheme, "own-storm/catalogue/catalogue.html");
+  const tight = "tight/catalogue/catalogue.html";
+  const getting = async (page, folder) => { await row(page, folder).locator(".more").click(); await page.locator("[data-op=get]").click(); await page.locator("#box [data-op=cancel]").waitFor(); };
+  await shot("makes-room", kind, scheme, tight, page => getting(page, "Documents"));
+  await shot("makes-room-end", kind, scheme, tight, async page => { await getting(page, "Documents"); await toTheEnd(page); });
+  await shot("fits-in-part", kind, scheme, tight, page => getting(page, "Photos"));
+  await shot("makes-room-elsewhere", kind, scheme, "tight/home/catalogue.html", async page => {
+    await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=get-for]").click();
+    await page.locator(".choice", { hasText: "Phone" }).click(); await page.locator("#box [data-op=go]").click(); await page.locator("#box [data-op=cancel]").waitFor();
+  });
+  await shot("rooms", kind, scheme, tight, page => page.locator(".device").first().click());
+  const room = async page => { await page.locator(".device").first().click(); await page.locator("[data-op=device]").first().click(); await page.locator("#box .went").waitFor(); };
+  await shot("room", kind, scheme, tight, room);
+  await shot("room-end", kind, scheme, tight, async page => { await room(page); await toTheEnd(page); });
+  await shot("room-no-limit", kind, scheme, tight, async page => { await page.locator(".device").first().click(); await page.locator("[data-op=device]", { hasText: "Laptop" }).click(); await page.locator("#box .big").waitFor(); });
+  const versioned = async page => { await page.locator("[data-filter=shared]").click(); await page.waitForTimeout(300); await page.locator(".row:not(.note):not(.folder)").first().click(); };
+  await shot("versions-button", kind, scheme, "news/catalogue/catalogue.html", versioned);
+  await shot("versions", kind, scheme, "news/catalogue/catalogue.html", async page => { await versioned(page); await page.locator("#box [data-op=undo]").click(); });
+  await shot("bring-back", kind, scheme, "news/catalogue/catalogue.html", async page => { await page.locator("[data-filter=gone]").click(); await page.waitForTimeout(300); await row(page, "To the bank").click(); });
+  const twin = async page => { await expand(page, "Documents", "Copies"); await page.locator(".row[aria-level='3']:visible").first().click(); await page.locator("#box [data-op=destroy]").click(); await page.locator("#box .stays:not(:empty)").waitFor(); };
+  await shot("destroy-twin", kind, scheme, tight, twin);
+  await shot("destroy-twins", kind, scheme, tight, async page => { await expand(page, "Documents"); await row(page, "Copies").locator(".more").click(); await page.locator("#box [data-op=destroy]").click(); await page.locator("#box .stays:not(:empty)").waitFor(); });
   await shot("asking-on-a-device", kind, scheme, "people/catalogue/catalogue.html");
   await shot("home", kind, scheme, "plain/home/catalogue.html", async page => { await expand(page, "Photos", "2012"); await page.locator(".row.folder", { hasText: "2012-" }).first().click(); });
 }
