@@ -2,9 +2,10 @@
 //!
 //! In come the folders `versions/joined/<batch>`; out come facts about what was kept. An old inode is let
 //! go when its ctime is not behind its batch's seal, or else (a power cut left the batch unsealed, or another
-//! name of it was taken away) when it is equal to what its name means now. Whatever else lies there was written to by somebody who had found
-//! the name before it was exchanged: it gets its name back if it is the newer one, otherwise it is kept as a
-//! version.
+//! name of it was taken away, such as a device's link that followed the join) when it is equal to what its name
+//! means now. Whatever else lies there may have been written to by somebody who had found the name before it was
+//! exchanged. It gets its name back if that is certain and newer than whatever happened to what the name means
+//! now; otherwise it is kept as a version, and the name stays as it is.
 
 use super::join::{aside_root, batch_folder, put_back, read_mark};
 use super::read::{Compared, Facts, Opened, compare, open_beneath};
@@ -160,16 +161,28 @@ fn let_go(
         drive.unlink(aside)?;
         return Ok(Gone::Free);
     }
-    if let Some(named) = named.filter(|n| n.facts.mtime < facts.mtime && n.facts.links > 1)
+    if let Some(named) = named.filter(|n| is_written_last(&facts, until, &n.facts))
         && put_back(drive, aside, &at, named.facts.ino)?
     {
         log::warn!("{at}: somebody wrote to it while it was joined; it has that content again");
         return Ok(Gone::Back);
     }
-    log::warn!("{at}: somebody wrote to it while it was joined; that content is kept as a version");
+    log::warn!("{at}: what was joined is another content than it is now; it is kept as a version");
     match applier.keep(drive, aside, path, Why::Rescued, now) {
         Ok(fact) => Ok(Gone::Kept(fact)),
         Err(ApplyError::Fs(e)) => Err(e.into()),
         Err(ApplyError::LastName { at }) => Err(FsError::Changed { at }.into()),
     }
+}
+
+/// True when the old inode was certainly written to after it was joined, and nothing has happened since to what the
+/// name means now. Only then does it get its name back: an edit of the name, another file that was put there or an
+/// old content that was brought back is newer than any write before it, however old the mtime that it carries.
+///
+/// A write sets the mtime to its moment; one that somebody set by hand and that tells less is no proof. The other's
+/// ctime is behind every write to it, and behind the moment at which it got the name.
+fn is_written_last(old: &Facts, until: Option<Time>, named: &Facts) -> bool {
+    // Without a seal nobody knows until when writers were held up.
+    let written = until.is_some_and(|until| until < old.mtime) && old.mtime <= old.ctime;
+    written && named.mtime < old.mtime && named.ctime < old.mtime && named.links > 1
 }

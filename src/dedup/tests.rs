@@ -1,6 +1,8 @@
 //! Deduplication on a real folder: what joins, what does not, and who writes in between.
 #![allow(clippy::disallowed_methods)]
 
+mod settling;
+
 use super::*;
 use crate::apply::{Applier, recover};
 use crate::dedup::join::{Outcome, join, put_back};
