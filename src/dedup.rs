@@ -25,6 +25,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
+pub use read::Begun;
 pub use settle::settle;
 
 use crate::fs::{FileSystem as _, FsError, Real};
@@ -224,7 +225,7 @@ pub struct Job {
     /// What jobs before this one compared, until the first turn has sorted it out.
     remembered: Vec<Mark>,
     learned: Learned,
-    begun: Option<compare::Begun>,
+    begun: Option<Begun>,
     report: Report,
 }
 

@@ -8,7 +8,7 @@ use super::extents::{Sharing, share};
 use super::group::{self, Candidate, Inode, inodes};
 use super::join::{self, Batch, Outcome};
 use super::kind::Kind;
-use super::read::{self, Compared, Facts, Opened, PART, Reader};
+use super::read::{self, Begun, Compared, Facts, Opened, PART, Reader};
 use super::{DedupError, Event, Job, Join, Left, Progress, Way};
 use crate::fs::{FsError, Real};
 use crate::lease;
@@ -24,13 +24,6 @@ const WIDE: usize = 32;
 const AHEAD: usize = 24;
 /// Bytes of each file that it is asked for.
 const AHEAD_BYTES: u64 = 256 * 1024;
-
-/// A comparison that was stopped: files, and the offset up to which they are equal.
-#[derive(Clone, Debug)]
-pub(super) struct Begun {
-    files: Vec<Facts>,
-    offset: u64,
-}
 
 /// Everything one turn works with.
 pub(super) struct Work<'a> {
@@ -240,13 +233,7 @@ impl<'a> Work<'a> {
             let names: Vec<_> = whose.iter().map(|&i| &class[these[i].start]).collect();
             return Ok((self.share(&names, &files)?, None));
         }
-        let from = match &self.job.begun {
-            Some(begun) if files.iter().map(|f| f.facts).eq(begun.files.iter().copied()) => {
-                begun.offset
-            }
-            _ => 0,
-        };
-        self.job.begun = None;
+        let from = Begun::go_on(self.job.begun.take().as_ref(), &files);
         let stays = |f: &Opened| !leased || lease::intact(f.fd.as_fd());
         let compared = read::compare(&mut files, sets, from, self.stop, &stays);
         files.iter().for_each(Opened::forget);
@@ -255,12 +242,7 @@ impl<'a> Work<'a> {
         let sets = match compared {
             Compared::Equal(sets) => sets,
             Compared::Stopped(offset) => {
-                // A write after this leaves another ctime, unless the clock has not ticked since.
-                let ticked = files.iter().all(|f| self.now.since(f.facts.ctime) > 1);
-                if offset > 0 && ticked {
-                    let files = files.iter().map(|f| f.facts).collect();
-                    self.job.begun = Some(Begun { files, offset });
-                }
+                self.job.begun = Begun::new(&files, offset, self.now);
                 return Ok((Progress::Stopped, None));
             }
         };

@@ -90,7 +90,7 @@ impl House {
         let mut facts = Vec::new();
         let (mut applier, later) = (Applier::new(7), now().plus_secs(1_000));
         let (stop, tell) = (&mut || false, &mut |fact| facts.push(fact));
-        let end = settle(&mut self.drive, &mut applier, later, 0, stop, tell);
+        let end = settle(&mut self.drive, &mut applier, (later, 0), &mut None, stop, tell);
         assert_eq!(end.unwrap(), Progress::Finished);
         facts
     }

@@ -101,3 +101,37 @@ fn a_late_write_after_the_phone_followed_has_the_name_again() {
     assert_eq!((house.read("a"), house.read("b")), (b"equal".to_vec(), b"late words".to_vec()));
     assert_eq!(house.aside(), 0);
 }
+
+#[test]
+fn a_large_one_comes_to_its_end_in_short_slices() {
+    let mut house = House::new();
+    let film = vec![3u8; 5 << 20];
+    for name in ["a", "b"] {
+        house.put(name, &film, THEN);
+    }
+    house.follow("b");
+    for again in ["a", "again"] {
+        std::fs::hard_link(house.at("a"), house.phone(again)).unwrap();
+    }
+    house.dedup();
+    house.follow("b");
+    let (mut begun, mut slices) = (None, 0);
+    loop {
+        slices += 1;
+        assert!(slices < 50, "it never ends");
+        let mut left = 6;
+        let mut stop = || {
+            left -= 1;
+            left < 0
+        };
+        let when = (now().plus_secs(1_000), 0);
+        let (drive, applier) = (&mut house.drive, &mut Applier::new(7));
+        let tell = &mut |fact| panic!("{fact:?}");
+        match settle(drive, applier, when, &mut begun, &mut stop, tell).unwrap() {
+            Progress::Finished => break,
+            Progress::Stopped => assert!(begun.is_some()),
+        }
+    }
+    assert!(slices > 5, "{slices}");
+    assert_eq!((house.aside(), house.read("b") == film), (0, true));
+}
