@@ -35,6 +35,7 @@ use group::Known;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
+use std::num::NonZeroU32;
 
 /// Why deduplication stopped.
 #[derive(Debug, thiserror::Error)]
@@ -226,6 +227,8 @@ pub struct Job {
     remembered: Vec<Mark>,
     learned: Learned,
     begun: Option<Begun>,
+    /// Hashes of whole files, of a crowd that is not done with.
+    hashed: BTreeMap<Mark, NonZeroU32>,
     report: Report,
 }
 
@@ -242,6 +245,7 @@ impl Job {
             remembered: Vec::new(),
             learned: Learned::default(),
             begun: None,
+            hashed: BTreeMap::new(),
             report: Report::default(),
         })
     }

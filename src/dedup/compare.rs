@@ -81,6 +81,9 @@ impl<'a> Work<'a> {
             if (self.stop)() || self.class(class)? == Progress::Stopped {
                 return Ok(Progress::Stopped);
             }
+            for c in &*class {
+                self.job.hashed.remove(&c.mark());
+            }
             self.job.out.extend(class.iter().map(Candidate::mark));
             // What was left alone may be another night's.
             if !self.job.dry && self.left_for_now() == left {
@@ -146,14 +149,21 @@ impl<'a> Work<'a> {
         if inodes(class).count() <= WIDE || class[0].size <= PART as u64 {
             return self.alike(class);
         }
-        let all: Vec<_> = inodes(class).collect();
-        for names in all {
+        for names in inodes(class) {
+            if self.job.hashed.contains_key(&class[names.start].mark()) {
+                continue;
+            }
             let Some(mut file) = self.open(&class[names.start])? else { continue };
             let hash = self.reader.whole(&mut file, self.stop);
             let hash = hash.map_err(|e| self.trouble(&class[names.start], "read", e))?;
             let Some(hash) = hash else { return Ok(Progress::Stopped) };
             self.job.report.read += file.facts.size;
-            class[names].iter_mut().for_each(|c| c.part = Some(hash));
+            self.job.hashed.insert(class[names.start].mark(), hash);
+        }
+        // Only now that all are there: a crowd with hashes of the whole and of the beginning would be told apart
+        // by them when it is stopped.
+        for c in class.iter_mut() {
+            c.part = self.job.hashed.get(&c.mark()).copied().or(c.part);
         }
         class.sort_unstable_by_key(|c| (c.part, c.ino, c.dir, c.at));
         let mut rest = class;
