@@ -25,6 +25,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
+pub use read::Begun;
 pub use settle::settle;
 
 use crate::fs::{FileSystem as _, FsError, Real};
@@ -34,6 +35,7 @@ use group::Known;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
+use std::num::NonZeroU32;
 
 /// Why deduplication stopped.
 #[derive(Debug, thiserror::Error)]
@@ -224,7 +226,9 @@ pub struct Job {
     /// What jobs before this one compared, until the first turn has sorted it out.
     remembered: Vec<Mark>,
     learned: Learned,
-    begun: Option<compare::Begun>,
+    begun: Option<Begun>,
+    /// Hashes of whole files, of a crowd that is not done with.
+    hashed: BTreeMap<Mark, NonZeroU32>,
     report: Report,
 }
 
@@ -241,6 +245,7 @@ impl Job {
             remembered: Vec::new(),
             learned: Learned::default(),
             begun: None,
+            hashed: BTreeMap::new(),
             report: Report::default(),
         })
     }

@@ -75,7 +75,7 @@ fn next_night(root: &Path) {
     let later = now().plus_secs(10_000);
     let (_, mut applier) = recover(&mut drive, &World::default(), 1, later).unwrap();
     let (stop, tell) = (&mut || false, &mut |_| {});
-    let end = settle(&mut drive, &mut applier, later, 0, stop, tell).unwrap();
+    let end = settle(&mut drive, &mut applier, (later, 0), &mut None, stop, tell).unwrap();
     assert_eq!(end, Progress::Finished);
 }
 
@@ -308,7 +308,8 @@ fn child() {
     let (stop, later) = (&mut || false, now().plus_secs(1_000));
     let mut job = Job::new(&mut drive, ANY_AGE).unwrap();
     let fine = job.run(&mut drive, &files, now(), stop, &mut |_| {}).is_ok()
-        && settle(&mut drive, &mut Applier::new(1), later, 0, stop, &mut |_| {}).is_ok();
+        && settle(&mut drive, &mut Applier::new(1), (later, 0), &mut None, stop, &mut |_| {})
+            .is_ok();
     std::process::exit(if fine { 0 } else { 3 });
 }
 

@@ -8,7 +8,7 @@ use super::extents::{Sharing, share};
 use super::group::{self, Candidate, Inode, inodes};
 use super::join::{self, Batch, Outcome};
 use super::kind::Kind;
-use super::read::{self, Compared, Facts, Opened, PART, Reader};
+use super::read::{self, Begun, Compared, Facts, Opened, PART, Reader};
 use super::{DedupError, Event, Job, Join, Left, Progress, Way};
 use crate::fs::{FsError, Real};
 use crate::lease;
@@ -24,13 +24,6 @@ const WIDE: usize = 32;
 const AHEAD: usize = 24;
 /// Bytes of each file that it is asked for.
 const AHEAD_BYTES: u64 = 256 * 1024;
-
-/// A comparison that was stopped: files, and the offset up to which they are equal.
-#[derive(Clone, Debug)]
-pub(super) struct Begun {
-    files: Vec<Facts>,
-    offset: u64,
-}
 
 /// Everything one turn works with.
 pub(super) struct Work<'a> {
@@ -87,6 +80,9 @@ impl<'a> Work<'a> {
             let left = self.left_for_now();
             if (self.stop)() || self.class(class)? == Progress::Stopped {
                 return Ok(Progress::Stopped);
+            }
+            for c in &*class {
+                self.job.hashed.remove(&c.mark());
             }
             self.job.out.extend(class.iter().map(Candidate::mark));
             // What was left alone may be another night's.
@@ -153,14 +149,21 @@ impl<'a> Work<'a> {
         if inodes(class).count() <= WIDE || class[0].size <= PART as u64 {
             return self.alike(class);
         }
-        let all: Vec<_> = inodes(class).collect();
-        for names in all {
+        for names in inodes(class) {
+            if self.job.hashed.contains_key(&class[names.start].mark()) {
+                continue;
+            }
             let Some(mut file) = self.open(&class[names.start])? else { continue };
             let hash = self.reader.whole(&mut file, self.stop);
             let hash = hash.map_err(|e| self.trouble(&class[names.start], "read", e))?;
             let Some(hash) = hash else { return Ok(Progress::Stopped) };
             self.job.report.read += file.facts.size;
-            class[names].iter_mut().for_each(|c| c.part = Some(hash));
+            self.job.hashed.insert(class[names.start].mark(), hash);
+        }
+        // Only now that all are there: a crowd with hashes of the whole and of the beginning would be told apart
+        // by them when it is stopped.
+        for c in class.iter_mut() {
+            c.part = self.job.hashed.get(&c.mark()).copied().or(c.part);
         }
         class.sort_unstable_by_key(|c| (c.part, c.ino, c.dir, c.at));
         let mut rest = class;
@@ -240,13 +243,7 @@ impl<'a> Work<'a> {
             let names: Vec<_> = whose.iter().map(|&i| &class[these[i].start]).collect();
             return Ok((self.share(&names, &files)?, None));
         }
-        let from = match &self.job.begun {
-            Some(begun) if files.iter().map(|f| f.facts).eq(begun.files.iter().copied()) => {
-                begun.offset
-            }
-            _ => 0,
-        };
-        self.job.begun = None;
+        let from = Begun::go_on(self.job.begun.take().as_ref(), &files);
         let stays = |f: &Opened| !leased || lease::intact(f.fd.as_fd());
         let compared = read::compare(&mut files, sets, from, self.stop, &stays);
         files.iter().for_each(Opened::forget);
@@ -255,12 +252,7 @@ impl<'a> Work<'a> {
         let sets = match compared {
             Compared::Equal(sets) => sets,
             Compared::Stopped(offset) => {
-                // A write after this leaves another ctime, unless the clock has not ticked since.
-                let ticked = files.iter().all(|f| self.now.since(f.facts.ctime) > 1);
-                if offset > 0 && ticked {
-                    let files = files.iter().map(|f| f.facts).collect();
-                    self.job.begun = Some(Begun { files, offset });
-                }
+                self.job.begun = Begun::new(&files, offset, self.now);
                 return Ok((Progress::Stopped, None));
             }
         };

@@ -248,6 +248,30 @@ pub(super) enum Compared {
     Stopped(u64),
 }
 
+/// A comparison that was stopped: the files as they were then, and the offset up to which they are equal. It goes on
+/// there.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    files: Vec<Facts>,
+    offset: u64,
+}
+
+impl Begun {
+    /// What is to be remembered of it; nothing when a write in the same second could not be told.
+    pub(super) fn new(files: &[Opened], offset: u64, now: Time) -> Option<Self> {
+        // A write after this leaves another ctime, unless the clock has not ticked since.
+        let ticked = files.iter().all(|f| now.since(f.facts.ctime) > 1);
+        let files = || files.iter().map(|f| f.facts).collect();
+        (offset > 0 && ticked).then(|| Self { files: files(), offset })
+    }
+
+    /// Where to go on with these files: at 0 unless they are the ones, as they were.
+    pub(super) fn go_on(begun: Option<&Self>, files: &[Opened]) -> u64 {
+        let same = |b: &&Self| files.iter().map(|f| f.facts).eq(b.files.iter().copied());
+        begun.filter(same).map_or(0, |b| b.offset)
+    }
+}
+
 /// Compares files of one size byte for byte, each read once, in step. `sets` are the ones to compare
 /// with each other. `stays` is asked before every block whether a file is still wanted.
 pub(super) fn compare(

@@ -2,12 +2,13 @@
 //!
 //! In come the folders `versions/joined/<batch>`; out come facts about what was kept. An old inode is let
 //! go when its ctime is not behind its batch's seal, or else (a power cut left the batch unsealed, or another
-//! name of it was taken away) when it is equal to what its name means now. Whatever else lies there was written to by somebody who had found
-//! the name before it was exchanged: it gets its name back if it is the newer one, otherwise it is kept as a
-//! version.
+//! name of it was taken away, such as a device's link that followed the join) when it is equal to what its name
+//! means now. Whatever else lies there may have been written to by somebody who had found the name before it was
+//! exchanged. It gets its name back if that is certain and newer than whatever happened to what the name means
+//! now; otherwise it is kept as a version, and the name stays as it is.
 
 use super::join::{aside_root, batch_folder, put_back, read_mark};
-use super::read::{Compared, Facts, Opened, compare, open_beneath};
+use super::read::{Begun, Compared, Facts, Opened, compare, open_beneath};
 use super::{DedupError, Progress};
 use crate::apply::{Applier, ApplyError};
 use crate::fs::{Entry, FileSystem as _, FsError, Real};
@@ -21,12 +22,12 @@ use std::os::fd::AsFd as _;
 /// Frees what was joined `least_age` seconds ago or longer. Call it before a night's first
 /// [`super::Job`], and after `apply::recover` at a start.
 ///
-/// Files in use stay for the next night.
+/// Files in use stay for the next night. `begun` is what the call before was stopped at.
 pub fn settle(
     drive: &mut Real,
     applier: &mut Applier,
-    now: Time,
-    least_age: i64,
+    (now, least_age): (Time, i64),
+    begun: &mut Option<Begun>,
     stop: &mut dyn FnMut() -> bool,
     tell: &mut dyn FnMut(Fact),
 ) -> Result<Progress, DedupError> {
@@ -39,66 +40,24 @@ pub fn settle(
     }
     // The exchanges must be on the disk before the old inodes go.
     drive.sync()?;
+    let mut work = Work { drive, applier, now, begun, stop, tell };
     for (batch, until) in batches {
         if i64::try_from(batch).is_ok_and(|made| made.saturating_add(least_age) > now.secs()) {
             continue;
         }
         let folder = batch_folder(batch);
-        let emptied = empty(drive, applier, (&folder, until), now, &folder.path, stop, tell)?;
-        if !emptied {
+        if !work.empty((&folder, until), &folder.path)? {
             return Ok(Progress::Stopped);
         }
         // A power cut may have come between the folder and its mark.
-        if let (None, Some(until)) = (drive.look(&folder)?, until) {
+        if let (None, Some(until)) = (work.drive.look(&folder)?, until) {
             let mark = [folder.path.as_bytes(), format!(".{}", until.0).as_bytes()].concat();
-            drive.remove_dir(&Place::Versions.at(RelPath::new(&mark).unwrap_or_default()))?;
+            work.drive.remove_dir(&Place::Versions.at(RelPath::new(&mark).unwrap_or_default()))?;
         }
     }
     drive.remove_dir(&aside_root())?;
     drive.sync()?;
     Ok(Progress::Finished)
-}
-
-/// Empties a folder as far as that goes, and removes it if it is empty; `false` when told to stop.
-fn empty(
-    drive: &mut Real,
-    applier: &mut Applier,
-    (folder, until): (&Spot, Option<Time>),
-    now: Time,
-    path: &RelPath,
-    stop: &mut dyn FnMut() -> bool,
-    tell: &mut dyn FnMut(Fact),
-) -> Result<bool, DedupError> {
-    for (name, entry) in drive.list(&Place::Versions.at(path.clone()))?.unwrap_or_default() {
-        if stop() {
-            return Ok(false);
-        }
-        let Ok(path) = path.join(&name) else { continue };
-        match entry {
-            Entry::Dir => {
-                let whose = (folder, until);
-                if !empty(drive, applier, whose, now, &path, stop, tell)? {
-                    return Ok(false);
-                }
-            }
-            Entry::File(_) => {
-                let was = &path.as_bytes()[folder.path.as_bytes().len() + 1..];
-                let was = RelPath::new(was).unwrap_or_default();
-                let aside = Place::Versions.at(path);
-                match let_go(drive, applier, &aside, &was, until, now, stop) {
-                    Ok(Gone::Stopped) => return Ok(false),
-                    Ok(Gone::Kept(fact)) => tell(fact),
-                    Ok(Gone::Free | Gone::Back | Gone::InUse) => {}
-                    // One that is not as expected must not keep the others.
-                    Err(DedupError::Fs(e)) if e.trouble().is_none() => log::warn!("{e}"),
-                    Err(e) => return Err(e),
-                }
-            }
-            Entry::Other => {}
-        }
-    }
-    drive.remove_dir(&Place::Versions.at(path.clone()))?;
-    Ok(true)
 }
 
 /// What became of an old inode.
@@ -114,62 +73,136 @@ enum Gone {
     Stopped,
 }
 
-fn let_go(
-    drive: &mut Real,
-    applier: &mut Applier,
-    aside: &Spot,
-    path: &RelPath,
-    until: Option<Time>,
+/// Everything it works with.
+struct Work<'a> {
+    drive: &'a mut Real,
+    applier: &'a mut Applier,
     now: Time,
-    stop: &mut dyn FnMut() -> bool,
-) -> Result<Gone, DedupError> {
-    let fail = |e| FsError::new(aside, "look at what was joined", e);
-    let versions = drive.handle(&Place::Versions.at(RelPath::root()))?;
-    let old = open_beneath(&versions, &aside.path).and_then(Opened::new).map_err(fail)?;
-    match lease::take(old.fd.as_fd()) {
-        Ok(()) => {}
-        Err(Errno::AGAIN) => return Ok(Gone::InUse),
-        Err(e) => return Err(fail(e).into()),
-    }
-    // Looked at again under the lease.
-    let facts = Facts::of(&old.fd).map_err(fail)?;
-    let at = master(path);
-    let home = drive.handle(&Place::Files.at(RelPath::root()))?;
-    let named = open_beneath(&home, path).and_then(Opened::new).ok();
-    let unwritten = match until {
-        _ if facts.links > 1 => true,
-        Some(until) if facts.ctime <= until => true,
-        // Unsealed, or one of its other names went, which changes the ctime too: the bytes tell.
-        _ => match &named {
-            Some(named) if named.facts.size == facts.size => {
-                let reopened = open_beneath(&versions, &aside.path).and_then(Opened::new);
-                let other = open_beneath(&home, path).and_then(Opened::new);
-                let mut pair = vec![reopened.map_err(fail)?, other.map_err(fail)?];
-                let sets = vec![vec![0, 1]];
-                let compared = compare(&mut pair, sets, 0, stop, &|_| true);
-                pair.iter().for_each(Opened::forget);
-                match compared.map_err(|(_, e)| fail(e))? {
-                    Compared::Equal(sets) => !sets.is_empty(),
-                    Compared::Stopped(_) => return Ok(Gone::Stopped),
-                }
+    /// The comparison that was stopped last.
+    begun: &'a mut Option<Begun>,
+    stop: &'a mut dyn FnMut() -> bool,
+    tell: &'a mut dyn FnMut(Fact),
+}
+
+impl Work<'_> {
+    /// Empties a folder as far as that goes, and removes it if it is empty; `false` when told to stop.
+    fn empty(
+        &mut self,
+        (folder, until): (&Spot, Option<Time>),
+        path: &RelPath,
+    ) -> Result<bool, DedupError> {
+        let at = Place::Versions.at(path.clone());
+        for (name, entry) in self.drive.list(&at)?.unwrap_or_default() {
+            if (self.stop)() {
+                return Ok(false);
             }
-            _ => false,
-        },
-    };
-    if unwritten {
-        drive.unlink(aside)?;
-        return Ok(Gone::Free);
+            let Ok(path) = path.join(&name) else { continue };
+            match entry {
+                Entry::Dir => {
+                    if !self.empty((folder, until), &path)? {
+                        return Ok(false);
+                    }
+                }
+                Entry::File(_) => {
+                    let was = &path.as_bytes()[folder.path.as_bytes().len() + 1..];
+                    let was = RelPath::new(was).unwrap_or_default();
+                    match self.let_go(&Place::Versions.at(path), &was, until) {
+                        Ok(Gone::Stopped) => return Ok(false),
+                        Ok(Gone::Kept(fact)) => (self.tell)(fact),
+                        Ok(Gone::Free | Gone::Back | Gone::InUse) => {}
+                        // One that is not as expected must not keep the others.
+                        Err(DedupError::Fs(e)) if e.trouble().is_none() => log::warn!("{e}"),
+                        Err(e) => return Err(e),
+                    }
+                }
+                Entry::Other => {}
+            }
+        }
+        self.drive.remove_dir(&at)?;
+        Ok(true)
     }
-    if let Some(named) = named.filter(|n| n.facts.mtime < facts.mtime && n.facts.links > 1)
-        && put_back(drive, aside, &at, named.facts.ino)?
-    {
-        log::warn!("{at}: somebody wrote to it while it was joined; it has that content again");
-        return Ok(Gone::Back);
+
+    fn let_go(
+        &mut self,
+        aside: &Spot,
+        path: &RelPath,
+        until: Option<Time>,
+    ) -> Result<Gone, DedupError> {
+        let fail = |e| FsError::new(aside, "look at what was joined", e);
+        let versions = self.drive.handle(&Place::Versions.at(RelPath::root()))?;
+        let old = open_beneath(&versions, &aside.path).and_then(Opened::new).map_err(fail)?;
+        match lease::take(old.fd.as_fd()) {
+            Ok(()) => {}
+            Err(Errno::AGAIN) => return Ok(Gone::InUse),
+            Err(e) => return Err(fail(e).into()),
+        }
+        // Looked at again under the lease.
+        let facts = Facts::of(&old.fd).map_err(fail)?;
+        let at = master(path);
+        let home = self.drive.handle(&Place::Files.at(RelPath::root()))?;
+        let named = open_beneath(&home, path).and_then(Opened::new).ok();
+        let unwritten = match until {
+            _ if facts.links > 1 => true,
+            Some(until) if facts.ctime <= until => true,
+            // Unsealed, or one of its other names went, which changes the ctime too: the bytes tell.
+            _ => match &named {
+                Some(named) if named.facts.size == facts.size => {
+                    let reopened = open_beneath(&versions, &aside.path).and_then(Opened::new);
+                    let other = open_beneath(&home, path).and_then(Opened::new);
+                    let pair = [reopened.map_err(fail)?, other.map_err(fail)?];
+                    match self.are_equal(pair).map_err(fail)? {
+                        Some(equal) => equal,
+                        None => return Ok(Gone::Stopped),
+                    }
+                }
+                _ => false,
+            },
+        };
+        if unwritten {
+            self.drive.unlink(aside)?;
+            return Ok(Gone::Free);
+        }
+        if let Some(named) = named.filter(|n| is_written_last(&facts, until, &n.facts))
+            && put_back(self.drive, aside, &at, named.facts.ino)?
+        {
+            log::warn!("{at}: somebody wrote to it while it was joined; it has that content again");
+            return Ok(Gone::Back);
+        }
+        log::warn!(
+            "{at}: what was joined is another content than it is now; it is kept as a version"
+        );
+        match self.applier.keep(self.drive, aside, path, Why::Rescued, self.now) {
+            Ok(fact) => Ok(Gone::Kept(fact)),
+            Err(ApplyError::Fs(e)) => Err(e.into()),
+            Err(ApplyError::LastName { at }) => Err(FsError::Changed { at }.into()),
+        }
     }
-    log::warn!("{at}: somebody wrote to it while it was joined; that content is kept as a version");
-    match applier.keep(drive, aside, path, Why::Rescued, now) {
-        Ok(fact) => Ok(Gone::Kept(fact)),
-        Err(ApplyError::Fs(e)) => Err(e.into()),
-        Err(ApplyError::LastName { at }) => Err(FsError::Changed { at }.into()),
+
+    /// Whether two files of one size are equal to the last byte; `None` when told to stop. A large pair goes on
+    /// where it was stopped, or it would never come to its end.
+    fn are_equal(&mut self, pair: [Opened; 2]) -> Result<Option<bool>, Errno> {
+        let mut pair = Vec::from(pair);
+        let from = Begun::go_on(self.begun.as_ref(), &pair);
+        let compared = compare(&mut pair, vec![vec![0, 1]], from, self.stop, &|_| true);
+        pair.iter().for_each(Opened::forget);
+        match compared.map_err(|(_, e)| e)? {
+            Compared::Equal(sets) => Ok(Some(!sets.is_empty())),
+            Compared::Stopped(offset) => {
+                *self.begun = Begun::new(&pair, offset, self.now);
+                Ok(None)
+            }
+        }
     }
+}
+
+/// True when the old inode was certainly written to after it was joined, and nothing has happened since to what the
+/// name means now. Only then does it get its name back: an edit of the name, another file that was put there or an
+/// old content that was brought back is newer than any write before it, however old the mtime that it carries.
+///
+/// A write sets the mtime to its moment; one that somebody set by hand and that tells less is no proof. The other's
+/// ctime is behind every write to it, and behind the moment at which it got the name.
+fn is_written_last(old: &Facts, until: Option<Time>, named: &Facts) -> bool {
+    // Without a seal nobody knows until when writers were held up.
+    let written = until.is_some_and(|until| until < old.mtime) && old.mtime <= old.ctime;
+    written && named.mtime < old.mtime && named.ctime < old.mtime && named.links > 1
 }

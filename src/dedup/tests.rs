@@ -1,6 +1,8 @@
 //! Deduplication on a real folder: what joins, what does not, and who writes in between.
 #![allow(clippy::disallowed_methods)]
 
+mod settling;
+
 use super::*;
 use crate::apply::{Applier, recover};
 use crate::dedup::join::{Outcome, join, put_back};
@@ -88,7 +90,7 @@ impl House {
         let mut facts = Vec::new();
         let (mut applier, later) = (Applier::new(7), now().plus_secs(1_000));
         let (stop, tell) = (&mut || false, &mut |fact| facts.push(fact));
-        let end = settle(&mut self.drive, &mut applier, later, 0, stop, tell);
+        let end = settle(&mut self.drive, &mut applier, (later, 0), &mut None, stop, tell);
         assert_eq!(end.unwrap(), Progress::Finished);
         facts
     }
@@ -195,6 +197,37 @@ fn a_crowd_is_joined_and_no_inode_gets_more_names_than_it_may() {
         let links = std::fs::metadata(house.at(&format!("a/{i}"))).unwrap().nlink();
         assert!(links <= 40, "{links}");
     }
+}
+
+#[test]
+fn a_crowd_that_was_stopped_is_not_torn_apart() {
+    let mut house = House::new();
+    for i in 0..80 {
+        let mut content = vec![1; 20_000 + PARTLY];
+        content[19_000 + PARTLY] = i % 2;
+        house.put(&format!("{i}"), &content, THEN);
+    }
+    let mut job = house.job();
+    let mut turns = 0;
+    loop {
+        turns += 1;
+        assert!(turns < 50, "it never ends");
+        let files = house.scan();
+        // All the beginnings in the first turn, and in each some whole files.
+        let mut left = if turns == 1 { 110 } else { 40 };
+        let mut stop = || {
+            left -= 1;
+            left < 0
+        };
+        let end = job.run(&mut house.drive, &files, now(), &mut stop, &mut |_| {}).unwrap();
+        if end == Progress::Finished {
+            break;
+        }
+    }
+    assert!(turns > 2, "{turns}");
+    assert!(job.hashed.is_empty());
+    let inodes: BTreeSet<_> = (0..80).map(|i| house.ino(&i.to_string())).collect();
+    assert_eq!(inodes.len(), 2);
 }
 
 const PARTLY: usize = read::PART;

@@ -31,7 +31,10 @@ impl Engine {
         let least_age = self.night.least_age.map_or(LET_GO_AFTER, |age| age.clamp(0, LET_GO_AFTER));
         let mut facts = Vec::new();
         let (stop, tell) = (&mut || disturbed(&NOTHING), &mut |fact| facts.push(fact));
-        let ended = dedup::settle(drive, &mut self.applier, now, least_age, stop, tell);
+        let ended = {
+            let (applier, begun) = (&mut self.applier, &mut self.night.letting_go);
+            dedup::settle(drive, applier, (now, least_age), begun, stop, tell)
+        };
         for fact in &facts {
             self.remember(fact)?;
         }

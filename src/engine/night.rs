@@ -7,7 +7,7 @@
 use super::shares::Summing;
 use super::verify::{Finding, Known, Verification};
 use super::{Engine, EngineError};
-use crate::dedup::{Job, Report};
+use crate::dedup::{Begun, Job, Report};
 use crate::fs::{FsError, Trouble};
 use crate::model::{DirId, FileId, RelPath, Spot, Stat, Time, Tree};
 use crate::plan::night::{Task, Todo, Tonight, night};
@@ -48,6 +48,8 @@ pub(super) struct Night {
     /// How old files must be at least; the rules' own when there is nothing here.
     pub(super) least_age: Option<i64>,
     pub(super) job: Option<Job>,
+    /// What was joined and is compared before it goes. It holds over the nights: the files' facts tell.
+    pub(super) letting_go: Option<Begun>,
     /// What the last job did.
     pub(super) joined: Report,
     /// Files that the job left out because something was the matter with them alone.
@@ -76,6 +78,7 @@ impl Night {
             task: None,
             least_age: None,
             job: None,
+            letting_go: None,
             joined: Report::default(),
             left_out: 0,
             summing: None,

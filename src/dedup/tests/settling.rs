@@ -1,0 +1,137 @@
+//! The night after a join: whoever has the name by then keeps it.
+
+use super::*;
+
+/// Longer than a tick of the clock that files are dated by.
+fn tick() {
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+impl House {
+    fn phone(&self, path: &str) -> PathBuf {
+        self.dir.path().join("BTsync/devices/phone").join(path)
+    }
+
+    /// Gives the phone what the name means now, in place of what it had.
+    fn follow(&self, path: &str) {
+        let at = self.phone(path);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        let fresh = at.with_extension("fresh");
+        std::fs::hard_link(self.at(path), &fresh).unwrap();
+        std::fs::rename(&fresh, &at).unwrap();
+    }
+
+    /// Equal files `a` and `b`; the phone has `b`, and its link followed the join.
+    fn joined_and_followed() -> Self {
+        let mut house = Self::new();
+        house.put("a", b"equal", THEN);
+        house.put("b", b"equal", THEN);
+        house.follow("b");
+        // Of two inodes the one with more names stays.
+        for other in ["a", "again"] {
+            std::fs::hard_link(house.at("a"), house.phone(other)).unwrap();
+        }
+        house.dedup();
+        assert_eq!(house.ino("a"), house.ino("b"));
+        house.follow("b");
+        house
+    }
+
+    /// Another file takes the name, and the phone follows.
+    fn replace(&self, path: &str, content: &[u8], mtime: u64) {
+        self.put("fresh", content, mtime);
+        std::fs::rename(self.at("fresh"), self.at(path)).unwrap();
+        self.follow(path);
+    }
+
+    /// Where the old inode of a joined name waits.
+    fn old(&self, path: &str) -> PathBuf {
+        let root = self.dir.path().join("BTsyncApp/versions/joined");
+        let mut found = std::fs::read_dir(root).unwrap().map(|b| b.unwrap().path().join(path));
+        found.find(|at| at.exists()).unwrap()
+    }
+
+    fn read(&self, path: &str) -> Vec<u8> {
+        std::fs::read(self.at(path)).unwrap()
+    }
+
+    fn kept(&self, facts: &[Fact]) -> Vec<Vec<u8>> {
+        let content = |fact: &Fact| {
+            let Fact::Version(number, version) = fact else { panic!("{fact:?}") };
+            let at = format!("BTsyncApp/versions/{number}/{}", version.path);
+            std::fs::read(self.dir.path().join(at)).unwrap()
+        };
+        facts.iter().map(content).collect()
+    }
+}
+
+#[test]
+fn an_older_content_that_has_the_name_by_now_keeps_it() {
+    for mtime in [THEN - 100, THEN, THEN + 100] {
+        let mut house = House::joined_and_followed();
+        house.replace("b", b"brought back", mtime);
+        house.settle();
+        assert_eq!(house.read("b"), b"brought back");
+        assert_eq!(house.read("a"), b"equal");
+        assert_eq!(house.aside(), 0);
+    }
+}
+
+#[test]
+fn what_has_the_name_since_a_late_write_keeps_it_and_the_write_is_a_version() {
+    let mut house = House::new();
+    house.put("a", b"equal", THEN);
+    house.put("b", b"equal", THEN);
+    house.dedup();
+    std::fs::write(house.old("b"), b"late words").unwrap();
+    tick();
+    house.replace("b", b"brought back", THEN - 100);
+    let facts = house.settle();
+    assert_eq!(house.read("b"), b"brought back");
+    assert_eq!(house.kept(&facts), [b"late words"]);
+    assert_eq!(house.aside(), 0);
+}
+
+#[test]
+fn a_late_write_after_the_phone_followed_has_the_name_again() {
+    let mut house = House::joined_and_followed();
+    tick();
+    std::fs::write(house.old("b"), b"late words").unwrap();
+    assert_eq!(house.settle(), []);
+    assert_eq!((house.read("a"), house.read("b")), (b"equal".to_vec(), b"late words".to_vec()));
+    assert_eq!(house.aside(), 0);
+}
+
+#[test]
+fn a_large_one_comes_to_its_end_in_short_slices() {
+    let mut house = House::new();
+    let film = vec![3u8; 5 << 20];
+    for name in ["a", "b"] {
+        house.put(name, &film, THEN);
+    }
+    house.follow("b");
+    for again in ["a", "again"] {
+        std::fs::hard_link(house.at("a"), house.phone(again)).unwrap();
+    }
+    house.dedup();
+    house.follow("b");
+    let (mut begun, mut slices) = (None, 0);
+    loop {
+        slices += 1;
+        assert!(slices < 50, "it never ends");
+        let mut left = 6;
+        let mut stop = || {
+            left -= 1;
+            left < 0
+        };
+        let when = (now().plus_secs(1_000), 0);
+        let (drive, applier) = (&mut house.drive, &mut Applier::new(7));
+        let tell = &mut |fact| panic!("{fact:?}");
+        match settle(drive, applier, when, &mut begun, &mut stop, tell).unwrap() {
+            Progress::Finished => break,
+            Progress::Stopped => assert!(begun.is_some()),
+        }
+    }
+    assert!(slices > 5, "{slices}");
+    assert_eq!((house.aside(), house.read("b") == film), (0, true));
+}
