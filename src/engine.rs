@@ -53,6 +53,8 @@ const GENERATIONS_A_TURN: u64 = 1_000;
 const PACE: i64 = 10;
 /// How often an operation that met a moving target is tried.
 const TRIES: u32 = 5;
+/// Earlier than any time.
+const AT_ONCE: Time = Time(i64::MIN);
 
 /// What keeps the engine from working.
 #[derive(Debug, thiserror::Error)]
@@ -139,8 +141,8 @@ pub struct Engine {
     twins: room::KnownTwins,
     folders: joined::Folders,
     night: night::Night,
-    /// Old contents came, or may take less: they are to be weighed.
-    weigh: bool,
+    /// Old contents came, may take less or come of age: from then on they are to be weighed.
+    weigh: Option<Time>,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -163,7 +165,8 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         lay_out(&mut *fs)?;
         let mut world = ledger.load()?;
-        keep::make_room_to_begin(&mut *fs, &world, now).map_err(drive_error)?;
+        let known = in_force(&config, &world.pairs);
+        keep::make_room_to_begin(&mut *fs, &world, &known, now).map_err(drive_error)?;
         let (facts, applier) = recover(&mut *fs, &world, 1, now).map_err(drive_error)?;
         for fact in &facts {
             ledger.record(fact)?;
@@ -209,7 +212,7 @@ impl Engine {
             twins: room::KnownTwins::default(),
             folders: joined::Folders::default(),
             night,
-            weigh: true,
+            weigh: Some(AT_ONCE),
             settled: now,
             address: None,
             settle: SETTLE,
@@ -314,7 +317,7 @@ impl Engine {
         self.pages = self.origins();
         self.wish_cursors.clear();
         self.stale = true;
-        self.weigh = true;
+        self.weigh = Some(AT_ONCE);
         self.night.live_in(&self.config.nas.timezone);
         Ok(new)
     }
@@ -403,7 +406,7 @@ impl Engine {
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
             Fact::Calm(device) => self.calm_down(device),
-            Fact::Version(..) => self.weigh = true,
+            Fact::Version(..) => self.weigh = Some(AT_ONCE),
             Fact::Sum(..) | Fact::Pace(..) => return Ok(()),
             _ => {}
         }
