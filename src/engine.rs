@@ -8,6 +8,7 @@
 //! An error means that the drive does not work. Nothing is recorded as done then; whoever owns the
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
+mod behind;
 mod carry;
 mod devices;
 mod join;
@@ -105,6 +106,8 @@ pub struct Engine {
     dirty: BTreeMap<(DeviceName, RelPath), u32>,
     /// Links whose master is gone, and since when: not believed yet.
     homeless: BTreeMap<(DeviceName, RelPath), Time>,
+    /// Links that stay behind their master, for want of room.
+    behind: BTreeSet<(DeviceName, RelPath)>,
     /// Devices whose whole folder was gone.
     emptied: BTreeSet<DeviceName>,
     /// Devices' folders that could not be read completely.
@@ -189,6 +192,7 @@ impl Engine {
             encoder: Encoder::new(),
             dirty: BTreeMap::new(),
             homeless: BTreeMap::new(),
+            behind: BTreeSet::new(),
             emptied: BTreeSet::new(),
             blind: BTreeMap::new(),
             pages: BTreeSet::new(),
@@ -338,6 +342,7 @@ impl Engine {
         let more_shares = self.make_sums()? | self.end_shares(now)? | self.tend_joined(now)?;
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
+        self.tell_behind(now);
         self.tell_of_devices(now);
         self.keep_room(now)?;
         if !self.unruly {

@@ -2,7 +2,7 @@
 
 use super::quota::{Keep, Oldest, Shortfall, evict, make_room};
 use super::wish::{Asked, Attempt};
-use super::{CHUNK, Fact, Holding, Op, World, master, on};
+use super::{CHUNK, Fact, Holding, Op, World, behind, master, on};
 use crate::config::Config;
 use crate::model::{Bytes, DeviceName, DirId, RelPath, Seen, Spot, Stat, Time, Tree};
 use std::collections::{BTreeSet, HashSet};
@@ -203,9 +203,11 @@ pub(super) fn delete_folder(world: &World, device: &DeviceName, path: &RelPath) 
         holding.book.for_each(dir, |p, link| {
             let Ok(p) = RelPath::new(p) else { return };
             // A copy that is not at home yet stays until it is.
-            let at_home = world.files.get(&p).is_some_and(|m| m.id.ino == link.id.ino);
-            if ops.len() < CHUNK && (at_home || holding.absent.contains_key(&p)) {
-                ops.push(Op::Unlink { at: on(device, &p), ino: link.id.ino });
+            let absent = || Op::Unlink { at: on(device, &p), ino: link.id.ino };
+            let gone = behind::let_go(world, device, &p, link);
+            let gone = gone.or_else(|| holding.absent.contains_key(&p).then(absent));
+            if ops.len() < CHUNK {
+                ops.extend(gone);
             }
         });
         remove_folders(&holding.book, dir, |p| on(device, &p), &mut ops);
@@ -230,8 +232,8 @@ pub(super) fn destroy_folder(
         }
         let Ok(p) = RelPath::new(p) else { return };
         for (device, at, link) in world.links_for(&p) {
-            if link.id.ino == m.id.ino {
-                ops.push(Op::Unlink { at: on(device, &at), ino: link.id.ino });
+            if let Some(gone) = behind::let_go(world, device, &at, &link) {
+                ops.push(gone);
             } else if config.devices.contains_key(device) || world.is_joined(device) {
                 unsaved = Some(device.clone());
             }
