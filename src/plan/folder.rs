@@ -5,7 +5,7 @@ use super::wish::{Asked, Attempt};
 use super::{CHUNK, Fact, Holding, Op, World, behind, master, on};
 use crate::config::Config;
 use crate::model::{Bytes, DeviceName, DirId, RelPath, Seen, Spot, Stat, Time, Tree};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The part of a folder get that is to be done now.
 pub(super) struct FolderPlan {
@@ -70,12 +70,13 @@ fn get_what_fits(
         return Ok(plan);
     };
     let mut wanted: Vec<(Time, RelPath, Stat)> = Vec::new();
-    let mut lacking = 0;
+    // Each content once, whatever names it has in the folder.
+    let mut lacking: HashMap<u64, u64> = HashMap::new();
     missing(asked, holding, path, |p, stat| {
         if asked.attempt == Attempt::Again && holding.excepts(&p) {
             // The first part of this plan found no room for it.
             plan.left_out += 1;
-            lacking += holding.price(stat).0;
+            lacking.insert(stat.id.ino, holding.price(stat).0);
         } else {
             wanted.push((stat.id.mtime, p, *stat));
         }
@@ -104,11 +105,12 @@ fn get_what_fits(
             }
         } else {
             plan.left_out += 1;
-            lacking += price;
+            lacking.insert(stat.id.ino, price);
             plan.ops.push(Op::Note(Fact::Except(device.clone(), p)));
         }
     }
-    let short = held.shortfall(Bytes(lacking), quota);
+    lacking.retain(|ino, _| !counted.contains(ino));
+    let short = held.shortfall(Bytes(lacking.values().sum()), quota);
     let some_there = holding.book.dir(path).is_some_and(|dir| {
         let mut some = false;
         holding.book.for_each(dir, |_, _| some = true);

@@ -180,6 +180,25 @@ fn a_folder_of_which_nothing_fits_is_refused_and_nothing_changes() {
 }
 
 #[test]
+fn a_refusal_counts_a_content_with_two_names_once() {
+    let mut house = House::with_quota(2);
+    house.home("d/large", &blocks(3));
+    let from = master(&path("d/large"));
+    let ino = house.memory().stat(&from).unwrap().unwrap().id.ino;
+    house.memory().link(&from, ino, &master(&path("d/twin"))).unwrap();
+    house.hint(&master(&path("d/twin")));
+    house.turn();
+    let why = refusal(house.phone_asks(Action::Get, "d"));
+    assert!(why.contains("nothing of d fits HTCphone: needs 12 kB; quota 8.2 kB"), "{why}");
+    house.home("d/small", "s");
+    house.turn();
+    let answer = house.phone_asks(Action::Get, "d");
+    let Answer::Done(text) = &answer else { panic!("{answer:?}") };
+    assert!(text.contains("2 files of it did not fit"), "{text}");
+    assert!(text.contains("needs 12 kB"), "{text}");
+}
+
+#[test]
 fn what_made_room_is_remembered_and_told_with_its_size() {
     let mut house = House::with_quota(1);
     for at in ["1", "2", "3"] {
