@@ -8,6 +8,7 @@
 //! An error means that the drive does not work. Nothing is recorded as done then; whoever owns the
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
+mod behind;
 mod carry;
 mod devices;
 mod join;
@@ -53,6 +54,8 @@ const GENERATIONS_A_TURN: u64 = 1_000;
 const PACE: i64 = 10;
 /// How often an operation that met a moving target is tried.
 const TRIES: u32 = 5;
+/// Earlier than any time.
+const AT_ONCE: Time = Time(i64::MIN);
 
 /// What keeps the engine from working.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,8 @@ pub struct Engine {
     dirty: BTreeMap<(DeviceName, RelPath), u32>,
     /// Links whose master is gone, and since when: not believed yet.
     homeless: BTreeMap<(DeviceName, RelPath), Time>,
+    /// Links that stay behind their master, for want of room.
+    behind: BTreeSet<(DeviceName, RelPath)>,
     /// Devices whose whole folder was gone.
     emptied: BTreeSet<DeviceName>,
     /// Devices' folders that could not be read completely.
@@ -139,8 +144,8 @@ pub struct Engine {
     twins: room::KnownTwins,
     folders: joined::Folders,
     night: night::Night,
-    /// Old contents came, or may take less: they are to be weighed.
-    weigh: bool,
+    /// Old contents came, may take less or come of age: from then on they are to be weighed.
+    weigh: Option<Time>,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -163,7 +168,8 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         lay_out(&mut *fs)?;
         let mut world = ledger.load()?;
-        keep::make_room_to_begin(&mut *fs, &world, now).map_err(drive_error)?;
+        let known = in_force(&config, &world.pairs);
+        keep::make_room_to_begin(&mut *fs, &world, &known, now).map_err(drive_error)?;
         let (facts, applier) = recover(&mut *fs, &world, 1, now).map_err(drive_error)?;
         for fact in &facts {
             ledger.record(fact)?;
@@ -186,6 +192,7 @@ impl Engine {
             encoder: Encoder::new(),
             dirty: BTreeMap::new(),
             homeless: BTreeMap::new(),
+            behind: BTreeSet::new(),
             emptied: BTreeSet::new(),
             blind: BTreeMap::new(),
             pages: BTreeSet::new(),
@@ -209,7 +216,7 @@ impl Engine {
             twins: room::KnownTwins::default(),
             folders: joined::Folders::default(),
             night,
-            weigh: true,
+            weigh: Some(AT_ONCE),
             settled: now,
             address: None,
             settle: SETTLE,
@@ -314,7 +321,7 @@ impl Engine {
         self.pages = self.origins();
         self.wish_cursors.clear();
         self.stale = true;
-        self.weigh = true;
+        self.weigh = Some(AT_ONCE);
         self.night.live_in(&self.config.nas.timezone);
         Ok(new)
     }
@@ -335,6 +342,7 @@ impl Engine {
         let more_shares = self.make_sums()? | self.end_shares(now)? | self.tend_joined(now)?;
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
+        self.tell_behind(now);
         self.tell_of_devices(now);
         self.keep_room(now)?;
         if !self.unruly {
@@ -403,7 +411,7 @@ impl Engine {
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
             Fact::Calm(device) => self.calm_down(device),
-            Fact::Version(..) => self.weigh = true,
+            Fact::Version(..) => self.weigh = Some(AT_ONCE),
             Fact::Sum(..) | Fact::Pace(..) => return Ok(()),
             _ => {}
         }

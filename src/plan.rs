@@ -5,6 +5,7 @@
 //! `apply` carries the operations out and answers with [`Fact`]s, which bring the world (and the
 //! ledger) up to date. Planning again after any interruption yields only what is left to do.
 
+mod behind;
 mod folder;
 mod holder;
 mod joined;
@@ -18,6 +19,7 @@ pub mod versions;
 mod wish;
 mod world;
 
+pub use behind::{Behind, behind};
 pub use joined::{
     NOTE, NOTE_BEGINS, Open, below_shared, end_joined, joined_meant, note_text, wipe_joined,
 };

@@ -3,7 +3,7 @@
 use super::{Engine, EngineError, TRIES};
 use crate::fs::{Entry, FsError};
 use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree};
-use crate::plan::{Op, Sight, master, moved_masters, on, reconcile};
+use crate::plan::{Op, Sight, behind, master, moved_masters, on, reconcile};
 use crate::status::Condition;
 use crate::watch::{Names, Pending};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -403,6 +403,7 @@ impl Engine {
         let Some(holding) = self.world.devices.get_mut(device) else { return Ok(true) };
         let booked = holding.book.get(path).copied();
         let key = (device.clone(), path.clone());
+        self.behind.remove(&key);
         let settled = match (seen, booked) {
             (None, Some(_)) => {
                 let since = *holding.absent.entry(path.clone()).or_insert(now);
@@ -439,6 +440,9 @@ impl Engine {
         };
         let Some(ops) = reconcile(&self.world, &sight) else { return Ok(true) };
         self.homeless.remove(&key);
+        if ops.is_empty() && seen.is_some() && behind(&self.world, device, path).is_some() {
+            self.behind.insert(key);
+        }
         let did = self.what_it_did(device, path, seen.as_ref(), &ops);
         for op in &ops {
             if !self.act(op, now)? {

@@ -72,6 +72,8 @@ impl Engine {
             .filter(|(device, _)| !self.is_held(device) && self.looks_after(device))
             .flat_map(|(_, h)| h.absent.values());
         let settling = absent.chain(self.homeless.values()).min();
-        settling.map(|since| (self.settle - now.since(*since)).max(1))
+        let settled = settling.map(|since| (self.settle - now.since(*since)).max(1));
+        let of_age = self.weigh.map(|from| from.since(now)).filter(|seconds| *seconds > 0);
+        settled.into_iter().chain(of_age).min()
     }
 }

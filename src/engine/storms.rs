@@ -5,7 +5,7 @@ use super::{Engine, EngineError};
 use crate::catalogue::StormView;
 use crate::fs::FsError;
 use crate::model::{DeviceName, RelPath, Stat, Time};
-use crate::plan::{Doing, Fact, Op, Storm, doing, extent, in_disguise, is_disguised, on};
+use crate::plan::{Doing, Fact, Op, Storm, doing, extent, in_disguise, is_disguised, on, versions};
 use crate::status::Condition;
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ impl Engine {
 
     /// True while any storm waits for an answer: old contents are kept so long.
     pub(super) fn any_storm(&self) -> bool {
-        self.holders().iter().any(|device| self.is_storming(device))
+        versions::storm_since(&self.world, &self.config).is_some()
     }
 
     /// Looks ahead at what is looked at next: when that is a storm by itself, none of it is taken in.

@@ -7,7 +7,7 @@
 use crate::config::Config;
 use crate::fs::{Entry, FileSystem, FsError, Listing};
 use crate::model::{DeviceName, FileId, Place, RelPath, Spot, Stat, Tree};
-use crate::plan::{NOTE, Share, ShareState, Version, World, kept, on};
+use crate::plan::{NOTE, Share, ShareState, Version, World, behind, kept, on};
 use crate::scan::is_transient;
 use crate::worklist;
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,7 +163,7 @@ impl Verification {
                     }
                 }
                 Entry::File(stat) => {
-                    if !self.is_master(stat.id.ino) {
+                    if !self.is_master(stat.id.ino) && !stays_behind(known, device, &path, &stat) {
                         let what = format!("{} is not saved in files/ yet", on(device, &path));
                         self.find(1, what, next);
                     }
@@ -321,6 +321,12 @@ impl Verification {
 
 /// What is in a folder, without what a sync engine has there for itself; `None` where it can't be read, which
 /// is told elsewhere.
+/// True for an older content that a device keeps because there is no room for the newer one: that is told anyhow.
+fn stays_behind(known: &Known<'_>, device: &DeviceName, path: &RelPath, seen: &Stat) -> bool {
+    let behind = behind(known.world, device, path);
+    behind.is_some_and(|behind| behind.stays() && behind.link.id == seen.id)
+}
+
 fn list(fs: &mut dyn FileSystem, dir: &Spot) -> Result<Option<Listing>, FsError> {
     match fs.list(dir) {
         Ok(listed) => {

@@ -2,10 +2,10 @@
 
 use super::quota::{Keep, Oldest, Shortfall, evict, make_room};
 use super::wish::{Asked, Attempt};
-use super::{CHUNK, Fact, Holding, Op, World, master, on};
+use super::{CHUNK, Fact, Holding, Op, World, behind, master, on};
 use crate::config::Config;
 use crate::model::{Bytes, DeviceName, DirId, RelPath, Seen, Spot, Stat, Time, Tree};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The part of a folder get that is to be done now.
 pub(super) struct FolderPlan {
@@ -70,12 +70,13 @@ fn get_what_fits(
         return Ok(plan);
     };
     let mut wanted: Vec<(Time, RelPath, Stat)> = Vec::new();
-    let mut lacking = 0;
+    // Each content once, whatever names it has in the folder.
+    let mut lacking: HashMap<u64, u64> = HashMap::new();
     missing(asked, holding, path, |p, stat| {
         if asked.attempt == Attempt::Again && holding.excepts(&p) {
             // The first part of this plan found no room for it.
             plan.left_out += 1;
-            lacking += holding.price(stat).0;
+            lacking.insert(stat.id.ino, holding.price(stat).0);
         } else {
             wanted.push((stat.id.mtime, p, *stat));
         }
@@ -104,11 +105,12 @@ fn get_what_fits(
             }
         } else {
             plan.left_out += 1;
-            lacking += price;
+            lacking.insert(stat.id.ino, price);
             plan.ops.push(Op::Note(Fact::Except(device.clone(), p)));
         }
     }
-    let short = held.shortfall(Bytes(lacking), quota);
+    lacking.retain(|ino, _| !counted.contains(ino));
+    let short = held.shortfall(Bytes(lacking.values().sum()), quota);
     let some_there = holding.book.dir(path).is_some_and(|dir| {
         let mut some = false;
         holding.book.for_each(dir, |_, _| some = true);
@@ -203,9 +205,11 @@ pub(super) fn delete_folder(world: &World, device: &DeviceName, path: &RelPath) 
         holding.book.for_each(dir, |p, link| {
             let Ok(p) = RelPath::new(p) else { return };
             // A copy that is not at home yet stays until it is.
-            let at_home = world.files.get(&p).is_some_and(|m| m.id.ino == link.id.ino);
-            if ops.len() < CHUNK && (at_home || holding.absent.contains_key(&p)) {
-                ops.push(Op::Unlink { at: on(device, &p), ino: link.id.ino });
+            let absent = || Op::Unlink { at: on(device, &p), ino: link.id.ino };
+            let gone = behind::let_go(world, device, &p, link);
+            let gone = gone.or_else(|| holding.absent.contains_key(&p).then(absent));
+            if ops.len() < CHUNK {
+                ops.extend(gone);
             }
         });
         remove_folders(&holding.book, dir, |p| on(device, &p), &mut ops);
@@ -230,8 +234,8 @@ pub(super) fn destroy_folder(
         }
         let Ok(p) = RelPath::new(p) else { return };
         for (device, at, link) in world.links_for(&p) {
-            if link.id.ino == m.id.ino {
-                ops.push(Op::Unlink { at: on(device, &at), ino: link.id.ino });
+            if let Some(gone) = behind::let_go(world, device, &at, &link) {
+                ops.push(gone);
             } else if config.devices.contains_key(device) || world.is_joined(device) {
                 unsaved = Some(device.clone());
             }

@@ -11,7 +11,7 @@
 //! | B | – |   | the device deleted it, once that has settled |
 //! | B | B | B | all is well |
 //! | B | B | – | the master was renamed at home: the link follows. Or removed there: it comes back |
-//! | B | B | M | the master was replaced at home: the device gets the new one |
+//! | B | B | M | the master was replaced at home: the device gets the new one, or loses it (see [`super::behind`]) |
 //! | B | S | – | edited on the device: it becomes the master |
 //! | B | S | B | edited on the device, unchanged at home: it becomes the new version |
 //! | B | S | M | changed on both sides: keep both |
@@ -20,6 +20,7 @@
 //! replaced at home. A change in place is a change of all its names at once, so it only
 //! matters when the names mean different inodes.
 
+use super::behind::{behind, like};
 use super::quota::{Keep, evict, make_room};
 use super::{Fact, Op, Why, World, master, on};
 use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
@@ -101,7 +102,7 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
         },
         (Some(_), None) => vec![adopt(), recorded(seen, now)],
         // The link is as we made it, the master is another file: the device gets that.
-        (Some(b), Some(m)) if b.id == seen.id => bring_up_to_date(world, sight, at_home, b, m),
+        (Some(b), Some(_)) if b.id == seen.id => bring_up_to_date(world, sight, at_home),
         // The master is as it was, the link is another file: the device edited it.
         (Some(b), Some(m)) if b.id == m.id => vec![
             Op::Replace {
@@ -116,11 +117,6 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
         (Some(_), Some(_)) => keep_both(world, sight, at_home, seen),
     };
     Some(ops)
-}
-
-/// The same size and mtime: as far as that tells, the same content.
-fn like(a: &FileId, b: &FileId) -> bool {
-    (a.size, a.mtime) == (b.size, b.mtime)
 }
 
 /// A file came into a folder that the device follows: room is made for it, or it is left out.
@@ -139,43 +135,30 @@ fn follow(world: &World, sight: &Sight<'_>, at_home: &RelPath, m: &Stat) -> Vec<
 }
 
 /// The master was replaced: the device gets the new one in place of what it has, and room is made
-/// for what it is larger. Where there is none, the link goes.
-fn bring_up_to_date(
-    world: &World,
-    sight: &Sight<'_>,
-    at_home: &RelPath,
-    b: &Link,
-    m: &Stat,
-) -> Vec<Op> {
+/// for what it is larger. Where there is none, the link goes, but for what may stay behind.
+fn bring_up_to_date(world: &World, sight: &Sight<'_>, at_home: &RelPath) -> Vec<Op> {
     let Sight { device, path, quota, .. } = *sight;
-    let Some(holding) = world.devices.get(device) else { return Vec::new() };
-    let freed = match holding.links_of(b.id.ino) {
-        1 => holding.cost_of(b.id.ino).0,
-        _ => 0,
-    };
-    let need = Bytes(holding.price(m).0.saturating_sub(freed));
+    let Some(old) = behind(world, device, path) else { return Vec::new() };
+    let new = old.master.id.ino;
     let replace = Op::Replace {
         at: on(device, path),
-        old: b.id.ino,
+        old: old.link.id.ino,
         by: master(at_home),
-        new: m.id.ino,
+        new,
         why: Why::Replaced,
     };
-    let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
-    match make_room(world, device, quota, need, keep) {
+    match old.room(world, device, path, quota) {
         Ok(going) => {
             let mut ops = evict(world, device, &going);
             ops.push(replace);
             ops
         }
-        // Nobody loses a file because its content lies elsewhere, in a few blocks more.
-        Err(_) if world.was_deduplicated(&b.id, &m.id) => Vec::new(),
+        Err(_) if old.stays() => Vec::new(),
         Err(_) => {
             // The old content may have its last name here, and is kept by the first of these.
-            let mut ops = vec![replace, Op::Unlink { at: on(device, path), ino: m.id.ino }];
-            if holding.wants(path) {
-                ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
-            }
+            let mut ops = vec![replace];
+            let link = Link { id: old.master.id, ..old.link };
+            ops.extend(evict(world, device, &[(path.clone(), link)]));
             ops
         }
     }
@@ -422,9 +405,26 @@ mod tests {
         // The other inode takes more blocks, and there is no room for them: it stays as it is.
         world.note(&Fact::Master(at.clone(), Stat { sectors: 16, ..stat(2, 0) }));
         assert_eq!(reconcile(&world, &sight).unwrap(), []);
-        // What was not joined but saved anew is another content: there is no room for that.
+        // Nor does a scan take it away when nobody remembers any more that they were joined.
         world.deduplicated.clear();
-        assert_eq!(reconcile(&world, &sight).unwrap().len(), 2);
+        assert_eq!(reconcile(&world, &sight).unwrap(), []);
+        // What was saved anew is another content: there is no room for that, and it can be got again.
+        world.note(&Fact::Master(at.clone(), Stat { sectors: 16, ..stat(2, 1) }));
+        let ops = reconcile(&world, &sight).unwrap();
+        assert!(matches!(ops[..], [Op::Replace { .. }, Op::Evict { ino: 2, .. }]), "{ops:?}");
+        world.note(&Fact::Follow(htc(), path("d")));
+        let ops = reconcile(&world, &sight).unwrap();
+        assert!(
+            matches!(ops[1..], [Op::Note(Fact::Except(..)), Op::Evict { .. }]),
+            "it does not come back by itself: {ops:?}"
+        );
+        // What is pinned stays as it is, by itself or with its folder.
+        for pinned in ["d", "d/x.txt"] {
+            world.note(&Fact::Pin(htc(), path(pinned)));
+            assert_eq!(reconcile(&world, &sight).unwrap(), []);
+            world.note(&Fact::Unpin(htc(), path(pinned)));
+        }
+        world.note(&Fact::Unfollow(htc(), path("d")));
         // A cut came before it was remembered: the use stays all the same.
         sight.seen = Some(stat(2, 0));
         world.note(&Fact::Master(at.clone(), stat(2, 0)));

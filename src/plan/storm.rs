@@ -29,7 +29,9 @@ pub(super) const TIMES: u32 = 3;
 /// Seconds that are counted together.
 const SLOT: i64 = 300;
 /// So many of them are an hour.
-const HOUR: i64 = 3_600 / SLOT;
+const HOUR: i64 = WINDOW / SLOT;
+/// Within so many seconds a storm is noticed: what a device did before is no part of it.
+pub(super) const WINDOW: i64 = 3_600;
 
 /// What a device did to one name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,9 +2,12 @@
 //! may, or until the drive needs the room.
 //!
 //! What was destroyed and can still be brought back goes last: that was promised by name. Of the rest the
-//! oldest goes first.
+//! oldest goes first. But what got old within the last hour may be what a storm replaces that nobody has noticed
+//! yet ([`WINDOW`]): it never goes for its share, and only goes when the drive would be short without. While a
+//! storm waits for the owner's word nothing goes that got old since it began.
 
 use super::night::CLOCK_IS_SET;
+use super::storm::WINDOW;
 use super::{Fact, Op, Version, Why, World};
 use crate::config::Config;
 use crate::model::{Bytes, Time};
@@ -69,6 +72,25 @@ pub fn at_most(world: &World) -> Bytes {
     Bytes(counted.fold(0, |sum, v| sum.saturating_add(v.id.size)))
 }
 
+/// Since when the earliest storm lasts that waits for the owner's word.
+pub fn storm_since(world: &World, config: &Config) -> Option<Time> {
+    let ours = |device| config.devices.contains_key(device) || world.is_joined(device);
+    let storms = world.devices.iter().filter(|(device, _)| ours(device));
+    storms.filter_map(|(_, holding)| Some(holding.storm?.since)).min()
+}
+
+/// True for what may be the beginning of a storm that is not noticed yet.
+fn is_fresh(version: &Version, now: Time) -> bool {
+    let asked_for = matches!(version.why, Why::Destroyed | Why::Stormed(_));
+    !asked_for && now.since(version.at) < WINDOW
+}
+
+/// When the next of those comes of age that [`over_their_share`] leaves for now.
+pub fn comes_of_age(world: &World, now: Time) -> Option<Time> {
+    let fresh = world.versions.values().filter(|v| is_fresh(v, now));
+    fresh.map(|v| v.at.plus_secs(WINDOW)).min()
+}
+
 /// What goes because old contents take more of the drive than their share. `costs` says what each frees when it
 /// goes. What was destroyed is not counted: it goes when its time is over.
 pub fn over_their_share(
@@ -76,25 +98,29 @@ pub fn over_their_share(
     config: &Config,
     total: Bytes,
     costs: &BTreeMap<u64, Bytes>,
+    now: Time,
 ) -> Vec<Op> {
     let counted = || world.versions.iter().filter(|(_, v)| v.why != Why::Destroyed);
     let sum = counted().fold(0u64, |sum, (n, _)| sum.saturating_add(cost(costs, *n)));
     let over = sum.saturating_sub(allowance(config, total).0);
-    free(counted(), costs, over)
+    free(counted().filter(|(_, v)| !is_fresh(v, now)), costs, over, now)
 }
 
-/// What goes because the drive needs room.
+/// What goes because the drive needs room; nothing that got old since `storm` began ([`storm_since`]).
 pub fn make_space(
     world: &World,
     free_now: Bytes,
     total: Bytes,
     costs: &BTreeMap<u64, Bytes>,
+    storm: Option<Time>,
+    now: Time,
 ) -> Vec<Op> {
     if !is_short(free_now, total) {
         return Vec::new();
     }
     let need = (total.0 / ENOUGH).saturating_sub(free_now.0);
-    free(world.versions.iter(), costs, need)
+    let before = world.versions.iter().filter(|(_, v)| storm.is_none_or(|since| v.at < since));
+    free(before, costs, need, now)
 }
 
 fn cost(costs: &BTreeMap<u64, Bytes>, number: u64) -> u64 {
@@ -106,9 +132,10 @@ fn free<'a>(
     of: impl Iterator<Item = (&'a u64, &'a Version)>,
     costs: &BTreeMap<u64, Bytes>,
     mut need: u64,
+    now: Time,
 ) -> Vec<Op> {
     let mut order: Vec<_> = of.filter(|(number, _)| cost(costs, **number) > 0).collect();
-    order.sort_by_key(|(number, v)| (v.why == Why::Destroyed, v.at, **number));
+    order.sort_by_key(|(number, v)| (is_fresh(v, now), v.why == Why::Destroyed, v.at, **number));
     let mut going = Vec::new();
     for (number, _) in order {
         if need == 0 {
@@ -200,8 +227,9 @@ mod tests {
             (4, 20, Why::Destroyed, 500),
         ]);
         let mut costs = costs(&world);
-        let over =
-            |total, costs: &_| going(&over_their_share(&world, &config(), Bytes(total), costs));
+        let over = |total, costs: &_| {
+            going(&over_their_share(&world, &config(), Bytes(total), costs, NOW))
+        };
         // A tenth of the drive, by default.
         assert_eq!(over(1_200, &costs), [0; 0]);
         assert_eq!(over(1_100, &costs), [2]);
@@ -222,12 +250,64 @@ mod tests {
             (4, 0, Why::Destroyed, 30),
         ]);
         let costs = costs(&world);
-        let short = |free, total| going(&make_space(&world, Bytes(free), Bytes(total), &costs));
+        let short =
+            |free, total| going(&make_space(&world, Bytes(free), Bytes(total), &costs, None, NOW));
         assert_eq!(short(20, 1_000), [0; 0], "two in a hundred are enough");
         assert_eq!(short(19, 1_000), [1]);
         assert_eq!(short(0, 1_500), [1, 3]);
         assert_eq!(short(0, 3_000), [1, 3, 2]);
         assert_eq!(short(0, 30_000), [1, 3, 2, 4]);
         assert!(is_short(Bytes(19), Bytes(1_000)) && !is_short(Bytes(0), Bytes(0)));
+    }
+
+    /// Versions that got old so many minutes ago.
+    fn lately(minutes: &[(u64, i64, Why)]) -> World {
+        let mut world = world(&[]);
+        for (number, minutes, why) in minutes {
+            let path = RelPath::new(format!("{number}").as_bytes()).unwrap();
+            let id = FileId { ino: *number, size: 40, mtime: Time(0) };
+            let at = NOW.plus_secs(-minutes * 60);
+            world.note(&Fact::Version(*number, Version { path, id, at, why: why.clone() }));
+        }
+        world
+    }
+
+    #[test]
+    fn what_a_storm_may_have_replaced_outlives_its_share_and_goes_last() {
+        let stormed = Why::Stormed(DeviceName::new("HTCphone").unwrap());
+        let world = lately(&[
+            (1, 50, edited()),
+            (2, 70, edited()),
+            (3, 5, Why::Destroyed),
+            (4, 5, stormed),
+            (5, 59, Why::Replaced),
+        ]);
+        let costs = costs(&world);
+        let over = over_their_share(&world, &config(), Bytes(0), &costs, NOW);
+        assert_eq!(going(&over), [2, 4]);
+        assert_eq!(comes_of_age(&world, NOW), Some(NOW.plus_secs(60)));
+        let hour = NOW.plus_secs(3_600);
+        assert_eq!(comes_of_age(&world, hour), None);
+        let later = over_their_share(&world, &config(), Bytes(0), &costs, hour);
+        assert_eq!(going(&later), [2, 5, 1, 4]);
+        let all = make_space(&world, Bytes(0), Bytes(30_000), &costs, None, NOW);
+        assert_eq!(going(&all), [2, 4, 3, 5, 1]);
+    }
+
+    #[test]
+    fn a_full_drive_takes_only_what_is_older_than_a_storm_that_waits() {
+        let mut world = lately(&[(1, 300, edited()), (2, 100, edited()), (3, 99, edited())]);
+        let costs = costs(&world);
+        let phone = DeviceName::new("HTCphone").unwrap();
+        let since = NOW.plus_secs(-100 * 60);
+        let storm = crate::plan::Storm { since, at: NOW, rewritten: 1, deleted: 0 };
+        world.note(&Fact::Storm(phone.clone(), storm));
+        let mut config = config();
+        assert_eq!(storm_since(&world, &config), None, "nobody could answer for it");
+        config.devices.insert(phone, crate::config::Device::named("HTC phone"));
+        let storm = storm_since(&world, &config);
+        assert_eq!(storm, Some(since));
+        let all = make_space(&world, Bytes(0), Bytes(30_000), &costs, storm, NOW);
+        assert_eq!(going(&all), [1]);
     }
 }

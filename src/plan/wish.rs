@@ -7,7 +7,7 @@
 use super::folder::{delete_folder, destroy_folder, get_folder, seen_folder};
 use super::quota::{Keep, evict, make_room};
 use super::share::release;
-use super::{CHUNK, Fact, Holding, Op, Why, World, master, on};
+use super::{CHUNK, Fact, Holding, Op, Why, World, behind, master};
 use crate::config::Config;
 use crate::model::{Action, Answer, Bytes, DeviceName, Origin, RelPath, Stat, Time, Wish};
 
@@ -236,7 +236,7 @@ impl<'a> Asked<'a> {
                 if holding.exceptions.contains(path) {
                     ops.push(Op::Note(Fact::Unexcept(device.clone(), path.clone())));
                 }
-                ops.push(Op::Link { from: master(path), ino: m.id.ino, to: on(device, path) });
+                ops.extend(behind::get(self.world, device, path, m, self.now));
             } else if self.is_folder() {
                 let plan = get_folder(self, device, path).map_err(|s| {
                     Planned::refused(format!("nothing of {path} fits {}: {s}", self.label(device)))
@@ -301,19 +301,19 @@ impl<'a> Asked<'a> {
                 return Err(self.not_before_the_word(device));
             }
             if let Some(link) = holding.book.get(path) {
-                if self.world.files.get(path).is_none_or(|m| m.id.ino != link.id.ino) {
+                let Some(gone) = behind::let_go(self.world, device, path, link) else {
                     return Err(Planned::waiting(format!(
                         "the copy on {} to be safely at home",
                         self.label(device)
                     )));
-                }
+                };
                 if holding.wants(path) {
                     ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
                 }
                 if holding.pins.contains(path) {
                     ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
                 }
-                ops.push(Op::Unlink { at: on(device, path), ino: link.id.ino });
+                ops.push(gone);
             } else if holding.book.dir(path).is_some() || holding.follows(path) {
                 ops.extend(delete_folder(self.world, device, path));
             }
@@ -379,7 +379,7 @@ impl<'a> Asked<'a> {
         }
         let mut ops = Vec::new();
         for (device, at, link) in self.world.links_for(path) {
-            if link.id.ino != m.id.ino {
+            let Some(gone) = behind::let_go(self.world, device, &at, &link) else {
                 if !self.config.devices.contains_key(device) && !self.world.is_joined(device) {
                     // An older copy on a device that nobody looks after any more.
                     continue;
@@ -388,8 +388,8 @@ impl<'a> Asked<'a> {
                     "the change that {} made to it to come home",
                     self.label(device)
                 ));
-            }
-            ops.push(Op::Unlink { at: on(device, &at), ino: link.id.ino });
+            };
+            ops.push(gone);
         }
         let devices = match ops.len() {
             0 => String::new(),

@@ -301,6 +301,7 @@ fn an_old_content_that_can_not_be_removed_ends_the_night_and_no_other_is_tried()
 #[test]
 fn a_nearly_full_drive_takes_old_contents_before_anybody_is_told() {
     let mut house = with_versions();
+    house.wait(3_600);
     // A drive of some 7,500 blocks: short below 150 free ones, enough from 230 on.
     house.memory().put(&master(&path("filler")), &vec![b'f'; 7_000 * BLOCK as usize], Time(0));
     house.fill(300);
@@ -326,6 +327,7 @@ fn a_nearly_full_drive_takes_old_contents_before_anybody_is_told() {
 #[test]
 fn a_drive_without_a_byte_left_is_opened_by_letting_old_contents_go() {
     let mut house = with_versions();
+    house.wait(3_600);
     house.memory().put(&master(&path("filler")), &vec![b'f'; 7_000 * BLOCK as usize], Time(0));
     house.fill(100);
     house.open().unwrap();
@@ -340,6 +342,7 @@ fn a_drive_without_a_byte_left_is_opened_by_letting_old_contents_go() {
 #[test]
 fn old_contents_take_no_more_than_their_share() {
     let mut house = with_versions();
+    house.wait(3_600);
     house.memory().capacity = 1_500 * BLOCK;
     house.turn();
     assert_eq!(house.kept_paths().len(), 3, "looked at when something changes");
@@ -353,6 +356,61 @@ fn old_contents_take_no_more_than_their_share() {
     house.config.versions_share = 1;
     house.configure();
     assert_eq!(house.kept_paths(), ["doomed", "3"]);
+}
+
+#[test]
+fn what_a_storm_that_nobody_noticed_yet_replaced_outlives_its_share() {
+    let mut house = with_versions();
+    house.config.versions_share = 1;
+    house.memory().capacity = 1_500 * BLOCK;
+    house.configure();
+    assert_eq!(house.kept_paths(), ["doomed", "1", "2"]);
+    // It is looked at again by itself, without anything that changes.
+    let again = house.try_turn().unwrap().again_in.unwrap();
+    assert!((300..3_600).contains(&again), "{again}");
+    house.wait(again);
+    house.wait(300);
+    assert_eq!(house.kept_paths(), ["doomed"]);
+    assert_eq!(house.try_turn().unwrap().again_in, None);
+}
+
+/// A storm of the phone that began so many seconds ago waits for an answer.
+fn begin_storm(house: &mut House, ago: i64) {
+    let now = house.now;
+    let storm =
+        crate::plan::Storm { since: now.plus_secs(-ago), at: now, rewritten: 1, deleted: 0 };
+    let fact = crate::plan::Fact::Storm(device("HTCphone"), storm);
+    house.engine().remember(&fact).unwrap();
+    house.turn();
+}
+
+#[test]
+fn a_full_drive_takes_nothing_that_a_storm_replaced_and_the_owner_is_told() {
+    let mut house = with_versions();
+    house.wait(3_600);
+    house.memory().put(&master(&path("filler")), &vec![b'f'; 7_000 * BLOCK as usize], Time(0));
+    house.fill(300);
+    // Of the three only the last is of the storm.
+    let versions = house.engine().world().versions.clone();
+    let last = versions.values().map(|v| v.at).max().unwrap();
+    let ago = house.now.since(last);
+    begin_storm(&mut house, ago);
+    assert!(!house.told().contains("are left on the drive"), "{}", house.told());
+    for left in [&["doomed", "2"][..], &["2"], &["2"]] {
+        house.fill(140);
+        house.turn();
+        assert_eq!(house.kept_paths(), left);
+    }
+    let told = house.told();
+    assert!(told.contains("are left on the drive; answer first"), "{told}");
+    // Nor when it is opened, without a byte left.
+    house.fill(0);
+    house.open().unwrap();
+    assert_eq!(house.kept_paths(), ["2"]);
+    let calm = crate::plan::Fact::Calm(device("HTCphone"));
+    house.engine().remember(&calm).unwrap();
+    house.turn();
+    assert_eq!(house.kept_paths(), [""; 0]);
 }
 
 // Verification.

@@ -1,0 +1,52 @@
+//! Links that stay behind their master for want of room: told of, and brought up to date once there is some.
+
+use super::Engine;
+use crate::model::{Bytes, Time};
+use crate::plan::{Holding, Keep, Oldest, behind, on};
+use crate::status::Condition;
+use std::collections::BTreeMap;
+
+impl Engine {
+    /// Looks again at those that have room now, or may not stay any more; tells of the others.
+    pub(super) fn tell_behind(&mut self, now: Time) {
+        // What each device can have at most, so that not each of them needs a look at all it has.
+        let mut rooms: BTreeMap<_, Option<Bytes>> = BTreeMap::new();
+        let mut older = Vec::new();
+        for name in std::mem::take(&mut self.behind) {
+            let (device, path) = &name;
+            let Some(holding) = self.world.devices.get(device) else { continue };
+            let Some(link) = behind(&self.world, device, path) else { continue };
+            let quota = self.config.devices.get(device).and_then(|d| d.quota);
+            let most =
+                *rooms.entry(device.clone()).or_insert_with(|| Some(self.most(holding, quota?)));
+            let fits = most.is_none_or(|most| link.need(holding) <= most)
+                && link.room(&self.world, device, path, quota).is_ok();
+            if fits || !link.stays() {
+                self.dirty.entry(name).or_insert(0);
+                continue;
+            }
+            if !link.equal {
+                older.push(on(device, path));
+            }
+            self.behind.insert(name);
+        }
+        let Some(first) = older.first() else {
+            self.untell("behind");
+            return;
+        };
+        let more = match older.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let what = format!(
+            "{first}{more} is older than at home: it is pinned, and the newer one does not fit"
+        );
+        let next = "unpin something on its page, or raise the quota in larder.toml";
+        self.tell("behind", Condition::Attention, now, what, next);
+    }
+
+    fn most(&self, holding: &Holding, quota: Bytes) -> Bytes {
+        let may_go = Oldest::on(&self.world, holding, Keep::default()).held.may_go;
+        Bytes((quota.0 + may_go.0).saturating_sub(holding.used().0))
+    }
+}

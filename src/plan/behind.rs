@@ -1,0 +1,106 @@
+//! Links that stay behind: the master was replaced at home, and there is no room on the device for the new one.
+//! Such a link goes, but for two kinds. What is pinned stays as it was: the owner was promised that nothing takes
+//! it away. And nobody loses a file because its content lies elsewhere now, in a few blocks more.
+//!
+//! They are brought up to date as soon as there is room. Until then the owner's word about them counts as
+//! about any other, and what has its last name there is kept as an old version.
+
+use super::quota::{Keep, Shortfall, make_room};
+use super::{Fact, Holding, Op, Why, World, master, on};
+use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time};
+
+/// A link that means another inode than its master.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Behind {
+    /// As far as anybody can tell, the same content.
+    pub equal: bool,
+    /// It is pinned.
+    pub pinned: bool,
+    /// The link.
+    pub link: Link,
+    /// The master.
+    pub master: Stat,
+}
+
+/// Whether a device's link is behind its master, and how.
+pub fn behind(world: &World, device: &DeviceName, path: &RelPath) -> Option<Behind> {
+    let holding = world.devices.get(device)?;
+    let link = *holding.book.get(path)?;
+    let master = *world.files.get(&world.home_of(device, path)?)?;
+    let equal = world.was_deduplicated(&link.id, &master.id) || like(&link.id, &master.id);
+    let behind = Behind { equal, pinned: holding.pinned(path), link, master };
+    (link.id.ino != master.id.ino).then_some(behind)
+}
+
+impl Behind {
+    /// True for what stays where there is no room for the new one.
+    pub fn stays(&self) -> bool {
+        self.equal || self.pinned
+    }
+
+    /// What the new one needs beside what the old one leaves.
+    pub fn need(&self, holding: &Holding) -> Bytes {
+        let freed = match holding.links_of(self.link.id.ino) {
+            1 => holding.cost_of(self.link.id.ino).0,
+            _ => 0,
+        };
+        Bytes(holding.price(&self.master).0.saturating_sub(freed))
+    }
+
+    /// What makes room for the new one; `Err` when nothing can.
+    pub fn room(
+        &self,
+        world: &World,
+        device: &DeviceName,
+        path: &RelPath,
+        quota: Option<Bytes>,
+    ) -> Result<Vec<(RelPath, Link)>, Shortfall> {
+        let need = world.devices.get(device).map_or(Bytes(0), |holding| self.need(holding));
+        if need == Bytes(0) {
+            // Even on a device that holds too much.
+            return Ok(Vec::new());
+        }
+        let keep = Keep { within: Some(path), inodes: &[self.master.id.ino] };
+        make_room(world, device, quota, need, keep)
+    }
+}
+
+/// The same size and mtime: as far as that tells, the same content.
+pub(super) fn like(a: &FileId, b: &FileId) -> bool {
+    (a.size, a.mtime) == (b.size, b.mtime)
+}
+
+/// How a device gets the master of a path, room for it being made: in place of what stayed behind there.
+pub(super) fn get(
+    world: &World,
+    device: &DeviceName,
+    path: &RelPath,
+    m: &Stat,
+    now: Time,
+) -> Vec<Op> {
+    let (by, at, new) = (master(path), on(device, path), m.id.ino);
+    match behind(world, device, path).filter(Behind::stays) {
+        None => vec![Op::Link { from: by, ino: new, to: at }],
+        Some(old) => vec![
+            Op::Replace { at, old: old.link.id.ino, by, new, why: Why::Replaced },
+            Op::Note(Fact::Used(device.clone(), path.clone(), now.secs())),
+        ],
+    }
+}
+
+/// How a link goes because the owner says so; `None` while the device's own change of it is not at home.
+pub(super) fn let_go(
+    world: &World,
+    device: &DeviceName,
+    path: &RelPath,
+    link: &Link,
+) -> Option<Op> {
+    let (at, ino) = (on(device, path), link.id.ino);
+    match behind(world, device, path) {
+        Some(behind) if behind.stays() => {
+            Some(Op::Release { at, ino, was: world.home_of(device, path)? })
+        }
+        Some(_) => None,
+        None => world.files.get(&world.home_of(device, path)?).map(|_| Op::Unlink { at, ino }),
+    }
+}
