@@ -253,7 +253,8 @@ struct House {
     stop: Stop,
     /// There is night work to do.
     night: bool,
-    failed: Option<Notice>,
+    /// Why there is no drive in use, and whether the drive itself failed.
+    failed: Option<(Notice, bool)>,
     retry: Duration,
     next_try: Instant,
     report: Box<dyn FnMut(&Report) + Send>,
@@ -336,10 +337,10 @@ impl House {
     fn fail(&mut self, e: &DaemonError) -> Duration {
         self.let_go();
         let notice = e.notice(now());
-        if self.failed.as_ref().is_none_or(|f| f.what != notice.what) {
+        if self.failed.as_ref().is_none_or(|(f, _)| f.what != notice.what) {
             log::error!("{e}");
         }
-        self.failed = Some(notice);
+        self.failed = Some((notice, e.is_failed_drive()));
         if matches!(e, DaemonError::NoDrive { .. }) {
             // Looking for a drive costs nothing: it is used as soon as it is back.
             self.next_try = Instant::now();
@@ -465,9 +466,11 @@ impl House {
             Some(drive) => drive.engine.report(),
             None => self.reported.clone().unwrap_or_default(),
         };
-        if let Some(failed) = &self.failed {
-            report.condition = failed.condition;
-            report.notices = vec![failed.clone()];
+        report.drive_failed = false;
+        if let Some((notice, drive_failed)) = &self.failed {
+            report.condition = notice.condition;
+            report.notices = vec![notice.clone()];
+            report.drive_failed = *drive_failed;
         }
         if self.reported.as_ref() != Some(&report) {
             (self.report)(&report);

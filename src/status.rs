@@ -126,6 +126,8 @@ pub struct Report {
     pub device_id: Option<String>,
     /// The drive, in words: label, size, state.
     pub drive: String,
+    /// The drive failed or takes no writes any more: whoever supervises leaves it alone.
+    pub drive_failed: bool,
     /// Free bytes on the drive, and its size.
     pub space: Option<(Bytes, Bytes)>,
     /// How many masters there are, and their bytes.

@@ -264,6 +264,65 @@ fn empty_ext4_xfs_and_btrfs_serve_as_they_are() {
 }
 
 #[test]
+fn ext4_stops_at_any_error_and_serves_without_a_journal_too() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    for (features, stops) in [("has_journal", true), ("^has_journal", false)] {
+        let disk = house.disk("64M", &format!("mkfs.ext4 -q -O {features} {{}}"));
+        house.plug(&disk);
+        let mut larder = house.start();
+        larder.says("ready:");
+        let table = fs::read_to_string("/proc/self/mounts").unwrap();
+        let drive = house.path("drive");
+        let line = table.lines().find(|line| line.contains(drive.to_str().unwrap())).unwrap();
+        assert!(line.contains("errors=remount-ro"), "{line}");
+        assert_eq!(line.contains("data_err=abort"), stops, "{line}");
+        larder.stop();
+        house.pull(&disk);
+    }
+}
+
+#[test]
+fn a_drive_that_the_engine_calls_failed_is_left_until_it_is_plugged_in_anew() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    let out = house.path("out");
+    let out = out.display();
+    house.put(
+        "engine",
+        &format!(
+            "#!/bin/sh\n\
+             echo start >>{out}/starts\n\
+             trap 'exit 0' TERM\n\
+             echo '{{}}'\n\
+             while [ ! -e {out}/broken ]; do sleep 0.1; done\n\
+             echo '{{\"condition\":\"drive-unusable\",\"drive_failed\":true}}'\n\
+             while :; do echo '{{}}'; sleep 0.1; done\n"
+        ),
+    );
+    let disk = house.disk("64M", "mkfs.ext4 -q {}");
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    fs::write(house.path("out/broken"), "").unwrap();
+    larder.says("drive-unusable:");
+    larder.says("unmounted");
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(!mounted(&house.path("drive")));
+    assert_eq!(house.lines("out/starts"), 1, "it was tried again");
+    fs::remove_file(house.path("out/broken")).unwrap();
+    house.pull(&disk);
+    larder.says("waiting-for-drive:");
+    house.plug(&disk);
+    larder.says("ready:");
+    larder.stop();
+}
+
+#[test]
 fn the_real_engine_gets_ready_and_leaves_nothing_but_its_own_files() {
     if !possible(&["mkfs.ext4"]) {
         return;

@@ -172,7 +172,12 @@ impl Machine {
             // A last word that arrives after the end is an old one.
             Event::Engine(report) => {
                 if let Engine::Running { .. } = self.engine {
+                    // It would try the drive again in a moment, and write to it.
+                    let drive_failed = report.drive_failed;
                     self.report = Some(*report);
+                    if drive_failed {
+                        self.sick(&mut effects);
+                    }
                 }
             }
             Event::EngineEnded => self.engine_ended(now, &mut effects),

@@ -297,6 +297,7 @@ impl Engine {
             address: self.address.clone(),
             device_id: self.carrying.identity.clone(),
             drive: format!("{} free of {}", self.space.free, self.space.total),
+            drive_failed: false,
             space: Some((self.space.free, self.space.total)),
             files: (self.world.files.len() as u64, self.weight),
             devices: devices.collect(),

@@ -168,6 +168,7 @@ mod tests {
             address: Some("http://192.168.1.20:8080/".into()),
             device_id: Some("ABCDEFG-HIJKLMN".into()),
             drive: "LARDER on SanDisk Ultra, serial 4C53, 64 GB, ext4".into(),
+            drive_failed: false,
             space: Some((Bytes(0), Bytes(64_000_000_000))),
             files: (12_345, Bytes(63_000_000_000)),
             devices: vec![

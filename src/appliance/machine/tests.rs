@@ -143,6 +143,23 @@ fn a_failing_drive_is_left_and_not_touched_until_plugged_in_anew() {
 }
 
 #[test]
+fn a_drive_that_the_engine_can_not_work_with_is_left_like_one_that_the_kernel_gave_up() {
+    let mut house = House::running();
+    let failed = || Event::Engine(Box::new(Report { drive_failed: true, ..Report::default() }));
+    assert_eq!(house.on(failed()), [Effect::StopEngine(GONE_MS)]);
+    assert_eq!(house.on(failed()), [], "asked twice");
+    // The engine's next try may have worked.
+    assert_eq!(house.on(Event::Engine(Box::default())), []);
+    assert_eq!(house.shows(), Condition::DriveUnusable);
+    assert_eq!(house.on(Event::EngineEnded), [Effect::Unmount(true)]);
+    house.now += 60_000;
+    assert_eq!(house.on(Event::Tick), []);
+    assert_eq!(house.shows(), Condition::DriveUnusable);
+    assert!(house.says().contains("failed while it was in use"));
+    assert!(matches!(&house.plug(&[ours(2)])[..], [Effect::Prepare(_)]));
+}
+
+#[test]
 fn a_drive_that_can_not_be_checked_is_told_and_another_one_taken() {
     let mut house = House::new(config::Drive::default());
     house.plug(&[ours(1)]);
@@ -301,7 +318,9 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => any::<bool>().prop_map(|well| Event::Prepared(well.then_some(false).ok_or("no".into()))),
         1 => any::<bool>().prop_map(|well| Event::Formatted(well.then_some(()).ok_or("no".into()))),
         1 => Just(Event::Sick),
-        2 => Just(Event::Engine(Box::default())),
+        2 => any::<bool>().prop_map(|drive_failed| {
+            Event::Engine(Box::new(Report { drive_failed, ..Report::default() }))
+        }),
         3 => Just(Event::EngineEnded),
         1 => any::<bool>().prop_map(Event::ImportEnded),
         1 => Just(Event::Eject),
