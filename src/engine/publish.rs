@@ -295,6 +295,7 @@ impl Engine {
             condition: notices.first().map_or(Condition::Ready, |n| n.condition).max(moving),
             version: env!("CARGO_PKG_VERSION").into(),
             address: self.address.clone(),
+            number: None,
             device_id: self.carrying.identity.clone(),
             drive: format!("{} free of {}", self.space.free, self.space.total),
             drive_failed: false,

@@ -282,6 +282,28 @@ fn the_engines_notices_come_through_with_the_drive_in_words() {
 }
 
 #[test]
+fn the_device_id_stays_while_no_drive_is_in_use_and_never_stands_for_another_drive() {
+    let mut house = House::running();
+    let report = Report { device_id: Some("ABCDEFG".into()), ..Report::default() };
+    house.on(Event::Engine(Box::new(report)));
+    let told = house.says();
+    assert!(told.contains("Device id:  ABCDEFG"), "{told}");
+    house.plug(&[]);
+    house.on(Event::EngineEnded);
+    assert!(house.says().contains("Device id:  ABCDEFG"));
+    house.plug(&[ours(2)]);
+    house.on(Event::Prepared(Ok(false)));
+    assert!(house.says().contains("Device id:  ABCDEFG"), "the sync engine only starts");
+    house.plug(&[]);
+    house.on(Event::EngineEnded);
+    let mut other = ours(3);
+    other.volumes[0].signature.uuid = "v".into();
+    house.plug(&[other]);
+    house.on(Event::Prepared(Ok(false)));
+    assert!(house.says().contains("Device id:  not known yet"), "{}", house.says());
+}
+
+#[test]
 fn broken_settings_are_told_until_the_engine_says_it_better() {
     let complaint = Advice {
         condition: Condition::SettingsError,
