@@ -25,7 +25,7 @@ use crate::fs::{DryRun, Real};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::Time;
 use crate::plan::Op;
-use crate::status::{Condition, Notice, Report};
+use crate::status::{self, Condition, Notice, Report};
 use crate::watch::{Pending, Watch};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -42,6 +42,10 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_secs(1);
 /// After a failure the drive is tried again after so long, then twice as long, up to a minute.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// What to do about a STATUS.txt of another length.
+const SAVED_STATUS: &str =
+    "or keep your larder.toml and flash the card anew; STATUS.txt is to be read, never to be saved";
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -438,6 +442,11 @@ impl House {
         let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
         let (mut engine, claim) = open_to_work(&self.places, &self.settings)?;
         self.remember_settings(&mut engine)?;
+        if let Some(fault) = status::writer::fault(&self.places.boot) {
+            // The file can't say it itself: the lamp and the page do.
+            let what = format!("STATUS.txt on the SD card is not written any more: {fault}");
+            engine.alert("status-file", now(), &what, SAVED_STATUS);
+        }
         let carrying = Carrying::begin(&self.places, self.reach, &mut engine, &self.notify)?;
         self.drive = Some(Drive { engine, watch, carrying, id, claim });
         self.failed = None;
