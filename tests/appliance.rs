@@ -571,6 +571,46 @@ fn the_disk_fails(size: &str, kind: &str) {
     sh(&format!("umount {}", export.display()));
 }
 
+/// The medium takes no more of a file's bytes, and nothing else is wrong with it.
+#[test]
+fn a_drive_that_loses_a_files_bytes_is_left() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    let medium = Medium::of(&house, "20M");
+    let image = medium.0.join("disk.raw");
+    sh(&format!("truncate -s 64M {0} && mkfs.ext4 -q {0}", image.display())).unwrap();
+    let disk = Loop::on(&image);
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    let film = house.path("drive/BTsync/film");
+    let lost = fs::write(&film, vec![7; 30 << 20]).and_then(|()| fs::File::open(&film)?.sync_all());
+    assert!(lost.is_err(), "the medium took it all");
+    larder.says("drive-unusable:");
+    larder.says("failed while it was in use");
+    larder.stop();
+}
+
+/// A file system in memory that can't hold the disk image on it.
+struct Medium(PathBuf);
+
+impl Medium {
+    fn of(house: &House, size: &str) -> Self {
+        let at = house.path("medium");
+        fs::create_dir(&at).unwrap();
+        sh(&format!("mount -t tmpfs -o size={size} none {}", at.display())).unwrap();
+        Self(at)
+    }
+}
+
+impl Drop for Medium {
+    fn drop(&mut self) {
+        sh(&format!("umount -l {}", self.0.display()));
+    }
+}
+
 #[test]
 fn ejected_it_says_that_the_drive_may_be_unplugged_and_stays() {
     if !possible(&["mkfs.ext4"]) {
