@@ -10,6 +10,7 @@
 //! engine as root, never leave it running without its drive, and never write to the card except
 //! the sectors of STATUS.txt.
 
+mod address;
 pub mod child;
 pub mod machine;
 pub mod shell;

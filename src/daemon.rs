@@ -25,7 +25,7 @@ use crate::fs::{DryRun, Real};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::Time;
 use crate::plan::Op;
-use crate::status::{Condition, Notice, Report};
+use crate::status::{self, Condition, Notice, Report};
 use crate::watch::{Pending, Watch};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -42,6 +42,10 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_secs(1);
 /// After a failure the drive is tried again after so long, then twice as long, up to a minute.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// What to do about a STATUS.txt of another length.
+const SAVED_STATUS: &str =
+    "or keep your larder.toml and flash the card anew; STATUS.txt is to be read, never to be saved";
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -253,7 +257,8 @@ struct House {
     stop: Stop,
     /// There is night work to do.
     night: bool,
-    failed: Option<Notice>,
+    /// Why there is no drive in use, and whether the drive itself failed.
+    failed: Option<(Notice, bool)>,
     retry: Duration,
     next_try: Instant,
     report: Box<dyn FnMut(&Report) + Send>,
@@ -336,10 +341,10 @@ impl House {
     fn fail(&mut self, e: &DaemonError) -> Duration {
         self.let_go();
         let notice = e.notice(now());
-        if self.failed.as_ref().is_none_or(|f| f.what != notice.what) {
+        if self.failed.as_ref().is_none_or(|(f, _)| f.what != notice.what) {
             log::error!("{e}");
         }
-        self.failed = Some(notice);
+        self.failed = Some((notice, e.is_failed_drive()));
         if matches!(e, DaemonError::NoDrive { .. }) {
             // Looking for a drive costs nothing: it is used as soon as it is back.
             self.next_try = Instant::now();
@@ -437,6 +442,11 @@ impl House {
         let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
         let (mut engine, claim) = open_to_work(&self.places, &self.settings)?;
         self.remember_settings(&mut engine)?;
+        if let Some(fault) = status::writer::fault(&self.places.boot) {
+            // The file can't say it itself: the lamp and the page do.
+            let what = format!("STATUS.txt on the SD card is not written any more: {fault}");
+            engine.alert("status-file", now(), &what, SAVED_STATUS);
+        }
         let carrying = Carrying::begin(&self.places, self.reach, &mut engine, &self.notify)?;
         self.drive = Some(Drive { engine, watch, carrying, id, claim });
         self.failed = None;
@@ -465,9 +475,11 @@ impl House {
             Some(drive) => drive.engine.report(),
             None => self.reported.clone().unwrap_or_default(),
         };
-        if let Some(failed) = &self.failed {
-            report.condition = failed.condition;
-            report.notices = vec![failed.clone()];
+        report.drive_failed = false;
+        if let Some((notice, drive_failed)) = &self.failed {
+            report.condition = notice.condition;
+            report.notices = vec![notice.clone()];
+            report.drive_failed = *drive_failed;
         }
         if self.reported.as_ref() != Some(&report) {
             (self.report)(&report);

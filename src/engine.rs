@@ -72,6 +72,15 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// True when the drive breaks, or takes no writes any more: nothing of it is to be believed.
+    pub fn is_failed_drive(&self) -> bool {
+        match self {
+            Self::Fs(e) => matches!(e.trouble(), Some(Trouble::Failing | Trouble::ReadOnly)),
+            Self::Ledger(e) => e.is_failed_drive(),
+            Self::Catalogue(_) => false,
+        }
+    }
+
     /// What is the matter with the drive, when that is it.
     pub fn trouble(&self) -> Option<Trouble> {
         match self {

@@ -16,6 +16,7 @@ pub use wishes::{Answered, Entry};
 use crate::model::{Answer, Bytes, DeviceName, FileId, Link, RelPath, Time};
 use crate::plan::{Fact, Version, World};
 use rusqlite::{Connection, OptionalExtension as _, params};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
@@ -89,6 +90,21 @@ impl LedgerError {
                 matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
             }
             Self::Newer { .. } | Self::Folder { .. } | Self::Random(_) => false,
+        }
+    }
+
+    /// True when reading or writing it failed as on a drive that breaks or may only be read.
+    pub fn is_failed_drive(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, ReadOnly, SystemIoFailure};
+        match self {
+            // A drive that turned read-only shows as a database that can't be opened.
+            Self::Sqlite { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(SystemIoFailure | ReadOnly | CannotOpen))
+            }
+            Self::Folder { source, .. } => {
+                matches!(Errno::from_io_error(source), Some(Errno::IO | Errno::ROFS))
+            }
+            Self::Newer { .. } | Self::Random(_) | Self::Damaged { .. } => false,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod writer;
 
 use crate::model::{Bytes, DeviceName, Time};
 use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
 
 /// The one state that the LED shows. Ordered by urgency: of several that hold, the greatest shows.
 #[derive(
@@ -122,10 +123,14 @@ pub struct Report {
     pub version: String,
     /// Where the common page is served on the local network.
     pub address: Option<String>,
+    /// This machine's number in the local network.
+    pub number: Option<Ipv4Addr>,
     /// The sync engine's id of this NAS, to pair with.
     pub device_id: Option<String>,
     /// The drive, in words: label, size, state.
     pub drive: String,
+    /// The drive failed or takes no writes any more: whoever supervises leaves it alone.
+    pub drive_failed: bool,
     /// Free bytes on the drive, and its size.
     pub space: Option<(Bytes, Bytes)>,
     /// How many masters there are, and their bytes.

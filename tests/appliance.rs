@@ -264,6 +264,65 @@ fn empty_ext4_xfs_and_btrfs_serve_as_they_are() {
 }
 
 #[test]
+fn ext4_stops_at_any_error_and_serves_without_a_journal_too() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    for (features, stops) in [("has_journal", true), ("^has_journal", false)] {
+        let disk = house.disk("64M", &format!("mkfs.ext4 -q -O {features} {{}}"));
+        house.plug(&disk);
+        let mut larder = house.start();
+        larder.says("ready:");
+        let table = fs::read_to_string("/proc/self/mounts").unwrap();
+        let drive = house.path("drive");
+        let line = table.lines().find(|line| line.contains(drive.to_str().unwrap())).unwrap();
+        assert!(line.contains("errors=remount-ro"), "{line}");
+        assert_eq!(line.contains("data_err=abort"), stops, "{line}");
+        larder.stop();
+        house.pull(&disk);
+    }
+}
+
+#[test]
+fn a_drive_that_the_engine_calls_failed_is_left_until_it_is_plugged_in_anew() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    let out = house.path("out");
+    let out = out.display();
+    house.put(
+        "engine",
+        &format!(
+            "#!/bin/sh\n\
+             echo start >>{out}/starts\n\
+             trap 'exit 0' TERM\n\
+             echo '{{}}'\n\
+             while [ ! -e {out}/broken ]; do sleep 0.1; done\n\
+             echo '{{\"condition\":\"drive-unusable\",\"drive_failed\":true}}'\n\
+             while :; do echo '{{}}'; sleep 0.1; done\n"
+        ),
+    );
+    let disk = house.disk("64M", "mkfs.ext4 -q {}");
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    fs::write(house.path("out/broken"), "").unwrap();
+    larder.says("drive-unusable:");
+    larder.says("unmounted");
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(!mounted(&house.path("drive")));
+    assert_eq!(house.lines("out/starts"), 1, "it was tried again");
+    fs::remove_file(house.path("out/broken")).unwrap();
+    house.pull(&disk);
+    larder.says("waiting-for-drive:");
+    house.plug(&disk);
+    larder.says("ready:");
+    larder.stop();
+}
+
+#[test]
 fn the_real_engine_gets_ready_and_leaves_nothing_but_its_own_files() {
     if !possible(&["mkfs.ext4"]) {
         return;
@@ -510,6 +569,46 @@ fn the_disk_fails(size: &str, kind: &str) {
     larder.stop();
     drop(disk);
     sh(&format!("umount {}", export.display()));
+}
+
+/// The medium takes no more of a file's bytes, and nothing else is wrong with it.
+#[test]
+fn a_drive_that_loses_a_files_bytes_is_left() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    let medium = Medium::of(&house, "20M");
+    let image = medium.0.join("disk.raw");
+    sh(&format!("truncate -s 64M {0} && mkfs.ext4 -q {0}", image.display())).unwrap();
+    let disk = Loop::on(&image);
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    let film = house.path("drive/BTsync/film");
+    let lost = fs::write(&film, vec![7; 30 << 20]).and_then(|()| fs::File::open(&film)?.sync_all());
+    assert!(lost.is_err(), "the medium took it all");
+    larder.says("drive-unusable:");
+    larder.says("failed while it was in use");
+    larder.stop();
+}
+
+/// A file system in memory that can't hold the disk image on it.
+struct Medium(PathBuf);
+
+impl Medium {
+    fn of(house: &House, size: &str) -> Self {
+        let at = house.path("medium");
+        fs::create_dir(&at).unwrap();
+        sh(&format!("mount -t tmpfs -o size={size} none {}", at.display())).unwrap();
+        Self(at)
+    }
+}
+
+impl Drop for Medium {
+    fn drop(&mut self) {
+        sh(&format!("umount -l {}", self.0.display()));
+    }
 }
 
 #[test]

@@ -288,12 +288,14 @@ fn a_drive_that_may_only_be_read_is_told_and_used_when_it_may_be_written() {
     assert!(mount.remount("ro"));
     let mut running = Running::start(&house);
     eventually("it is told", 20, || running.tells("drive-unusable"));
+    assert!(running.tells(r#""drive_failed":true"#), "{:?}", running.last());
     assert!(running.alive());
     assert!(house.answer(1).is_none() && !house.on("HTCphone", b"doc").exists());
     assert!(mount.remount("rw"));
     eventually("work goes on", 30, || house.answer(1).is_some_and(|(s, _)| s == "done"));
     assert!(house.on("HTCphone", b"doc").exists());
     eventually("it is told no more", 10, || !running.tells("drive-unusable"));
+    assert!(running.tells(r#""drive_failed":false"#), "{:?}", running.last());
 }
 
 /// A mounted file system of a few megabytes, unmounted at the end.

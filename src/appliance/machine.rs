@@ -115,6 +115,8 @@ pub struct Machine {
     engine: Engine,
     failures: u32,
     report: Option<Report>,
+    /// The number of the drive that was served last, and the device id that belongs to it.
+    identity: Option<(String, String)>,
     /// `None`: not looked yet.
     present: Option<Vec<(String, u64)>>,
     disks: Vec<Disk>,
@@ -141,6 +143,7 @@ impl Machine {
             engine: Engine::Off,
             failures: 0,
             report: None,
+            identity: None,
             present: None,
             disks: Vec::new(),
             probing: false,
@@ -172,7 +175,15 @@ impl Machine {
             // A last word that arrives after the end is an old one.
             Event::Engine(report) => {
                 if let Engine::Running { .. } = self.engine {
+                    // It would try the drive again in a moment, and write to it.
+                    let drive_failed = report.drive_failed;
+                    if let (Drive::Mounted(choice), Some(id)) = (&self.drive, &report.device_id) {
+                        self.identity = Some((choice.uuid.clone(), id.clone()));
+                    }
                     self.report = Some(*report);
+                    if drive_failed {
+                        self.sick(&mut effects);
+                    }
                 }
             }
             Event::EngineEnded => self.engine_ended(now, &mut effects),

@@ -3,6 +3,7 @@
 //! What may take long (probing, checking, formatting) runs on a thread of its own and answers with
 //! an event, so that a pulled drive is always noticed at once. One job runs at a time.
 
+use super::address;
 use super::child::Child;
 use super::machine::{Effect, Event, Machine};
 use super::watch::{LOOK_EVERY, look, signals};
@@ -20,6 +21,7 @@ use crate::status::writer::Writer;
 use crate::status::{Condition, Report, text};
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +31,9 @@ use std::time::{Duration, Instant, SystemTime};
 const BUSY_FOR: Duration = Duration::from_secs(2);
 /// How often a STATUS.txt that can't be opened is tried again.
 const STATUS_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often the machine's own address is asked for.
+const NUMBER_AGAIN: Duration = Duration::from_secs(5);
 
 /// Disks that were probed already, with the look that they answer to.
 type Known = Arc<Mutex<Vec<(Present, Disk)>>>;
@@ -46,6 +51,8 @@ struct Shell<'a> {
     status_tried: Option<Instant>,
     shown: Option<Condition>,
     told: Vec<String>,
+    number: Option<Ipv4Addr>,
+    number_seen: Option<Instant>,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), ApplianceError> {
@@ -78,6 +85,8 @@ pub(super) fn run(options: &Options) -> Result<(), ApplianceError> {
         status_tried: None,
         shown: None,
         told: Vec::new(),
+        number: None,
+        number_seen: None,
     };
     shell.turn(Machine::new(settings.drive, complaints), &hear);
     Ok(())
@@ -86,7 +95,8 @@ pub(super) fn run(options: &Options) -> Result<(), ApplianceError> {
 impl Shell<'_> {
     fn turn(mut self, mut machine: Machine, hear: &Receiver<Event>) {
         loop {
-            self.publish(&machine.report(wall()));
+            let report = self.report(&mut machine);
+            self.publish(&report);
             let event = match hear.recv_timeout(self.patience()) {
                 Ok(event) => event,
                 Err(RecvTimeoutError::Timeout) => Event::Tick,
@@ -97,13 +107,23 @@ impl Shell<'_> {
             }
             for effect in machine.step(event, self.now()) {
                 if effect == Effect::Exit {
-                    let report = machine.report(wall());
+                    let report = self.report(&mut machine);
                     self.publish(&report);
                     return self.last_word(&report);
                 }
                 self.act(effect);
             }
         }
+    }
+
+    /// How things are, with the machine's address. One that is gone for a moment is still told:
+    /// the card is not written for every stutter of the network.
+    fn report(&mut self, machine: &mut Machine) -> Report {
+        if self.number_seen.is_none_or(|at| at.elapsed() >= NUMBER_AGAIN) {
+            self.number_seen = Some(Instant::now());
+            self.number = address::of_this_machine().or(self.number);
+        }
+        Report { number: self.number, ..machine.report(wall()) }
     }
 
     /// How long to wait for an event: to the next tick, or to the moment of a kill.

@@ -4,6 +4,7 @@ use crate::engine::EngineError;
 use crate::fs::Trouble;
 use crate::model::Time;
 use crate::status::{Condition, Notice};
+use rustix::io::Errno;
 use std::path::PathBuf;
 
 /// Why the engine could not be run.
@@ -54,6 +55,18 @@ impl DaemonError {
         matches!(self, Self::Engine(e) if e.trouble() == Some(Trouble::Full))
     }
 
+    /// True when the drive itself failed or may only be read. One that was pulled did not fail.
+    pub(super) fn is_failed_drive(&self) -> bool {
+        match self {
+            Self::Engine(e) => e.is_failed_drive(),
+            Self::NoDrive { source, .. } => matches!(
+                Errno::from_io_error(source),
+                Some(Errno::IO | Errno::ROFS | Errno::UCLEAN)
+            ),
+            _ => false,
+        }
+    }
+
     /// What the owner is told, and what the LED shows.
     pub(super) fn notice(&self, now: Time) -> Notice {
         let (condition, next) = match self {
@@ -79,5 +92,45 @@ impl DaemonError {
             _ => (Condition::Attention, "restart Larder"),
         };
         Notice { at: now, condition, what: self.to_string(), next: next.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::FsError;
+    use crate::ledger::LedgerError;
+    use crate::model::{Place, RelPath};
+
+    #[test]
+    fn a_drive_that_failed_is_told_from_one_that_is_full_or_was_pulled() {
+        let fs = |errno| {
+            DaemonError::from(EngineError::from(FsError::new(
+                &Place::Tmp.at(RelPath::default()),
+                "x",
+                errno,
+            )))
+        };
+        let root = |errno: Errno| DaemonError::NoDrive { root: "/d".into(), source: errno.into() };
+        for errno in [Errno::IO, Errno::ROFS, Errno::UCLEAN] {
+            assert!(fs(errno).is_failed_drive(), "{errno}");
+            assert!(root(errno).is_failed_drive(), "{errno}");
+        }
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::NOENT, Errno::ACCESS] {
+            assert!(!fs(errno).is_failed_drive(), "{errno}");
+            assert!(!root(errno).is_failed_drive(), "{errno}");
+        }
+        let path = || "/d/ledger".into();
+        let sqlite = |code| {
+            let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            let e = LedgerError::Sqlite { path: path(), doing: "x", source };
+            DaemonError::from(EngineError::from(e)).is_failed_drive()
+        };
+        let (io_error_at_fsync, read_only, no_open) = (10 | 4 << 8, 8, 14);
+        let (full, corrupt, busy) = (13, 11, 5);
+        assert!(sqlite(io_error_at_fsync) && sqlite(read_only) && sqlite(no_open));
+        assert!(!sqlite(full) && !sqlite(corrupt) && !sqlite(busy));
+        let newer = LedgerError::Newer { path: path(), found: 9, known: 1 };
+        assert!(!DaemonError::from(EngineError::from(newer)).is_failed_drive());
     }
 }

@@ -7,15 +7,25 @@
 use super::signature::Kind;
 use super::{DriveError, Inside, OWN, SHARED};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Where the tools are, whatever started us.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How often a mount is tried whose file system the kernel does not know, and the time between.
+const DRIVER_TRIES: u32 = 10;
+const DRIVER_PAUSE: Duration = Duration::from_secs(1);
+
+/// An option that the file system does not take.
+const EINVAL: i32 = Errno::INVAL.raw_os_error();
 
 /// The safe flags of every mount.
 fn safe() -> MountFlags {
@@ -62,15 +72,46 @@ fn attach(
     let driver = kind.driver().ok_or(DriveError::NotMountable(kind.name()))?;
     let data = CString::new(options)
         .map_err(|why| DriveError::io("mounting", device)(io::Error::from(why)))?;
-    rustix::mount::mount(device, at, driver, flags, Some::<&CStr>(data.as_c_str()))
+    let node = || Some(std::fs::metadata(device).ok()?).map(|m| (m.dev(), m.ino(), m.rdev()));
+    let before = node();
+    let attempt =
+        || rustix::mount::mount(device, at, driver, flags, Some::<&CStr>(data.as_c_str()));
+    once_the_driver_is_there(attempt, || before.is_some() && node() == before, DRIVER_PAUSE)
         .map_err(DriveError::io("mounting", device))
 }
 
+/// Mounts, and does so again a few times while the kernel does not know the file system: its
+/// module may just be on its way in. A device that is `still_there` no more ends that at once.
+fn once_the_driver_is_there(
+    mut attempt: impl FnMut() -> rustix::io::Result<()>,
+    still_there: impl Fn() -> bool,
+    pause: Duration,
+) -> rustix::io::Result<()> {
+    for _ in 1..DRIVER_TRIES {
+        match attempt() {
+            Err(Errno::NODEV) => std::thread::sleep(pause),
+            other => return other,
+        }
+        if !still_there() {
+            return Err(Errno::NODEV);
+        }
+    }
+    attempt()
+}
+
 /// Mounts a volume that is ours for reading and writing. An error of the disk turns it read-only
-/// at once.
+/// at once: ext4 also when only a file's own bytes could not be written. Without a journal, and
+/// on kernels that do not know that option, it is mounted without it.
 pub fn mount(device: &Path, kind: Kind, at: &Path) -> Result<(), DriveError> {
-    let options = if kind == Kind::Ext { "errors=remount-ro" } else { "" };
-    attach(device, kind, at, safe(), options)
+    if kind != Kind::Ext {
+        return attach(device, kind, at, safe(), "");
+    }
+    match attach(device, kind, at, safe(), "errors=remount-ro,data_err=abort") {
+        Err(DriveError::Io { source, .. }) if source.raw_os_error() == Some(EINVAL) => {
+            attach(device, kind, at, safe(), "errors=remount-ro")
+        }
+        other => other,
+    }
 }
 
 /// Mounts a foreign volume read-only for an import, its files readable by `uid` and `gid` alone.
@@ -223,6 +264,25 @@ mod tests {
         ] {
             assert_eq!(verdict(code), verdict_, "{code}");
         }
+    }
+
+    #[test]
+    fn a_file_systems_module_is_waited_for_while_the_drive_is_there() {
+        let tries = |answers: &[rustix::io::Result<()>], there: bool| {
+            let mut made = 0;
+            let attempt = || {
+                made += 1;
+                answers.get(made - 1).copied().unwrap_or(Err(Errno::NODEV))
+            };
+            let result = once_the_driver_is_there(attempt, || there, Duration::ZERO);
+            (result, made)
+        };
+        assert_eq!(tries(&[Ok(())], true), (Ok(()), 1));
+        assert_eq!(tries(&[Err(Errno::NODEV), Err(Errno::NODEV), Ok(())], true), (Ok(()), 3));
+        assert_eq!(tries(&[], true), (Err(Errno::NODEV), 10), "told in the end");
+        assert_eq!(tries(&[], false), (Err(Errno::NODEV), 1), "pulled");
+        // Anything else is an answer.
+        assert_eq!(tries(&[Err(Errno::INVAL)], true), (Err(Errno::INVAL), 1));
     }
 
     #[test]

@@ -144,6 +144,11 @@ impl Engine {
         self.tell(key, Condition::Ready, at, what, next);
     }
 
+    /// Tells of something outside the drive that the owner has to see to.
+    pub fn alert(&mut self, key: &str, at: Time, what: &str, next: &str) {
+        self.tell(key, Condition::Attention, at, what, next);
+    }
+
     /// Takes back what was mentioned.
     pub fn unmention(&mut self, key: &str) {
         self.untell(key);

@@ -4,7 +4,7 @@
 //! that fails is told once and dropped; the others go on. It must never hold up whoever sets it.
 
 use super::light::{BoardLed, HeaderPin, Light};
-use super::pattern;
+use super::{CYCLE_MS, pattern};
 use crate::config;
 use crate::status::Condition;
 use std::path::Path;
@@ -71,16 +71,19 @@ fn play(mut lights: Vec<Box<dyn Light>>, first: Condition, hear: &Receiver<Condi
     loop {
         let elapsed = u64::try_from(began.elapsed().as_millis()).unwrap_or(0);
         set(&mut lights, pattern(condition).is_lit(elapsed));
-        let heard = match pattern(condition).next_change(elapsed) {
-            Some(wait) => hear.recv_timeout(Duration::from_millis(wait)),
-            None => hear.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        match heard {
+        match hear.recv_timeout(until_next(condition, elapsed)) {
             Ok(next) if next != condition => (condition, began) = (next, Instant::now()),
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return set(&mut lights, false),
         }
     }
+}
+
+/// How long the lights are left alone: until the pattern changes, but never longer than a cycle.
+/// Somebody else may have moved a lamp (`larder led test` beside the supervisor).
+fn until_next(condition: Condition, elapsed_ms: u64) -> Duration {
+    let wait = pattern(condition).next_change(elapsed_ms).unwrap_or(CYCLE_MS);
+    Duration::from_millis(wait.min(CYCLE_MS))
 }
 
 fn set(lights: &mut Vec<Box<dyn Light>>, on: bool) {
@@ -154,6 +157,25 @@ mod tests {
         assert_eq!(told, Condition::ALL);
         assert_eq!(memory.seen().first(), Some(&true));
         assert_eq!(memory.seen().last(), Some(&false));
+    }
+
+    #[test]
+    fn a_lamp_that_somebody_else_moved_is_put_right_within_a_cycle() {
+        for condition in Condition::ALL {
+            for elapsed in (0..3 * CYCLE_MS).step_by(50) {
+                let wait = until_next(condition, elapsed);
+                assert!(wait <= Duration::from_millis(CYCLE_MS), "{condition} at {elapsed}");
+            }
+        }
+        let memory = MemoryLight::default();
+        let player = Player::start(vec![Box::new(memory.clone())], Condition::Ready);
+        let began = Instant::now();
+        while memory.seen().len() < 2 {
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", memory.seen());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        drop(player);
+        assert_eq!(memory.seen()[..2], [true, true]);
     }
 
     #[test]

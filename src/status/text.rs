@@ -8,6 +8,7 @@ use super::{Condition, DeviceReport, Notice, Report};
 use crate::led;
 use crate::model::Time;
 use std::fmt::Write;
+use std::net::Ipv4Addr;
 
 /// The longest text: what does not fit is left to the page.
 pub const MAX_BYTES: usize = 6_500;
@@ -50,6 +51,13 @@ pub fn text(report: &Report) -> String {
     row(&mut out, "Version", &report.version);
     let address = report.address.as_deref();
     row(&mut out, "Page", address.unwrap_or("not served yet"));
+    match (address, report.number) {
+        (Some(address), Some(number)) => {
+            row(&mut out, "", &format!("or {}", by_number(address, number)));
+        }
+        (None, Some(number)) => row(&mut out, "Address", &format!("{number} in your network")),
+        (_, None) => {}
+    }
     let id = report.device_id.as_deref();
     row(&mut out, "Device id", id.unwrap_or("not known yet"));
     out.push('\n');
@@ -79,6 +87,12 @@ pub fn text(report: &Report) -> String {
         }
     }
     cut(out)
+}
+
+/// The same page for who knows no names of `.local`.
+fn by_number(address: &str, number: Ipv4Addr) -> String {
+    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    port.map_or_else(|| format!("http://{number}"), |port| format!("http://{number}:{port}"))
 }
 
 fn row(out: &mut String, name: &str, value: &str) {
@@ -165,9 +179,11 @@ mod tests {
         Report {
             condition: Condition::DriveFull,
             version: "0.1.0".into(),
-            address: Some("http://192.168.1.20:8080/".into()),
+            address: Some("http://larder.local:8080".into()),
+            number: Some(Ipv4Addr::new(192, 168, 1, 20)),
             device_id: Some("ABCDEFG-HIJKLMN".into()),
             drive: "LARDER on SanDisk Ultra, serial 4C53, 64 GB, ext4".into(),
+            drive_failed: false,
             space: Some((Bytes(0), Bytes(64_000_000_000))),
             files: (12_345, Bytes(63_000_000_000)),
             devices: vec![
@@ -211,7 +227,8 @@ LED:        long light with three quick breaks
     What to do: Destroy what is not needed, or use a larger drive.
 
 Version:    0.1.0
-Page:       http://192.168.1.20:8080/
+Page:       http://larder.local:8080
+            or http://192.168.1.20:8080
 Device id:  ABCDEFG-HIJKLMN
 
 Drive:      LARDER on SanDisk Ultra, serial 4C53, 64 GB, ext4
@@ -223,6 +240,21 @@ Devices
   LinuxLaptop               0 bytes, no limit, 1 file, not seen yet
 "
         );
+    }
+
+    #[test]
+    fn the_machines_number_is_told_with_and_without_a_page() {
+        let number = Some(Ipv4Addr::new(10, 0, 0, 3));
+        let page = |address: Option<&str>, number| {
+            text(&Report { address: address.map(str::to_owned), number, ..Report::default() })
+        };
+        let told = page(Some("http://larder.local"), number);
+        assert!(told.contains("Page:       http://larder.local\n            or http://10.0.0.3\n"));
+        let told = page(None, number);
+        assert!(
+            told.contains("Page:       not served yet\nAddress:    10.0.0.3 in your network\n")
+        );
+        assert!(!page(None, None).contains("Address:"));
     }
 
     #[test]

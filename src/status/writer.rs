@@ -68,7 +68,7 @@ impl Writer {
         let io = |path: &Path, source| StatusError::Io { path: path.to_path_buf(), source };
         let mount = mounts::at(boot).map_err(|source| io(boot, source))?;
         match mount {
-            Some(mount) if mount.kind == "vfat" && mount.read_only => Self::on_fat(mount.source),
+            Some(mount) if is_card(&mount) => Self::on_fat(mount.source),
             _ => {
                 let path = boot.join(NAME);
                 Self::in_folder(path.clone()).map_err(|source| io(&path, source))
@@ -181,6 +181,28 @@ impl Writer {
     }
 }
 
+/// What keeps STATUS.txt on a card from being written; `None` when nothing does, or `boot` is no
+/// card. The file itself can't say it: an owner who opened and saved it gave it another length.
+pub fn fault(boot: &Path) -> Option<FatError> {
+    let mount = mounts::at(boot).ok()??;
+    if is_card(&mount) { misshapen(&boot.join(NAME)) } else { None }
+}
+
+fn is_card(mount: &mounts::Mount) -> bool {
+    mount.kind == "vfat" && mount.read_only
+}
+
+fn misshapen(path: &Path) -> Option<FatError> {
+    let wanted = LENGTH as u64;
+    match std::fs::metadata(path) {
+        Ok(found) if found.len() == wanted => None,
+        Ok(found) => Some(FatError::Length { name: NAME.into(), found: found.len(), wanted }),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Some(FatError::Missing(NAME.into())),
+        // Who writes it may see more.
+        Err(_) => None,
+    }
+}
+
 /// Writes a sector from memory that is aligned as direct writing asks.
 fn write_aligned(file: &File, sector: &[u8], offset: u64) -> io::Result<()> {
     let mut room = vec![0u8; 2 * SECTOR];
@@ -246,6 +268,25 @@ mod tests {
         std::fs::write(dir.path().join(NAME), "mine now").unwrap();
         assert!(Writer::open(dir.path()).unwrap().write("one\n", "now", 0).unwrap());
         assert_eq!(there(dir.path()), "one\n");
+    }
+
+    #[test]
+    fn a_file_that_an_owner_saved_or_deleted_is_spoken_of_on_a_card_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        assert!(matches!(misshapen(&path), Some(FatError::Missing(_))));
+        std::fs::write(&path, layout::blank()).unwrap();
+        assert!(misshapen(&path).is_none());
+        std::fs::write(&path, "saved").unwrap();
+        let told = misshapen(&path).unwrap().to_string();
+        assert!(told.starts_with("STATUS.txt is 5 bytes long, not 15872; copy it"), "{told}");
+        assert!(fault(dir.path()).is_none(), "in a folder it is made anew");
+        let mount = |kind: &str, how: &str| {
+            let line = format!("30 20 179:1 / /boot {how} - {kind} /dev/mmcblk0p1 rw");
+            is_card(&mounts::parse(&line)[0])
+        };
+        assert!(mount("vfat", "ro,noatime"));
+        assert!(!mount("vfat", "rw,noatime") && !mount("ext4", "ro"));
     }
 
     #[test]

@@ -143,6 +143,23 @@ fn a_failing_drive_is_left_and_not_touched_until_plugged_in_anew() {
 }
 
 #[test]
+fn a_drive_that_the_engine_can_not_work_with_is_left_like_one_that_the_kernel_gave_up() {
+    let mut house = House::running();
+    let failed = || Event::Engine(Box::new(Report { drive_failed: true, ..Report::default() }));
+    assert_eq!(house.on(failed()), [Effect::StopEngine(GONE_MS)]);
+    assert_eq!(house.on(failed()), [], "asked twice");
+    // The engine's next try may have worked.
+    assert_eq!(house.on(Event::Engine(Box::default())), []);
+    assert_eq!(house.shows(), Condition::DriveUnusable);
+    assert_eq!(house.on(Event::EngineEnded), [Effect::Unmount(true)]);
+    house.now += 60_000;
+    assert_eq!(house.on(Event::Tick), []);
+    assert_eq!(house.shows(), Condition::DriveUnusable);
+    assert!(house.says().contains("failed while it was in use"));
+    assert!(matches!(&house.plug(&[ours(2)])[..], [Effect::Prepare(_)]));
+}
+
+#[test]
 fn a_drive_that_can_not_be_checked_is_told_and_another_one_taken() {
     let mut house = House::new(config::Drive::default());
     house.plug(&[ours(1)]);
@@ -265,6 +282,28 @@ fn the_engines_notices_come_through_with_the_drive_in_words() {
 }
 
 #[test]
+fn the_device_id_stays_while_no_drive_is_in_use_and_never_stands_for_another_drive() {
+    let mut house = House::running();
+    let report = Report { device_id: Some("ABCDEFG".into()), ..Report::default() };
+    house.on(Event::Engine(Box::new(report)));
+    let told = house.says();
+    assert!(told.contains("Device id:  ABCDEFG"), "{told}");
+    house.plug(&[]);
+    house.on(Event::EngineEnded);
+    assert!(house.says().contains("Device id:  ABCDEFG"));
+    house.plug(&[ours(2)]);
+    house.on(Event::Prepared(Ok(false)));
+    assert!(house.says().contains("Device id:  ABCDEFG"), "the sync engine only starts");
+    house.plug(&[]);
+    house.on(Event::EngineEnded);
+    let mut other = ours(3);
+    other.volumes[0].signature.uuid = "v".into();
+    house.plug(&[other]);
+    house.on(Event::Prepared(Ok(false)));
+    assert!(house.says().contains("Device id:  not known yet"), "{}", house.says());
+}
+
+#[test]
 fn broken_settings_are_told_until_the_engine_says_it_better() {
     let complaint = Advice {
         condition: Condition::SettingsError,
@@ -301,7 +340,9 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => any::<bool>().prop_map(|well| Event::Prepared(well.then_some(false).ok_or("no".into()))),
         1 => any::<bool>().prop_map(|well| Event::Formatted(well.then_some(()).ok_or("no".into()))),
         1 => Just(Event::Sick),
-        2 => Just(Event::Engine(Box::default())),
+        2 => any::<bool>().prop_map(|drive_failed| {
+            Event::Engine(Box::new(Report { drive_failed, ..Report::default() }))
+        }),
         3 => Just(Event::EngineEnded),
         1 => any::<bool>().prop_map(Event::ImportEnded),
         1 => Just(Event::Eject),

@@ -26,7 +26,20 @@ impl Machine {
         report.notices = notices;
         report.version = env!("CARGO_PKG_VERSION").into();
         report.drive = self.drive_words();
+        if report.device_id.is_none() {
+            report.device_id = self.last_identity();
+        }
         report
+    }
+
+    /// The device id that was heard last, unless another drive is in use: it may have another one.
+    fn last_identity(&self) -> Option<String> {
+        let (uuid, id) = self.identity.as_ref()?;
+        let same = match &self.drive {
+            Drive::Mounted(choice) => choice.uuid == *uuid,
+            _ => true,
+        };
+        same.then(|| id.clone())
     }
 
     /// What holds apart from the notices.
