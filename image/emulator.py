@@ -371,8 +371,10 @@ class Machine:
 
     def wish(self, number, path, device="HTCphone"):
         """Makes a wish as a page does that could only save a file: the folder of its page carries it home."""
+        page = f"/drive/BTsync/catalogue/{device}/catalogue.html"
+        names = self.sh(f"""grep -o '"page":"[^"]*","key":"[^"]*"' {page} | tail -n 1""", check=True)
         text = (
-            f'{{"v":1,"device":"{device}","gen":1,"items":[{{"id":"{number:020x}","op":"get",'
+            f'{{"v":1,{names},"device":"{device}","gen":1,"items":[{{"id":"{number:020x}","op":"get",'
             f'"path":"{path.replace(" ", "%20")}","at":"2026-11-23T10:00:00Z"}}]}}'
         )
         name = f"/drive/BTsync/catalogue/{device}/catalogue-worklist-{device}-{1795428000 + number}.json"
