@@ -10,7 +10,7 @@ mod wish;
 
 pub use path::{Name, PathError, Place, RelPath, Spot, show};
 pub use size::{Bytes, SizeError};
-pub use tree::{DirId, Tree};
+pub use tree::{Cursor, DirId, Tree};
 pub use wish::{Action, Answer, Origin, Seen, Wish, WishId};
 
 use serde::{Deserialize, Serialize};

@@ -107,6 +107,8 @@ pub struct Oldest<'w> {
     holding: &'w Holding,
     heap: BinaryHeap<Reverse<Entry>>,
     groups: Vec<Group>,
+    /// The folder that was named last: those that were got together go together.
+    folder: (DirId, RelPath),
     /// How much of the device is what.
     pub held: Held,
 }
@@ -145,14 +147,14 @@ impl<'w> Oldest<'w> {
             // Paths in the book were checked when they came in.
             let Ok(path) = RelPath::new(at) else { return };
             let pinned = holding.pinned(&path);
-            let home = world.files.dir(&path);
+            let mut home = world.files.dir(&path).map(|home| world.files.cursor(home));
             let kept_whole = keep.within.is_some_and(|within| path.is_within(within));
             let [pins, moving, unknown, kept] =
                 [&pins, &moving, &unknown, &kept].map(|all| all.get(at).map_or(&[][..], |n| n));
             let among = |names: &[&[u8]], name: &[u8]| names.binary_search(&name).is_ok();
             for (position, (name, link)) in book.files(dir).enumerate() {
                 let ino = link.id.ino;
-                let master = home.and_then(|home| world.files.get_in(home, name));
+                let master = home.as_mut().and_then(|home| home.get(name));
                 let stays = if pinned || among(pins, name) {
                     Stays::Pinned
                 } else if master.is_none_or(|m| m.id.ino != ino) || among(unknown, name) {
@@ -206,12 +208,16 @@ impl<'w> Oldest<'w> {
                 entries.push(Reverse(group.first));
             }
         }
-        Self { holding, heap: entries.into(), groups, held }
+        let folder = (Tree::<Link>::ROOT, RelPath::root());
+        Self { holding, heap: entries.into(), groups, folder, held }
     }
 
-    fn link_at(&self, (dir, position): (DirId, u32)) -> Option<(RelPath, Link)> {
+    fn link_at(&mut self, (dir, position): (DirId, u32)) -> Option<(RelPath, Link)> {
         let (name, link) = self.holding.book.file_at(dir, position as usize)?;
-        Some((self.holding.book.path_of(dir).join(name).ok()?, *link))
+        if self.folder.0 != dir {
+            self.folder = (dir, self.holding.book.path_of(dir));
+        }
+        Some((self.folder.1.join(name).ok()?, *link))
     }
 }
 
@@ -225,9 +231,10 @@ impl Iterator for Oldest<'_> {
         let Reverse(entry) = self.heap.pop()?;
         Some(match entry.group {
             Some(group) => {
-                let group = &self.groups[group as usize];
-                let links = group.names.iter().filter_map(|at| self.link_at(*at)).collect();
-                (Bytes(group.cost), links)
+                let Group { names, cost, .. } = &mut self.groups[group as usize];
+                // A content comes once.
+                let (names, cost) = (std::mem::take(names), Bytes(*cost));
+                (cost, names.into_iter().filter_map(|at| self.link_at(at)).collect())
             }
             None => {
                 let links: Vec<_> = self.link_at((entry.dir, entry.position)).into_iter().collect();
