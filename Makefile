@@ -48,8 +48,8 @@ run: ## the card in an emulated Pi; ONCE=1 ends when it was ready and did one th
 test-image: ## the image tests (IMAGE= names another image); LARDER_SLOW=3 on a busy machine
 	$(PYTHON) -m pytest -q --durations=0 tests/image
 
-test-armv7: ## the tests of the library, as ARMv7 programs under qemu-user
-	image/binary.sh test --lib
+test-armv7: ## the tests of the pure rooms, as ARMv7 programs under qemu-user (two minutes)
+	image/binary.sh test
 
 release: binary ## the card as it is released, built by Buildroot (an hour or two; not as root)
 	buildroot/release

@@ -2,7 +2,7 @@
 # Cross compiles the engine for the card (ARMv7, hard float) with Debian's Rust and Debian's cross compiler.
 #
 #   image/binary.sh            builds target/armv7-unknown-linux-gnueabihf/release/larder
-#   image/binary.sh test ARGS  runs `cargo test` for that target under qemu-user
+#   image/binary.sh test       runs the tests of the pure rooms for that target, under qemu-user
 #
 # rustup's compiler can't be used: the standard library for the target must come from the very same build as the
 # compiler, and Debian has one for its own. It is unpacked under build/, so nothing of a foreign architecture is
@@ -62,8 +62,22 @@ if [ ! -d "$sysroot/lib/rustlib/$target/lib" ]; then
 fi
 
 if [ "${1:-build}" = test ]; then
-    shift
-    exec cargo test --target "$target" "$@"
+    # The rooms that decide, and those that act through the drive in memory. What opens a real drive can't run here:
+    # qemu-user (7.2) answers openat2 with ENOSYS. It runs on the emulated Pi instead, in the card's own tests.
+    rooms=(model config worklist plan catalogue status apply ledger engine)
+    # A life takes 30 times as long as on this machine, which lives a thousand.
+    export LARDER_LIVES=${LARDER_LIVES:-40}
+    log=build/armv7-tests.log
+    mkdir -p build
+    cargo test --locked --target "$target" --lib -- "${rooms[@]/%/::}" --skip a_real_ 2>&1 | tee "$log"
+    # A filter that matches nothing is no failure to cargo.
+    for room in "${rooms[@]}"; do
+        if ! grep -q "^test $room::.* ok$" "$log"; then
+            echo "binary: no test of the room '$room' ran; see $log" >&2
+            exit 1
+        fi
+    done
+    exit
 fi
 cargo build --release --locked --target "$target" --bin larder
 binary=target/$target/release/larder
