@@ -43,7 +43,7 @@ impl Carrying {
     ) -> Result<Option<Self>, DaemonError> {
         let config = engine.config().clone();
         // Until somebody carries, nobody is asked about absences.
-        engine.carried([]);
+        engine.carried([], now());
         engine.unmention("no carrier");
         if !config.sync.enabled {
             return Ok(None);
@@ -131,7 +131,7 @@ impl Carrying {
             let what = format!("[devices.{device}]: {complaint}");
             engine.mention(&format!("id of {device}"), now(), &what, "put it right in larder.toml");
         }
-        engine.carried(self.carrier.served());
+        engine.carried(self.carrier.served(), now());
         Ok(())
     }
 

@@ -65,6 +65,8 @@ pub(super) struct Carrying {
     pub(super) went_on: BTreeMap<DeviceName, Time>,
     /// Absences that are deletions, by the word of the device.
     pub(super) deleted: BTreeSet<(DeviceName, RelPath)>,
+    /// Names for which room can't be made before the carrier told what is on its way.
+    roomless: BTreeSet<(DeviceName, RelPath)>,
     /// Names that we changed and the carrier was not told of yet.
     changed: BTreeSet<Spot>,
     /// The pages do not show yet what is known of the carrying.
@@ -87,6 +89,9 @@ pub(super) struct Presence {
 /// While files are on their way the pages are written once in so many seconds at most, when nothing
 /// else is new on them.
 const SHOW_EVERY: i64 = 1;
+/// So many seconds it is waited for the carrier to tell what is on its way. A sync engine on a Pi takes 16 s
+/// to start, and some more to compare a large folder.
+const WORD: i64 = 120;
 
 impl Carrying {
     /// When a device was last there.
@@ -113,12 +118,16 @@ impl Carrying {
 
 impl Engine {
     /// Says for which devices somebody carries the bytes, who can tell deletions from absences.
-    pub fn carried(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
-        self.carrying.served = devices.into_iter().collect();
+    pub fn carried(&mut self, devices: impl IntoIterator<Item = DeviceName>, now: Time) {
+        let served = devices.into_iter().collect();
+        let before = std::mem::replace(&mut self.carrying.served, served);
         let served = &self.carrying.served;
         for (device, holding) in &mut self.world.devices {
             if !served.contains(device) {
                 holding.live.clear();
+                holding.untold = None;
+            } else if !before.contains(device) && device.joined_folder().is_none() {
+                holding.untold = Some(now);
             }
         }
         for (device, seen) in &mut self.carrying.seen {
@@ -175,6 +184,7 @@ impl Engine {
             }
             News::Lacking(device, paths) => {
                 let Some(holding) = self.world.devices.get_mut(&device) else { return Ok(()) };
+                holding.untold = None;
                 for path in paths {
                     if holding.book.get(&path).is_some() && !holding.live.contains_key(&path) {
                         carrying.changed.insert(crate::plan::on(&device, &path));
@@ -224,6 +234,39 @@ impl Engine {
             News::Asking(asking) => self.hear_asking(asking, now),
         }
         Ok(())
+    }
+
+    /// Notes that room for a name can't be made before the carrier told what is on its way.
+    pub(super) fn wait_for_word(&mut self, key: (DeviceName, RelPath)) {
+        self.carrying.roomless.insert(key);
+    }
+
+    /// Those for which it was waited are looked at again once the carrier told what is on its way, or did
+    /// not for too long.
+    pub(super) fn hear_out(&mut self, now: Time) {
+        for (device, holding) in &mut self.world.devices {
+            // A clock that was set back must not make it longer.
+            if holding.untold.is_some_and(|since| !(0..WORD).contains(&now.since(since))) {
+                log::info!("{device}: the sync engine does not tell what is on its way");
+                holding.untold = None;
+            }
+        }
+        let world = &self.world;
+        let untold =
+            |device: &DeviceName| world.devices.get(device).is_some_and(|h| h.untold.is_some());
+        let (waits, told) = std::mem::take(&mut self.carrying.roomless)
+            .into_iter()
+            .partition::<BTreeSet<_>, _>(|(device, _)| untold(device));
+        self.carrying.roomless = waits;
+        for key in told {
+            self.dirty.entry(key).or_insert(0);
+        }
+    }
+
+    /// Seconds until it is waited no longer for somebody's word.
+    pub(super) fn word_deadline(&self, now: Time) -> Option<i64> {
+        let untold = self.world.devices.values().filter_map(|holding| holding.untold);
+        untold.map(|since| (WORD - now.since(since)).clamp(1, WORD)).min()
     }
 
     /// The names that were changed since the last call, for the carrier to look at.

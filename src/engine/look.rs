@@ -322,6 +322,7 @@ impl Engine {
     /// Works off the names to look at; `true` when some are left for the next turn.
     pub(super) fn reconcile(&mut self, now: Time) -> Result<bool, EngineError> {
         self.wake_settled(now);
+        self.hear_out(now);
         let mut looks = 0;
         let moved = self.moved(now);
         self.foresee_storms(now)?;
@@ -438,6 +439,10 @@ impl Engine {
             quota,
             now,
         };
+        if sight.waits(&self.world) {
+            self.wait_for_word(key);
+            return Ok(true);
+        }
         let Some(ops) = reconcile(&self.world, &sight) else { return Ok(true) };
         self.homeless.remove(&key);
         if ops.is_empty() && seen.is_some() && behind(&self.world, device, path).is_some() {

@@ -329,6 +329,9 @@ impl Engine {
     /// files of their own.
     pub(super) fn keep_quotas(&mut self, now: Time) -> Result<(), EngineError> {
         for device in self.devices() {
+            if self.world.devices.get(&device).is_some_and(|holding| holding.untold.is_some()) {
+                continue;
+            }
             let quota = self.config.devices.get(&device).and_then(|d| d.quota);
             let key = format!("quota {device}");
             let (going, short) = come_down(&self.world, &device, quota);

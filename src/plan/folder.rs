@@ -1,7 +1,7 @@
 //! Wishes for whole folders: the same as for files, in parts of bounded size.
 
-use super::quota::{Keep, Oldest, Shortfall, evict, make_room};
-use super::wish::{Asked, Attempt};
+use super::quota::{Held, Keep, Oldest, Shortfall, evict, make_room};
+use super::wish::{Asked, Attempt, Planned};
 use super::{CHUNK, Fact, Holding, Op, World, behind, master, on};
 use crate::config::Config;
 use crate::model::{Bytes, DeviceName, DirId, RelPath, Seen, Spot, Stat, Time, Tree};
@@ -58,6 +58,17 @@ pub(super) fn get_folder(
     Ok(plan)
 }
 
+impl Asked<'_> {
+    /// What is answered when something does not fit a device: no, or not before it is known what may go.
+    pub(super) fn no_room(&self, device: &DeviceName, what: &str, short: &Shortfall) -> Planned {
+        let label = self.label(device);
+        match self.holding(device).and_then(|holding| holding.untold) {
+            Some(_) => Planned::waiting(format!("word of what is still on its way to {label}")),
+            None => Planned::refused(format!("{what} {label}: {short}")),
+        }
+    }
+}
+
 /// A folder that is larger than the room on the device: the newest files first, each that fits, room
 /// made for them by what was used longest ago outside the folder.
 fn get_what_fits(
@@ -69,6 +80,9 @@ fn get_what_fits(
     let (Some(holding), Some(quota)) = (asked.holding(device), asked.quota(device)) else {
         return Ok(plan);
     };
+    if holding.untold.is_some() {
+        return Err(Held::default().shortfall(Bytes(0), quota));
+    }
     let mut wanted: Vec<(Time, RelPath, Stat)> = Vec::new();
     // Each content once, whatever names it has in the folder.
     let mut lacking: HashMap<u64, u64> = HashMap::new();

@@ -8,7 +8,7 @@
 //! folder that does not fit.
 //!
 //! Never goes: what is pinned; a copy that is not at home, or that a storm holds back; what is on its way
-//! to the device; and what the plan itself relies on ([`Keep`]). A link that is gone already and only not
+//! to the device (all that it has, until somebody told); and what the plan itself relies on ([`Keep`]). A link that is gone already and only not
 //! believed to be (a cut may have come right after it went) goes like any other.
 
 use super::{Fact, Holding, Op, World};
@@ -301,6 +301,9 @@ fn choose(
     let mut over = (holding.used().0.saturating_add(need.0)).saturating_sub(quota.0);
     if over == 0 {
         return (Vec::new(), None);
+    }
+    if holding.untold.is_some() {
+        return (Vec::new(), Some(Held::default().shortfall(need, quota)));
     }
     let mut oldest = Oldest::on(world, holding, keep);
     let short = (oldest.held.may_go.0 < over).then(|| oldest.held.shortfall(need, quota));

@@ -45,6 +45,24 @@ pub struct Sight<'a> {
     pub now: Time,
 }
 
+impl Sight<'_> {
+    /// True when room may have to be made on a device of which nobody told yet what is on its way to it:
+    /// look again when that is known. What comes home from it without that does not wait.
+    pub fn waits(&self, world: &World) -> bool {
+        let Some(holding) = world.devices.get(self.device).filter(|h| h.untold.is_some()) else {
+            return false;
+        };
+        let home = world.home_of(self.device, self.path).and_then(|at| world.files.get(&at));
+        let (Some(quota), Some(home)) = (self.quota, home) else { return false };
+        let edited = holding.book.get(self.path).is_some_and(|link| link.id == home.id);
+        if edited || self.seen.is_some_and(|seen| seen.id.ino == home.id.ino) {
+            return false;
+        }
+        let need = holding.price(home).0 + self.seen.map_or(0, |seen| holding.price(&seen).0);
+        holding.used().0 + need > quota.0
+    }
+}
+
 /// Plans what follows from a look; `None` when it must settle first.
 pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
     let Sight { device, path, seen, settled, .. } = *sight;

@@ -228,19 +228,16 @@ impl<'a> Asked<'a> {
                 let there = holding.book.get(path).is_some_and(|l| l.id.ino == m.id.ino);
                 let need = if there { Bytes(0) } else { holding.price(m) };
                 let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
-                let going =
-                    make_room(self.world, device, self.quota(device), need, keep).map_err(|s| {
-                        Planned::refused(format!("{path} does not fit {}: {s}", self.label(device)))
-                    })?;
+                let going = make_room(self.world, device, self.quota(device), need, keep)
+                    .map_err(|s| self.no_room(device, &format!("{path} does not fit"), &s))?;
                 ops.extend(evict(self.world, device, &going));
                 if holding.exceptions.contains(path) {
                     ops.push(Op::Note(Fact::Unexcept(device.clone(), path.clone())));
                 }
                 ops.extend(behind::get(self.world, device, path, m, self.now));
             } else if self.is_folder() {
-                let plan = get_folder(self, device, path).map_err(|s| {
-                    Planned::refused(format!("nothing of {path} fits {}: {s}", self.label(device)))
-                })?;
+                let plan = get_folder(self, device, path)
+                    .map_err(|s| self.no_room(device, &format!("nothing of {path} fits"), &s))?;
                 ops.extend(plan.ops);
                 if let Some(short) = plan.short {
                     let files = match plan.left_out {

@@ -22,6 +22,14 @@ fn arrive(house: &mut House, paths: &[&str]) {
     house.engine().hear(News::Here(device("HTCphone"), paths), now).unwrap();
 }
 
+/// Somebody carries to the phone, and told that these files are on their way.
+fn carry(house: &mut House, lacking: &[&str]) {
+    let now = house.now;
+    let lacking = lacking.iter().map(|p| path(p)).collect();
+    house.engine().carried([device("HTCphone")], now);
+    house.engine().hear(News::Lacking(device("HTCphone"), lacking), now).unwrap();
+}
+
 fn evicted(house: &mut House) -> Vec<String> {
     let holding = &house.engine().world().devices[&device("HTCphone")];
     holding.evicted.iter().map(|e| format!("{} {}", e.path, e.size)).collect()
@@ -30,7 +38,7 @@ fn evicted(house: &mut House) -> Vec<String> {
 #[test]
 fn what_is_on_its_way_is_never_evicted_and_the_refusal_says_so() {
     let mut house = House::with_quota(2);
-    house.engine().carried([device("HTCphone")]);
+    carry(&mut house, &[]);
     for at in ["1", "2", "3"] {
         house.home(at, at);
     }
@@ -56,6 +64,78 @@ fn what_is_on_its_way_is_never_evicted_and_the_refusal_says_so() {
     assert!(!house.told().contains("more than it may"));
 }
 
+/// A full phone after a restart: "1" is still on its way to it, and nobody has told that yet.
+fn restarted() -> House {
+    let mut house = House::with_quota(2);
+    carry(&mut house, &[]);
+    for at in ["1", "2", "3", "d/4"] {
+        house.home(at, at);
+    }
+    house.turn();
+    assert!(is_done(&house.phone_asks(Action::Get, "1")));
+    house.wait(10);
+    assert!(is_done(&house.phone_asks(Action::Get, "2")));
+    arrive(&mut house, &["2"]);
+    house.restart();
+    let now = house.now;
+    house.engine().carried([device("HTCphone")], now);
+    house
+}
+
+#[test]
+fn after_a_restart_nothing_goes_before_it_is_known_what_is_on_its_way() {
+    let mut house = restarted();
+    let answer = house.phone_asks(Action::Get, "3");
+    let waits = |what: &str| what == "word of what is still on its way to HTCphone";
+    assert!(matches!(&answer, Answer::Waiting(what) if waits(what)), "{answer:?}");
+    // What needs no room does not wait.
+    assert!(is_done(&house.phone_asks(Action::Get, "1")));
+    house.config.devices.insert(device("HTCphone"), settings("HTCphone", Some(BLOCK)));
+    house.configure();
+    assert_eq!(house.phone_files(), ["1=1", "2=2"]);
+    house.config.devices.insert(device("HTCphone"), settings("HTCphone", Some(2 * BLOCK)));
+    house.configure();
+    assert!(!house.told().contains("more than it may"), "{}", house.told());
+    carry(&mut house, &["1"]);
+    house.turn();
+    assert_eq!(house.phone_files(), ["1=1", "3=3"], "the one that has arrived made room");
+}
+
+#[test]
+fn the_word_is_not_waited_for_for_ever() {
+    let mut house = restarted();
+    assert!(matches!(house.phone_asks(Action::Get, "d"), Answer::Waiting(_)));
+    house.wait(119);
+    assert_eq!(house.phone_files(), ["1=1", "2=2"]);
+    house.wait(1);
+    assert_eq!(house.phone_files(), ["2=2", "d/4=d/4"]);
+}
+
+#[test]
+fn what_comes_into_a_followed_folder_waits_for_that_word_too() {
+    let mut house = House::with_quota(2);
+    carry(&mut house, &[]);
+    for at in ["d/1", "d/2"] {
+        house.home(at, at);
+    }
+    house.turn();
+    assert!(is_done(&house.phone_asks(Action::Get, "d")));
+    house.restart();
+    let now = house.now;
+    house.engine().carried([device("HTCphone")], now);
+    house.home("d/3", "3");
+    // An edit comes home all the same.
+    house.phone("d/1", "edited");
+    house.turn();
+    assert_eq!(house.at_home("d/1").as_deref(), Some("edited"));
+    assert_eq!(house.phone_files(), ["d/1=edited", "d/2=d/2"]);
+    let phone = |house: &mut House| house.engine().world().devices[&device("HTCphone")].clone();
+    assert!(phone(&mut house).exceptions.is_empty(), "it was not left out");
+    house.engine().hear(News::Lacking(device("HTCphone"), vec![path("d/1")]), now).unwrap();
+    house.turn();
+    assert_eq!(house.phone_files(), ["d/1=edited", "d/3=3"]);
+}
+
 #[test]
 fn what_a_device_made_counts_and_only_what_may_go_goes() {
     let mut house = House::with_quota(3);
@@ -66,7 +146,7 @@ fn what_a_device_made_counts_and_only_what_may_go_goes() {
         house.phone_asks(Action::Get, at);
     }
     // The phone makes more than it may hold; it is on its way home, so to say: not proved there.
-    house.engine().carried([device("HTCphone")]);
+    carry(&mut house, &[]);
     house.phone("DCIM/film", &blocks(4));
     house.turn();
     assert_eq!(house.phone_files(), [format!("DCIM/film={}", blocks(4))]);
@@ -640,7 +720,7 @@ impl Life {
     fn new() -> Self {
         let mut life = Self { house: House::new(), model: Model::default(), saved: 0 };
         life.house.engine().publishes = false;
-        life.house.engine().carried([device("HTCphone")]);
+        carry(&mut life.house, &[]);
         life.model.now = life.house.now.secs();
         for p in 0..PATHS.len() {
             life.play(&Step::HomeSaves(p, 1 + p as u64 % 3));
@@ -767,10 +847,8 @@ impl Life {
                 // Nothing is on its way as far as anybody knows, until the carrier tells.
                 self.house.open().unwrap();
                 self.house.engine().publishes = false;
-                self.house.engine().carried([device("HTCphone")]);
-                let moving: Vec<_> = self.model.moving.iter().map(|p| path(p)).collect();
-                let lacking = News::Lacking(device("HTCphone"), moving);
-                self.house.engine().hear(lacking, now).unwrap();
+                let moving: Vec<_> = self.model.moving.iter().map(String::as_str).collect();
+                carry(&mut self.house, &moving);
             }
         }
         self.model.come_down();
