@@ -27,7 +27,7 @@ pub use pair::{Asking, Fate, Pair, fates, in_force};
 pub use quota::{Going, Held, Keep, Oldest, Shortfall, come_down, evict, make_room};
 pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
 pub use share::{Share, ShareState, emptied_shares, end_share, follow_in_shares, share_meant};
-pub use storm::{Doing, Pace, Storm, doing, extent, in_disguise, is_disguised};
+pub use storm::{Doing, Pace, Span, Storm, doing, extent, in_disguise, is_disguised};
 pub use wish::{Attempt, OFFERED, Planned, wish};
 pub use world::{EVICTED, Evicted, Holding, Version, Why, World};
 

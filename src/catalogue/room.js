@@ -186,7 +186,7 @@ function stormCards() {
     const d = house.devices.findIndex(device => device.name === s.device), label = clean(d < 0 ? s.device : house.devices[d].label), own = d === me;
     const asked = [...wishes.values()].find(w => (w.op === "allow" || w.op === "keep-mine") && w.to.includes(s.device));
     return h("section", { class: "note-card warn storm" }, icon("warn"), h("div", {},
-      h("b", {}, bdi(label), " changed " + plural(s.rewritten, "file") + " and deleted " + num(s.deleted) + " at once, much more than ever."),
+      h("b", {}, bdi(label), " changed " + plural(s.rewritten, "file") + " and deleted " + num(s.deleted) + ", much more than ever in so short a time."),
       h("p", {}, asked ? "You have answered. It counts as soon as " + (asked.saved ? "it has come home." : "you save it.")
         : "Until somebody answers, nothing more of this is taken over, and everything as it was before is kept. "
           + (own ? "This device can't answer for itself: answer on the common page of the NAS, or on another device." : "Look at that device first. Did somebody do this on purpose?"))),

@@ -5,14 +5,15 @@ use super::{Engine, EngineError};
 use crate::catalogue::StormView;
 use crate::fs::FsError;
 use crate::model::{DeviceName, RelPath, Stat, Time};
-use crate::plan::{Doing, Fact, Op, Storm, doing, extent, in_disguise, is_disguised, on, versions};
+use crate::plan::{
+    Doing, Fact, Op, Span, Storm, Version, Why, doing, extent, in_disguise, is_disguised, on,
+    versions,
+};
 use crate::status::Condition;
 use std::collections::BTreeMap;
 
 /// So many names of what is held are on the pages.
 const SHOWN: usize = 12;
-/// What counts of what a device does is remembered of so much: the hour that is measured.
-const HOUR: i64 = 3_600;
 
 impl Engine {
     /// True while the owner has not said what to make of all that a device does.
@@ -42,7 +43,8 @@ impl Engine {
             let Some(holding) = self.world.devices.get(&device) else { continue };
             let most = (known.len() + holding.absent.len()) as u32;
             // Even if every one were rewritten it would be none: no need to look twice.
-            if holding.storm.is_some() || !holding.pace.is_storm(now, most, 0, holding.book.len()) {
+            let calm = holding.pace.storm(now, most, 0, holding.book.len()).is_none();
+            if holding.storm.is_some() || calm {
                 continue;
             }
             let (mut rewritten, mut deleted) = (0, Vec::new());
@@ -62,13 +64,14 @@ impl Engine {
             let Some(holding) = self.world.devices.get(&device) else { continue };
             deleted.retain(|path| !holding.absent.contains_key(path));
             let gone = deleted.iter().chain(holding.absent.keys());
-            let hour = now.plus_secs(-HOUR);
+            let hour = now.plus_secs(-Span::Hour.length());
             let (taken, rest): (Vec<_>, Vec<_>) =
                 gone.partition(|path| is_disguised(holding, path, hour));
             let disguised = taken.len() as u32 + in_disguise(rest.into_iter(), created.iter());
             // What is absent and nothing else may come back yet, and is asked about when much vanished.
-            if holding.pace.is_storm(now, rewritten + disguised, 0, holding.book.len()) {
-                let storm = Storm::noticed(&holding.pace, now);
+            let all = holding.book.len();
+            if let Some(span) = holding.pace.storm(now, rewritten + disguised, 0, all) {
+                let storm = Storm::noticed(&holding.pace, span, now);
                 self.hold(&device, storm)?;
             }
         }
@@ -126,15 +129,24 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let Some(holding) = self.world.devices.get(device) else { return Ok(()) };
         let (rewritten, deleted) = match did {
+            Doing::Rewrote if self.rewrote_lately(device, path, now) => return Ok(()),
             Doing::Rewrote => (1, 0),
-            Doing::Deleted if is_disguised(holding, path, now.plus_secs(-HOUR)) => (1, 0),
+            Doing::Deleted if is_disguised(holding, path, now.plus_secs(-Span::Hour.length())) => {
+                (1, 0)
+            }
             Doing::Deleted => (0, 1),
             Doing::Nothing | Doing::Created => return Ok(()),
         };
         let mut pace = holding.pace.clone();
         pace.add(now, rewritten, deleted);
-        let storm =
-            pace.is_storm(now, 0, 0, holding.book.len()).then(|| Storm::noticed(&pace, now));
+        let storm = pace.storm(now, 0, 0, holding.book.len());
+        let storm = storm.map(|span| Storm::noticed(&pace, span, now));
+        if did == Doing::Deleted
+            && let Some(holding) = self.world.devices.get_mut(device)
+        {
+            holding.deleted.retain(|_, at| (0..Span::Day.length()).contains(&now.since(*at)));
+            holding.deleted.insert(path.clone(), now);
+        }
         self.remember(&Fact::Pace(device.clone(), pace))?;
         match storm {
             Some(storm) if !self.is_storming(device) => self.hold(device, storm),
@@ -142,9 +154,21 @@ impl Engine {
         }
     }
 
+    /// True when the device rewrote the same name within the hour before: what it wrote then is the newest
+    /// old content of the master, so that nothing more is lost of what was there before.
+    fn rewrote_lately(&self, device: &DeviceName, path: &RelPath, now: Time) -> bool {
+        let Some(home) = self.world.home_of(device, path) else { return false };
+        // This time's is among them.
+        let lately = self.world.versions.values().rev();
+        let lately = lately.take_while(|v| now.since(v.at) < Span::Hour.length());
+        let by_it = |v: &&Version| v.path == home && v.why == Why::Edited(device.clone());
+        lately.filter(by_it).nth(1).is_some()
+    }
+
     /// A storm was answered: whatever of it is left is looked at as ever.
     pub(super) fn calm_down(&mut self, device: &DeviceName) {
         let Some(holding) = self.world.devices.get_mut(device) else { return };
+        holding.deleted.clear();
         for path in std::mem::take(&mut holding.held).into_keys() {
             self.dirty.entry((device.clone(), path)).or_insert(0);
         }
@@ -160,8 +184,8 @@ impl Engine {
         let (rewritten, deleted, created) = extent(holding);
         let label = self.config.devices.get(device).map_or(device.as_str(), |d| &d.label);
         let what = format!(
-            "{label} changed {} and deleted {} at once, much more than ever before ({} new); \
-             since that was noticed nothing of it is taken over",
+            "{label} changed {} and deleted {}, much more than ever before in so short a time ({} \
+             new); since that was noticed nothing of it is taken over",
             files(rewritten),
             files(deleted),
             files(created),

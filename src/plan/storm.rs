@@ -7,13 +7,20 @@
 //! takes nothing away. What is in the files is not looked at: pictures and films look as random as
 //! what was encrypted.
 //!
-//! A storm is more than [`CALM`] within an hour, and more than [`TIMES`] the most that the device did
-//! in any earlier hour that nobody objected to. Deletions alone take only links, the masters stay;
-//! they have to be more than a fifth of what the device has, besides, as with links that vanish at once.
+//! A storm is more than 50 within an hour, and more than three times the most that the device did in any
+//! earlier hour that nobody objected to; or more than 200 within a day and three times the most of a day,
+//! so that nothing grows into it hour by hour ([`Pace`]). Within an hour a name counts once: a document that
+//! saves itself every minute is one. Deletions alone take only links, the masters stay; they have to be
+//! more than a fifth of what the device has, besides, as with links that vanish at once.
 //!
 //! While it lasts, what the device does is held: the names are noted ([`Holding::held`]) and nothing else
 //! happens, the contents stay where the device put them, and no old content expires. Whoever answers
 //! must not be the device itself: its page came through its own hands.
+
+mod pace;
+
+pub(super) use pace::WINDOW;
+pub use pace::{Pace, Span};
 
 use super::reconcile::{Sight, reconcile};
 use super::wish::{Asked, Planned};
@@ -21,17 +28,6 @@ use super::{CHUNK, Fact, Holding, Op, Why, World, kept, master, on};
 use crate::model::{Action, DeviceName, Link, Origin, RelPath, Stat, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// So much in an hour is never a storm.
-pub(super) const CALM: u32 = 50;
-/// So many times the most of any hour before is one.
-pub(super) const TIMES: u32 = 3;
-/// Seconds that are counted together.
-const SLOT: i64 = 300;
-/// So many of them are an hour.
-const HOUR: i64 = WINDOW / SLOT;
-/// Within so many seconds a storm is noticed: what a device did before is no part of it.
-pub(super) const WINDOW: i64 = 3_600;
 
 /// What a device did to one name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,75 +56,6 @@ pub fn doing(book: Option<&Link>, seen: Option<&Stat>, home: Option<&Stat>) -> D
     }
 }
 
-/// What a device did lately, and the most it ever did.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Pace {
-    /// Counts of the last two hours: which five minutes, files rewritten, files deleted.
-    slots: Vec<(i64, u32, u32)>,
-    /// The most files rewritten in one hour.
-    pub most_rewritten: u32,
-    /// The most files deleted in one hour.
-    pub most_deleted: u32,
-}
-
-impl Pace {
-    /// Takes in what was done at a moment.
-    pub fn add(&mut self, at: Time, rewritten: u32, deleted: u32) {
-        let now = at.secs().div_euclid(SLOT);
-        // A clock that was set back must not leave counts behind that no time ends.
-        self.slots.iter_mut().for_each(|slot| slot.0 = slot.0.min(now));
-        // Only what is over makes a new most: else every storm would be its own measure.
-        let last = self.slots.last().map_or(now, |slot| slot.0);
-        let first = self.slots.first().map_or(now, |slot| slot.0);
-        for end in first + HOUR..=(now - HOUR + 1).min(last + HOUR) {
-            let (rewritten, deleted) = self.between(end - HOUR, end);
-            self.most_rewritten = self.most_rewritten.max(rewritten);
-            self.most_deleted = self.most_deleted.max(deleted);
-        }
-        self.slots.retain(|slot| slot.0 > now - 2 * HOUR);
-        match self.slots.last_mut().filter(|slot| slot.0 == now) {
-            Some(slot) => {
-                slot.1 = slot.1.saturating_add(rewritten);
-                slot.2 = slot.2.saturating_add(deleted);
-            }
-            None => self.slots.push((now, rewritten, deleted)),
-        }
-    }
-
-    fn between(&self, from: i64, to: i64) -> (u32, u32) {
-        let within = self.slots.iter().filter(|slot| (from..to).contains(&slot.0));
-        within.fold((0, 0), |sum, slot| (sum.0 + slot.1, sum.1 + slot.2))
-    }
-
-    /// Files rewritten and deleted in the last hour.
-    pub fn lately(&self, now: Time) -> (u32, u32) {
-        self.between(now.secs().div_euclid(SLOT) - HOUR + 1, i64::MAX)
-    }
-
-    /// Since when the last hour counts.
-    fn since(&self, now: Time) -> Time {
-        let from = now.secs().div_euclid(SLOT) - HOUR + 1;
-        let first = self.slots.iter().map(|slot| slot.0).filter(|slot| *slot >= from).min();
-        Time::from_secs(first.unwrap_or(from) * SLOT)
-    }
-
-    /// True when so much more, on top of the last hour, is a storm on a device with `all` links.
-    pub fn is_storm(&self, now: Time, rewritten: u32, deleted: u32, all: usize) -> bool {
-        let lately = self.lately(now);
-        let (rewritten, deleted) = (lately.0 + rewritten, lately.1 + deleted);
-        let limit = |most: u32| CALM.max(most.saturating_mul(TIMES));
-        let fifth = u64::from(deleted) * 5 > all as u64 + u64::from(lately.1);
-        rewritten > limit(self.most_rewritten) || (deleted > limit(self.most_deleted) && fifth)
-    }
-
-    /// The owner says that as much is in order.
-    fn accept(&mut self, rewritten: u32, deleted: u32) {
-        self.slots.clear();
-        self.most_rewritten = self.most_rewritten.max(rewritten);
-        self.most_deleted = self.most_deleted.max(deleted);
-    }
-}
-
 /// A storm that waits for the owner's word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Storm {
@@ -143,10 +70,15 @@ pub struct Storm {
 }
 
 impl Storm {
-    /// A storm that is noticed now.
-    pub fn noticed(pace: &Pace, now: Time) -> Self {
-        let (rewritten, deleted) = pace.lately(now);
-        Self { since: pace.since(now), at: now, rewritten, deleted }
+    /// A storm that is noticed now, for what was done over a span.
+    pub fn noticed(pace: &Pace, span: Span, now: Time) -> Self {
+        let (rewritten, deleted) = pace.lately(span, now);
+        Self { since: pace.since(span, now), at: now, rewritten, deleted }
+    }
+
+    /// Over which span it was noticed.
+    fn span(&self) -> Span {
+        if self.at.since(self.since) > Span::Hour.length() { Span::Day } else { Span::Hour }
     }
 }
 
@@ -306,11 +238,45 @@ impl Asked<'_> {
                 let ino = turned.get(&home).copied().or(ino);
                 give_back((device, path), &home, *seen, ino, ops);
             }
+            if let Some(storm) = storm {
+                self.give_back_deleted(device, holding, &storm, ops);
+            }
             (0, 0)
         };
         let what = "the device gets again what it had; what it wrote is kept for a while, among the \
                     old versions";
         self.answer_storms(to, origin, what, turn)
+    }
+
+    /// What the device deleted before its storm was noticed, it gets again, as far as its quota goes.
+    fn give_back_deleted(
+        &self,
+        device: &DeviceName,
+        holding: &Holding,
+        storm: &Storm,
+        ops: &mut Vec<Op>,
+    ) {
+        let mut room =
+            self.quota(device).map_or(u64::MAX, |q| q.0.saturating_sub(holding.used().0));
+        for (path, _) in holding.deleted.iter().filter(|(_, at)| **at >= storm.since) {
+            let home = self.world.home_of(device, path);
+            let Some((home, m)) = home.and_then(|h| Some((h.clone(), self.world.files.get(&h)?)))
+            else {
+                continue;
+            };
+            let price = holding.price(m).0;
+            if holding.book.get(path).is_some() || holding.held.contains_key(path) || price > room {
+                continue;
+            }
+            if ops.len() >= CHUNK {
+                break;
+            }
+            room -= price;
+            if holding.exceptions.contains(path) {
+                ops.push(Op::Note(Fact::Unexcept(device.clone(), path.clone())));
+            }
+            ops.push(Op::Link { from: master(&home), ino: m.id.ino, to: on(device, path) });
+        }
     }
 
     /// Plans an answer for each device, and the end of its storm once that was all. `plan` returns
@@ -332,7 +298,8 @@ impl Asked<'_> {
             let (rewritten, deleted) = plan(device, holding, &mut ops);
             if ops.len() < CHUNK {
                 let mut pace = holding.pace.clone();
-                pace.accept(rewritten, deleted);
+                let span = holding.storm.map_or(Span::Hour, |storm| storm.span());
+                pace.accept(span, rewritten, deleted);
                 ops.push(Op::Note(Fact::Pace(device.clone(), pace)));
                 ops.push(Op::Note(Fact::Calm(device.clone())));
             }

@@ -59,6 +59,9 @@ pub struct Holding {
     pub held: BTreeMap<RelPath, Option<Stat>>,
     /// What the device did lately to files that it had.
     pub pace: Pace,
+    /// Names that it deleted within the last day, and when. In memory only: after a restart, what a storm
+    /// deleted before it was noticed is got again by hand.
+    pub deleted: BTreeMap<RelPath, Time>,
     /// It did so much that the owner is asked first.
     pub storm: Option<Storm>,
     /// What made room lately, the last first.

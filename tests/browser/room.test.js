@@ -121,7 +121,7 @@ test("a storm asks on the common page and on other devices, never on its own", a
   const context = await browser(t), out = pages(t, { case: "storm" });
   for (const [op, label] of [["keep-mine", "Keep mine?"], ["allow", "Let it happen?"]]) {
     const page = await visit(context, op === "allow" ? common(out) : own(out));
-    assert.match(await text(page, ".storm"), /Tablet changed 212 files and deleted 30 at once, much more than ever\./);
+    assert.match(await text(page, ".storm"), /Tablet changed 212 files and deleted 30, much more than ever in so short a time\./);
     await page.locator(`.storm [data-op=${op}]`).click();
     assert.equal(await text(page, "#box-title"), label);
     assert.match(await text(page, "#box .box-body"), /212 files changed, 30 deleted, 213 new\.[^]*DSC_0001\.JPG\.locked/);

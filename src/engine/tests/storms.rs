@@ -54,7 +54,7 @@ fn what_is_rewritten_all_at_once_is_held() {
     assert_eq!(house.at_device("LinuxLaptop", &name(1)).unwrap(), "content 1");
     assert_eq!(house.at_phone(&name(1)).unwrap(), "encrypted 1", "what it wrote stays there");
     let told = house.told();
-    assert!(told.contains("HTCphone changed 80 files and deleted 0 files at once"), "{told}");
+    assert!(told.contains("HTCphone changed 80 files and deleted 0 files, much more"), "{told}");
     assert!(told.contains("(1 file new)") && told.contains("keep yours"), "{told}");
     // Days, nights and a restart change nothing about it.
     house.wait(40 * 86_400);
@@ -161,6 +161,74 @@ fn renaming_to_another_extension_is_rewriting() {
             assert_eq!(house.at_home(&name(i)), Some(format!("content {i}")), "{pause}");
         }
     }
+}
+
+#[test]
+fn a_storm_that_grows_hour_by_hour_is_noticed_within_the_day() {
+    let mut house = with_many(1_000);
+    let mut next = 0;
+    for many in [50, 100, 300] {
+        for _ in 0..many {
+            house.phone(&name(next), &format!("encrypted {next}"));
+            next += 1;
+        }
+        house.settle();
+        // Somebody edits now and then.
+        house.wait(2 * 3_600);
+        house.phone(&name(999), &format!("edited after {next}"));
+        house.settle();
+    }
+    assert!(storming(&mut house));
+    let taken = house.masters().iter().filter(|m| m.contains("encrypted")).count();
+    assert_eq!(taken, 150, "the last were too much for one day");
+    assert_eq!(house.at_home(&name(999)).unwrap(), "edited after 150");
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+    house.settle();
+    // What it edited within that day is turned back with the rest, and kept as an old version.
+    let before: Vec<String> = (0..1_000).map(|i| format!("m/{i:03}=content {i}")).collect();
+    let sorted = |mut all: Vec<String>| {
+        all.sort();
+        all
+    };
+    assert_eq!(sorted(house.masters()), sorted(before.clone()));
+    assert_eq!(sorted(house.phone_files()), sorted(before));
+}
+
+#[test]
+fn a_document_that_saves_itself_is_one_file() {
+    let mut house = with_many(100);
+    for minute in 0..600 {
+        house.phone(&name(1), &format!("saved {minute}"));
+        house.turn();
+        house.wait(60);
+    }
+    assert!(!storming(&mut house), "{}", house.told());
+    assert_eq!(house.at_home(&name(1)).unwrap(), "saved 599");
+}
+
+#[test]
+fn keep_mine_gives_back_what_was_deleted_before_it_was_noticed() {
+    let mut house = with_many(100);
+    for i in 0..40 {
+        house.phone_deletes(&name(i));
+    }
+    house.settle();
+    assert!(!storming(&mut house));
+    assert_eq!(house.phone_files().len(), 60);
+    for i in 40..95 {
+        house.phone(&name(i), &format!("encrypted {i}"));
+    }
+    house.settle();
+    assert!(storming(&mut house));
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+    house.settle();
+    let before: Vec<String> = (0..100).map(|i| format!("m/{i:03}=content {i}")).collect();
+    assert_eq!(house.masters(), before);
+    assert_eq!(house.phone_files(), before);
+    // What it deletes afterwards is deleted.
+    house.phone_deletes(&name(1));
+    house.settle();
+    assert_eq!(house.phone_files().len(), 99);
 }
 
 #[test]

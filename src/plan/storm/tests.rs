@@ -1,5 +1,6 @@
 //! What counts, when it is a storm, and the plans of the two answers.
 
+use super::pace::{CALM, CALM_DAY, TIMES};
 use super::*;
 use crate::config::Config;
 use crate::model::{Action, Answer, Bytes, FileId, Wish, WishId};
@@ -55,52 +56,80 @@ fn what_a_device_did_is_told_from_what_we_have_to_do() {
 #[test]
 fn a_storm_is_much_more_than_any_hour_before() {
     let mut pace = Pace::default();
-    assert!(!pace.is_storm(NOW, CALM, 0, 1_000));
-    assert!(pace.is_storm(NOW, CALM + 1, 0, 1_000));
+    assert_eq!(pace.storm(NOW, CALM, 0, 1_000), None);
+    assert!(pace.storm(NOW, CALM + 1, 0, 1_000).is_some());
     // A little every minute adds up within the hour and not beyond it.
     for minute in 0..600 {
         pace.add(after(minute), 1, 0);
-        let most = pace.lately(after(minute)).0;
+        let most = pace.lately(Span::Hour, after(minute)).0;
         assert!(most <= 60, "{most}");
     }
     assert_eq!(pace.most_rewritten, 60);
     // Who does much every hour may do three times as much, not what it does right now.
-    assert!(!pace.is_storm(after(600), 2 * 60, 0, 1_000));
-    assert!(pace.is_storm(after(600), 3 * 60, 0, 1_000));
+    pace.most_in_a_day = 1_000;
+    assert_eq!(pace.storm(after(600), 2 * 60, 0, 1_000), None);
+    assert_eq!(pace.storm(after(600), 3 * 60, 0, 1_000), Some(Span::Hour));
     let mut fresh = Pace::default();
     for _ in 0..CALM {
         fresh.add(NOW, 1, 0);
     }
-    assert!(fresh.is_storm(NOW, 1, 0, 1_000), "the storm itself is no measure of it");
+    assert!(fresh.storm(NOW, 1, 0, 1_000).is_some(), "the storm itself is no measure of it");
     fresh.add(after(59), 0, 0);
-    assert!(fresh.is_storm(after(59), CALM, 0, 1_000));
+    assert!(fresh.storm(after(59), CALM, 0, 1_000).is_some());
     fresh.add(after(180), 0, 0);
     assert_eq!(fresh.most_rewritten, CALM);
-    assert!(!fresh.is_storm(after(180), TIMES * CALM, 0, 1_000));
-    assert!(fresh.is_storm(after(180), TIMES * CALM + 1, 0, 1_000));
+    assert_eq!(fresh.storm(after(180), TIMES * CALM, 0, 1_000), None);
+    assert!(fresh.storm(after(180), TIMES * CALM + 1, 0, 1_000).is_some());
+}
+
+#[test]
+fn what_grows_hour_by_hour_is_a_storm_of_the_day() {
+    // Three times as much every hour is never too much for the hour.
+    let mut pace = Pace::default();
+    for (hour, rewritten) in [(0, 50), (2, 100)] {
+        pace.add(after(60 * hour), 0, 0);
+        assert_eq!(pace.storm(after(60 * hour), rewritten, 0, 10_000), None);
+        pace.add(after(60 * hour), rewritten, 0);
+    }
+    pace.add(after(240), 0, 0);
+    assert_eq!(pace.storm(after(240), CALM_DAY - 150, 0, 10_000), None);
+    assert_eq!(pace.storm(after(240), CALM_DAY - 149, 0, 10_000), Some(Span::Day));
+    // It began with the first of it.
+    let storm = Storm::noticed(&pace, Span::Day, after(240));
+    assert_eq!((storm.since.0 <= NOW.0, storm.rewritten, storm.span()), (true, 150, Span::Day));
+    // Said to be in order, as much a day is; an hour's measure it is not.
+    pace.accept(Span::Day, 201, 0);
+    assert_eq!(pace.storm(after(300), TIMES * 100 + 1, 0, 10_000), Some(Span::Hour));
+    // Who did 240 on many days may do three times as much on one.
+    let mut pace = Pace::default();
+    for hour in 0..240 {
+        pace.add(after(60 * hour), 10, 0);
+    }
+    assert_eq!((pace.most_in_a_day, pace.lately(Span::Day, after(60 * 239)).0), (240, 240));
+    assert_eq!(pace.storm(after(60 * 239), CALM - 10, 0, 10_000), None);
 }
 
 #[test]
 fn deletions_alone_are_a_storm_only_when_they_are_a_large_part() {
     let pace = Pace::default();
-    assert!(!pace.is_storm(NOW, 0, 100, 1_000));
-    assert!(!pace.is_storm(NOW, 0, CALM, 60));
-    assert!(pace.is_storm(NOW, 0, 201, 1_000));
+    assert_eq!(pace.storm(NOW, 0, 100, 1_000), None);
+    assert_eq!(pace.storm(NOW, 0, CALM, 60), None);
+    assert!(pace.storm(NOW, 0, 201, 1_000).is_some());
     // Little by little, too: what is gone was a part.
     let mut pace = Pace::default();
     pace.add(NOW, 0, 150);
-    assert!(!pace.is_storm(after(10), 0, 49, 850));
-    assert!(pace.is_storm(after(10), 0, 51, 850));
+    assert_eq!(pace.storm(after(10), 0, 49, 850), None);
+    assert!(pace.storm(after(10), 0, 51, 850).is_some());
 }
 
 #[test]
 fn a_clock_that_was_set_does_not_keep_a_storm_for_ever() {
     let mut pace = Pace::default();
     pace.add(after(1_000_000), 50, 0);
-    assert!(pace.is_storm(NOW, 1, 0, 100));
+    assert!(pace.storm(NOW, 1, 0, 100).is_some());
     pace.add(NOW, 0, 0);
     pace.add(after(120), 0, 0);
-    assert!(!pace.is_storm(after(120), CALM, 0, 100));
+    assert_eq!(pace.storm(after(120), CALM, 0, 100), None);
 }
 
 #[test]
