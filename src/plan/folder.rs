@@ -55,7 +55,27 @@ pub(super) fn get_folder(
         }
         plan.ops.len() < CHUNK
     });
+    used(asked, device, path, &mut plan.ops);
     Ok(plan)
+}
+
+/// What is there already is used by a get, too.
+fn used(asked: &Asked<'_>, device: &DeviceName, path: &RelPath, ops: &mut Vec<Op>) {
+    let at = asked.wish.at.min(asked.now).secs();
+    let there = asked.holding(device).and_then(|h| Some((&h.book, h.book.dir(path)?)));
+    let Some((book, dir)) = there else { return };
+    book.for_each_dir(dir, |d, folder| {
+        let Ok(folder) = RelPath::new(folder) else { return };
+        for (name, link) in book.files(d) {
+            // Those of an earlier part of this plan are not behind any more.
+            if link.used < at
+                && ops.len() < CHUNK
+                && let Ok(path) = folder.join(name)
+            {
+                ops.push(Op::Note(Fact::Used(device.clone(), path, at)));
+            }
+        }
+    });
 }
 
 impl Asked<'_> {
@@ -132,6 +152,11 @@ fn get_what_fits(
     });
     if chosen.is_empty() && plan.left_out > 0 && !some_there {
         return Err(short);
+    }
+    used(asked, device, path, &mut plan.ops);
+    if chosen.is_empty() && plan.left_out == 0 {
+        // All of it is there, on a device that may hold too much.
+        return Ok(plan);
     }
     plan.short = (plan.left_out > 0).then_some(short);
     let going = make_room(asked.world, device, Some(quota), Bytes(need), keep)?;

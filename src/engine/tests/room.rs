@@ -644,6 +644,8 @@ impl Model {
         for at in chosen {
             self.link(&at, self.now);
         }
+        let there = self.phone.iter_mut().filter(|(at, _)| within(at, folder));
+        there.for_each(|(_, (_, used))| *used = (*used).max(self.now));
     }
 
     /// A master is there that the phone does not know.
