@@ -242,6 +242,7 @@ find "$root" -type d -exec chmod 0755 {} +
 find "$root" -type f -exec chmod u+rw,go-w,u-s,g-s {} +
 chmod 0640 "$root/etc/shadow"
 rm -f "$work/root.squashfs"
+find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mksquashfs "$root" "$work/root.squashfs" -noappend -comp zstd -Xcompression-level 19 -b 256K -all-root -no-xattrs \
     -no-exports -quiet -no-progress >/dev/null
 
@@ -249,7 +250,7 @@ step "boot partition"
 find "$boot" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 fat=$work/boot.fat
 truncate -s "${BOOT_MIB}M" "$fat"
-mkfs.vfat -F 32 -s 1 -n "$BOOT_LABEL" -i "$DISK_ID" --invariant "$fat" >/dev/null
+mkfs.vfat -F 32 -s 1 -n "$BOOT_LABEL" --invariant -i "$DISK_ID" "$fat" >/dev/null
 # The small files first: an owner sees them at the top, and STATUS.txt lies in one piece.
 (cd "$boot" && for file in README.txt STATUS.txt larder.toml $(find . -type f -printf '%P\n' | sort); do
     [ ! -e "$file" ] || echo "$file"
@@ -282,7 +283,7 @@ step "compressing, listing"
 python3 image/bmap.py "$img" >"$img.bmap"
 python3 image/sbom.py --version "$version" --packages image/packages.txt --unpacked "$pk" --lock Cargo.lock \
     --list "$work/$name.packages.txt" >"$work/$name.sbom.json"
-(cd "$work" && sha256sum "$name".img* >"$name.sha256")
+(cd "$work" && sha256sum "$name".img* "$name".packages.txt "$name".sbom.json >"$name.sha256")
 mkdir -p "$out/boot"
 rm -f "$out"/larder-*
 cp "$boot"/kernel7.img "$boot"/initrd.img "$boot"/*.dtb "$boot"/cmdline.txt "$out/boot/"

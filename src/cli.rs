@@ -196,6 +196,12 @@ enum ConfigCommand {
     },
     /// Print a settings file with everything that can be set, explained
     Example,
+    /// Print its wireless network for wpa_supplicant, or nothing (what the SD card's network script asks)
+    #[command(hide = true)]
+    Wifi {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -305,6 +311,11 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
                 return Ok(ExitCode::from(3));
             }
             writeln!(out, "{}: all is well", file.display())?;
+        }
+        Command::Config { command: ConfigCommand::Wifi { file } } => {
+            // Without a file there is no wireless network.
+            let wifi = std::fs::read(&file).ok().and_then(|content| config::wifi_of(&content));
+            write!(out, "{}", wifi.map_or_else(String::new, |wifi| wifi.to_wpa_supplicant()))?;
         }
         Command::Where { path, places } => tell_where(&places.into(), &path, out)?,
     }

@@ -12,7 +12,7 @@ mod settings;
 mod value;
 
 pub use complaint::Complaint;
-pub use parse::{MAX_BYTES, parse, parse_bytes};
+pub use parse::{MAX_BYTES, parse, parse_bytes, wifi_of};
 pub use settings::{Change, Settings};
 
 use crate::model::{Action, Bytes, DeviceName};
@@ -158,6 +158,27 @@ pub struct Wifi {
     pub password: Option<String>,
     /// Two-letter country, for the permitted channels.
     pub country: String,
+}
+
+impl Wifi {
+    /// What wpa_supplicant(8) has to know of it (wpa_supplicant.conf(5)).
+    pub fn to_wpa_supplicant(&self) -> String {
+        // In hexadecimal, so that no character of a name can mean anything else.
+        let ssid: String = self.ssid.bytes().map(|b| format!("{b:02x}")).collect();
+        let country = match self.country.as_str() {
+            "" => String::new(),
+            country => format!("country={country}\n"),
+        };
+        // It takes all up to the last quote of the line as it is. As a passphrase, not as the key made of
+        // it: SAE needs the passphrase.
+        let key = match &self.password {
+            Some(password) => {
+                format!("psk=\"{password}\"\nkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\nieee80211w=1")
+            }
+            None => "key_mgmt=NONE".into(),
+        };
+        format!("{country}network={{\nssid={ssid}\n{key}\n}}\n")
+    }
 }
 
 /// The sync engine's id of a device in its usual form, or why a text is none: "is mistyped in …".

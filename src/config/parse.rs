@@ -153,6 +153,34 @@ fn wifi(critic: &mut Critic<'_>, section: &Section<'_>) -> Option<Wifi> {
     Some(wifi)
 }
 
+/// The wireless network of a settings file, whatever else is wrong in it: a slip in another section must not
+/// take the network away over which it is told. `None` when there is no `[wifi]`, or its name or password
+/// can't be read (an open network is not tried in place of one with a password).
+pub fn wifi_of(bytes: &[u8]) -> Option<Wifi> {
+    let text = String::from_utf8_lossy(bytes.get(..bytes.len().min(MAX_BYTES))?);
+    // Only its own lines are read: a slip before it can change what the parser takes them for.
+    let lines = Lines::new(text.strip_prefix('\u{feff}').unwrap_or(&text));
+    let is_heading = |text: &str| {
+        let inside = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        inside.is_some_and(|(name, _)| name.trim() == "wifi")
+    };
+    let heading = (1..=lines.count()).find(|&n| is_heading(lines.text(n)))?;
+    let own: Vec<&str> = lines.under(heading).skip(1).filter_map(|n| lines.get(n)).collect();
+    let own = own.join("\n");
+    if own.contains(char::REPLACEMENT_CHARACTER) {
+        return None;
+    }
+    let root = DeTable::parse(&own).ok()?;
+    let section = Section::new(root.get_ref(), 0);
+    let ssid = value::ssid("ssid", section.get("ssid")?.0).ok()?;
+    let password = match section.get("password") {
+        Some((password, _)) => value::passphrase("password", password).ok()?,
+        None => None,
+    };
+    let country = section.get("country").and_then(|(c, _)| value::country("country", c).ok());
+    Some(Wifi { ssid, password, country: country.unwrap_or_default() })
+}
+
 fn devices(critic: &mut Critic<'_>, value: &Spanned<DeValue<'_>>) -> BTreeMap<DeviceName, Device> {
     let DeValue::Table(table) = value.get_ref() else {
         let next = "write [devices.HTCphone] for each device, and its settings below it";

@@ -743,6 +743,46 @@ fn garbage_of_any_size_is_told_briefly() {
 }
 
 #[test]
+fn the_wireless_network_is_joined_whatever_else_is_wrong() {
+    let wifi = |text: &str| wifi_of(text.as_bytes());
+    let good =
+        "[wifi]\nssid = \"Casa \\\"\\\\ \u{2603}\"\npassword = 'a\"b\\c #d\"'\ncountry = \"de\"\n";
+    let expected = "country=DE\nnetwork={\nssid=4361736120225c20e29883\npsk=\"a\"b\\c #d\"\"\n\
+                    key_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\nieee80211w=1\n}\n";
+    for text in [
+        good.to_owned(),
+        format!("\u{feff}{good}"),
+        format!("undo = soon\n[night\n{good}"),
+        format!("{good}[devices.HTCphone]\nquota = 8 GB\n[x"),
+        format!("{good}colour = \"blue\"\n"),
+    ] {
+        let found = wifi(&text).map(|wifi| wifi.to_wpa_supplicant());
+        assert_eq!(found.as_deref(), Some(expected), "{text}");
+    }
+    let open = "[wifi]\nssid = \"x\"\n";
+    assert_eq!(wifi(open).unwrap().to_wpa_supplicant(), "network={\nssid=78\nkey_mgmt=NONE\n}\n");
+    // Never an open network in place of one whose password can't be read, nor one without a name.
+    for text in [
+        "",
+        "[wifi]",
+        "wifi = 3",
+        "[wifi]\nssid = \"\"",
+        "[wifi]\nssid = x",
+        "[wifi]\npassword = \"12345678\"",
+        "[wifi]\nssid = \"x\"\npassword = \"short\"",
+        "[wifi]\nssid = \"x\"\npassword = hunter22",
+        "[wifi]\nssid = \"x\"\npassword = \"hunter22\n",
+        "[wifi]\nssid = \"x\"\npassword = \"line\\nbreak\"",
+    ] {
+        assert_eq!(wifi(text), None, "{text}");
+    }
+    let elsewhere = [&b"[nas]\nname = \"\xff\"\n"[..], good.as_bytes()].concat();
+    assert_eq!(wifi_of(&elsewhere).unwrap().to_wpa_supplicant(), expected);
+    assert_eq!(wifi_of(b"[wifi]\nssid = \"\xff\""), None);
+    assert_eq!(wifi_of(example().as_bytes()), None);
+}
+
+#[test]
 fn the_last_good_settings_stay() {
     let mut settings = Settings::default();
     assert_eq!(settings.update(None), Change::None);
