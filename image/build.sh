@@ -107,7 +107,7 @@ take dropbear-bin usr/sbin/dropbear usr/bin/dropbearkey
 take wpasupplicant usr/sbin/wpa_supplicant
 take avahi-daemon usr/sbin/avahi-daemon
 take avahi-autoipd usr/sbin/avahi-autoipd
-take openntpd usr/sbin/ntpd
+take openntpd usr/sbin/ntpd usr/sbin/ntpctl
 take wireless-regdb usr/lib/firmware/regulatory.db usr/lib/firmware/regulatory.db.p7s 2>/dev/null ||
     take wireless-regdb usr/lib/firmware/regulatory.db-debian usr/lib/firmware/regulatory.db.p7s-debian
 for file in "$root"/usr/lib/firmware/*-debian; do

@@ -40,6 +40,7 @@ ADDRESSES = "vmalloc=832M"
 HUB = "1"
 NETWORK_PORT = "1.1"
 DRIVE_PORTS = ("1.2", "1.3", "1.4")
+LONELY_PORT = "1.8"
 
 
 def layout():
@@ -326,6 +327,16 @@ class Machine:
         )
         self.monitor.command("blockdev-reopen", options=[{**self._node(drive), "file": worn}])
 
+    @contextlib.contextmanager
+    def lonely_network(self):
+        """A second network on which nobody answers, as with a cable straight to a computer."""
+        self.monitor.command("netdev_add", type="hubport", id="lonely", hubid=1)
+        self.monitor.command("device_add", driver="usb-net", id="usb-lonely", netdev="lonely", port=LONELY_PORT)
+        try:
+            yield
+        finally:
+            self.monitor.command("device_del", id="usb-lonely")
+
     def _socket_switch(self, drive):
         port = self.plugged[drive.device][1].rsplit(".", 1)[1]
         return f"/sys/bus/usb/devices/1-1:1.0/1-1-port{port}/disable"
@@ -353,9 +364,12 @@ class Machine:
     def sh_status(self, command, timeout=30):
         """Its exit status and output."""
         # The marker is put together by the shell, so that an echo of the command can't be taken for it.
-        self.serial.sendline(f"{{ {command}; }} 2>&1 </dev/null; echo \"<<\"$?\">>\"")
+        marker = 'echo "<<"$?">>"'
+        self.serial.sendline(f"{{ {command}; }} 2>&1 </dev/null; {marker}")
         self.serial.expect(rb"<<(\d+)>>\r*\n", timeout=timeout * slow())
         text = self.serial.before.decode("utf-8", "replace").replace("\r", "")
+        # Whenever init starts a service again it makes the console sane, which includes an echo.
+        text = text.rpartition(marker)[2]
         return int(self.serial.match.group(1)), text.strip("\n")
 
     def wait(self, what, condition, timeout=30, every=0.3):
@@ -470,7 +484,7 @@ def family_tree(folder):
 
 
 def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None, read_only=False):
-    """A drive image with a file system (ext4, exfat, vfat, ntfs), or with none (kind None)."""
+    """A drive image with a file system (ext4, btrfs, xfs, exfat, vfat, ntfs), or with none (kind None)."""
     path = pathlib.Path(path)
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
@@ -484,6 +498,10 @@ def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None
         subprocess.run(["mkfs.exfat", "-L", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
     elif kind == "vfat":
         subprocess.run(["mkfs.vfat", "-n", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
+    elif kind == "btrfs":
+        subprocess.run(["mkfs.btrfs", "-q", "-L", label, str(path)], check=True, env=sbin)
+    elif kind == "xfs":
+        subprocess.run(["mkfs.xfs", "-q", "-L", label, str(path)], check=True, env=sbin)
     elif kind == "ntfs":
         subprocess.run(["mkfs.ntfs", "-Q", "-q", "-F", "-L", label, str(path)], check=True, env=sbin, capture_output=True)
     return Drive(path, serial, read_only)

@@ -6,6 +6,7 @@
 
 mod carrying;
 mod claim;
+mod drive;
 mod error;
 mod network;
 mod night;
@@ -16,6 +17,7 @@ pub use night::join_now;
 
 use carrying::Carrying;
 use claim::Claim;
+use drive::Drive;
 use network::Network;
 use stop::Stop;
 
@@ -220,31 +222,6 @@ pub fn run_once(
     Ok(operations)
 }
 
-/// A drive in use.
-struct Drive {
-    engine: Engine,
-    watch: Watch,
-    carrying: Option<Carrying>,
-    /// Which folder it is, to notice that another one is mounted there or none.
-    id: (u64, u64),
-    /// Given back last.
-    claim: Claim,
-}
-
-impl Drive {
-    /// Lets the drive go: first whoever carries, then the ledger. Everything done was brought to the
-    /// disk in its turn.
-    fn close(self) {
-        let Self { engine, watch, carrying, claim, .. } = self;
-        drop(watch);
-        if let Some(carrying) = carrying {
-            carrying.end();
-        }
-        drop(engine);
-        drop(claim);
-    }
-}
-
 /// The running house.
 struct House {
     places: Places,
@@ -300,7 +277,12 @@ pub async fn run(
         }
         wait = tokio::task::block_in_place(|| house.turn());
     }
-    tokio::task::block_in_place(|| house.let_go());
+    tokio::task::block_in_place(|| {
+        if let Some(Err(e)) = house.drive.as_mut().map(Drive::leave_time) {
+            log::warn!("{e}");
+        }
+        house.let_go();
+    });
     let mut last = house.reported.take().unwrap_or_default();
     last.condition = Condition::StoppedSafely;
     (house.report)(&last);
@@ -390,6 +372,7 @@ impl House {
             }
             self.open()?;
         }
+        self.drive.as_mut().map_or(Ok(()), Drive::leave_time_in_time)?;
         let Some(Drive { engine, watch, carrying, .. }) = &mut self.drive else { return Ok(TICK) };
         if settings_changed {
             engine.configure(self.settings.current().clone(), now())?;
@@ -448,7 +431,7 @@ impl House {
             engine.alert("status-file", now(), &what, SAVED_STATUS);
         }
         let carrying = Carrying::begin(&self.places, self.reach, &mut engine, &self.notify)?;
-        self.drive = Some(Drive { engine, watch, carrying, id, claim });
+        self.drive = Some(Drive { engine, watch, carrying, id, timed: Instant::now(), claim });
         self.failed = None;
         log::info!("the drive is in use: {}", self.places.drive.display());
         Ok(())

@@ -9,7 +9,7 @@ use super::machine::{Effect, Event, Machine};
 use super::watch::{LOOK_EVERY, look, signals};
 use super::{ApplianceError, Options, user};
 use crate::config;
-use crate::drive::decide::{Advice, Choice};
+use crate::drive::decide::{Advice, Choice, words};
 use crate::drive::devices::{self, Present};
 use crate::drive::import::Progress;
 use crate::drive::mounting::{self, Checked};
@@ -176,7 +176,10 @@ impl Shell<'_> {
             for seen in present {
                 if known.iter().all(|(before, _)| *before != seen) {
                     let disk = devices::probe(&options.roots, &seen, &peek);
-                    log::info!("found {} ({}): {:?}", disk.model, disk.identity, disk.volumes);
+                    log::info!("found {} ({})", disk.model, disk.identity);
+                    for volume in &disk.volumes {
+                        log::info!("found {}: {}", volume.node, words(&disk, volume));
+                    }
                     known.push((seen, disk));
                 }
             }

@@ -161,7 +161,7 @@ fn importable(disk: &Disk) -> Vec<Choice> {
 }
 
 /// A volume in words: `"PHOTOS" on SanDisk Ultra (serial 4C53), 64 GB, exFAT`.
-fn words(disk: &Disk, volume: &Volume) -> String {
+pub fn words(disk: &Disk, volume: &Volume) -> String {
     let label = match volume.signature.label.as_str() {
         "" => String::new(),
         label => format!("\"{label}\" on "),

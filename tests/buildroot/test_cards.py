@@ -45,7 +45,6 @@ BUILDROOT_ONLY = {
     "usr/bin/dropbear*": "dropbear's tools",
     "usr/bin/scp": "dropbear's, for the owner with ssh",
     "usr/bin/dbclient": "dropbear's",
-    "usr/sbin/ntpctl": "openntpd's",
     "usr/sbin/wpa_*": "wpa_supplicant's tools",
     "usr/bin/openssl": "OpenSSL's tool",
     "usr/bin/c_rehash": "OpenSSL's tool",

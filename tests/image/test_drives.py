@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import os
+import shutil
 import subprocess
 import time
 
@@ -10,6 +12,8 @@ import pytest
 import written
 
 SETTINGS = """
+[devices.HTCphone]
+
 [drive]
 format = "FORMATME1"
 """
@@ -76,6 +80,7 @@ def test_blank_drive_is_offered_and_not_touched(machine, folder):
     with plugged(machine, drive):
         machine.wait_condition("attention", 45)
         assert logged(machine, "BLANK0001")
+        status_says(machine, 'format = "BLANK0001"', "larder.toml")
     assert digest(drive) == before
 
 
@@ -84,6 +89,8 @@ def test_read_only_drive(machine, folder):
     before = digest(drive)
     with plugged(machine, drive):
         machine.wait_condition("drive-unusable", 45)
+        assert logged(machine, "LOCKED001")
+        status_says(machine, "LOCKED001", "write-protected")
     assert digest(drive) == before
 
 
@@ -97,6 +104,7 @@ def test_badly_damaged_drive(machine, folder):
     with plugged(machine, drive):
         machine.wait_condition("drive-unusable", 60)
         assert " /drive " not in machine.sh("cat /proc/mounts")
+        status_says(machine, "DAMAGED01", "e2fsck")
 
 
 def test_slightly_damaged_drive_is_repaired(machine, folder):
@@ -113,6 +121,34 @@ def test_slightly_damaged_drive_is_repaired(machine, folder):
         machine.wait_condition("stopped-safely", 45)
         assert " /drive " not in machine.sh("cat /proc/mounts")
     assert emulator.fsck(drive.path) == 0
+
+
+@pytest.mark.parametrize(("kind", "size", "make"), [("btrfs", "256M", "mkfs.btrfs"), ("xfs", "320M", "mkfs.xfs")])
+def test_other_file_systems_with_hard_links_serve_as_they_are(machine, folder, kind, size, make):
+    """Used, not formatted: a wish becomes a hard link there, and what was promised holds."""
+    if not shutil.which(make, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
+        pytest.skip(f"SKIPPED: {make} is not installed: no {kind} drive was tried")
+    drive = emulator.make_drive(folder / f"{kind}.img", f"{kind}001".upper(), kind, size, "LARDER")
+    with plugged(machine, drive):
+        machine.wait_condition("ready", 120)
+        assert f" /drive {kind} rw" in machine.sh("cat /proc/mounts")
+        machine.sh("echo words >/drive/BTsync/files/words.txt && chown larder: /drive/BTsync/files/words.txt", check=True)
+        page = "/drive/BTsync/catalogue/HTCphone/catalogue.html"
+        machine.wait("the page", lambda: machine.sh_status(f"test -s {page}")[0] == 0, 60)
+        machine.wish(1, "words.txt")
+        names = "/drive/BTsync/files/words.txt /drive/BTsync/devices/HTCphone/words.txt"
+        machine.wait("the link", lambda: machine.sh_status(f"stat {names}")[0] == 0, 60)
+        assert len(set(machine.sh(f"stat -c %i {names}").split())) == 1
+        looked = "su -s /bin/sh larder -c 'larder check --drive /drive --boot /boot'"
+        machine.wait("`larder check` finds nothing", lambda: machine.sh_status(looked, 120)[0] == 0, 45, 2)
+        machine.sh("kill -USR1 $(cat /run/larder/appliance.pid)", check=True)
+        machine.wait_condition("stopped-safely", 45)
+
+
+def test_where_nobody_gives_addresses_it_takes_one_of_its_own(machine):
+    """IPv4LL (RFC 3927): a computer at the other end of the cable can reach it still."""
+    with machine.lonely_network():
+        machine.wait("an address", lambda: "inet 169.254." in machine.sh("ip -4 addr show usb1"), 60, 1)
 
 
 def test_the_one_drive_named_in_the_settings_is_formatted(machine, folder):
