@@ -17,7 +17,10 @@ mod guard;
 mod kind;
 mod range;
 mod take;
+mod traffic;
 mod words;
+
+pub use traffic::Traffic;
 
 use crate::model::{Origin, WishId};
 use crate::status::Notice;
@@ -71,6 +74,8 @@ pub struct House {
     pub pages: Arc<[PageKey]>,
     /// What the page that says "the drive is not here" tells besides.
     pub notices: Arc<[Notice]>,
+    /// Told of every piece of a file that is sent.
+    pub traffic: Traffic,
 }
 
 /// One page, and what proves that wishes come from it.

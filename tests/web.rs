@@ -61,6 +61,7 @@ impl Test {
             drive: Some(drive),
             pages: Arc::new([key("home", "key-home", Origin::Home), key("p2", "key-phone", phone)]),
             notices: Arc::new([]),
+            ..House::default()
         };
         let (settings, settings_rx) = watch::channel(settings);
         let (house, house_rx) = watch::channel(house);
@@ -552,6 +553,21 @@ async fn parts_of_a_file_are_sent_as_asked() {
     put(&test.files().join("film.mp4"), &content[1..]);
     let changed = test.get_with("/files/film.mp4", &resumed).await;
     assert_eq!((changed.status, changed.body.len()), (200, all - 1));
+}
+
+#[tokio::test]
+async fn a_file_that_goes_out_is_traffic_and_the_page_is_none() {
+    let test = Test::new().await;
+    let traffic = test.house.borrow().traffic.clone();
+    let hour = std::time::Duration::from_secs(3_600);
+    put(&test.files().join("film.mp4"), b"film");
+    test.get("/").await;
+    test.get("/files/nothing.mp4").await;
+    let etag = test.get("/").await.header("etag").to_owned();
+    test.get_with("/", &format!("if-none-match: {etag}\r\n")).await;
+    assert!(!traffic.is_recent(hour));
+    assert_eq!(test.get("/files/film.mp4").await.status, 200);
+    assert!(traffic.is_recent(hour) && !traffic.is_recent(std::time::Duration::ZERO));
 }
 
 #[tokio::test]

@@ -5,13 +5,16 @@ use crate::daemon::{Places, Reach};
 use crate::engine::Engine;
 use crate::model::WishId;
 use crate::status::Notice;
-use crate::web::{Front, House, Settings, State, Wishes, serve};
+use crate::web::{Front, House, Settings, State, Traffic, Wishes, serve};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// So many worklists may wait for the loop.
 const WAITING: usize = 16;
+/// Somebody takes a file while its last piece is no older: a player fetches some seconds ahead and pauses.
+const TAKING: Duration = Duration::from_secs(30);
 
 /// The loop's end of the web.
 pub(super) struct Network {
@@ -19,6 +22,7 @@ pub(super) struct Network {
     house: watch::Sender<House>,
     wishes: mpsc::Receiver<Wishes>,
     state: watch::Receiver<State>,
+    traffic: Traffic,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -28,7 +32,9 @@ impl Network {
         let address = (reach == Reach::Loopback).then_some(Ipv4Addr::LOCALHOST.into());
         let off = Settings { enabled: false, address, names: host_names(), ..Settings::default() };
         let (settings, settings_seen) = watch::channel(off);
-        let (house, house_seen) = watch::channel(House::default());
+        let traffic = Traffic::default();
+        let (house, house_seen) =
+            watch::channel(House { traffic: traffic.clone(), ..House::default() });
         let (to_loop, mut arriving) = mpsc::channel(WAITING);
         let (forward, wishes) = mpsc::channel(WAITING);
         let (state_sender, state) = watch::channel(State::Off);
@@ -52,7 +58,7 @@ impl Network {
                 wake.notify_one();
             }
         });
-        Self { settings, house, wishes, state, stop: Some(stop) }
+        Self { settings, house, wishes, state, traffic, stop: Some(stop) }
     }
 
     /// Puts the settings in force.
@@ -84,6 +90,11 @@ impl Network {
             house.notices = notices.to_vec().into();
             changed
         });
+    }
+
+    /// True while somebody takes a file.
+    pub(super) fn sends(&self) -> bool {
+        self.traffic.is_recent(TAKING)
     }
 
     /// True when wishes wait for the loop.

@@ -21,6 +21,7 @@ impl House {
         self.night = false;
         if let Some(Drive { engine, .. }) = &mut self.drive
             && !wait.is_zero()
+            && !self.network.sends()
         {
             self.night = engine.plan_night(now())?.is_some();
         }
@@ -48,6 +49,7 @@ impl House {
                 || watch.has_others(ours.name, ours.within)
                 || carrying.as_ref().is_some_and(|carrying| carrying.has_news())
                 || network.has_wishes()
+                || network.sends()
         };
         engine.work_in_the_night(now(), &mut disturbed)?;
         Ok(BREATH)

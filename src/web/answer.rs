@@ -4,6 +4,7 @@ use super::file::{self, Fault, Opened, Pieces};
 use super::guard::{self, Pass, Throttle};
 use super::kind::{self, Kind};
 use super::range::{self, Part};
+use super::traffic::Traffic;
 use super::{House, Settings, Wishes, take, words};
 use crate::model::{Place, RelPath};
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
@@ -131,7 +132,9 @@ async fn route(desk: &Desk, client: IpAddr, request: Request<Incoming>) -> Respo
     match wanted {
         Wanted::Page => page(drive, &house, request.headers()).await,
         Wanted::File(encoded) => match RelPath::from_percent(encoded) {
-            Ok(path) if !path.is_root() => master(drive, path, request.headers()).await,
+            Ok(path) if !path.is_root() => {
+                master(drive, path, request.headers(), &house.traffic).await
+            }
             Ok(_) => missing(),
             Err(error) => {
                 told(StatusCode::BAD_REQUEST, "This is no path of a file", &format!("{error}."))
@@ -180,7 +183,8 @@ async fn page(drive: PathBuf, house: &House, asked: &HeaderMap) -> Response<Body
                 policy: "frame-ancestors 'none'",
                 save: false,
             };
-            send(page, kind, asked)
+            // Who reads the page keeps the disk busy for no longer than that.
+            send(page, kind, asked, &Traffic::default())
         }
         Err(Fault::Missing) => waiting(
             "The first catalogue is being made",
@@ -191,10 +195,15 @@ async fn page(drive: PathBuf, house: &House, asked: &HeaderMap) -> Response<Body
     }
 }
 
-async fn master(drive: PathBuf, path: RelPath, asked: &HeaderMap) -> Response<Body> {
+async fn master(
+    drive: PathBuf,
+    path: RelPath,
+    asked: &HeaderMap,
+    traffic: &Traffic,
+) -> Response<Body> {
     let kind = kind::of(path.name().unwrap_or_default());
     match opened(drive, Place::Files, path.as_bytes().to_vec()).await {
-        Ok(file) => send(file, kind, asked),
+        Ok(file) => send(file, kind, asked, traffic),
         Err(fault) => refused(fault),
     }
 }
@@ -206,7 +215,7 @@ async fn opened(drive: PathBuf, place: Place, path: Vec<u8>) -> Result<Opened, F
         .unwrap_or(Err(Fault::Drive(rustix::io::Errno::IO)))
 }
 
-fn send(file: Opened, kind: Kind, asked: &HeaderMap) -> Response<Body> {
+fn send(file: Opened, kind: Kind, asked: &HeaderMap, traffic: &Traffic) -> Response<Body> {
     let size = file.size;
     let part = range::part(asked, &file.etag, &file.modified, size);
     let mut answer = Response::new(Body::Text(None));
@@ -237,7 +246,7 @@ fn send(file: Opened, kind: Kind, asked: &HeaderMap) -> Response<Body> {
             // Without a name: browsers take it from the address, and no name gets into a header.
             put(headers, header::CONTENT_DISPOSITION, "attachment");
         }
-        *answer.body_mut() = Body::File(file.send(from, len));
+        *answer.body_mut() = Body::File(file.send(from, len, traffic.clone()));
     }
     *answer.status_mut() = status;
     answer

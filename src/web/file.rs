@@ -3,6 +3,7 @@
 //! Nothing of the drive is held open between requests: what is open keeps a drive from being
 //! unmounted.
 
+use super::traffic::Traffic;
 use hyper::body::{Bytes, Frame, SizeHint};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
@@ -116,8 +117,8 @@ fn http_date(secs: i64) -> String {
 
 impl Opened {
     /// The bytes from `from` on, `len` of them.
-    pub(super) fn send(self, from: u64, len: u64) -> Pieces {
-        Pieces { file: Arc::new(self.file), at: from, left: len, reading: None }
+    pub(super) fn send(self, from: u64, len: u64, traffic: Traffic) -> Pieces {
+        Pieces { file: Arc::new(self.file), at: from, left: len, reading: None, traffic }
     }
 }
 
@@ -127,6 +128,7 @@ pub(super) struct Pieces {
     at: u64,
     left: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
+    traffic: Traffic,
 }
 
 impl hyper::body::Body for Pieces {
@@ -140,6 +142,7 @@ impl hyper::body::Body for Pieces {
         if self.left == 0 {
             return Poll::Ready(None);
         }
+        self.traffic.note();
         let (at, len) = (self.at, self.left.min(PIECE));
         let file = Arc::clone(&self.file);
         let reading = self
