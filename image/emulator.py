@@ -206,8 +206,8 @@ class Machine:
 
     # --- power -----------------------------------------------------------------------------------------------------
 
-    def power_on(self, drives=(), extra=""):
-        """Starts it, with these drives plugged in."""
+    def power_on(self, drives=(), extra="", network=True):
+        """Starts it, with these drives plugged in. Without `network` its cable leads to nobody: no DHCP, no Internet."""
         line = (self.boot / "cmdline.txt").read_text().strip()
         line = re.sub(r"\bconsole=tty1 ?", "", line) + f" larder.console {ADDRESSES} {extra}"
         qmp = self.folder / "qmp.sock"
@@ -215,13 +215,14 @@ class Machine:
             qmp.unlink()
         ports = {self.page_port: 8080, self.ssh_port: 22, self.sync_port: 22000}
         forward = ",".join(f"hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in ports.items())
+        cable = f"user,id=net,{forward}" if network else "hubport,id=net,hubid=0"
         args = [
             "-M", "raspi2b", "-display", "none", "-no-reboot",
             "-kernel", self.kernel, "-initrd", self.boot / "initrd.img",
             "-dtb", self.boot / "bcm2836-rpi-2-b.dtb", "-append", line.strip(),
             "-drive", f"if=sd,id=card,format=raw,file={self.card.path}",
             "-device", f"usb-hub,id=hub,port={HUB}",
-            "-netdev", f"user,id=net,{forward}", "-device", f"usb-net,netdev=net,port={NETWORK_PORT}",
+            "-netdev", cable, "-device", f"usb-net,id=adapter,netdev=net,port={NETWORK_PORT}",
             "-serial", "stdio", "-qmp", f"unix:{qmp},server=on,wait=off",
         ]
         for drive, port in zip(drives, DRIVE_PORTS):
