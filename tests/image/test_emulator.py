@@ -89,8 +89,10 @@ def test_a_start_that_failed_otherwise_has_failed(tmp_path):
     assert len(pi.starts) == 1 and pi.cuts == 0
 
 
-def test_a_kernel_that_breaks_down_again_is_no_accident(tmp_path):
+def test_a_kernel_that_breaks_down_again_is_no_accident(tmp_path, capsys):
     pi = Stub(tmp_path / "console", [(OOPS, emulator.pexpect.EOF("ended"))] * 3)
     with pytest.raises(emulator.pexpect.EOF):
         pi.start()
+    # Said once, and not to whoever reads the summary: this was no Pi.
+    assert capsys.readouterr().out.count("NOTE: ") == 1
     assert len(pi.starts) == 1
