@@ -31,6 +31,11 @@ PROMPT = "larder# "
 # Levels of the pins, 32 a word, in the chip's GPIO block: GPLEV0 and GPLEV1.
 GPIO_LEVELS = 0x3F200034
 BOARD_LED = 47
+# In each look of `watch_lights`: the light at the header's pin, and the board's own.
+HEADER, BOARD = 1, 2
+# What the kernel says when one of its drivers broke down. The emulated card reader has brought that on: a request
+# timed out while the host was too busy, and the driver stumbled over its own clearing up.
+BROKE_DOWN = b"Internal error: Oops"
 # Each module that Linux loads makes it forget its translations for everything from the modules (at 0xbf000000) to the end
 # of what vmalloc has given out, page by page; all plain memory lies between the two. A Pi does that in milliseconds. Here
 # every page stops all four processors (TLBIMVAIS), which took 10 s a time, with nothing else running meanwhile. More room
@@ -40,7 +45,6 @@ ADDRESSES = "vmalloc=832M"
 HUB = "1"
 NETWORK_PORT = "1.1"
 DRIVE_PORTS = ("1.2", "1.3", "1.4")
-LONELY_PORT = "1.8"
 
 
 def layout():
@@ -177,7 +181,9 @@ class Monitor:
                 return answer["return"]
 
     def close(self):
-        self.stream.close()
+        # Of an emulator that ended by itself, unsent words may be left.
+        with contextlib.suppress(OSError):
+            self.stream.close()
         self.socket.close()
 
 
@@ -196,6 +202,7 @@ class Machine:
         self.serial = None
         self.monitor = None
         self.started = None
+        self.console_begins = 0
         self.plugged = {}
         self._patterns = None
 
@@ -207,22 +214,22 @@ class Machine:
 
     # --- power -----------------------------------------------------------------------------------------------------
 
-    def power_on(self, drives=(), extra=""):
-        """Starts it, with these drives plugged in."""
+    def power_on(self, drives=(), extra="", network=True):
+        """Starts it, with these drives plugged in. Without `network` its cable leads to nobody: no DHCP, no Internet."""
         line = (self.boot / "cmdline.txt").read_text().strip()
         line = re.sub(r"\bconsole=tty1 ?", "", line) + f" larder.console {ADDRESSES} {extra}"
         qmp = self.folder / "qmp.sock"
         with contextlib.suppress(FileNotFoundError):
             qmp.unlink()
-        ports = {self.page_port: 8080, self.ssh_port: 22, self.sync_port: 22000}
-        forward = ",".join(f"hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in ports.items())
+        forward = "".join(f",hostfwd={port}" for port in self._forwarded())
+        cable = f"user,id=net{forward}" if network else "hubport,id=net,hubid=0"
         args = [
             "-M", "raspi2b", "-display", "none", "-no-reboot",
             "-kernel", self.kernel, "-initrd", self.boot / "initrd.img",
             "-dtb", self.boot / "bcm2836-rpi-2-b.dtb", "-append", line.strip(),
             "-drive", f"if=sd,id=card,format=raw,file={self.card.path}",
             "-device", f"usb-hub,id=hub,port={HUB}",
-            "-netdev", f"user,id=net,{forward}", "-device", f"usb-net,netdev=net,port={NETWORK_PORT}",
+            "-netdev", cable, "-device", f"usb-net,netdev=net,port={NETWORK_PORT}",
             "-serial", "stdio", "-qmp", f"unix:{qmp},server=on,wait=off",
         ]
         for drive, port in zip(drives, DRIVE_PORTS):
@@ -230,6 +237,7 @@ class Machine:
             args += ["-device", json.dumps(self._stick(drive, port))]
             self.plugged[drive.device] = (drive, port)
         log = open(self.console_log, "ab") if self.console_log else None
+        self.console_begins = log.tell() if log else 0
         # The emulator's own remarks go to a file: on the console they would stand in the middle of an answer.
         words = ["-c", 'exec qemu-system-arm "$@" 2>"$0"', str(self.folder / "emulator.err"), *map(str, args)]
         self.serial = pexpect.spawn("/bin/sh", words, timeout=60 * slow(), logfile=log, maxread=65536)
@@ -255,6 +263,30 @@ class Machine:
         self.serial.expect_exact("begins", timeout=20 * slow())
         self.sh("true")
         return taken
+
+    def start(self, drives=(), shows="ready", timeout=180, pin=17, network=True):
+        """Powers it on and waits for the shell and until the LED shows `shows` (None: the shell alone will do); both in
+        seconds since power on. A start in which the kernel broke down is made once more, and that is said aloud."""
+        for last in (False, True):
+            self.power_on(drives, network=network)
+            try:
+                shell = self.wait_for_shell(120)
+                if shows:
+                    self.wait_condition(shows, timeout, pin)
+                return shell, time.monotonic() - self.started
+            except (AssertionError, OSError, pexpect.ExceptionPexpect):
+                if last or not self.broke_down():
+                    raise
+                print("NOTE: the emulated Pi's kernel broke down at the start (see the console's log); it is started again")
+                self.power_cut()
+
+    def broke_down(self):
+        """Whether the kernel said since power on that it did."""
+        if not self.console_log:
+            return False
+        with open(self.console_log, "rb") as log:
+            log.seek(self.console_begins)
+            return BROKE_DOWN in log.read()
 
     def power_cut(self):
         """The plug is pulled: no warning, nothing flushed by the guest."""
@@ -284,6 +316,19 @@ class Machine:
                 self.serial.logfile.close()
             self.serial = None
         self.plugged = {}
+
+    # --- network ---------------------------------------------------------------------------------------------------
+
+    def _forwarded(self):
+        """What of the Pi can be reached from here, in the emulator's words."""
+        ports = {self.page_port: 8080, self.ssh_port: 22, self.sync_port: 22000}
+        return [f"tcp:127.0.0.1:{here}-:{there}" for here, there in ports.items()]
+
+    def router_comes(self):
+        """A Pi that was started without a network has one from now on."""
+        forward = [{"str": port} for port in self._forwarded()]
+        self.monitor.command("netdev_add", type="user", id="router", hostfwd=forward)
+        self.monitor.command("netdev_add", type="hubport", id="socket", hubid=0, netdev="router")
 
     # --- drives ----------------------------------------------------------------------------------------------------
 
@@ -326,16 +371,6 @@ class Machine:
             "blockdev-add", **{"driver": "blkdebug", "node-name": worn, "image": drive.node + "-file", "inject-error": rules}
         )
         self.monitor.command("blockdev-reopen", options=[{**self._node(drive), "file": worn}])
-
-    @contextlib.contextmanager
-    def lonely_network(self):
-        """A second network on which nobody answers, as with a cable straight to a computer."""
-        self.monitor.command("netdev_add", type="hubport", id="lonely", hubid=1)
-        self.monitor.command("device_add", driver="usb-net", id="usb-lonely", netdev="lonely", port=LONELY_PORT)
-        try:
-            yield
-        finally:
-            self.monitor.command("device_del", id="usb-lonely")
 
     def _socket_switch(self, drive):
         port = self.plugged[drive.device][1].rsplit(".", 1)[1]
@@ -421,12 +456,12 @@ class Machine:
             self._patterns = {name: drawing.strip() for name, drawing in rows}
         return self._patterns
 
-    def condition(self, pin=17, seconds=4):
+    def condition(self, pin=17, seconds=4, light=HEADER):
         """The condition that the LED shows: (name, share of the looks that agree with its pattern)."""
-        return recognise(self.watch_lights(seconds, pin), self.patterns())
+        return recognise(self.watch_lights(seconds, pin), self.patterns(), light)
 
-    def wait_condition(self, name, timeout=60, pin=17):
-        """Waits until the LED shows it."""
+    def wait_condition(self, name, timeout=60, pin=17, light=HEADER):
+        """Waits until the LED shows it: the one at the header's pin, or the board's own."""
         end = time.monotonic() + timeout * slow()
         seen = []
         # A Pi that is stalled for seconds shows a steady light, too: that one has to be seen twice, and the Pi to
@@ -434,14 +469,14 @@ class Machine:
         wanted = 1 if len(set(self.patterns()[name])) > 1 else 2
         agreed = 0
         while True:
-            shown, share = self.condition(pin)
+            shown, share = self.condition(pin, light=light)
             agreed = agreed + 1 if shown == name and share > AGREES else 0
             if agreed == wanted:
                 return
             if agreed:
                 self.sh("true", 60)
                 continue
-            seen.append(f"{shown} ({share:.0%})")
+            seen.append(f"{shown or 'nothing that it can show'} ({share:.0%})")
             if time.monotonic() > end:
                 raise AssertionError(f"the LED does not show {name}: {', '.join(seen[-6:])}")
 
@@ -451,11 +486,17 @@ SLOT = 0.1
 AGREES = 0.85
 
 
-def recognise(looks, patterns, light=1):
-    """Which pattern the looks of `watch_lights` show: (name, share that agrees). Every shift is tried."""
+def recognise(looks, patterns, light=HEADER):
+    """Which pattern the looks of `watch_lights` show: (name, share that agrees). Every shift is tried.
+
+    A light that stands still shows no pattern that moves, and the other way round: a Pi that stalls while its light is
+    off would have the spark of "stopped safely" for 95 %. ("", 0) when it can't be any."""
     best = ("", 0.0)
+    moved = len({look[light] for look in looks}) > 1
     for name, drawing in patterns.items():
         slots = [slot == "#" for slot in drawing]
+        if moved != (len(set(slots)) > 1):
+            continue
         cycle = len(slots)
         for shift in range(cycle * 4):
             hits = sum(look[light] == slots[int(look[0] / SLOT + shift / 4) % cycle] for look in looks)
@@ -484,8 +525,10 @@ def family_tree(folder):
 
 
 def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None, read_only=False):
-    """A drive image with a file system (ext4, btrfs, xfs, exfat, vfat, ntfs), or with none (kind None)."""
+    """A drive image with a file system (ext4, btrfs, xfs, exfat, vfat, ntfs), or with none (kind None). `tree`: what is on
+    it from the start, for ext4 and btrfs."""
     path = pathlib.Path(path)
+    assert tree is None or kind in ("ext4", "btrfs"), f"{kind} is made empty"
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     subprocess.run(["truncate", "-s", size, str(path)], check=True)
@@ -494,33 +537,40 @@ def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None
         source = ["-d", str(tree)] if tree else []
         command = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, "-E", "root_owner=1000:1000", *source, str(path)]
         subprocess.run(command, check=True, env=sbin)
+    elif kind == "btrfs":
+        source = ["--rootdir", str(tree)] if tree else []
+        subprocess.run(["mkfs.btrfs", "-q", "-L", label, *source, str(path)], check=True, env=sbin, capture_output=True)
+    elif kind == "xfs":
+        subprocess.run(["mkfs.xfs", "-q", "-L", label, str(path)], check=True, env=sbin)
     elif kind == "exfat":
         subprocess.run(["mkfs.exfat", "-L", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
     elif kind == "vfat":
         subprocess.run(["mkfs.vfat", "-n", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
-    elif kind == "btrfs":
-        subprocess.run(["mkfs.btrfs", "-q", "-L", label, str(path)], check=True, env=sbin)
-    elif kind == "xfs":
-        subprocess.run(["mkfs.xfs", "-q", "-L", label, str(path)], check=True, env=sbin)
     elif kind == "ntfs":
         subprocess.run(["mkfs.ntfs", "-Q", "-q", "-F", "-L", label, str(path)], check=True, env=sbin, capture_output=True)
     return Drive(path, serial, read_only)
 
 
-def _e2fsprogs(*command):
+def has_tool(name):
+    """Whether this machine has the program."""
+    return shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is not None
+
+
+def _tool(*command):
     sbin = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
     return subprocess.run([str(word) for word in command], capture_output=True, env=sbin, check=False)
 
 
-def fsck(path):
-    """Looks at an ext4 image and repairs nothing: 0 when there is nothing to repair."""
-    return _e2fsprogs("e2fsck", "-f", "-n", path).returncode
+def fsck(path, kind="ext4"):
+    """Looks at an image and repairs nothing: 0 when there is nothing to repair."""
+    looks = {"ext4": ["e2fsck", "-f", "-n"], "btrfs": ["btrfs", "check", "--readonly"], "xfs": ["xfs_repair", "-n"]}
+    return _tool(*looks[kind], path).returncode
 
 
 def debugfs(path, *requests):
     """Changes an ext4 image by debugfs."""
     for request in requests:
-        done = _e2fsprogs("debugfs", "-w", "-R", request, path)
+        done = _tool("debugfs", "-w", "-R", request, path)
         if done.returncode:
             raise RuntimeError(f"debugfs {request}: {done.stderr.decode()}")
 

@@ -24,12 +24,14 @@ fn way_out() -> Option<Ipv4Addr> {
     }
 }
 
-/// The way out, or in a network that has none, the first of the machine's own addresses. The
-/// kernel's table has those of interfaces that are up.
+/// The way out, or in a network that has none, the first of the machine's own addresses; one that
+/// it gave itself (169.254.x.y) only when nobody gave it another. The kernel's table has those of
+/// interfaces that are up.
 fn choose(way_out: Option<Ipv4Addr>, table: &str) -> Option<Ipv4Addr> {
-    way_out.into_iter().chain(own(table)).find(|address| {
-        !(address.is_loopback() || address.is_link_local() || address.is_unspecified())
-    })
+    let all = way_out.into_iter().chain(own(table));
+    let usable = all.filter(|address| !(address.is_loopback() || address.is_unspecified()));
+    // Of equals `min_by_key` takes the first.
+    usable.min_by_key(Ipv4Addr::is_link_local)
 }
 
 /// The machine's own addresses in `/proc/net/fib_trie`: a leaf, and below it that it is a host's.
@@ -76,7 +78,11 @@ Main:
         assert_eq!(choose(None, TABLE), Some(home));
         assert_eq!(choose(Some(Ipv4Addr::new(169, 254, 1, 1)), TABLE), Some(home));
         let lonely = &TABLE[..TABLE.find("     +-- 192").unwrap()];
-        assert_eq!(choose(None, lonely), None);
+        let own = Ipv4Addr::new(169, 254, 7, 7);
+        assert_eq!(choose(None, lonely), Some(own), "without a router it is the only way in");
+        assert_eq!(choose(Some(own), lonely), Some(own));
+        let alone = &TABLE[..TABLE.find("        |-- 169").unwrap()];
+        assert_eq!(choose(None, alone), None);
         assert_eq!(choose(Some(Ipv4Addr::LOCALHOST), ""), None);
     }
 

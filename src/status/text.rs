@@ -58,6 +58,13 @@ pub fn text(report: &Report) -> String {
         (None, Some(number)) => row(&mut out, "Address", &format!("{number} in your network")),
         (_, None) => {}
     }
+    if report.number.is_some_and(|number| number.is_link_local()) {
+        row(
+            &mut out,
+            "",
+            "No router gave an address; a computer at the same cable can use this one.",
+        );
+    }
     let id = report.device_id.as_deref();
     row(&mut out, "Device id", id.unwrap_or("not known yet"));
     out.push('\n');
@@ -255,6 +262,13 @@ Devices
             told.contains("Page:       not served yet\nAddress:    10.0.0.3 in your network\n")
         );
         assert!(!page(None, None).contains("Address:"));
+        // One that the machine gave itself.
+        let lonely = Some(Ipv4Addr::new(169, 254, 5, 81));
+        let told = page(Some("http://larder.local:8080"), lonely);
+        assert!(
+            told.contains("or http://169.254.5.81:8080\n            No router gave an address;")
+        );
+        assert!(!page(None, number).contains("No router"));
     }
 
     #[test]

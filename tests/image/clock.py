@@ -26,10 +26,12 @@ class Clock:
         while True:
             try:
                 asked, whom = self._socket.recvfrom(512)
+                self._answer(asked, whom)
             except OSError:
                 return
-            if len(asked) < 48:
-                continue
+
+    def _answer(self, asked, whom):
+        if len(asked) >= 48:
             # Version 4, a server (mode 4) of stratum 2; what the client sent comes back as the originating time.
             head = struct.pack(">BBbbII4s", 0x24, 2, 6, -20, 0, 0, b"LRDR")
             now = self._now()

@@ -52,8 +52,8 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What the tests measured, in one place."""
+    """What the tests measured and noted, in one place."""
     for report in terminalreporter.stats.get("passed", []):
         for line in report.capstdout.splitlines():
-            if line.startswith("FIGURE: "):
+            if line.startswith(("FIGURE: ", "NOTE: ")):
                 terminalreporter.write_line(f"{report.nodeid.rsplit('::', 1)[-1]}: {line.removeprefix('FIGURE: ')}")

@@ -70,8 +70,12 @@ class Laptop:
             time.sleep(0.2)
 
     def __exit__(self, *_):
-        # It runs itself once more below itself.
-        os.killpg(self.process.pid, signal.SIGKILL)
+        # It runs itself once more below itself, in a group of its own: only it can end both.
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self.ask("system/shutdown", {})
+            self.process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def ask(self, path, send=None):

@@ -1,6 +1,8 @@
-"""An ordinary day with the drive in from the start, a drive pulled while it is written, a power cut, and the day after."""
+"""An ordinary day with the drive in from the start, a drive pulled while it is written, a power cut that took the router
+with it, and the day after with other settings."""
 
 import hashlib
+import re
 import shutil
 import time
 import urllib.request
@@ -8,6 +10,7 @@ import urllib.request
 import emulator
 import pexpect
 import pytest
+import serving
 import written
 from clock import Clock
 
@@ -21,15 +24,16 @@ quota = "8 GB"
 [led]
 pin = 27
 """
-# Edited on a computer between two starts.
-EDITED = SETTINGS.replace('quota = "8 GB"', 'quota = "1 GB"') + """
-[devices.laptop]
-label = "The laptop"
-"""
 # A line that no settings file can have.
 BROKEN = SETTINGS + '\n[nas]\nname = Larder without quotes\n'
 PIN = 27
+# What the owner writes instead, later: another pin, and a quota for the tablet that one picture fits into.
+CHANGED = SETTINGS.replace("[devices.tablet]", '[devices.tablet]\nquota = "150 kB"').replace("pin = 27", "pin = 22")
+CHANGED_PIN = 22
 WISHED = "Photos/2012/the garden.jpg"
+LATER = "Papers/recipes/bread.txt"
+TOO_LARGE = "Photos/2012/a beach.jpg"
+FITS = "Photos/2013/snow.jpg"
 SCATTERED = 300
 
 
@@ -52,14 +56,9 @@ def engine_pid(machine):
     return machine.sh("cat /run/larder/engine.pid 2>/dev/null").strip()
 
 
-def check(machine):
-    """`larder check` as the engine's user finds nothing. While the engine lives, a page that is just being written lies
-    in `tmp` for a moment: what stays there is a finding."""
-    def looked():
-        status, out = machine.sh_status("su -s /bin/sh larder -c 'larder check --drive /drive --boot /boot'", 120)
-        print(out)
-        return status == 0
-    machine.wait("`larder check` finds nothing", looked, 45, 2)
+def seconds(machine):
+    """The Pi's clock."""
+    return int(machine.sh("date +%s", check=True))
 
 
 def test_starts_and_is_ready(machine, drive, folder):
@@ -67,13 +66,10 @@ def test_starts_and_is_ready(machine, drive, folder):
     it from a quiet machine. Leaves the machine ready, its LED on pin 27 as the settings say."""
     machine.card.write("larder.toml", SETTINGS)
     shutil.copyfile(machine.card.path, folder / "card.before")
-    machine.power_on([drive])
     # The pattern's names are asked for once there is a shell; the light is looked at from outside.
-    shell = machine.wait_for_shell(120)
-    machine.wait_condition("ready", 180, PIN)
-    name, share = emulator.recognise(machine.watch_lights(3, PIN), machine.patterns(), light=2)
-    assert (name, share > emulator.AGREES) == ("ready", True), "the board's own light shows the same"
-    print(f"FIGURE: a shell {shell:.1f} s, ready {time.monotonic() - machine.started:.1f} s after power on")
+    shell, ready = machine.start([drive], "ready", 180, PIN)
+    print(f"FIGURE: a shell {shell:.1f} s, ready {ready:.1f} s after power on")
+    machine.wait_condition("ready", 30, PIN, emulator.BOARD)
 
 
 def test_every_service_runs_and_none_had_to_start_again(machine):
@@ -132,9 +128,7 @@ def test_settings_of_the_card_are_in_force(machine):
 
 def test_a_wish_becomes_a_link(machine):
     machine.wish(1, WISHED)
-    names = f"'/drive/BTsync/files/{WISHED}' '/drive/BTsync/devices/HTCphone/{WISHED}'"
-    machine.wait("the link", lambda: machine.sh_status(f"stat {names}")[0] == 0, 60)
-    assert len(set(machine.sh(f"stat -c %i {names}").split())) == 1
+    machine.wait("the link", lambda: serving.linked(machine, WISHED), 60)
 
 
 def test_drive_pulled_while_it_is_written(machine, drive):
@@ -150,9 +144,7 @@ def test_drive_pulled_while_it_is_written(machine, drive):
             # power cut: it is begun anew, and pulled again.
             print("NOTE: the emulator ended when the drive was pulled")
             machine.power_cut()
-            machine.power_on([drive])
-            machine.wait_for_shell(120)
-            machine.wait_condition("ready", 120, PIN)
+            machine.start([drive], "ready", 120, PIN)
     else:
         pytest.fail("the emulator ended each time that the drive was pulled")
     begin = time.monotonic()
@@ -161,6 +153,8 @@ def test_drive_pulled_while_it_is_written(machine, drive):
     print(f"FIGURE: the engine ended {taken:.1f} s after the drive was pulled")
     machine.wait("the mount is gone", lambda: " /drive " not in machine.sh("cat /proc/mounts"), 20)
     machine.wait_condition("waiting-for-drive", 30, PIN)
+    # The board's own LED, for who has none at the header, blinks the same.
+    machine.wait_condition("waiting-for-drive", 30, PIN, emulator.BOARD)
     # Nothing goes to the card, nor into the empty mount point, in the drive's stead.
     assert machine.sh("ls -A /drive") == ""
     assert machine.sh_status("touch /drive/x")[0] != 0
@@ -171,7 +165,7 @@ def test_drive_plugged_back(machine, drive):
     machine.reconnect(drive)
     machine.wait_condition("ready", 120, PIN)
     assert " /drive ext4 rw" in machine.sh("cat /proc/mounts")
-    check(machine)
+    serving.check(machine)
 
 
 def test_card_is_hardly_written(machine, folder):
@@ -181,23 +175,19 @@ def test_card_is_hardly_written(machine, folder):
     written.only_the_status(machine, folder / "card.before")
 
 
-def told(machine):
-    return int(machine.sh("date +%s", check=True))
-
-
 def test_the_time_comes_late_from_the_network(machine):
     """Nobody answers at first, as when the router starts after the Pi. Leaves the clock an hour ahead."""
     machine.sh("echo 'server 10.0.2.2' >/run/ntp.conf && mount --bind /run/ntp.conf /etc/openntpd.conf", check=True)
     machine.sh("kill $(ps | sed -n 's|^ *\\([0-9]*\\) .*[l]arder/time$|\\1|p')", check=True)
     first = machine.wait("ntpd", lambda: machine.sh("pidof ntpd"), 30)
     machine.wait("it is begun anew", lambda: not set(machine.sh("pidof ntpd").split()) & set(first.split()), 60, 1)
-    later = told(machine) + 3600
+    later = seconds(machine) + 3600
     try:
         clock = Clock(later)
     except PermissionError:
         pytest.skip("SKIPPED: this machine's NTP port can't be opened: no time came from the network")
     with clock:
-        machine.wait("the clock is set", lambda: told(machine) >= later, 120, 1)
+        machine.wait("the clock is set", lambda: seconds(machine) >= later, 120, 1)
 
 
 def test_power_cut_in_the_middle_of_a_folder(machine, drive):
@@ -205,19 +195,18 @@ def test_power_cut_in_the_middle_of_a_folder(machine, drive):
     machine.wish(2, "Scattered")
     machine.wait("the first links", lambda: links(machine, "Scattered") > 0, 60, 0)
     made = links(machine, "Scattered")
-    drive.told = told(machine)
     machine.power_cut()
     print(f"{made} of {SCATTERED} links were seen before the cut")
 
 
 def test_after_the_power_cut(machine, drive):
-    """Nothing is lost, nothing is half, and the wish is carried to its end. Leaves the machine running."""
-    machine.card.write("larder.toml", EDITED)
-    machine.power_on([drive])
-    machine.wait_for_shell(120)
+    """Nothing is lost, nothing is half, and the wish is carried to its end. The settings were edited meanwhile, badly:
+    the LED and STATUS.txt say so, with the line. Leaves the machine running, in a house whose router is off."""
+    machine.card.write("larder.toml", BROKEN)
+    machine.start([drive], None, network=False)
     machine.wait("the drive", lambda: " /drive ext4 rw" in machine.sh("cat /proc/mounts"), 60)
     machine.wait("all links", lambda: links(machine, "Scattered") == SCATTERED, 90, 1)
-    check(machine)
+    serving.check(machine)
     names = machine.sh("cd /drive/BTsync/files && find . -type f -exec md5sum {} +", 120).splitlines()
     by_name = dict(reversed(line.split("  ", 1)) for line in names)
     assert len([n for n in by_name if n.startswith("./Scattered/")]) == SCATTERED
@@ -226,30 +215,35 @@ def test_after_the_power_cut(machine, drive):
         assert by_name[f"./Scattered/{number % 10}/leaf {number}.txt"] == hashlib.md5(content).hexdigest()
 
 
-def test_the_clock_goes_on_from_where_it_was(machine, drive):
-    """Without a network that tells the time: no earlier than what was written last."""
-    assert told(machine) >= drive.told - 60
-
-
-def test_edited_settings_are_in_force(machine):
-    """A new device has its folder and its page, and STATUS.txt has the quota."""
-    page = "/drive/BTsync/catalogue/laptop/catalogue.html"
-    machine.wait("the new device's page", lambda: machine.sh_status(f"test -s {page}")[0] == 0, 60)
-    machine.wait("STATUS.txt says it", lambda: written.status(machine, "The laptop", "of 1 GB"), 90, 5)
-
-
-def test_broken_settings_are_told(machine, drive):
-    """The settings were edited badly: the LED and STATUS.txt say so, with the line. With the file broken its LED pin is
-    not known: the light is where it is by default, and on the board."""
-    machine.power_cut()
-    machine.card.write("larder.toml", BROKEN)
-    machine.power_on([drive])
-    machine.wait_for_shell(120)
-    machine.wait("the drive", lambda: " /drive ext4 rw" in machine.sh("cat /proc/mounts"), 60)
+def test_broken_settings_are_told(machine):
+    """With the file broken its LED pin is not known: the light is where it is by default, and on the board."""
     machine.wait_condition("settings-error", 30)
     line = BROKEN.splitlines().index("name = Larder without quotes") + 1
     text = machine.wait("STATUS.txt names the line", lambda: written.status(machine, f"line {line}"), 90, 5)
     assert "larder.toml" in text
+
+
+def test_without_a_router(machine):
+    """It gives itself an address, and STATUS.txt names it: a computer at the same cable can reach it."""
+    found = machine.wait(
+        "an address of its own", lambda: re.search(r"inet (169\.254\.\d+\.\d+)/16", machine.sh("ip -4 addr")), 60, 1)
+    address = found.group(1)
+    machine.wait("STATUS.txt names it", lambda: written.status(machine, f"http://{address}:8080", "No router gave"), 150, 3)
+
+
+@pytest.fixture(scope="module")
+def last_time():
+    """The last time that was seen on the Pi, in seconds: a list of one."""
+    return []
+
+
+def test_a_clock_that_was_put_right(machine, last_time):
+    """As if somebody had told the time, two days on; then a wish is carried out."""
+    assert seconds(machine) >= int(machine.sh("stat -c %Y /etc/os-release", check=True)), "the image is younger"
+    machine.sh(f"date -s @{seconds(machine) + 2 * 86_400}", check=True)
+    machine.wish(3, LATER)
+    machine.wait("the link", lambda: serving.linked(machine, LATER), 60)
+    last_time.append(seconds(machine))
 
 
 def test_switched_off_in_order(machine, drive, folder):
@@ -258,3 +252,32 @@ def test_switched_off_in_order(machine, drive, folder):
     shutil.copyfile(drive.path, folder / "after.img")
     found = emulator.fsck(folder / "after.img")
     assert found == 0
+
+
+def test_settings_that_were_changed_meanwhile(machine, drive):
+    """The LED is on its new pin, and the device that has a quota now gets no more than that. Still no router."""
+    machine.card.write("larder.toml", CHANGED)
+    machine.start([drive], "ready", 180, CHANGED_PIN, network=False)
+    machine.wish(4, TOO_LARGE, "tablet")
+    machine.wish(5, FITS, "tablet")
+    machine.wait("the link that fits", lambda: serving.linked(machine, FITS, "tablet"), 60)
+    wishes = "/drive/BTsync/catalogue/tablet/catalogue-worklist-*"
+    machine.wait("both wishes were taken", lambda: machine.sh_status(f"ls {wishes}")[0] != 0, 60)
+    assert machine.sh_status(f"test -e '/drive/BTsync/devices/tablet/{TOO_LARGE}'")[0] != 0
+
+
+def test_the_clock_goes_on_where_it_was(machine, last_time):
+    """Without a router nobody tells the time, and the Pi has no clock: it is not behind what it was."""
+    assert last_time and seconds(machine) >= last_time[0]
+
+
+def test_the_router_comes_back(machine):
+    """The address is the router's then, and no other; STATUS.txt says so, and what the new settings say of the tablet."""
+    machine.router_comes()
+    machine.wait("an address by DHCP", lambda: "inet 10.0.2." in machine.sh("ip -4 addr"), 60, 1)
+    machine.wait("the other one goes", lambda: "169.254." not in machine.sh("ip -4 addr; ip -4 route"), 30, 1)
+    text = machine.wait(
+        "STATUS.txt names it", lambda: written.status(machine, "http://10.0.2.15:8080", "of 150 kB"), 150, 3)
+    assert "169.254." not in text and "No router gave" not in text and "have an error" not in text
+    with urllib.request.urlopen(f"http://127.0.0.1:{machine.page_port}/", timeout=60 * emulator.slow()) as answer:
+        assert answer.status == 200

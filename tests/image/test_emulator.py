@@ -1,0 +1,98 @@
+"""What the other image tests stand on: how a light is read, and what is done about a start that failed. Needs no Pi."""
+
+import emulator
+import pytest
+
+PATTERNS = {
+    "ready": "#" * 20,
+    "syncing": "##.." * 5,
+    "waiting-for-drive": "#" * 10 + "." * 10,
+    "stopped-safely": "#" + "." * 19,
+}
+
+
+def looks(drawing, seconds=4, begin=0.0):
+    """Looks at a light that plays the drawing from one slot on; the board's own is always dark."""
+    times = [number / 50 for number in range(int(seconds * 50))]
+    lit = [drawing[int((at + begin) / emulator.SLOT) % len(drawing)] == "#" for at in times]
+    return [(at, light, False) for at, light in zip(times, lit)]
+
+
+@pytest.mark.parametrize("begin", [0.0, 0.77, 1.93])
+@pytest.mark.parametrize("name", PATTERNS)
+def test_each_pattern_is_read_from_any_moment_on(name, begin):
+    shown, share = emulator.recognise(looks(PATTERNS[name], begin=begin), PATTERNS)
+    assert shown == name and share > emulator.AGREES
+
+
+def test_a_light_that_stands_still_is_no_pattern_that_moves():
+    """A Pi that is stalled, or off, has one too."""
+    dark = looks("." * 20)
+    assert emulator.recognise(dark, PATTERNS) == ("", 0.0)
+    # A steady light that went out for a moment is not steady.
+    shown, _ = emulator.recognise(looks("#" * 19 + "."), PATTERNS)
+    assert shown != "ready"
+
+
+def test_each_light_is_read_by_itself():
+    both = looks(PATTERNS["syncing"])
+    assert emulator.recognise(both, PATTERNS, emulator.HEADER)[0] == "syncing"
+    assert emulator.recognise(both, PATTERNS, emulator.BOARD)[0] == ""
+    swapped = [(at, board, header) for at, header, board in both]
+    assert emulator.recognise(swapped, PATTERNS, emulator.BOARD)[0] == "syncing"
+
+
+class Stub(emulator.Machine):
+    """A Pi of which each start says something on the console and ends so."""
+
+    def __init__(self, console, starts):
+        # Nothing of a real one is wanted.
+        self.console_log, self.console_begins, self.started = console, 0, 0.0
+        self.starts, self.cuts = list(starts), 0
+
+    def power_on(self, drives=(), extra="", network=True):
+        self.console_begins = self.console_log.stat().st_size if self.console_log.exists() else 0
+        said, self.ends = self.starts.pop(0)
+        with open(self.console_log, "ab") as log:
+            log.write(said)
+
+    def wait_for_shell(self, timeout=90):
+        if self.ends:
+            raise self.ends
+        return 15.0
+
+    def wait_condition(self, name, timeout=60, pin=17, light=emulator.HEADER):
+        pass
+
+    def power_cut(self):
+        self.cuts += 1
+
+
+OOPS = b"[   20.1] Internal error: Oops: 805 [#1] SMP ARM\r\n"
+
+
+@pytest.mark.parametrize("end", [emulator.pexpect.TIMEOUT("no shell"), BrokenPipeError("the emulator is gone")])
+def test_a_start_in_which_the_kernel_broke_down_is_made_once_more(tmp_path, capsys, end):
+    pi = Stub(tmp_path / "console", [(OOPS, end), (b"larder# ", None)])
+    assert pi.start()[0] == 15.0
+    assert pi.cuts == 1 and pi.starts == []
+    assert "NOTE: " in capsys.readouterr().out
+
+
+def test_a_start_that_failed_otherwise_has_failed(tmp_path):
+    """An earlier start's words do not count."""
+    failed = AssertionError("the LED does not show ready")
+    pi = Stub(tmp_path / "console", [(OOPS, None), (b"", failed), (b"", None)])
+    pi.start()
+    with pytest.raises(AssertionError):
+        pi.start()
+    assert len(pi.starts) == 1 and pi.cuts == 0
+
+
+def test_a_kernel_that_breaks_down_again_is_no_accident(tmp_path, capsys):
+    pi = Stub(tmp_path / "console", [(OOPS, emulator.pexpect.EOF("ended"))] * 3)
+    with pytest.raises(emulator.pexpect.EOF):
+        pi.start()
+    # Said once, and not to whoever reads the summary: this was no Pi.
+    assert capsys.readouterr().out.count("NOTE: ") == 1
+    assert len(pi.starts) == 1
