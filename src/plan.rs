@@ -13,6 +13,7 @@ pub mod night;
 mod pair;
 mod quota;
 mod reconcile;
+mod running;
 mod share;
 mod storm;
 pub mod versions;
@@ -26,6 +27,7 @@ pub use joined::{
 pub use pair::{Asking, Fate, Pair, fates, in_force};
 pub use quota::{Going, Held, Keep, Oldest, Shortfall, come_down, evict, make_room};
 pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
+pub use running::Running;
 pub use share::{Share, ShareState, emptied_shares, end_share, follow_in_shares, share_meant};
 pub use storm::{Doing, Pace, Storm, doing, extent, in_disguise, is_disguised};
 pub use wish::{Attempt, OFFERED, Planned, wish};

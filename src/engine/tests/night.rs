@@ -267,20 +267,76 @@ fn old_contents_go_in_the_night_and_by_day_only_when_there_are_no_nights() {
     house.phone_asks(Action::Get, "z");
     house.phone("z", "z2");
     house.settle();
-    house.wait(31 * DAY);
+    house.days(31);
     assert_eq!(house.kept().len(), 1);
     house.night();
     assert_eq!(house.kept(), [""; 0]);
     house.phone("z", "z3");
     house.settle();
-    house.wait(33 * DAY);
+    house.days(33);
     assert_eq!(house.kept(), [""; 0], "a house that is off at night");
+}
+
+#[test]
+fn a_clock_that_jumps_takes_no_old_content_with_it_whether_the_house_runs_or_starts() {
+    let mut house = with_versions();
+    house.days(5);
+    let right = house.now;
+    // A wrong answer from the network, then a start in another year, each with a night.
+    for days in [4_000, -300] {
+        house.now = right.plus_secs(days * DAY);
+        house.turn();
+        house.night();
+        house.restart();
+        house.night();
+        assert_eq!(house.kept_paths(), ["doomed", "1", "2"], "{days}");
+    }
+    house.now = right.plus_secs(DAY / 2);
+    house.restart();
+    house.days(24);
+    house.night();
+    assert_eq!(house.kept_paths(), ["1", "2"], "what is destroyed has its own time");
+    house.days(2);
+    house.night();
+    assert_eq!(house.kept(), [""; 0]);
+}
+
+#[test]
+fn the_owner_is_told_when_no_old_content_can_go_from_a_full_drive() {
+    let mut house = with_versions();
+    house.wait(3_600);
+    house.memory().put(&master(&path("filler")), &vec![b'f'; 7_000 * BLOCK as usize], Time(0));
+    house.fill(140);
+    // Somebody else has a name of each.
+    let names: Vec<Spot> = {
+        let memory = house.memory();
+        memory.files().map(|(at, _)| at.clone()).filter(|at| at.place == Place::Versions).collect()
+    };
+    for (n, at) in names.iter().enumerate() {
+        let mut memory = house.memory();
+        let ino = memory.stat(at).unwrap().unwrap().id.ino;
+        let other = Place::Tmp.at(path(&format!("other-{n}")));
+        memory.link(at, ino, &other).unwrap();
+    }
+    house.turn();
+    assert!(house.told().contains("are left on the drive"), "{}", house.told());
+    // They are weighed again after a while, not in each turn.
+    for n in 0..names.len() {
+        house.memory().unlink(&Place::Tmp.at(path(&format!("other-{n}")))).unwrap();
+    }
+    house.turn();
+    assert_eq!(house.kept_paths().len(), 3);
+    house.wait(300);
+    assert_eq!(house.kept_paths(), ["doomed", "2"]);
+    house.turn();
+    assert_eq!(house.told(), "");
 }
 
 #[test]
 fn an_old_content_that_can_not_be_removed_ends_the_night_and_no_other_is_tried() {
     let mut house = with_versions();
-    house.wait(30 * DAY + DAY / 2);
+    house.days(30);
+    house.wait(DAY / 2);
     assert_eq!(house.kept_paths(), ["1", "2"]);
     let first = house.engine().world().versions.first_key_value().map(|(n, v)| kept(*n, &v.path));
     house.drive.0.borrow_mut().damaged = first;
