@@ -115,6 +115,8 @@ pub struct Engine {
     dirty: BTreeMap<(DeviceName, RelPath), u32>,
     /// Links whose master is gone, and since when: not believed yet.
     homeless: BTreeMap<(DeviceName, RelPath), Time>,
+    /// Names at home that are new, with a content that has other names, and since when.
+    appeared: BTreeMap<RelPath, Time>,
     /// Links that stay behind their master, for want of room.
     behind: BTreeSet<(DeviceName, RelPath)>,
     /// Devices whose whole folder was gone.
@@ -207,6 +209,7 @@ impl Engine {
             encoder: Encoder::new(),
             dirty: BTreeMap::new(),
             homeless: BTreeMap::new(),
+            appeared: BTreeMap::new(),
             behind: BTreeSet::new(),
             emptied: BTreeSet::new(),
             blind: BTreeMap::new(),

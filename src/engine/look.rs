@@ -3,13 +3,15 @@
 use super::{Engine, EngineError, TRIES};
 use crate::fs::{Entry, FsError};
 use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree};
-use crate::plan::{Op, Sight, behind, master, moved_masters, on, reconcile};
+use crate::plan::{LinkName, Op, Sight, behind, master, moved_masters, on, reconcile};
 use crate::status::Condition;
 use crate::watch::{Names, Pending};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// So many names are looked at in one turn, so that wishes do not wait for a flood of changes.
 pub(super) const LOOKS: usize = 16_384;
+/// For so many seconds a name at home is new: by then a link whose master is gone has settled.
+const APPEARED: i64 = 600;
 
 impl Engine {
     /// Looks where something happened.
@@ -62,6 +64,18 @@ impl Engine {
     pub(super) fn scan_home(&mut self, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(&RelPath::root()))?;
         self.twins.of = None;
+        if !self.world.files.is_empty() {
+            let mut new = Vec::new();
+            found.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
+                if stat.nlink > 1
+                    && let Ok(path) = RelPath::new(path)
+                    && self.world.files.get(&path).is_none_or(|k| k.id.ino != stat.id.ino)
+                {
+                    new.push((path, *stat));
+                }
+            });
+            new.iter().for_each(|(path, stat)| self.see_appear(path, stat, now));
+        }
         self.tell_blind("home", "BTsync/files", found.blind.len(), now);
         if !found.blind.is_empty() {
             // What was not seen stays as it was known.
@@ -178,6 +192,9 @@ impl Engine {
                     self.forget_home_folder(&path);
                     let known = self.world.files.get(&path);
                     if known.is_none_or(|k| k.id != stat.id) {
+                        if known.is_none_or(|k| k.id.ino != stat.id.ino) {
+                            self.see_appear(&path, &stat, now);
+                        }
                         self.world.files.insert(&path, stat);
                         self.touch(&path);
                         self.stale = true;
@@ -186,7 +203,7 @@ impl Engine {
                 Ok(Some(Entry::Dir)) => {
                     self.forget_home_file(&path);
                     if self.world.files.dir(&path).is_none() {
-                        self.look_new_folder(&path)?;
+                        self.look_new_folder(&path, now)?;
                     }
                 }
                 Ok(_) | Err(FsError::NotRegular { .. }) => {
@@ -236,7 +253,7 @@ impl Engine {
         Ok(all)
     }
 
-    fn look_new_folder(&mut self, path: &RelPath) -> Result<(), EngineError> {
+    fn look_new_folder(&mut self, path: &RelPath, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(path))?;
         self.world.files.insert_dir(path);
         let mut new = Vec::new();
@@ -251,6 +268,7 @@ impl Engine {
             }
         });
         for (p, stat) in new {
+            self.see_appear(&p, &stat, now);
             self.world.files.insert(&p, stat);
             self.touch(&p);
         }
@@ -353,13 +371,25 @@ impl Engine {
     }
 
     /// Where the masters went that links have missed for long enough: one walk for all of them.
-    fn moved(&self, now: Time) -> HashMap<u64, RelPath> {
+    fn moved(&mut self, now: Time) -> HashMap<LinkName, RelPath> {
+        if self.homeless.is_empty() {
+            self.appeared.retain(|_, since| (0..APPEARED).contains(&now.since(*since)));
+            return HashMap::new();
+        }
         let settled = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);
-        let inodes = settled.filter_map(|((device, path), _)| {
-            let link = self.world.devices.get(device)?.book.get(path)?;
-            Some(link.id.ino)
+        let links = settled.filter_map(|(key, _)| {
+            let link = self.world.devices.get(&key.0)?.book.get(&key.1)?;
+            Some((key.clone(), link.id.ino))
         });
-        moved_masters(&self.world, &inodes.collect::<HashSet<_>>())
+        let appeared = |at: &RelPath| self.appeared.contains_key(at);
+        moved_masters(&self.world, &links.collect::<Vec<_>>(), appeared)
+    }
+
+    /// A name at home means another inode than before. Of one that has other names it may be where a link went.
+    fn see_appear(&mut self, path: &RelPath, stat: &Stat, now: Time) {
+        if stat.nlink > 1 {
+            self.appeared.insert(path.clone(), now);
+        }
     }
 
     /// Looks at one name of a device and does what follows. `false`: it moved under our hands.
@@ -367,7 +397,7 @@ impl Engine {
         &mut self,
         device: &DeviceName,
         path: &RelPath,
-        moved: &HashMap<u64, RelPath>,
+        moved: &HashMap<LinkName, RelPath>,
         now: Time,
     ) -> Result<bool, EngineError> {
         // A folder of other people may be over by now.
@@ -429,15 +459,7 @@ impl Engine {
             return Ok(true);
         }
         let quota = self.config.devices.get(device).and_then(|d| d.quota);
-        let sight = Sight {
-            device,
-            path,
-            seen,
-            settled,
-            moved: seen.and_then(|s| moved.get(&s.id.ino)),
-            quota,
-            now,
-        };
+        let sight = Sight { device, path, seen, settled, moved: moved.get(&key), quota, now };
         let Some(ops) = reconcile(&self.world, &sight) else { return Ok(true) };
         self.homeless.remove(&key);
         if ops.is_empty() && seen.is_some() && behind(&self.world, device, path).is_some() {

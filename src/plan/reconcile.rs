@@ -23,8 +23,7 @@
 use super::behind::{behind, like};
 use super::quota::{Keep, evict, make_room};
 use super::{Fact, Op, Why, World, master, on};
-use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
-use std::collections::{HashMap, HashSet};
+use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time};
 
 /// A look at one name in a device's folder.
 #[derive(Clone, Debug)]
@@ -262,22 +261,6 @@ fn superfluous_conflict_copy(world: &World, path: &RelPath, seen: &Stat) -> bool
         .and_then(|folder| folder.join(&base).ok())
         .and_then(|base| world.files.get(&base).copied())
         .is_some_and(|m| m.id.ino == seen.id.ino)
-}
-
-/// Where each of some inodes is a master: one walk over all masters.
-pub fn moved_masters(world: &World, wanted: &HashSet<u64>) -> HashMap<u64, RelPath> {
-    let mut found = HashMap::new();
-    if wanted.is_empty() {
-        return found;
-    }
-    world.files.for_each(Tree::<Stat>::ROOT, |path, stat| {
-        if wanted.contains(&stat.id.ino)
-            && let Ok(path) = RelPath::new(path)
-        {
-            found.entry(stat.id.ino).or_insert(path);
-        }
-    });
-    found
 }
 
 #[cfg(test)]

@@ -571,6 +571,33 @@ fn an_edit_after_a_join_is_the_edited_names_alone() {
 }
 
 #[test]
+fn a_link_goes_with_its_master_and_not_to_the_twin() {
+    for scan in [false, true] {
+        let mut house = twins();
+        house.phone_asks(Action::Delete, "keep");
+        let event = house.join("keep", "other");
+        house.take_joins(vec![event]);
+        house.shift(master(&path("other")), master(&path("z/renamed")));
+        house.pending.lost = scan;
+        house.settle();
+        assert_eq!(house.phone_files(), ["z/renamed=equal"]);
+        // Both of them on the phone, and a folder that both lie in.
+        house.phone_asks(Action::Get, "keep");
+        house.settle();
+        house.shift(master(&path("keep")), master(&path("z/a")));
+        house.pending.lost = scan;
+        house.settle();
+        assert_eq!(house.phone_files(), ["z/a=equal", "z/renamed=equal"]);
+        for at in ["a", "renamed"] {
+            house.shift(master(&path(&format!("z/{at}"))), master(&path(&format!("y/{at}"))));
+        }
+        house.pending.lost = scan;
+        house.settle();
+        assert_eq!(house.phone_files(), ["y/a=equal", "y/renamed=equal"]);
+    }
+}
+
+#[test]
 fn a_share_follows_what_was_joined_so_that_a_destroy_ends_it_too() {
     let mut house = twins();
     let mut wish = house.wish(Action::Share, "other");
