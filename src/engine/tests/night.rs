@@ -775,6 +775,57 @@ fn a_real_night_joins_and_the_next_one_lets_go() {
 }
 
 #[test]
+fn an_edit_and_a_destroy_after_a_real_join_leave_no_old_content_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    for at in ["1", "2", "3"] {
+        Drive::put(&dir, at, b"equal and long enough");
+    }
+    let now = clock();
+    let mut drive = Drive::open(dir, two_devices(true), now);
+    let asks = |drive: &mut Drive, n: u8, action, path: &str| {
+        let wish = crate::model::Wish {
+            id: crate::model::WishId::parse(&format!("001122334455667788{n:02}")).unwrap(),
+            action,
+            path: RelPath::new(path.as_bytes()).unwrap(),
+            to: vec![device("HTCphone")],
+            from: None,
+            with: None,
+            limit_mb: None,
+            seen: Some(crate::model::Seen { size: 21, mtime: 1_700_000_000 }),
+            at: now,
+        };
+        let list = crate::worklist::Worklist { wishes: vec![wish], ..Default::default() };
+        drive.engine.receive(&phone_page(), &list, now).unwrap();
+        while drive.engine.turn(Pending::default(), now).unwrap().more {}
+    };
+    asks(&mut drive, 1, Action::Get, "");
+    drive.engine.join_from_age(i64::MIN);
+    drive.engine.whole_night(now).unwrap();
+    assert_eq!(drive.engine.night.joined.names, 2);
+    // The phone edits one of them, as its sync engine brings it; another one is destroyed.
+    let phone = drive.dir.path().join("drive/BTsync/devices/HTCphone");
+    #[allow(clippy::disallowed_methods, reason = "somebody else puts the file there")]
+    {
+        std::fs::write(phone.join("fresh"), b"edited").unwrap();
+        std::fs::rename(phone.join("fresh"), phone.join("2")).unwrap();
+    }
+    let lost = || Pending { lost: true, ..Pending::default() };
+    while drive.engine.turn(lost(), now).unwrap().more {}
+    asks(&mut drive, 2, Action::Destroy, "3");
+    let home = drive.dir.path().join("drive/BTsync/files");
+    assert_eq!(std::fs::read(home.join("2")).unwrap(), b"edited");
+    assert!(!home.join("3").exists());
+    let versions = |drive: &Drive| -> Vec<String> {
+        let all = drive.engine.world().versions.values();
+        all.map(|v| format!("{} {:?}", v.path, v.why)).collect()
+    };
+    let edited = ["2 Edited(HTCphone)"];
+    assert_eq!(versions(&drive), edited);
+    drive.engine.whole_night(now.plus_secs(2 * DAY)).unwrap();
+    assert_eq!((versions(&drive), drive.aside()), (edited.map(str::to_owned).to_vec(), 0));
+}
+
+#[test]
 fn a_real_night_joins_nothing_when_the_owner_wants_none_of_it() {
     let dir = tempfile::tempdir().unwrap();
     for at in ["1", "2"] {
