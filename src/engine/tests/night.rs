@@ -598,6 +598,19 @@ fn a_link_goes_with_its_master_and_not_to_the_twin() {
 }
 
 #[test]
+fn an_edit_of_what_was_joined_is_no_conflict_before_the_link_has_followed() {
+    let mut house = twins();
+    let _event = house.join("keep", "other");
+    // A cut kept the engine from hearing of it.
+    house.engine = None;
+    house.phone("other", "edited");
+    house.restart();
+    assert_eq!(house.masters(), ["keep=equal", "other=edited"]);
+    assert_eq!(house.phone_files(), ["keep=equal", "other=edited"]);
+    assert!(house.kept().iter().any(|kept| kept.ends_with("/other=equal")), "{:?}", house.kept());
+}
+
+#[test]
 fn a_share_follows_what_was_joined_so_that_a_destroy_ends_it_too() {
     let mut house = twins();
     let mut wish = house.wish(Action::Share, "other");
