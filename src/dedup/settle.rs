@@ -3,9 +3,10 @@
 //! In come the folders `versions/joined/<batch>`; out come facts about what was kept. An old inode is let
 //! go when its ctime is not behind its batch's seal, or else (a power cut left the batch unsealed, or another
 //! name of it was taken away, such as a device's link that followed the join) when it is equal to what its name
-//! means now, or to a name that its content may have elsewhere: after an edit it is kept as a version. Whatever else lies there may have been written to by somebody who had found the name before it was
-//! exchanged. It gets its name back if that is certain and newer than whatever happened to what the name means
-//! now; otherwise it is kept as a version, and the name stays as it is.
+//! means now, or to what it may be elsewhere: after an edit, a version. Whatever else lies there may have been
+//! written to by somebody who had found the name before it was exchanged. It gets its name back if that is certain
+//! and newer than whatever happened to what the name means now; otherwise it is kept as a version, and the name
+//! stays as it is.
 
 use super::join::{aside_root, batch_folder, put_back, read_mark};
 use super::read::{Begun, Compared, Facts, Opened, compare, open_beneath};
@@ -134,7 +135,7 @@ impl Work<'_> {
         until: Option<Time>,
     ) -> Result<Gone, DedupError> {
         let fail = |e| FsError::new(aside, "look at what was joined", e);
-        let old = self.open(aside).map_err(fail)?;
+        let old = self.open(aside)?;
         match lease::take(old.fd.as_fd()) {
             Ok(()) => {}
             Err(Errno::AGAIN) => return Ok(Gone::InUse),
@@ -156,7 +157,7 @@ impl Work<'_> {
                     }
                     found => found,
                 };
-                match found.map_err(fail)? {
+                match found? {
                     Some(equal) => equal,
                     None => return Ok(Gone::Stopped),
                 }
@@ -182,11 +183,10 @@ impl Work<'_> {
         }
     }
 
-    fn open(&mut self, at: &Spot) -> Result<Opened, Errno> {
-        let root = at.place.clone().at(RelPath::root());
-        // The place itself is always there.
-        let handle = self.drive.handle(&root).map_err(|_| Errno::NOENT)?;
-        open_beneath(&handle, &at.path).and_then(Opened::new)
+    fn open(&mut self, at: &Spot) -> Result<Opened, FsError> {
+        let folder = self.drive.handle(&at.place.clone().at(RelPath::root()))?;
+        let opened = open_beneath(&folder, &at.path).and_then(Opened::new);
+        opened.map_err(|e| FsError::new(at, "look at what was joined", e))
     }
 
     /// Whether a content also lies at one of some names; `None` when told to stop.
@@ -195,14 +195,15 @@ impl Work<'_> {
         aside: &Spot,
         size: u64,
         names: &[Spot],
-    ) -> Result<Option<bool>, Errno> {
+    ) -> Result<Option<bool>, FsError> {
         for at in names {
             let Ok(other) = self.open(at) else { continue };
             if other.facts.size != size {
                 continue;
             }
             let old = self.open(aside)?;
-            match self.are_equal([old, other])? {
+            let equal = self.are_equal([old, other]);
+            match equal.map_err(|e| FsError::new(aside, "compare what was joined", e))? {
                 Some(false) => {}
                 found => return Ok(found),
             }

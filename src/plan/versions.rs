@@ -294,7 +294,7 @@ mod tests {
             assert_eq!(until(&world, &config(), &world.versions[&3], now), now.plus_secs(29 * DAY));
         }
         // Back, as after a start without a clock, and ahead again.
-        let mut world = begun.clone();
+        let mut world = begun;
         for _ in 0..40 {
             let now = jumps(&mut world, -200, 0);
             assert_eq!(expired(&world, &config(), now), [], "nor is anything put away anew");
