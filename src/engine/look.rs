@@ -3,15 +3,13 @@
 use super::{Engine, EngineError, TRIES};
 use crate::fs::{Entry, FsError};
 use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree};
-use crate::plan::{LinkName, Op, Sight, behind, master, moved_masters, on, reconcile};
+use crate::plan::{LinkName, Op, Sight, behind, master, on, reconcile};
 use crate::status::Condition;
 use crate::watch::{Names, Pending};
 use std::collections::{BTreeSet, HashMap};
 
 /// So many names are looked at in one turn, so that wishes do not wait for a flood of changes.
 pub(super) const LOOKS: usize = 16_384;
-/// For so many seconds a name at home is new: by then a link whose master is gone has settled.
-const APPEARED: i64 = 600;
 
 impl Engine {
     /// Looks where something happened.
@@ -368,28 +366,6 @@ impl Engine {
             absent || dirty.keys().any(|(d, _)| d == device)
         });
         Ok(looks > LOOKS)
-    }
-
-    /// Where the masters went that links have missed for long enough: one walk for all of them.
-    fn moved(&mut self, now: Time) -> HashMap<LinkName, RelPath> {
-        if self.homeless.is_empty() {
-            self.appeared.retain(|_, since| (0..APPEARED).contains(&now.since(*since)));
-            return HashMap::new();
-        }
-        let settled = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);
-        let links = settled.filter_map(|(key, _)| {
-            let link = self.world.devices.get(&key.0)?.book.get(&key.1)?;
-            Some((key.clone(), link.id.ino))
-        });
-        let appeared = |at: &RelPath| self.appeared.contains_key(at);
-        moved_masters(&self.world, &links.collect::<Vec<_>>(), appeared)
-    }
-
-    /// A name at home means another inode than before. Of one that has other names it may be where a link went.
-    fn see_appear(&mut self, path: &RelPath, stat: &Stat, now: Time) {
-        if stat.nlink > 1 {
-            self.appeared.insert(path.clone(), now);
-        }
     }
 
     /// Looks at one name of a device and does what follows. `false`: it moved under our hands.
