@@ -416,6 +416,7 @@ fn main() {
                 at: Time::from_secs(now() - 90_000 * (n as i64 + 1)),
                 size: Bytes(48_000 + n as u64),
                 why: (*why).into(),
+                until: Time::from_secs(now() + 2_500_000 - 90_000 * n as i64),
             });
         }
         versions.push(VersionView {
@@ -424,7 +425,17 @@ fn main() {
             at: Time::from_secs(now() - 5_000),
             size: Bytes(23_000),
             why: "destroyed".into(),
+            until: Time::from_secs(now() + 80_000),
         });
+        // Saved every minute a while ago, more often than the page has room for.
+        versions.extend((0..1_500).map(|n| VersionView {
+            id: 1_000 + n,
+            path: first.clone(),
+            at: Time::from_secs(now() - 300_000 - 60 * n as i64),
+            size: Bytes(23_000 + n),
+            why: "changed on Laptop".into(),
+            until: Time::from_secs(now() + 2_300_000 - 60 * n as i64),
+        }));
         shares.push(ShareView {
             path: first.clone(),
             with: "the neighbours".into(),

@@ -22,6 +22,7 @@ mod qr;
 mod room;
 mod section;
 mod skeleton;
+mod versions;
 mod walk;
 
 #[cfg(test)]
@@ -121,6 +122,8 @@ pub struct VersionView {
     pub size: Bytes,
     /// Why there is one, in words: "changed on HTCphone", "destroyed".
     pub why: String,
+    /// Until when it is kept, when nothing needs its room before.
+    pub until: Time,
 }
 
 /// A share of a file or folder.

@@ -26,7 +26,7 @@ mod settle;
 mod tests;
 
 pub use read::Begun;
-pub use settle::settle;
+pub use settle::{Elsewhere, settle};
 
 use crate::fs::{FileSystem as _, FsError, Real};
 use crate::model::{Bytes, Place, RelPath, Stat, Time, Tree};

@@ -115,6 +115,8 @@ pub struct Engine {
     dirty: BTreeMap<(DeviceName, RelPath), u32>,
     /// Links whose master is gone, and since when: not believed yet.
     homeless: BTreeMap<(DeviceName, RelPath), Time>,
+    /// Names at home that are new, with a content that has other names, and since when.
+    appeared: BTreeMap<RelPath, Time>,
     /// Links that stay behind their master, for want of room.
     behind: BTreeSet<(DeviceName, RelPath)>,
     /// Devices whose whole folder was gone.
@@ -155,6 +157,10 @@ pub struct Engine {
     night: night::Night,
     /// Old contents came, may take less or come of age: from then on they are to be weighed.
     weigh: Option<Time>,
+    /// The drive was short of room then, and no old content could go.
+    in_vain: Option<Time>,
+    /// When it was last remembered that the NAS runs.
+    running_noted: Time,
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
@@ -177,6 +183,8 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         lay_out(&mut *fs)?;
         let mut world = ledger.load()?;
+        world.running = Self::remembered_running(&ledger)?;
+        world.running.look(now);
         let known = in_force(&config, &world.pairs);
         keep::make_room_to_begin(&mut *fs, &world, &known, now).map_err(drive_error)?;
         let (facts, applier) = recover(&mut *fs, &world, 1, now).map_err(drive_error)?;
@@ -201,6 +209,7 @@ impl Engine {
             encoder: Encoder::new(),
             dirty: BTreeMap::new(),
             homeless: BTreeMap::new(),
+            appeared: BTreeMap::new(),
             behind: BTreeSet::new(),
             emptied: BTreeSet::new(),
             blind: BTreeMap::new(),
@@ -226,6 +235,8 @@ impl Engine {
             folders: joined::Folders::default(),
             night,
             weigh: Some(AT_ONCE),
+            in_vain: None,
+            running_noted: AT_ONCE,
             settled: now,
             address: None,
             settle: SETTLE,
@@ -343,6 +354,7 @@ impl Engine {
     /// One turn: looks where something happened, reads the pages, acts, publishes.
     pub fn turn(&mut self, pending: Pending, now: Time) -> Result<Turn, EngineError> {
         self.unruly = false;
+        self.see_running(now)?;
         self.look(pending, now)?;
         let more_looks = self.reconcile(now)?;
         self.harvest(now)?;
@@ -419,8 +431,14 @@ impl Engine {
         self.note_decision(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
-            Fact::Calm(device) => self.calm_down(device),
-            Fact::Version(..) => self.weigh = Some(AT_ONCE),
+            Fact::Calm(device) => {
+                self.in_vain = None;
+                self.calm_down(device);
+            }
+            Fact::Version(..) => {
+                self.in_vain = None;
+                self.weigh = Some(AT_ONCE);
+            }
             Fact::Sum(..) | Fact::Pace(..) => return Ok(()),
             _ => {}
         }

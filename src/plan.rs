@@ -9,10 +9,12 @@ mod behind;
 mod folder;
 mod holder;
 mod joined;
+mod moved;
 pub mod night;
 mod pair;
 mod quota;
 mod reconcile;
+mod running;
 mod share;
 mod storm;
 pub mod versions;
@@ -23,9 +25,11 @@ pub use behind::{Behind, behind};
 pub use joined::{
     NOTE, NOTE_BEGINS, Open, below_shared, end_joined, joined_meant, note_text, wipe_joined,
 };
+pub use moved::{LinkName, moved_masters};
 pub use pair::{Asking, Fate, Pair, fates, in_force};
 pub use quota::{Going, Held, Keep, Oldest, Shortfall, come_down, evict, make_room};
-pub use reconcile::{Sight, conflict_name, moved_masters, reconcile};
+pub use reconcile::{Sight, conflict_name, reconcile};
+pub use running::Running;
 pub use share::{Share, ShareState, emptied_shares, end_share, follow_in_shares, share_meant};
 pub use storm::{Doing, Pace, Span, Storm, doing, extent, in_disguise, is_disguised};
 pub use wish::{Attempt, OFFERED, Planned, wish};

@@ -6,7 +6,7 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout)]
 
 use larder::apply::{Applier, recover};
-use larder::dedup::{Event, Job, Left, Progress, Rules, Way, settle};
+use larder::dedup::{Elsewhere, Event, Job, Left, Progress, Rules, Way, settle};
 use larder::fs::Real;
 use larder::lease;
 use larder::model::{Place, RelPath, Stat, Time, Tree};
@@ -24,6 +24,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 const ANY_AGE: Rules = Rules { least_age: i64::MIN, least_size: 1, most_links: 60_000 };
 const THEN: u64 = 1_700_000_000;
+/// Nothing is known of where else a content may lie.
+const NOWHERE: &Elsewhere<'static> = &|_, _, _| Vec::new();
 
 fn now() -> Time {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -75,7 +77,8 @@ fn next_night(root: &Path) {
     let later = now().plus_secs(10_000);
     let (_, mut applier) = recover(&mut drive, &World::default(), 1, later).unwrap();
     let (stop, tell) = (&mut || false, &mut |_| {});
-    let end = settle(&mut drive, &mut applier, (later, 0), &mut None, stop, tell).unwrap();
+    let known = (&mut None, NOWHERE);
+    let end = settle(&mut drive, &mut applier, (later, 0), known, stop, tell).unwrap();
     assert_eq!(end, Progress::Finished);
 }
 
@@ -308,8 +311,15 @@ fn child() {
     let (stop, later) = (&mut || false, now().plus_secs(1_000));
     let mut job = Job::new(&mut drive, ANY_AGE).unwrap();
     let fine = job.run(&mut drive, &files, now(), stop, &mut |_| {}).is_ok()
-        && settle(&mut drive, &mut Applier::new(1), (later, 0), &mut None, stop, &mut |_| {})
-            .is_ok();
+        && settle(
+            &mut drive,
+            &mut Applier::new(1),
+            (later, 0),
+            (&mut None, NOWHERE),
+            stop,
+            &mut |_| {},
+        )
+        .is_ok();
     std::process::exit(if fine { 0 } else { 3 });
 }
 

@@ -88,6 +88,7 @@ function openBox(x) {
     !top && may("torrent-once") && { op: "torrent-once", icon: "once", label: "One-time torrent", hint: "ends after one download", act: () => ask("torrent-once") },
     own && may(pinned ? "unpin" : "pin") && { op: "pin", icon: "pin", label: pinned ? "Unpin" : "Pin", off: !some, hint: pinned ? "may go when room is needed" : some ? "always keep it here" : "get it first", act: () => ask(pinned ? "unpin" : "pin") },
     old.length && may("undo") && { op: "undo", icon: "once", label: "Older versions", hint: plural(old.length, "version") + " kept", act: () => versionsStep(path) },
+    !old.length && !dir && house.unlisted > 0 && may("undo") && { op: "older", icon: "once", label: "Older version", hint: "if one is kept", act: () => unlistedStep(x) },
     may("delete") && { op: "delete", icon: "trash", label: own ? "Delete here" : "Delete from", off: own ? !some : !someone, hint: own && !some ? "stays on the NAS" : own ? "only from this device" : "choose the devices", act: () => own ? deleteStep(x) : devicesStep(x, "delete") },
     !top && may("destroy") && { op: "destroy", icon: "fire", label: "Destroy", danger: true, hint: "everywhere, for good", act: () => destroyStep(x) },
   ];
@@ -197,11 +198,28 @@ function folderStep(f) {
     buttons: [{ op: "go", icon: "mkdir", label: "Create folder", hint: "on the NAS", main: true, huge: true, act: go }, { icon: "close", label: "Cancel", huge: true, hint: "change nothing", act: closeBox }] });
 }
 
+// Said of a file of which more is kept than the page lists.
+function olderWords(path) {
+  const older = house.older.find(([at]) => fromPercent(at) === path);
+  return older && "The NAS keeps " + plural(older[1], "still older version") + ", the last until " + date(older[2]) + "; they are not listed here.";
+}
+
 function versionsStep(path, ghost) {
   const rows = house.versions.filter(v => fromPercent(v.path) === path).map(v => h("li", {},
-    h("span", {}, "As it was until " + moment(v.at), h("small", {}, size(v.size) + " \u00b7 " + clean(v.why))),
+    h("span", {}, "As it was until " + moment(v.at), h("small", {}, size(v.size) + " \u00b7 " + clean(v.why) + " \u00b7 kept until " + date(v.until))),
     may("undo") && h("button", { class: "small", "data-op": "undo", onclick: () => { wish("undo", path, { with: String(v.id) }); closeBox(); } }, "Bring back")));
+  const older = olderWords(path);
   step({ icon: "once", title: show(path.split("/").pop()), facts: ghost ? "Destroyed. It can be brought back while it is kept." : "Older versions", back: ghost ? null : backTo(boxOf),
     text: [!ghost && may("undo") && "When one is brought back, what is there now becomes an older version."],
-    parts: [h("ul", { class: "versions" }, rows)] });
+    parts: [h("ul", { class: "versions" }, rows), older && h("p", { class: "text" }, older)].filter(Boolean) });
+}
+
+// More files have older versions than the page lists: this may be one of them.
+function unlistedStep(x) {
+  step({ icon: "once", title: titleOf(x), facts: "Older version", back: backTo(x),
+    text: ["This page lists no older version of it, but the NAS keeps some of " + plural(house.unlisted, "file") + " more than are listed. If this is one of them, the newest can be brought back; what is there now becomes an older version."],
+    buttons: [
+      { op: "undo", icon: "once", label: "Bring back", hint: "the newest, if one is kept", main: true, huge: true, act: () => { wish("undo", pathOf(x), {}); closeBox(); } },
+      { icon: "close", label: "Cancel", hint: "keep it as it is", huge: true, act: closeBox },
+    ] });
 }

@@ -5,6 +5,7 @@
 
 use super::pack::pack;
 use super::room::{pack_first, pack_twins, pack_went};
+use super::versions;
 use super::walk::progress;
 use super::{BLOCK, CatalogueError, PageOf, View};
 use crate::model::{Answer, DeviceName, RelPath, Time};
@@ -19,8 +20,6 @@ use std::sync::LazyLock;
 
 /// The most files whose progress a page tells one by one; of the others it says "on its way".
 const PROGRESS_MAX: usize = 2000;
-/// The most old versions that a page lists, newest first.
-const VERSIONS_MAX: usize = 1000;
 
 const TEMPLATE: &str = include_str!("page.html.j2");
 
@@ -245,16 +244,7 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
                 "went": pack_went(view, d.evicted)})
         })
         .collect();
-    let mut versions: Vec<_> = view.versions.iter().collect();
-    versions.sort_by_key(|v| std::cmp::Reverse((v.at, v.id)));
-    let versions: Vec<Value> = versions
-        .iter()
-        .take(VERSIONS_MAX)
-        .map(|v| {
-            json!({"id": v.id, "path": v.path.to_percent(), "at": v.at.secs(), "size": v.size,
-                "why": v.why, "gone": view.files.get(&v.path).is_none()})
-        })
-        .collect();
+    let versions::Listed { versions, more, unlisted } = versions::list(view);
     let shares: Vec<Value> = view
         .shares
         .iter()
@@ -310,7 +300,7 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         &json!({"nas": view.nas_name, "id": view.report.device_id, "home": home, "undo": view.undo,
         "space": space, "notices": notices, "held": held, "storms": storms,
         "twins": pack_twins(view), "more_twins": view.twins.more, "devices": devices,
-        "versions": versions, "shares": shares, "asking": asking, "qr": qr, "live": live}),
+        "versions": versions, "older": more, "unlisted": unlisted, "shares": shares, "asking": asking, "qr": qr, "live": live}),
     )?)
 }
 

@@ -3,9 +3,10 @@
 //! In come the folders `versions/joined/<batch>`; out come facts about what was kept. An old inode is let
 //! go when its ctime is not behind its batch's seal, or else (a power cut left the batch unsealed, or another
 //! name of it was taken away, such as a device's link that followed the join) when it is equal to what its name
-//! means now. Whatever else lies there may have been written to by somebody who had found the name before it was
-//! exchanged. It gets its name back if that is certain and newer than whatever happened to what the name means
-//! now; otherwise it is kept as a version, and the name stays as it is.
+//! means now, or to what it may be elsewhere: after an edit, a version. Whatever else lies there may have been
+//! written to by somebody who had found the name before it was exchanged. It gets its name back if that is certain
+//! and newer than whatever happened to what the name means now; otherwise it is kept as a version, and the name
+//! stays as it is.
 
 use super::join::{aside_root, batch_folder, put_back, read_mark};
 use super::read::{Begun, Compared, Facts, Opened, compare, open_beneath};
@@ -22,12 +23,13 @@ use std::os::fd::AsFd as _;
 /// Frees what was joined `least_age` seconds ago or longer. Call it before a night's first
 /// [`super::Job`], and after `apply::recover` at a start.
 ///
-/// Files in use stay for the next night. `begun` is what the call before was stopped at.
+/// Files in use stay for the next night. `begun` is what the call before was stopped at. `elsewhere` tells where a
+/// content may lie, too, that had a name at home, a size and an mtime.
 pub fn settle(
     drive: &mut Real,
     applier: &mut Applier,
     (now, least_age): (Time, i64),
-    begun: &mut Option<Begun>,
+    (begun, elsewhere): (&mut Option<Begun>, &Elsewhere<'_>),
     stop: &mut dyn FnMut() -> bool,
     tell: &mut dyn FnMut(Fact),
 ) -> Result<Progress, DedupError> {
@@ -40,7 +42,7 @@ pub fn settle(
     }
     // The exchanges must be on the disk before the old inodes go.
     drive.sync()?;
-    let mut work = Work { drive, applier, now, begun, stop, tell };
+    let mut work = Work { drive, applier, now, begun, elsewhere, stop, tell };
     for (batch, until) in batches {
         if i64::try_from(batch).is_ok_and(|made| made.saturating_add(least_age) > now.secs()) {
             continue;
@@ -59,6 +61,9 @@ pub fn settle(
     drive.sync()?;
     Ok(Progress::Finished)
 }
+
+/// Where a content may lie, too: it had that name at home, that size and that mtime.
+pub type Elsewhere<'a> = dyn Fn(&RelPath, u64, Time) -> Vec<Spot> + 'a;
 
 /// What became of an old inode.
 enum Gone {
@@ -80,6 +85,7 @@ struct Work<'a> {
     now: Time,
     /// The comparison that was stopped last.
     begun: &'a mut Option<Begun>,
+    elsewhere: &'a Elsewhere<'a>,
     stop: &'a mut dyn FnMut() -> bool,
     tell: &'a mut dyn FnMut(Fact),
 }
@@ -129,8 +135,7 @@ impl Work<'_> {
         until: Option<Time>,
     ) -> Result<Gone, DedupError> {
         let fail = |e| FsError::new(aside, "look at what was joined", e);
-        let versions = self.drive.handle(&Place::Versions.at(RelPath::root()))?;
-        let old = open_beneath(&versions, &aside.path).and_then(Opened::new).map_err(fail)?;
+        let old = self.open(aside)?;
         match lease::take(old.fd.as_fd()) {
             Ok(()) => {}
             Err(Errno::AGAIN) => return Ok(Gone::InUse),
@@ -139,24 +144,24 @@ impl Work<'_> {
         // Looked at again under the lease.
         let facts = Facts::of(&old.fd).map_err(fail)?;
         let at = master(path);
-        let home = self.drive.handle(&Place::Files.at(RelPath::root()))?;
-        let named = open_beneath(&home, path).and_then(Opened::new).ok();
+        let named = self.open(&at).ok();
         let unwritten = match until {
             _ if facts.links > 1 => true,
             Some(until) if facts.ctime <= until => true,
             // Unsealed, or one of its other names went, which changes the ctime too: the bytes tell.
-            _ => match &named {
-                Some(named) if named.facts.size == facts.size => {
-                    let reopened = open_beneath(&versions, &aside.path).and_then(Opened::new);
-                    let other = open_beneath(&home, path).and_then(Opened::new);
-                    let pair = [reopened.map_err(fail)?, other.map_err(fail)?];
-                    match self.are_equal(pair).map_err(fail)? {
-                        Some(equal) => equal,
-                        None => return Ok(Gone::Stopped),
+            _ => {
+                let found = match self.is_also_at(aside, facts.size, std::slice::from_ref(&at)) {
+                    Ok(Some(false)) => {
+                        let also = (self.elsewhere)(path, facts.size, facts.mtime);
+                        self.is_also_at(aside, facts.size, &also)
                     }
+                    found => found,
+                };
+                match found? {
+                    Some(equal) => equal,
+                    None => return Ok(Gone::Stopped),
                 }
-                _ => false,
-            },
+            }
         };
         if unwritten {
             self.drive.unlink(aside)?;
@@ -176,6 +181,34 @@ impl Work<'_> {
             Err(ApplyError::Fs(e)) => Err(e.into()),
             Err(ApplyError::LastName { at }) => Err(FsError::Changed { at }.into()),
         }
+    }
+
+    fn open(&mut self, at: &Spot) -> Result<Opened, FsError> {
+        let folder = self.drive.handle(&at.place.clone().at(RelPath::root()))?;
+        let opened = open_beneath(&folder, &at.path).and_then(Opened::new);
+        opened.map_err(|e| FsError::new(at, "look at what was joined", e))
+    }
+
+    /// Whether a content also lies at one of some names; `None` when told to stop.
+    fn is_also_at(
+        &mut self,
+        aside: &Spot,
+        size: u64,
+        names: &[Spot],
+    ) -> Result<Option<bool>, FsError> {
+        for at in names {
+            let Ok(other) = self.open(at) else { continue };
+            if other.facts.size != size {
+                continue;
+            }
+            let old = self.open(aside)?;
+            let equal = self.are_equal([old, other]);
+            match equal.map_err(|e| FsError::new(aside, "compare what was joined", e))? {
+                Some(false) => {}
+                found => return Ok(found),
+            }
+        }
+        Ok(Some(false))
     }
 
     /// Whether two files of one size are equal to the last byte; `None` when told to stop. A large pair goes on

@@ -87,10 +87,15 @@ impl House {
     }
 
     fn settle(&mut self) -> Vec<Fact> {
+        self.settle_with(&|_, _, _| Vec::new())
+    }
+
+    fn settle_with(&mut self, elsewhere: &Elsewhere<'_>) -> Vec<Fact> {
         let mut facts = Vec::new();
         let (mut applier, later) = (Applier::new(7), now().plus_secs(1_000));
         let (stop, tell) = (&mut || false, &mut |fact| facts.push(fact));
-        let end = settle(&mut self.drive, &mut applier, (later, 0), &mut None, stop, tell);
+        let known = (&mut None, elsewhere);
+        let end = settle(&mut self.drive, &mut applier, (later, 0), known, stop, tell);
         assert_eq!(end.unwrap(), Progress::Finished);
         facts
     }

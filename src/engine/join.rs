@@ -4,8 +4,8 @@
 use super::night::NOTHING;
 use super::{Disturbed, Engine, EngineError, Ours};
 use crate::dedup::{self, DedupError, Event, Job, Progress, Rules};
-use crate::model::{Place, RelPath, Spot, Time};
-use crate::plan::{Fact, follow_in_shares, master};
+use crate::model::{Place, RelPath, Spot, Stat, Time, Tree};
+use crate::plan::{Fact, World, follow_in_shares, kept, master};
 use crate::status::Condition;
 use crate::watch::Pending;
 use std::cell::{Cell, RefCell};
@@ -20,6 +20,27 @@ const EVENTS: usize = 4_096;
 /// With so many files that can't be read for reasons of their own, joining is given up for tonight.
 const LEFT_OUT: u32 = 100;
 
+/// Where what a name at home meant before it was joined may lie, too: as an old version of it, when it was edited
+/// or destroyed since, or by the names that it was joined to.
+fn also_at(world: &World, at: &RelPath, size: u64, mtime: Time) -> Vec<Spot> {
+    let old = world.versions.iter().rev().filter(|(_, v)| v.path == *at && v.id.size == size);
+    let mut also: Vec<Spot> = old.map(|(number, v)| kept(*number, &v.path)).collect();
+    if !also.is_empty() {
+        // Not all masters are gone through for each that was edited.
+        return also;
+    }
+    let mut inodes = HashSet::new();
+    world.files.for_each(Tree::<Stat>::ROOT, |path, stat| {
+        if (stat.id.size, stat.id.mtime) == (size, mtime)
+            && inodes.insert(stat.id.ino)
+            && let Ok(path) = RelPath::new(path)
+        {
+            also.push(master(&path));
+        }
+    });
+    also
+}
+
 impl Engine {
     /// Lets go what was joined the night before.
     pub(super) fn let_go_what_was_joined(
@@ -32,8 +53,10 @@ impl Engine {
         let mut facts = Vec::new();
         let (stop, tell) = (&mut || disturbed(&NOTHING), &mut |fact| facts.push(fact));
         let ended = {
-            let (applier, begun) = (&mut self.applier, &mut self.night.letting_go);
-            dedup::settle(drive, applier, (now, least_age), begun, stop, tell)
+            let world = &self.world;
+            let elsewhere = |at: &RelPath, size, mtime| also_at(world, at, size, mtime);
+            let known = (&mut self.night.letting_go, &elsewhere as &dedup::Elsewhere<'_>);
+            dedup::settle(drive, &mut self.applier, (now, least_age), known, stop, tell)
         };
         for fact in &facts {
             self.remember(fact)?;

@@ -9,7 +9,7 @@ use crate::apply::is_text;
 use crate::fs::{Entry, FsError};
 use crate::model::{Bytes, DeviceName, Link, RelPath, Spot, Time, Tree};
 use crate::plan::{
-    CHUNK, Fact, NOTE, Op, Share, ShareState, end_joined, note_text, on, wipe_joined,
+    CHUNK, Fact, LinkName, NOTE, Op, Share, ShareState, end_joined, note_text, on, wipe_joined,
 };
 use crate::status::Condition;
 use crate::watch::Names;
@@ -95,7 +95,7 @@ impl Engine {
     /// when nothing is left by the old one and all that is known to have moved is in one place.
     pub(super) fn follow_renamed(
         &mut self,
-        moved: &HashMap<u64, RelPath>,
+        moved: &HashMap<LinkName, RelPath>,
         now: Time,
     ) -> Result<(), EngineError> {
         if moved.is_empty() {
@@ -104,7 +104,6 @@ impl Engine {
         for holder in self.world.joined().collect::<Vec<_>>() {
             let Some(name) = holder.joined_folder() else { continue };
             let Some(share) = self.world.shares.get(name) else { continue };
-            let Some(holding) = self.world.devices.get(&holder) else { continue };
             let left = self.world.files.dir(&share.path).is_some_and(|dir| {
                 let mut files = 0;
                 self.world.files.for_each(dir, |_, _| files += 1);
@@ -114,9 +113,8 @@ impl Engine {
                 continue;
             }
             let mut places = BTreeSet::new();
-            for (_, path) in self.homeless.keys().filter(|(h, _)| *h == holder) {
-                let to = holding.book.get(path).and_then(|link| moved.get(&link.id.ino));
-                places.extend(to.map(|to| folder_above(to, path)));
+            for key in self.homeless.keys().filter(|(h, _)| *h == holder) {
+                places.extend(moved.get(key).map(|to| folder_above(to, &key.1)));
             }
             if let (1, Some(Some(to))) = (places.len(), places.pop_first())
                 && !to.is_root()

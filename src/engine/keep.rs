@@ -5,77 +5,114 @@ use super::{Engine, EngineError};
 use crate::apply::{Applier, ApplyError};
 use crate::config::Config;
 use crate::fs::{FileSystem, FsError};
+use crate::ledger::Ledger;
 use crate::model::{Bytes, Time};
-use crate::plan::{Op, World, kept, versions};
+use crate::plan::{Op, Running, World, kept, versions};
 use crate::status::Condition;
 use std::collections::BTreeMap;
 
-/// Weighed again for those that come of age: not before so many seconds.
+/// Weighed again for those that come of age, or where nothing could go: not before so many seconds.
 const PAUSE: i64 = 300;
+/// That the NAS runs is remembered so often, in seconds.
+const REMEMBERED: i64 = 6 * 3_600;
+/// The ledger's name for when it ran.
+const RUNNING: &str = "running";
 
 impl Engine {
+    /// The NAS runs, and it is now. It is remembered now and then only: a drive may be asleep.
+    pub(super) fn see_running(&mut self, now: Time) -> Result<(), EngineError> {
+        let jumped = self.world.running.look(now);
+        if jumped || !(0..REMEMBERED).contains(&now.since(self.running_noted)) {
+            self.running_noted = now;
+            // Moments always have a JSON form.
+            let text = serde_json::to_string(&self.world.running).unwrap_or_default();
+            self.ledger.set_meta(RUNNING, &text)?;
+        }
+        Ok(())
+    }
+
+    /// When it was seen running, as that was remembered.
+    pub(super) fn remembered_running(ledger: &Ledger) -> Result<Running, EngineError> {
+        let text = ledger.meta(RUNNING)?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
     /// Sees to it that old contents take no more of the drive than they may, and nothing when the drive needs
     /// the room.
     pub(super) fn keep_room(&mut self, now: Time) -> Result<(), EngineError> {
         self.space = self.fs.space()?;
-        let (free, total) = (self.space.free, self.space.total);
         // What it replaced may be all that is left of a family's pictures.
         let storm = versions::storm_since(&self.world, &self.config);
         if storm.is_none() {
-            self.let_go(&versions::overdue(&self.world, &self.config, now), now)?;
-            self.keep_share(total, now)?;
+            let mut gone = self.let_go(&versions::overdue(&self.world, &self.config, now), now)?;
+            gone += self.keep_share(self.space.total, now)?;
+            if gone > 0 {
+                self.space = self.fs.space()?;
+            }
         }
+        let (free, total) = (self.space.free, self.space.total);
         if !versions::is_short(free, total) {
+            self.in_vain = None;
             self.untell("space");
             return Ok(());
         }
-        let costs = costs(&mut *self.fs, &self.world)?;
-        let going = versions::make_space(&self.world, free, total, &costs, storm, now);
-        if going.is_empty() {
-            let what = format!("only {free} of {total} are left on the drive");
-            let next = match storm {
-                None => "destroy what nobody needs, or use a larger drive",
-                Some(_) => {
-                    "answer first what to make of all that a device changed: until then the old \
-                     contents of it stay"
-                }
-            };
-            self.tell("space", Condition::Attention, now, what, next);
+        // Where nothing could go, all are not weighed anew in each turn.
+        if self.in_vain.is_some_and(|at| (0..PAUSE).contains(&now.since(at))) {
             return Ok(());
         }
-        log::info!("the drive is nearly full: {} old contents go", going.len());
-        self.let_go(&going, now)
+        let weights = weights(&mut *self.fs, &self.world)?;
+        let going = versions::make_space(&self.world, free, total, &weights, storm);
+        if !going.is_empty() {
+            log::info!("the drive is nearly full: {} old contents go", going.len());
+            if self.let_go(&going, now)? > 0 {
+                return Ok(());
+            }
+        }
+        self.in_vain = Some(now);
+        let what = format!("only {free} of {total} are left on the drive");
+        let next = match storm {
+            None => "destroy what nobody needs, or use a larger drive",
+            Some(_) => {
+                "answer first what to make of all that a device changed: until then the old \
+                 contents of it stay"
+            }
+        };
+        self.tell("space", Condition::Attention, now, what, next);
+        Ok(())
     }
 
-    /// Lets go what is more than the share of old contents.
-    fn keep_share(&mut self, total: Bytes, now: Time) -> Result<(), EngineError> {
+    /// Lets go what is more than the share of old contents; says how many went.
+    fn keep_share(&mut self, total: Bytes, now: Time) -> Result<usize, EngineError> {
         let too_much = |world: &World, config: &Config| {
             versions::at_most(world) > versions::allowance(config, total)
         };
         // Looked at one by one only when it matters.
         if self.weigh.is_none_or(|from| now < from) {
-            return Ok(());
+            return Ok(0);
         }
+        let mut gone = 0;
         if too_much(&self.world, &self.config) {
-            let costs = costs(&mut *self.fs, &self.world)?;
-            let going = versions::over_their_share(&self.world, &self.config, total, &costs, now);
+            let weights = weights(&mut *self.fs, &self.world)?;
+            let going = versions::over_their_share(&self.world, &self.config, total, &weights);
             if !going.is_empty() {
                 log::info!("old contents take more than their share of the drive");
             }
-            self.let_go(&going, now)?;
+            gone = self.let_go(&going, now)?;
         }
         // Many that came one by one are not weighed anew for each.
         let next = versions::comes_of_age(&self.world, now).map(|at| at.max(now.plus_secs(PAUSE)));
         self.weigh = next.filter(|_| too_much(&self.world, &self.config));
-        Ok(())
+        Ok(gone)
     }
 
-    fn let_go(&mut self, going: &[Op], now: Time) -> Result<(), EngineError> {
+    /// How many went.
+    fn let_go(&mut self, going: &[Op], now: Time) -> Result<usize, EngineError> {
+        let mut gone = 0;
         for op in going {
             log::info!("{op}");
-            self.act(op, now)?;
+            gone += usize::from(self.act(op, now)?);
         }
-        Ok(())
+        Ok(gone)
     }
 
     /// Goes on with what goes in the night; `true` when nothing is left of it.
@@ -98,19 +135,25 @@ impl Engine {
     }
 }
 
-/// What each old content frees when it goes: nothing when it has another name.
-fn costs(fs: &mut dyn FileSystem, world: &World) -> Result<BTreeMap<u64, Bytes>, FsError> {
-    let mut costs = BTreeMap::new();
+/// What each old content takes on the drive, and how many names that has.
+fn weights(
+    fs: &mut dyn FileSystem,
+    world: &World,
+) -> Result<BTreeMap<u64, versions::Weight>, FsError> {
+    let mut weights = BTreeMap::new();
     for (number, version) in &world.versions {
-        let stat = match fs.stat(&kept(*number, &version.path)) {
-            Ok(stat) => stat,
+        match fs.stat(&kept(*number, &version.path)) {
+            Ok(Some(stat)) => {
+                let bytes = Bytes(u64::from(stat.sectors) * 512);
+                let weight = versions::Weight { ino: stat.id.ino, names: stat.nlink, bytes };
+                weights.insert(*number, weight);
+            }
             Err(e) if e.trouble().is_some() => return Err(e),
-            Err(_) => None,
-        };
-        let alone = stat.filter(|stat| stat.nlink == 1);
-        costs.insert(*number, alone.map_or(Bytes(0), |stat| Bytes(u64::from(stat.sectors) * 512)));
+            // What can't be looked at frees nothing.
+            _ => {}
+        }
     }
-    Ok(costs)
+    Ok(weights)
 }
 
 /// Makes room on a drive that is so full that not even the ledger can be written; recovery finds out what went.
@@ -124,9 +167,9 @@ pub(super) fn make_room_to_begin(
     if world.versions.is_empty() || !versions::is_short(space.free, space.total) {
         return Ok(());
     }
-    let costs = costs(fs, world)?;
+    let weights = weights(fs, world)?;
     let storm = versions::storm_since(world, config);
-    for op in versions::make_space(world, space.free, space.total, &costs, storm, now) {
+    for op in versions::make_space(world, space.free, space.total, &weights, storm) {
         log::info!("the drive is nearly full: {op}");
         Applier::new(0).apply(fs, world, &op, now)?;
     }

@@ -3,10 +3,10 @@
 use super::{Engine, EngineError, TRIES};
 use crate::fs::{Entry, FsError};
 use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree};
-use crate::plan::{Op, Sight, behind, master, moved_masters, on, reconcile};
+use crate::plan::{LinkName, Op, Sight, behind, master, on, reconcile};
 use crate::status::Condition;
 use crate::watch::{Names, Pending};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// So many names are looked at in one turn, so that wishes do not wait for a flood of changes.
 pub(super) const LOOKS: usize = 16_384;
@@ -62,6 +62,18 @@ impl Engine {
     pub(super) fn scan_home(&mut self, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(&RelPath::root()))?;
         self.twins.of = None;
+        if !self.world.files.is_empty() {
+            let mut new = Vec::new();
+            found.tree.for_each(Tree::<Stat>::ROOT, |path, stat| {
+                if stat.nlink > 1
+                    && let Ok(path) = RelPath::new(path)
+                    && self.world.files.get(&path).is_none_or(|k| k.id.ino != stat.id.ino)
+                {
+                    new.push((path, *stat));
+                }
+            });
+            new.iter().for_each(|(path, stat)| self.see_appear(path, stat, now));
+        }
         self.tell_blind("home", "BTsync/files", found.blind.len(), now);
         if !found.blind.is_empty() {
             // What was not seen stays as it was known.
@@ -178,6 +190,9 @@ impl Engine {
                     self.forget_home_folder(&path);
                     let known = self.world.files.get(&path);
                     if known.is_none_or(|k| k.id != stat.id) {
+                        if known.is_none_or(|k| k.id.ino != stat.id.ino) {
+                            self.see_appear(&path, &stat, now);
+                        }
                         self.world.files.insert(&path, stat);
                         self.touch(&path);
                         self.stale = true;
@@ -186,7 +201,7 @@ impl Engine {
                 Ok(Some(Entry::Dir)) => {
                     self.forget_home_file(&path);
                     if self.world.files.dir(&path).is_none() {
-                        self.look_new_folder(&path)?;
+                        self.look_new_folder(&path, now)?;
                     }
                 }
                 Ok(_) | Err(FsError::NotRegular { .. }) => {
@@ -236,7 +251,7 @@ impl Engine {
         Ok(all)
     }
 
-    fn look_new_folder(&mut self, path: &RelPath) -> Result<(), EngineError> {
+    fn look_new_folder(&mut self, path: &RelPath, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(path))?;
         self.world.files.insert_dir(path);
         let mut new = Vec::new();
@@ -251,6 +266,7 @@ impl Engine {
             }
         });
         for (p, stat) in new {
+            self.see_appear(&p, &stat, now);
             self.world.files.insert(&p, stat);
             self.touch(&p);
         }
@@ -353,22 +369,12 @@ impl Engine {
         Ok(looks > LOOKS)
     }
 
-    /// Where the masters went that links have missed for long enough: one walk for all of them.
-    fn moved(&self, now: Time) -> HashMap<u64, RelPath> {
-        let settled = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);
-        let inodes = settled.filter_map(|((device, path), _)| {
-            let link = self.world.devices.get(device)?.book.get(path)?;
-            Some(link.id.ino)
-        });
-        moved_masters(&self.world, &inodes.collect::<HashSet<_>>())
-    }
-
     /// Looks at one name of a device and does what follows. `false`: it moved under our hands.
     fn reconcile_one(
         &mut self,
         device: &DeviceName,
         path: &RelPath,
-        moved: &HashMap<u64, RelPath>,
+        moved: &HashMap<LinkName, RelPath>,
         now: Time,
     ) -> Result<bool, EngineError> {
         // A folder of other people may be over by now.
@@ -430,15 +436,7 @@ impl Engine {
             return Ok(true);
         }
         let quota = self.config.devices.get(device).and_then(|d| d.quota);
-        let sight = Sight {
-            device,
-            path,
-            seen,
-            settled,
-            moved: seen.and_then(|s| moved.get(&s.id.ino)),
-            quota,
-            now,
-        };
+        let sight = Sight { device, path, seen, settled, moved: moved.get(&key), quota, now };
         if sight.waits(&self.world) {
             self.wait_for_word(key);
             return Ok(true);

@@ -8,7 +8,7 @@ use crate::ledger::Ledger;
 use crate::model::{
     Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Spot, Time, Tree, WishId,
 };
-use crate::plan::{Holding, OFFERED, Why};
+use crate::plan::{Holding, OFFERED, Why, versions};
 use crate::status::{Condition, DeviceReport, Report};
 
 /// So many answers stand on a page.
@@ -61,7 +61,7 @@ impl Engine {
                 }
             })
             .collect();
-        let versions = self.version_views();
+        let versions = self.version_views(now);
         let shares = self.share_views();
         let asking = self.asking_views();
         let view = View {
@@ -222,7 +222,7 @@ impl Engine {
         Ok(())
     }
 
-    fn version_views(&self) -> Vec<VersionView> {
+    fn version_views(&self, now: Time) -> Vec<VersionView> {
         let newest_first = self.world.versions.iter().rev();
         newest_first
             .map(|(number, v)| VersionView {
@@ -230,6 +230,7 @@ impl Engine {
                 path: v.path.clone(),
                 at: v.at,
                 size: Bytes(v.id.size),
+                until: versions::until(&self.world, &self.config, v, now),
                 why: match &v.why {
                     Why::Edited(device) => match self.config.devices.get(device) {
                         Some(settings) => format!("changed on {}", settings.label),

@@ -1,11 +1,15 @@
 //! What is not believed yet: absences that have to settle, devices that lost too much at once.
 
 use super::{Engine, MASS};
-use crate::model::{DeviceName, Time};
+use crate::model::{DeviceName, RelPath, Stat, Time};
+use crate::plan::{LinkName, moved_masters};
 use crate::status::Condition;
+use std::collections::HashMap;
 
 /// How often, in seconds, what could not be taken in is tried again.
 const STUCK: i64 = 60;
+/// For so many seconds a name at home is new: by then a link whose master is gone has settled.
+const APPEARED: i64 = 600;
 
 impl Engine {
     /// True when so many of a device's links vanished at once that the owner is asked first.
@@ -18,6 +22,28 @@ impl Engine {
             let mass = h.absent.len() > MASS && h.absent.len() * 5 > h.book.len();
             mass || (self.emptied.contains(device) && !h.absent.is_empty())
         })
+    }
+
+    /// Where the masters went that links have missed for long enough: one walk for all of them.
+    pub(super) fn moved(&mut self, now: Time) -> HashMap<LinkName, RelPath> {
+        if self.homeless.is_empty() {
+            self.appeared.retain(|_, since| (0..APPEARED).contains(&now.since(*since)));
+            return HashMap::new();
+        }
+        let settled = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);
+        let links = settled.filter_map(|(key, _)| {
+            let link = self.world.devices.get(&key.0)?.book.get(&key.1)?;
+            Some((key.clone(), link.id.ino))
+        });
+        let appeared = |at: &RelPath| self.appeared.contains_key(at);
+        moved_masters(&self.world, &links.collect::<Vec<_>>(), appeared)
+    }
+
+    /// A name at home means another inode than before. Of one that has other names it may be where a link went.
+    pub(super) fn see_appear(&mut self, path: &RelPath, stat: &Stat, now: Time) {
+        if stat.nlink > 1 {
+            self.appeared.insert(path.clone(), now);
+        }
     }
 
     /// What has settled is looked at again.

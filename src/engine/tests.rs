@@ -615,8 +615,7 @@ fn an_edit_becomes_the_new_version_everywhere() {
     assert_eq!(house.at_device("LinuxLaptop", "a/x").as_deref(), Some("x2"));
     assert_eq!(house.kept().len(), 1);
     // Kept for `keep_versions`, 30 days by default; it can be brought back.
-    let days = |n: i64| n * 86_400;
-    house.wait(days(29));
+    house.days(29);
     assert_eq!(house.kept().len(), 1);
     assert!(is_done(&house.phone_asks(Action::Undo, "a/x")));
     house.settle();
@@ -624,7 +623,7 @@ fn an_edit_becomes_the_new_version_everywhere() {
     assert_eq!(house.at_phone("a/x").as_deref(), Some("x1"));
     assert_eq!(house.at_device("LinuxLaptop", "a/x").as_deref(), Some("x1"));
     assert!(house.kept()[0].ends_with("=x2"));
-    house.wait(days(30));
+    house.days(30);
     house.night();
     assert_eq!(house.kept(), [""; 0]);
     assert_eq!(house.at_home("a/x").as_deref(), Some("x1"));

@@ -17,14 +17,13 @@
 //! | B | S | M | changed on both sides: keep both |
 //!
 //! "The same" is the same inode. A master that was joined to an equal one is another inode, too: it was
-//! replaced at home. A change in place is a change of all its names at once, so it only
-//! matters when the names mean different inodes.
+//! replaced at home, but whoever edits the link of it changed one side only. A change in place is a change of all
+//! its names at once, so it only matters when the names mean different inodes.
 
 use super::behind::{behind, like};
 use super::quota::{Keep, evict, make_room};
 use super::{Fact, Op, Why, World, master, on};
-use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree};
-use std::collections::{HashMap, HashSet};
+use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time};
 
 /// A look at one name in a device's folder.
 #[derive(Clone, Debug)]
@@ -121,8 +120,9 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
         (Some(_), None) => vec![adopt(), recorded(seen, now)],
         // The link is as we made it, the master is another file: the device gets that.
         (Some(b), Some(_)) if b.id == seen.id => bring_up_to_date(world, sight, at_home),
-        // The master is as it was, the link is another file: the device edited it.
-        (Some(b), Some(m)) if b.id == m.id => vec![
+        // The master is as it was, or was only joined to an equal one, and the link is another file: the device
+        // edited it.
+        (Some(b), Some(m)) if like(&b.id, &m.id) => vec![
             Op::Replace {
                 at: master(at_home),
                 old: m.id.ino,
@@ -282,22 +282,6 @@ fn superfluous_conflict_copy(world: &World, path: &RelPath, seen: &Stat) -> bool
         .is_some_and(|m| m.id.ino == seen.id.ino)
 }
 
-/// Where each of some inodes is a master: one walk over all masters.
-pub fn moved_masters(world: &World, wanted: &HashSet<u64>) -> HashMap<u64, RelPath> {
-    let mut found = HashMap::new();
-    if wanted.is_empty() {
-        return found;
-    }
-    world.files.for_each(Tree::<Stat>::ROOT, |path, stat| {
-        if wanted.contains(&stat.id.ino)
-            && let Ok(path) = RelPath::new(path)
-        {
-            found.entry(stat.id.ino).or_insert(path);
-        }
-    });
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,7 +353,9 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table() {
-        let (one, two, three) = (Some((1, 0)), Some((2, 0)), Some((3, 0)));
+        let (one, two, three) = (Some((1, 0)), Some((2, 4)), Some((3, 9)));
+        // Joined to an equal one: another inode of the same size and mtime.
+        let joined = Some((3, 0));
         let touched = Some((1, 9));
         type Id = Option<(u64, i64)>;
         let rows: Vec<(Id, Id, Id, &[&str])> = vec![
@@ -389,6 +375,7 @@ mod tests {
             (one, two, two, &["note HTCphone has d/x.txt"]),
             (one, two, one, &["replace F:d/x.txt by P:d/x.txt", "note HTCphone has d/x.txt"]),
             (one, two, touched, &KEEP_BOTH),
+            (one, two, joined, &["replace F:d/x.txt by P:d/x.txt", "note HTCphone has d/x.txt"]),
             (one, two, three, &KEEP_BOTH),
         ];
         for (b, s, m, ops) in rows {

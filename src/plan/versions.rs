@@ -1,22 +1,26 @@
 //! How long old contents are kept: until their time is over, until they take more of the drive than they
 //! may, or until the drive needs the room.
 //!
+//! Their time is that in which the NAS was seen running ([`super::Running`]): a clock that jumps ends nothing.
 //! What was destroyed and can still be brought back goes last: that was promised by name. Of the rest the
-//! oldest goes first. But what got old within the last hour may be what a storm replaces that nobody has noticed
-//! yet ([`WINDOW`]): it never goes for its share, and only goes when the drive would be short without. While a
-//! storm waits for the owner's word nothing goes that got old since it began.
+//! oldest goes first, in the order in which they were put away, whatever the clock said. But what got old within
+//! the last hour may be what a storm replaces that nobody has noticed yet ([`WINDOW`]): it never goes for its
+//! share, and only goes when the drive would be short without. While a storm waits for the owner's word nothing
+//! goes because its time is over, and nothing at all that got old since it began.
 
 use super::night::CLOCK_IS_SET;
 use super::storm::WINDOW;
 use super::{Fact, Op, Version, Why, World};
 use crate::config::Config;
 use crate::model::{Bytes, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Kept beyond their time by so many seconds, they go by day, too: there seem to be no nights in this house.
 const NO_NIGHTS: i64 = 3 * 86_400;
 /// A moment so many seconds ahead was told by a clock that was wrong.
 const AHEAD: i64 = 86_400;
+/// What a file takes on a drive is its size, rounded up to this.
+const BLOCK: u64 = 4_096;
 /// The drive is short of room below one part in so many (the sync engine takes nothing in any more at one in
 /// a hundred) …
 const SHORT: u64 = 50;
@@ -32,7 +36,7 @@ pub fn kept_for(config: &Config, why: &Why) -> i64 {
 }
 
 /// What goes in the night because its time is over. What was put away by a clock that was wrong is put
-/// away anew, with the time of now.
+/// away anew, with the time of now, once the clock has proved to be right.
 pub fn expired(world: &World, config: &Config, now: Time) -> Vec<Op> {
     expired_by(world, config, now, 0)
 }
@@ -43,14 +47,15 @@ pub fn overdue(world: &World, config: &Config, now: Time) -> Vec<Op> {
 }
 
 fn expired_by(world: &World, config: &Config, now: Time, more: i64) -> Vec<Op> {
-    if now < CLOCK_IS_SET {
+    if now < CLOCK_IS_SET || storm_since(world, config).is_some() {
         return Vec::new();
     }
     let op = |(number, v): (&u64, &Version)| {
         if v.at < CLOCK_IS_SET || now.since(v.at) < -AHEAD {
-            return Some(Op::Note(Fact::Version(*number, Version { at: now, ..v.clone() })));
+            let anew = || Op::Note(Fact::Version(*number, Version { at: now, ..v.clone() }));
+            return world.running.is_steady().then(anew);
         }
-        let over = now.since(v.at) >= kept_for(config, &v.why).saturating_add(more);
+        let over = world.running.since(v.at) >= kept_for(config, &v.why).saturating_add(more);
         over.then_some(Op::DropVersion(*number))
     };
     world.versions.iter().filter_map(op).collect()
@@ -69,7 +74,8 @@ pub fn allowance(config: &Config, total: Bytes) -> Bytes {
 /// The most that the old contents which [`over_their_share`] counts can take: they may have other names.
 pub fn at_most(world: &World) -> Bytes {
     let counted = world.versions.values().filter(|v| v.why != Why::Destroyed);
-    Bytes(counted.fold(0, |sum, v| sum.saturating_add(v.id.size)))
+    let blocks = |v: &Version| v.id.size.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
+    Bytes(counted.fold(0, |sum, v| sum.saturating_add(blocks(v))))
 }
 
 /// Since when the earliest storm lasts that waits for the owner's word.
@@ -80,30 +86,42 @@ pub fn storm_since(world: &World, config: &Config) -> Option<Time> {
 }
 
 /// True for what may be the beginning of a storm that is not noticed yet.
-fn is_fresh(version: &Version, now: Time) -> bool {
+fn is_fresh(world: &World, version: &Version) -> bool {
     let asked_for = matches!(version.why, Why::Destroyed | Why::Stormed(_));
-    !asked_for && now.since(version.at) < WINDOW
+    !asked_for && world.running.since(version.at) < WINDOW
 }
 
 /// When the next of those comes of age that [`over_their_share`] leaves for now.
 pub fn comes_of_age(world: &World, now: Time) -> Option<Time> {
-    let fresh = world.versions.values().filter(|v| is_fresh(v, now));
-    fresh.map(|v| v.at.plus_secs(WINDOW)).min()
+    let fresh = world.versions.values().filter(|v| is_fresh(world, v));
+    fresh.map(|v| now.plus_secs(WINDOW - world.running.since(v.at))).min()
 }
 
-/// What goes because old contents take more of the drive than their share. `costs` says what each frees when it
-/// goes. What was destroyed is not counted: it goes when its time is over.
+/// What an old content takes on the drive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Weight {
+    /// Its inode.
+    pub ino: u64,
+    /// How many names that has, wherever they are: it is free when the last of them goes.
+    pub names: u32,
+    /// What it takes.
+    pub bytes: Bytes,
+}
+
+/// What goes because old contents take more of the drive than their share. `weights` says what each takes. What
+/// was destroyed is not counted: it goes when its time is over.
 pub fn over_their_share(
     world: &World,
     config: &Config,
     total: Bytes,
-    costs: &BTreeMap<u64, Bytes>,
-    now: Time,
+    weights: &BTreeMap<u64, Weight>,
 ) -> Vec<Op> {
     let counted = || world.versions.iter().filter(|(_, v)| v.why != Why::Destroyed);
-    let sum = counted().fold(0u64, |sum, (n, _)| sum.saturating_add(cost(costs, *n)));
+    let inodes: HashMap<u64, u64> =
+        alone(counted(), weights).into_iter().map(|(_, _, w)| (w.ino, w.bytes.0)).collect();
+    let sum = inodes.values().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
     let over = sum.saturating_sub(allowance(config, total).0);
-    free(counted().filter(|(_, v)| !is_fresh(v, now)), costs, over, now)
+    free(world, counted().filter(|(_, v)| !is_fresh(world, v)), weights, over)
 }
 
 /// What goes because the drive needs room; nothing that got old since `storm` began ([`storm_since`]).
@@ -111,53 +129,84 @@ pub fn make_space(
     world: &World,
     free_now: Bytes,
     total: Bytes,
-    costs: &BTreeMap<u64, Bytes>,
+    weights: &BTreeMap<u64, Weight>,
     storm: Option<Time>,
-    now: Time,
 ) -> Vec<Op> {
     if !is_short(free_now, total) {
         return Vec::new();
     }
     let need = (total.0 / ENOUGH).saturating_sub(free_now.0);
-    let before = world.versions.iter().filter(|(_, v)| storm.is_none_or(|since| v.at < since));
-    free(before, costs, need, now)
+    // What a clock put away that was never set may be of the storm.
+    let before = |v: &Version| storm.is_none_or(|since| (CLOCK_IS_SET..since).contains(&v.at));
+    free(world, world.versions.iter().filter(|(_, v)| before(v)), weights, need)
 }
 
-fn cost(costs: &BTreeMap<u64, Bytes>, number: u64) -> u64 {
-    costs.get(&number).map_or(0, |cost| cost.0)
+type Weighed<'a> = (u64, &'a Version, Weight);
+
+/// Those that free something when all of them go: all names of their inodes are among them.
+fn alone<'a>(
+    of: impl Iterator<Item = (&'a u64, &'a Version)>,
+    weights: &BTreeMap<u64, Weight>,
+) -> Vec<Weighed<'a>> {
+    let weighed = of.filter_map(|(number, v)| Some((*number, v, *weights.get(number)?)));
+    let mut all: Vec<Weighed<'_>> = weighed.filter(|(_, _, w)| w.bytes.0 > 0).collect();
+    let mut here: HashMap<u64, u32> = HashMap::new();
+    for (_, _, weight) in &all {
+        *here.entry(weight.ino).or_default() += 1;
+    }
+    all.retain(|(_, _, w)| here.get(&w.ino) == Some(&w.names));
+    all
 }
 
 /// Lets go until `need` bytes are free, in the order of the room; what frees nothing stays.
 fn free<'a>(
+    world: &World,
     of: impl Iterator<Item = (&'a u64, &'a Version)>,
-    costs: &BTreeMap<u64, Bytes>,
+    weights: &BTreeMap<u64, Weight>,
     mut need: u64,
-    now: Time,
 ) -> Vec<Op> {
-    let mut order: Vec<_> = of.filter(|(number, _)| cost(costs, **number) > 0).collect();
-    order.sort_by_key(|(number, v)| (is_fresh(v, now), v.why == Why::Destroyed, v.at, **number));
+    let mut order = alone(of, weights);
+    order.sort_by_key(|(number, v, _)| (is_fresh(world, v), v.why == Why::Destroyed, *number));
+    let mut gone: HashMap<u64, u32> = HashMap::new();
+    let mut freed = HashSet::new();
     let mut going = Vec::new();
-    for (number, _) in order {
+    for (number, _, weight) in order {
         if need == 0 {
             break;
         }
-        need = need.saturating_sub(cost(costs, *number));
-        going.push(Op::DropVersion(*number));
+        going.push((number, weight.ino));
+        let names = gone.entry(weight.ino).or_default();
+        *names += 1;
+        if *names == weight.names {
+            need = need.saturating_sub(weight.bytes.0);
+            freed.insert(weight.ino);
+        }
     }
-    going
+    going.retain(|(_, ino)| freed.contains(ino));
+    going.into_iter().map(|(number, _)| Op::DropVersion(number)).collect()
+}
+
+/// Until when an old content is kept, when nothing needs its room before.
+pub fn until(world: &World, config: &Config, version: &Version, now: Time) -> Time {
+    let left = kept_for(config, &version.why).saturating_sub(world.running.since(version.at));
+    now.plus_secs(left.max(0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{DeviceName, FileId, RelPath};
+    use proptest::prelude::*;
 
     const NOW: Time = Time::from_secs(1_795_428_000);
     const DAY: i64 = 86_400;
 
-    /// Versions by number: days ago, why, size.
+    /// Versions by number: days ago, why, size. The NAS has been running for long.
     fn world(versions: &[(u64, i64, Why, u64)]) -> World {
         let mut world = World::default();
+        (-100..=0).for_each(|day| {
+            world.running.look(NOW.plus_secs(day * DAY));
+        });
         for (number, days, why, size) in versions {
             let path = RelPath::new(format!("{number}").as_bytes()).unwrap();
             let id = FileId { ino: *number, size: *size, mtime: Time(0) };
@@ -175,8 +224,9 @@ mod tests {
         Config { undo: DAY, ..Config::default() }
     }
 
-    fn costs(world: &World) -> BTreeMap<u64, Bytes> {
-        world.versions.iter().map(|(n, v)| (*n, Bytes(v.id.size))).collect()
+    fn weights(world: &World) -> BTreeMap<u64, Weight> {
+        let weight = |v: &Version| Weight { ino: v.id.ino, names: 1, bytes: Bytes(v.id.size) };
+        world.versions.iter().map(|(n, v)| (*n, weight(v))).collect()
     }
 
     fn going(ops: &[Op]) -> Vec<u64> {
@@ -204,6 +254,15 @@ mod tests {
         assert_eq!(expired(&world, &config(), Time::from_secs(100)), []);
     }
 
+    /// The clock jumps to that day from now, and goes on from there for so many hours.
+    fn jumps(world: &mut World, day: i64, hours: i64) -> Time {
+        let at = |hour| NOW.plus_secs(day * DAY + hour * 3_600);
+        (0..=hours).for_each(|hour| {
+            world.running.look(at(hour));
+        });
+        at(hours)
+    }
+
     #[test]
     fn what_a_wrong_clock_put_away_is_kept_from_now_on() {
         let mut world = world(&[(1, 0, edited(), 1), (2, -400, edited(), 1)]);
@@ -219,45 +278,114 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_ends_nothing() {
+        let versions = [(1, 29, edited(), 1), (2, 0, Why::Destroyed, 1), (3, 0, edited(), 1)];
+        let begun = world(&versions);
+        // Ahead, for years or for three days, and it stays there.
+        for day in [3, 35, 4_000] {
+            let mut world = begun.clone();
+            let now = jumps(&mut world, day, 0);
+            assert_eq!(expired(&world, &config(), now), [], "{day} days");
+            assert_eq!(overdue(&world, &config(), now), [], "{day} days");
+            let total = over_their_share(&world, &config(), Bytes(0), &weights(&world));
+            assert_eq!(going(&total), [1], "what is fresh stays fresh");
+            let now = jumps(&mut world, day, 24);
+            assert_eq!(going(&expired(&world, &config(), now)), [1, 2], "{day} days");
+            assert_eq!(until(&world, &config(), &world.versions[&3], now), now.plus_secs(29 * DAY));
+        }
+        // Back, as after a start without a clock, and ahead again.
+        let mut world = begun;
+        for _ in 0..40 {
+            let now = jumps(&mut world, -200, 0);
+            assert_eq!(expired(&world, &config(), now), [], "nor is anything put away anew");
+            let now = jumps(&mut world, 0, 0);
+            assert_eq!(expired(&world, &config(), now), []);
+        }
+        let now = jumps(&mut world, 0, 24);
+        assert_eq!(going(&expired(&world, &config(), now)), [1, 2]);
+    }
+
+    #[test]
+    fn nothing_expires_while_a_storm_waits_for_its_answer() {
+        let mut world = world(&[(1, 90, edited(), 1)]);
+        let (phone, mut config) = (DeviceName::new("HTCphone").unwrap(), config());
+        config.devices.insert(phone.clone(), crate::config::Device::named("HTC phone"));
+        let storm = crate::plan::Storm { since: NOW, at: NOW, rewritten: 1, deleted: 0 };
+        world.note(&Fact::Storm(phone.clone(), storm));
+        assert_eq!(expired(&world, &config, NOW), []);
+        assert_eq!(overdue(&world, &config, NOW), []);
+        world.note(&Fact::Calm(phone));
+        assert_eq!(going(&expired(&world, &config, NOW)), [1]);
+    }
+
+    #[test]
     fn the_oldest_go_when_they_take_more_than_their_share() {
         let world = world(&[
-            (1, 3, edited(), 40),
+            (1, 20, Why::Destroyed, 500),
             (2, 9, Why::Replaced, 40),
-            (3, 1, edited(), 40),
-            (4, 20, Why::Destroyed, 500),
+            (3, 3, edited(), 40),
+            (4, 1, edited(), 40),
         ]);
-        let mut costs = costs(&world);
-        let over = |total, costs: &_| {
-            going(&over_their_share(&world, &config(), Bytes(total), costs, NOW))
-        };
+        let mut weights = weights(&world);
+        let over =
+            |total, weights: &_| going(&over_their_share(&world, &config(), Bytes(total), weights));
         // A tenth of the drive, by default.
-        assert_eq!(over(1_200, &costs), [0; 0]);
-        assert_eq!(over(1_100, &costs), [2]);
-        assert_eq!(over(700, &costs), [2, 1]);
-        assert_eq!(over(0, &costs), [2, 1, 3], "what was destroyed waits for its time");
-        assert_eq!(at_most(&world), Bytes(120));
+        assert_eq!(over(1_200, &weights), [0; 0]);
+        assert_eq!(over(1_100, &weights), [2]);
+        assert_eq!(over(700, &weights), [2, 3]);
+        assert_eq!(over(0, &weights), [2, 3, 4], "what was destroyed waits for its time");
+        assert_eq!(at_most(&world), Bytes(3 * BLOCK), "a block each");
         // One that has another name frees nothing and stays.
-        costs.insert(2, Bytes(0));
-        assert_eq!(over(700, &costs), [1]);
+        weights.get_mut(&2).unwrap().names = 2;
+        assert_eq!(over(700, &weights), [3]);
     }
 
     #[test]
     fn a_full_drive_takes_the_oldest_edits_first_and_what_can_be_undone_last() {
-        let world = world(&[
-            (1, 3, edited(), 30),
-            (2, 9, Why::Destroyed, 30),
+        let mut world = world(&[
+            (1, 9, Why::Destroyed, 30),
+            (2, 3, edited(), 30),
             (3, 1, Why::Rescued, 30),
             (4, 0, Why::Destroyed, 30),
         ]);
-        let costs = costs(&world);
-        let short =
-            |free, total| going(&make_space(&world, Bytes(free), Bytes(total), &costs, None, NOW));
-        assert_eq!(short(20, 1_000), [0; 0], "two in a hundred are enough");
-        assert_eq!(short(19, 1_000), [1]);
-        assert_eq!(short(0, 1_500), [1, 3]);
-        assert_eq!(short(0, 3_000), [1, 3, 2]);
-        assert_eq!(short(0, 30_000), [1, 3, 2, 4]);
+        let weights = weights(&world);
+        let short = |world: &_, free, total| {
+            going(&make_space(world, Bytes(free), Bytes(total), &weights, None))
+        };
+        assert_eq!(short(&world, 20, 1_000), [0; 0], "two in a hundred are enough");
+        assert_eq!(short(&world, 19, 1_000), [2]);
+        assert_eq!(short(&world, 0, 1_500), [2, 3]);
+        assert_eq!(short(&world, 0, 3_000), [2, 3, 1]);
+        assert_eq!(short(&world, 0, 30_000), [2, 3, 1, 4]);
         assert!(is_short(Bytes(19), Bytes(1_000)) && !is_short(Bytes(0), Bytes(0)));
+        // Whatever the clock said when it was put away, the one that came later is the younger one.
+        world.versions.get_mut(&3).unwrap().at = NOW.plus_secs(-50 * DAY);
+        assert_eq!(short(&world, 19, 1_000), [2]);
+    }
+
+    #[test]
+    fn old_names_of_one_content_free_it_together() {
+        let world = world(&[
+            (1, 9, edited(), 30),
+            (2, 8, edited(), 30),
+            (3, 7, edited(), 30),
+            (4, 6, Why::Destroyed, 30),
+        ]);
+        let weight = |ino, names| Weight { ino, names, bytes: Bytes(30) };
+        let mut weights: BTreeMap<u64, Weight> =
+            [(1, weight(1, 2)), (2, weight(2, 1)), (3, weight(1, 2)), (4, weight(4, 1))].into();
+        let over =
+            |total, weights: &_| going(&over_their_share(&world, &config(), Bytes(total), weights));
+        assert_eq!(over(600, &weights), [0; 0], "counted once");
+        assert_eq!(over(590, &weights), [2], "the first alone frees nothing, so it stays");
+        assert_eq!(over(290, &weights), [1, 2, 3]);
+        // One of its names can still be brought back, by promise.
+        weights.insert(4, weight(1, 3));
+        weights.entry(1).and_modify(|w| w.names = 3);
+        weights.entry(3).and_modify(|w| w.names = 3);
+        assert_eq!(over(0, &weights), [2]);
+        let all = make_space(&world, Bytes(0), Bytes(30_000), &weights, None);
+        assert_eq!(going(&all), [1, 2, 3, 4]);
     }
 
     /// Versions that got old so many minutes ago.
@@ -275,29 +403,33 @@ mod tests {
     #[test]
     fn what_a_storm_may_have_replaced_outlives_its_share_and_goes_last() {
         let stormed = Why::Stormed(DeviceName::new("HTCphone").unwrap());
-        let world = lately(&[
-            (1, 50, edited()),
-            (2, 70, edited()),
-            (3, 5, Why::Destroyed),
-            (4, 5, stormed),
-            (5, 59, Why::Replaced),
+        let mut world = lately(&[
+            (1, 70, edited()),
+            (2, 59, Why::Replaced),
+            (3, 50, edited()),
+            (4, 5, Why::Destroyed),
+            (5, 5, stormed),
         ]);
-        let costs = costs(&world);
-        let over = over_their_share(&world, &config(), Bytes(0), &costs, NOW);
-        assert_eq!(going(&over), [2, 4]);
+        let weights = weights(&world);
+        let over = over_their_share(&world, &config(), Bytes(0), &weights);
+        assert_eq!(going(&over), [1, 5]);
         assert_eq!(comes_of_age(&world, NOW), Some(NOW.plus_secs(60)));
+        let all = make_space(&world, Bytes(0), Bytes(30_000), &weights, None);
+        assert_eq!(going(&all), [1, 5, 4, 2, 3]);
         let hour = NOW.plus_secs(3_600);
+        world.running.look(hour);
         assert_eq!(comes_of_age(&world, hour), None);
-        let later = over_their_share(&world, &config(), Bytes(0), &costs, hour);
-        assert_eq!(going(&later), [2, 5, 1, 4]);
-        let all = make_space(&world, Bytes(0), Bytes(30_000), &costs, None, NOW);
-        assert_eq!(going(&all), [2, 4, 3, 5, 1]);
+        let later = over_their_share(&world, &config(), Bytes(0), &weights);
+        assert_eq!(going(&later), [1, 2, 3, 5]);
     }
 
     #[test]
     fn a_full_drive_takes_only_what_is_older_than_a_storm_that_waits() {
-        let mut world = lately(&[(1, 300, edited()), (2, 100, edited()), (3, 99, edited())]);
-        let costs = costs(&world);
+        let ages = [(1, 300, edited()), (2, 200, edited()), (3, 100, edited()), (4, 99, edited())];
+        let mut world = lately(&ages);
+        // With a clock that was never set: who knows.
+        world.versions.get_mut(&2).unwrap().at = Time::from_secs(60);
+        let weights = weights(&world);
         let phone = DeviceName::new("HTCphone").unwrap();
         let since = NOW.plus_secs(-100 * 60);
         let storm = crate::plan::Storm { since, at: NOW, rewritten: 1, deleted: 0 };
@@ -307,7 +439,69 @@ mod tests {
         config.devices.insert(phone, crate::config::Device::named("HTC phone"));
         let storm = storm_since(&world, &config);
         assert_eq!(storm, Some(since));
-        let all = make_space(&world, Bytes(0), Bytes(30_000), &costs, storm, NOW);
+        let all = make_space(&world, Bytes(0), Bytes(30_000), &weights, storm);
         assert_eq!(going(&all), [1]);
+    }
+
+    /// What goes, thought simply: inode after inode, in the order of the youngest of its names, until it is enough.
+    fn naively(world: &World, weights: &BTreeMap<u64, Weight>, free: u64, total: u64) -> Vec<u64> {
+        let mut need = (total / ENOUGH).saturating_sub(free);
+        if free >= total / SHORT {
+            need = 0;
+        }
+        let key = |n: u64| {
+            let v = &world.versions[&n];
+            let fresh = NOW.since(v.at) < WINDOW && v.why != Why::Destroyed;
+            (fresh, v.why == Why::Destroyed, n)
+        };
+        let mut inodes: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for (number, weight) in weights {
+            inodes.entry(weight.ino).or_default().push(*number);
+        }
+        let mut inodes: Vec<Vec<u64>> = inodes.into_values().collect();
+        inodes.retain(|all| all.len() == weights[&all[0]].names as usize);
+        inodes.sort_by_key(|all| all.iter().map(|n| key(*n)).max());
+        let mut going = Vec::new();
+        for all in inodes {
+            if need == 0 {
+                break;
+            }
+            need = need.saturating_sub(weights[&all[0]].bytes.0);
+            going.extend(all);
+        }
+        going.sort_by_key(|n| key(*n));
+        going
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_is_what_a_simple_reading_lets_go(
+            all in prop::collection::vec((0u64..6, 0i64..5, 0u8..4), 0..12),
+            elsewhere in prop::collection::vec(any::<bool>(), 6),
+            sizes in prop::collection::vec(1u64..60, 6),
+            free in 0u64..100, total in 0u64..9_000,
+        ) {
+            let mut world = world(&[]);
+            // The clock is put right all the time: only their numbers tell which is older.
+            for (number, (ino, hours, why)) in (1u64..).zip(&all) {
+                let path = RelPath::new(b"x").unwrap();
+                let why = if *why == 0 { Why::Destroyed } else { edited() };
+                let id = FileId { ino: *ino, ..FileId::default() };
+                let at = NOW.plus_secs(-hours * 1_800);
+                world.note(&Fact::Version(number, Version { path, id, at, why }));
+            }
+            let names = |ino: u64| {
+                let here = all.iter().filter(|(i, ..)| *i == ino).count() as u32;
+                here + u32::from(elsewhere[ino as usize])
+            };
+            let weight = |v: &Version| {
+                let ino = v.id.ino;
+                Weight { ino, names: names(ino), bytes: Bytes(sizes[ino as usize]) }
+            };
+            let weights: BTreeMap<u64, Weight> =
+                world.versions.iter().map(|(n, v)| (*n, weight(v))).collect();
+            let ops = make_space(&world, Bytes(free), Bytes(total), &weights, None);
+            prop_assert_eq!(going(&ops), naively(&world, &weights, free, total));
+        }
     }
 }

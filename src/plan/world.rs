@@ -1,7 +1,7 @@
 //! What is known: the masters, what each device holds, and the old contents that are kept.
 
 use super::storm::{Pace, Storm};
-use super::{Asking, Fact, Pair, Share};
+use super::{Asking, Fact, Pair, Running, Share};
 use crate::model::{Bytes, DeviceName, FileId, Link, Live, RelPath, Stat, Time, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -15,6 +15,8 @@ pub struct World {
     pub devices: BTreeMap<DeviceName, Holding>,
     /// Old contents, by number.
     pub versions: BTreeMap<u64, Version>,
+    /// When the NAS was seen running: how old old contents are.
+    pub running: Running,
     /// What is shared with other people, by the name of its folder in `shared/`.
     pub shares: BTreeMap<String, Share>,
     /// The names in `shared/` as they were recorded.

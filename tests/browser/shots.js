@@ -90,6 +90,7 @@ for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"])
   const versioned = async page => { await page.locator("[data-filter=shared]").click(); await page.waitForTimeout(300); await page.locator(".row:not(.note):not(.folder)").first().click(); };
   await shot("versions-button", kind, scheme, "news/catalogue/catalogue.html", versioned);
   await shot("versions", kind, scheme, "news/catalogue/catalogue.html", async page => { await versioned(page); await page.locator("#box [data-op=undo]").click(); });
+  await shot("versions-end", kind, scheme, "news/catalogue/catalogue.html", async page => { await versioned(page); await page.locator("#box [data-op=undo]").click(); await toTheEnd(page); });
   await shot("bring-back", kind, scheme, "news/catalogue/catalogue.html", async page => { await page.locator("[data-filter=gone]").click(); await page.waitForTimeout(300); await row(page, "To the bank").click(); });
   const twin = async page => { await expand(page, "Documents", "Copies"); await page.locator(".row[aria-level='3']:visible").first().click(); await page.locator("#box [data-op=destroy]").click(); await page.locator("#box .stays:not(:empty)").waitFor(); };
   await shot("destroy-twin", kind, scheme, tight, twin);

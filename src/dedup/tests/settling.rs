@@ -103,6 +103,28 @@ fn a_late_write_after_the_phone_followed_has_the_name_again() {
 }
 
 #[test]
+fn what_lies_elsewhere_too_goes_and_what_does_not_is_kept() {
+    let elsewhere = |path: &RelPath, size: u64, _: Time| {
+        assert_eq!((path.to_string().as_str(), size), ("b", 5));
+        vec![master(&rel("none")), master(&rel("other")), master(&rel("a"))]
+    };
+    // Edited, and `a` still has what `b` was.
+    let mut house = House::joined_and_followed();
+    house.put("other", b"OTHER", THEN);
+    house.replace("b", b"edited", THEN + 100);
+    assert_eq!(house.settle_with(&elsewhere), []);
+    assert_eq!((house.read("b"), house.aside()), (b"edited".to_vec(), 0));
+    // A late write that nobody else has.
+    let mut house = House::joined_and_followed();
+    house.put("other", b"OTHER", THEN);
+    std::fs::write(house.old("b"), b"words").unwrap();
+    tick();
+    house.replace("b", b"edited", THEN + 100);
+    let facts = house.settle_with(&elsewhere);
+    assert_eq!((house.kept(&facts), house.aside()), (vec![b"words".to_vec()], 0));
+}
+
+#[test]
 fn a_large_one_comes_to_its_end_in_short_slices() {
     let mut house = House::new();
     let film = vec![3u8; 5 << 20];
@@ -127,7 +149,8 @@ fn a_large_one_comes_to_its_end_in_short_slices() {
         let when = (now().plus_secs(1_000), 0);
         let (drive, applier) = (&mut house.drive, &mut Applier::new(7));
         let tell = &mut |fact| panic!("{fact:?}");
-        match settle(drive, applier, when, &mut begun, &mut stop, tell).unwrap() {
+        let known: (_, &Elsewhere<'_>) = (&mut begun, &|_, _, _| Vec::new());
+        match settle(drive, applier, when, known, &mut stop, tell).unwrap() {
             Progress::Finished => break,
             Progress::Stopped => assert!(begun.is_some()),
         }

@@ -282,6 +282,11 @@ impl House {
         self.turn();
     }
 
+    /// The house runs on for so many days.
+    pub(super) fn days(&mut self, days: i64) {
+        (0..days).for_each(|_| self.wait(86_400));
+    }
+
     /// What is to happen has happened.
     pub(super) fn settle(&mut self) {
         self.turn();

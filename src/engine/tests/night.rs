@@ -268,20 +268,76 @@ fn old_contents_go_in_the_night_and_by_day_only_when_there_are_no_nights() {
     house.phone_asks(Action::Get, "z");
     house.phone("z", "z2");
     house.settle();
-    house.wait(31 * DAY);
+    house.days(31);
     assert_eq!(house.kept().len(), 1);
     house.night();
     assert_eq!(house.kept(), [""; 0]);
     house.phone("z", "z3");
     house.settle();
-    house.wait(33 * DAY);
+    house.days(33);
     assert_eq!(house.kept(), [""; 0], "a house that is off at night");
+}
+
+#[test]
+fn a_clock_that_jumps_takes_no_old_content_with_it_whether_the_house_runs_or_starts() {
+    let mut house = with_versions();
+    house.days(5);
+    let right = house.now;
+    // A wrong answer from the network, then a start in another year, each with a night.
+    for days in [4_000, -300] {
+        house.now = right.plus_secs(days * DAY);
+        house.turn();
+        house.night();
+        house.restart();
+        house.night();
+        assert_eq!(house.kept_paths(), ["doomed", "1", "2"], "{days}");
+    }
+    house.now = right.plus_secs(DAY / 2);
+    house.restart();
+    house.days(24);
+    house.night();
+    assert_eq!(house.kept_paths(), ["1", "2"], "what is destroyed has its own time");
+    house.days(2);
+    house.night();
+    assert_eq!(house.kept(), [""; 0]);
+}
+
+#[test]
+fn the_owner_is_told_when_no_old_content_can_go_from_a_full_drive() {
+    let mut house = with_versions();
+    house.wait(3_600);
+    house.memory().put(&master(&path("filler")), &vec![b'f'; 7_000 * BLOCK as usize], Time(0));
+    house.fill(140);
+    // Somebody else has a name of each.
+    let names: Vec<Spot> = {
+        let memory = house.memory();
+        memory.files().map(|(at, _)| at.clone()).filter(|at| at.place == Place::Versions).collect()
+    };
+    for (n, at) in names.iter().enumerate() {
+        let mut memory = house.memory();
+        let ino = memory.stat(at).unwrap().unwrap().id.ino;
+        let other = Place::Tmp.at(path(&format!("other-{n}")));
+        memory.link(at, ino, &other).unwrap();
+    }
+    house.turn();
+    assert!(house.told().contains("are left on the drive"), "{}", house.told());
+    // They are weighed again after a while, not in each turn.
+    for n in 0..names.len() {
+        house.memory().unlink(&Place::Tmp.at(path(&format!("other-{n}")))).unwrap();
+    }
+    house.turn();
+    assert_eq!(house.kept_paths().len(), 3);
+    house.wait(300);
+    assert_eq!(house.kept_paths(), ["doomed", "2"]);
+    house.turn();
+    assert_eq!(house.told(), "");
 }
 
 #[test]
 fn an_old_content_that_can_not_be_removed_ends_the_night_and_no_other_is_tried() {
     let mut house = with_versions();
-    house.wait(30 * DAY + DAY / 2);
+    house.days(30);
+    house.wait(DAY / 2);
     assert_eq!(house.kept_paths(), ["1", "2"]);
     let first = house.engine().world().versions.first_key_value().map(|(n, v)| kept(*n, &v.path));
     house.drive.0.borrow_mut().damaged = first;
@@ -517,6 +573,46 @@ fn an_edit_after_a_join_is_the_edited_names_alone() {
 }
 
 #[test]
+fn a_link_goes_with_its_master_and_not_to_the_twin() {
+    for scan in [false, true] {
+        let mut house = twins();
+        house.phone_asks(Action::Delete, "keep");
+        let event = house.join("keep", "other");
+        house.take_joins(vec![event]);
+        house.shift(master(&path("other")), master(&path("z/renamed")));
+        house.pending.lost = scan;
+        house.settle();
+        assert_eq!(house.phone_files(), ["z/renamed=equal"]);
+        // Both of them on the phone, and a folder that both lie in.
+        house.phone_asks(Action::Get, "keep");
+        house.settle();
+        house.shift(master(&path("keep")), master(&path("z/a")));
+        house.pending.lost = scan;
+        house.settle();
+        assert_eq!(house.phone_files(), ["z/a=equal", "z/renamed=equal"]);
+        for at in ["a", "renamed"] {
+            house.shift(master(&path(&format!("z/{at}"))), master(&path(&format!("y/{at}"))));
+        }
+        house.pending.lost = scan;
+        house.settle();
+        assert_eq!(house.phone_files(), ["y/a=equal", "y/renamed=equal"]);
+    }
+}
+
+#[test]
+fn an_edit_of_what_was_joined_is_no_conflict_before_the_link_has_followed() {
+    let mut house = twins();
+    let _event = house.join("keep", "other");
+    // A cut kept the engine from hearing of it.
+    house.engine = None;
+    house.phone("other", "edited");
+    house.restart();
+    assert_eq!(house.masters(), ["keep=equal", "other=edited"]);
+    assert_eq!(house.phone_files(), ["keep=equal", "other=edited"]);
+    assert!(house.kept().iter().any(|kept| kept.ends_with("/other=equal")), "{:?}", house.kept());
+}
+
+#[test]
 fn a_share_follows_what_was_joined_so_that_a_destroy_ends_it_too() {
     let mut house = twins();
     let mut wish = house.wish(Action::Share, "other");
@@ -691,6 +787,57 @@ fn a_real_night_joins_and_the_next_one_lets_go() {
     assert_eq!(drive.engine.world().versions.len(), 0);
     let root = drive.dir.path().join("drive/BTsync/devices/LinuxLaptop/b/3");
     assert_eq!(std::fs::read(root).unwrap(), b"equal and long enough");
+}
+
+#[test]
+fn an_edit_and_a_destroy_after_a_real_join_leave_no_old_content_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    for at in ["1", "2", "3"] {
+        Drive::put(&dir, at, b"equal and long enough");
+    }
+    let now = clock();
+    let mut drive = Drive::open(dir, two_devices(true), now);
+    let asks = |drive: &mut Drive, n: u8, action, path: &str| {
+        let wish = crate::model::Wish {
+            id: crate::model::WishId::parse(&format!("001122334455667788{n:02}")).unwrap(),
+            action,
+            path: RelPath::new(path.as_bytes()).unwrap(),
+            to: vec![device("HTCphone")],
+            from: None,
+            with: None,
+            limit_mb: None,
+            seen: Some(crate::model::Seen { size: 21, mtime: 1_700_000_000 }),
+            at: now,
+        };
+        let list = crate::worklist::Worklist { wishes: vec![wish], ..Default::default() };
+        drive.engine.receive(&phone_page(), &list, now).unwrap();
+        while drive.engine.turn(Pending::default(), now).unwrap().more {}
+    };
+    asks(&mut drive, 1, Action::Get, "");
+    drive.engine.join_from_age(i64::MIN);
+    drive.engine.whole_night(now).unwrap();
+    assert_eq!(drive.engine.night.joined.names, 2);
+    // The phone edits one of them, as its sync engine brings it; another one is destroyed.
+    let phone = drive.dir.path().join("drive/BTsync/devices/HTCphone");
+    #[allow(clippy::disallowed_methods, reason = "somebody else puts the file there")]
+    {
+        std::fs::write(phone.join("fresh"), b"edited").unwrap();
+        std::fs::rename(phone.join("fresh"), phone.join("2")).unwrap();
+    }
+    let lost = || Pending { lost: true, ..Pending::default() };
+    while drive.engine.turn(lost(), now).unwrap().more {}
+    asks(&mut drive, 2, Action::Destroy, "3");
+    let home = drive.dir.path().join("drive/BTsync/files");
+    assert_eq!(std::fs::read(home.join("2")).unwrap(), b"edited");
+    assert!(!home.join("3").exists());
+    let versions = |drive: &Drive| -> Vec<String> {
+        let all = drive.engine.world().versions.values();
+        all.map(|v| format!("{} {:?}", v.path, v.why)).collect()
+    };
+    let edited = ["2 Edited(HTCphone)"];
+    assert_eq!(versions(&drive), edited);
+    drive.engine.whole_night(now.plus_secs(2 * DAY)).unwrap();
+    assert_eq!((versions(&drive), drive.aside()), (edited.map(str::to_owned).to_vec(), 0));
 }
 
 #[test]
