@@ -1,8 +1,10 @@
 //! The command line.
 
+mod settings;
+
 use crate::appliance;
 use crate::check::check;
-use crate::config::{self, Settings};
+use crate::config::Settings;
 use crate::daemon::{self, Places};
 use crate::dedup::{self, Event, Rules};
 use crate::drive::{self, devices::Roots};
@@ -102,7 +104,7 @@ enum Command {
     /// The settings file
     Config {
         #[command(subcommand)]
-        command: ConfigCommand,
+        command: settings::Command,
     },
     /// The status LED
     Led {
@@ -185,23 +187,6 @@ impl ApplianceArgs {
             clock: !self.bench,
         })
     }
-}
-
-#[derive(Debug, Subcommand)]
-enum ConfigCommand {
-    /// Read a settings file and say what is wrong with it
-    Check {
-        /// The file
-        file: PathBuf,
-    },
-    /// Print a settings file with everything that can be set, explained
-    Example,
-    /// Print its wireless network for wpa_supplicant, or nothing (what the SD card's network script asks)
-    #[command(hide = true)]
-    Wifi {
-        /// The file
-        file: PathBuf,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -298,25 +283,7 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
         Command::Dedup { places, dry_run, any_age } => {
             dedup(&places.into(), dry_run, any_age, out)?;
         }
-        Command::Config { command: ConfigCommand::Example } => {
-            write!(out, "{}", config::example())?;
-        }
-        Command::Config { command: ConfigCommand::Check { file } } => {
-            let content = std::fs::read(&file)
-                .with_context(|| format!("{}: can't be read", file.display()))?;
-            if let Err(complaints) = config::parse_bytes(&content) {
-                for complaint in complaints {
-                    writeln!(out, "{}: {complaint}", file.display())?;
-                }
-                return Ok(ExitCode::from(3));
-            }
-            writeln!(out, "{}: all is well", file.display())?;
-        }
-        Command::Config { command: ConfigCommand::Wifi { file } } => {
-            // Without a file there is no wireless network.
-            let wifi = std::fs::read(&file).ok().and_then(|content| config::wifi_of(&content));
-            write!(out, "{}", wifi.map_or_else(String::new, |wifi| wifi.to_wpa_supplicant()))?;
-        }
+        Command::Config { command } => return settings::run(command, out),
         Command::Where { path, places } => tell_where(&places.into(), &path, out)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -277,12 +277,7 @@ pub async fn run(
         }
         wait = tokio::task::block_in_place(|| house.turn());
     }
-    tokio::task::block_in_place(|| {
-        if let Some(Err(e)) = house.drive.as_mut().map(Drive::leave_time) {
-            log::warn!("{e}");
-        }
-        house.let_go();
-    });
+    tokio::task::block_in_place(|| house.let_go());
     let mut last = house.reported.take().unwrap_or_default();
     last.condition = Condition::StoppedSafely;
     (house.report)(&last);
@@ -372,7 +367,6 @@ impl House {
             }
             self.open()?;
         }
-        self.drive.as_mut().map_or(Ok(()), Drive::leave_time_in_time)?;
         let Some(Drive { engine, watch, carrying, .. }) = &mut self.drive else { return Ok(TICK) };
         if settings_changed {
             engine.configure(self.settings.current().clone(), now())?;
@@ -431,7 +425,7 @@ impl House {
             engine.alert("status-file", now(), &what, SAVED_STATUS);
         }
         let carrying = Carrying::begin(&self.places, self.reach, &mut engine, &self.notify)?;
-        self.drive = Some(Drive { engine, watch, carrying, id, timed: Instant::now(), claim });
+        self.drive = Some(Drive { engine, watch, carrying, id, claim });
         self.failed = None;
         log::info!("the drive is in use: {}", self.places.drive.display());
         Ok(())

@@ -3,12 +3,8 @@
 use super::carrying::Carrying;
 use super::claim::Claim;
 use super::now;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
 use crate::watch::Watch;
-use std::time::{Duration, Instant};
-
-/// So often the time is left on the drive.
-const TIME_KEPT: Duration = Duration::from_secs(6 * 3_600);
 
 /// A drive in use.
 pub(super) struct Drive {
@@ -17,31 +13,22 @@ pub(super) struct Drive {
     pub(super) carrying: Option<Carrying>,
     /// Which folder it is, to notice that another one is mounted there or none.
     pub(super) id: (u64, u64),
-    /// When the time was last left on the drive.
-    pub(super) timed: Instant,
     /// Given back last.
     pub(super) claim: Claim,
 }
 
 impl Drive {
-    /// Leaves the time on the drive: without a network, the clock of a Pi starts at its newest file.
-    pub(super) fn leave_time(&mut self) -> Result<(), EngineError> {
-        self.timed = Instant::now();
-        self.engine.keep_in_mind("time", &now().secs().to_string())
-    }
-
-    /// The same when it is some time since: no drive is woken up for that more than a few times a day.
-    pub(super) fn leave_time_in_time(&mut self) -> Result<(), EngineError> {
-        if self.timed.elapsed() < TIME_KEPT { Ok(()) } else { self.leave_time() }
-    }
-
     /// Lets the drive go: first whoever carries, then the ledger. Everything done was brought to the
     /// disk in its turn.
     pub(super) fn close(self) {
-        let Self { engine, watch, carrying, claim, .. } = self;
+        let Self { mut engine, watch, carrying, claim, .. } = self;
         drop(watch);
         if let Some(carrying) = carrying {
             carrying.end();
+        }
+        if let Err(e) = engine.leave(now()) {
+            // A drive that is gone takes nothing any more.
+            log::info!("the time was not left on the drive: {e}");
         }
         drop(engine);
         drop(claim);

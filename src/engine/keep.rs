@@ -23,12 +23,23 @@ impl Engine {
     pub(super) fn see_running(&mut self, now: Time) -> Result<(), EngineError> {
         let jumped = self.world.running.look(now);
         if jumped || !(0..REMEMBERED).contains(&now.since(self.running_noted)) {
-            self.running_noted = now;
-            // Moments always have a JSON form.
-            let text = serde_json::to_string(&self.world.running).unwrap_or_default();
-            self.ledger.set_meta(RUNNING, &text)?;
+            self.remember_running(now)?;
         }
         Ok(())
+    }
+
+    /// It is about to stop. What is written last tells a Pi without a network the time at its next start, too.
+    pub fn leave(&mut self, now: Time) -> Result<(), EngineError> {
+        self.world.running.look(now);
+        self.remember_running(now)?;
+        Ok(self.ledger.commit()?)
+    }
+
+    fn remember_running(&mut self, now: Time) -> Result<(), EngineError> {
+        self.running_noted = now;
+        // Moments always have a JSON form.
+        let text = serde_json::to_string(&self.world.running).unwrap_or_default();
+        Ok(self.ledger.set_meta(RUNNING, &text)?)
     }
 
     /// When it was seen running, as that was remembered.
