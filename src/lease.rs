@@ -1,4 +1,4 @@
-//! What the kernel offers and rustix does not: leases on files, and sharing extents.
+//! What the kernel offers and rustix does not: leases on files, sharing extents, disks that nobody may write.
 //!
 //! The one room with `unsafe` in it. In come descriptors of opened files, out come plain answers.
 //! It must never take ownership of a descriptor, keep a pointer beyond a call, or let a broken lease
@@ -19,6 +19,8 @@ const F_SETSIG: libc::c_int = 10;
 const FIDEDUPERANGE: libc::Ioctl = 0xc018_9436;
 /// `_IOWR('f', 11, struct fiemap)`, Documentation/filesystems/fiemap.rst.
 const FIEMAP: libc::Ioctl = 0xc020_660b;
+/// `_IO(0x12, 93)`, include/uapi/linux/fs.h.
+const BLKROSET: libc::Ioctl = 0x125d;
 /// Extents asked for in one call.
 const EXTENTS: usize = 64;
 
@@ -42,6 +44,14 @@ pub fn intact(file: BorrowedFd<'_>) -> bool {
 /// Lets everybody write again.
 pub fn give_back(file: BorrowedFd<'_>) -> Result<(), Errno> {
     fcntl(file, libc::F_SETLEASE, libc::F_UNLCK).map(|_| ())
+}
+
+/// Sets whether a block device may be written, by file systems too. Needs CAP_SYS_ADMIN.
+pub fn set_read_only(device: BorrowedFd<'_>, on: bool) -> Result<(), Errno> {
+    let value = libc::c_int::from(on);
+    // SAFETY: the kernel reads one int, which lives until the call is over; the descriptor is borrowed and open.
+    let answer = unsafe { libc::ioctl(device.as_raw_fd(), BLKROSET, &raw const value) };
+    if answer < 0 { Err(last_error()) } else { Ok(()) }
 }
 
 fn fcntl(

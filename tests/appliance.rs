@@ -263,6 +263,78 @@ fn empty_ext4_xfs_and_btrfs_serve_as_they_are() {
     }
 }
 
+impl Loop {
+    /// The disk as it is when it is pulled now: without what the kernel holds back for later.
+    fn pulled(&self) -> Self {
+        // Reading the device itself would bring that to it first.
+        let image = sh(&format!("losetup -n -O BACK-FILE {}", self.0.display())).unwrap();
+        let copy = format!("{}.pulled", image.trim());
+        sh(&format!("cp --sparse=always {} {copy}", image.trim())).unwrap();
+        Self::on(Path::new(&copy))
+    }
+}
+
+/// A drive that was pulled soon after somebody's first files came to it: they are in its journal, and
+/// whoever passes over that sees an empty drive.
+fn pulled_early(house: &House, kind: &str, size: &str) -> Loop {
+    let disk = house.disk(size, &format!("mkfs.{kind} -q {{}}"));
+    let at = house.path(&format!("out/{kind}"));
+    fs::create_dir(&at).unwrap();
+    let at = at.display();
+    sh(&format!("mount {} {at}", disk.0.display())).unwrap();
+    // On the disk, as far as who wrote it was told; not yet where it belongs.
+    sh(&format!("echo words >{at}/words.txt && sync {at}/words.txt")).unwrap();
+    let pulled = disk.pulled();
+    sh(&format!("umount {at}")).unwrap();
+    pulled
+}
+
+#[test]
+fn a_drive_that_only_looks_empty_is_not_written() {
+    for (size, kind) in [("64M", "ext4"), ("320M", "xfs"), ("160M", "btrfs")] {
+        if !possible(&[&format!("mkfs.{kind}"), "losetup"]) {
+            continue;
+        }
+        let house = House::new("");
+        let disk = pulled_early(&house, kind, size);
+        let before = md5(&disk.0);
+        house.plug(&disk);
+        let mut larder = house.start();
+        larder.says("drive-unusable:");
+        larder.stop();
+        assert_eq!(md5(&disk.0), before, "{kind}: it was written");
+        // Once its owner has had it on a computer, it is what it is: somebody's.
+        let at = house.path("out").join(kind);
+        sh(&format!("mount {} {at} && umount {at}", disk.0.display(), at = at.display())).unwrap();
+        let mut larder = house.start();
+        larder.says("attention:");
+        larder.stop();
+    }
+}
+
+#[test]
+fn a_drive_that_was_taken_a_moment_before_it_was_pulled_is_known_again() {
+    for (size, kind) in [("64M", "ext4"), ("320M", "xfs"), ("160M", "btrfs")] {
+        if !possible(&[&format!("mkfs.{kind}"), "losetup"]) {
+            continue;
+        }
+        let house = House::new("");
+        let disk = house.disk(size, &format!("mkfs.{kind} -q {{}}"));
+        house.plug(&disk);
+        let mut larder = house.start();
+        larder.says("ready:");
+        let copy = house.path("pulled");
+        sh(&format!("dd if={} of={} bs=1M iflag=direct", disk.0.display(), copy.display()))
+            .unwrap();
+        house.pull(&disk);
+        larder.says("waiting-for-drive:");
+        let again = Loop::on(&copy);
+        house.plug(&again);
+        larder.says("ready:");
+        larder.stop();
+    }
+}
+
 #[test]
 fn ext4_stops_at_any_error_and_serves_without_a_journal_too() {
     if !possible(&["mkfs.ext4"]) {

@@ -28,6 +28,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("watch", "scan", "which names are in transit is one rule, and stands there"),
     ("status", "led", "STATUS.txt says in words what the lamp shows, from the same table"),
     ("status", "mounts", "the writer has to know which file system the boot partition has"),
+    ("drive", "lease", "a look inside sets the disk read-only for a moment, which takes an ioctl"),
     ("check", "daemon", "where ledger and settings lie is known there"),
     ("engine", "web", "what a page's key is; the engine makes it, the network compares it"),
 ];

@@ -339,9 +339,18 @@ fn prepare(options: &Options, choice: &Choice, owner: (u32, u32)) -> Result<Chec
     let checked = mounting::check(&device, choice.kind)?;
     still()?;
     mounting::mount(&device, choice.kind, &options.drive)?;
-    if let Err(why) = mounting::prepare(&options.drive, owner.0, owner.1) {
-        unmount(&options.drive, false);
-        return Err(why);
+    match mounting::prepare(&options.drive, owner.0, owner.1) {
+        Ok(false) => {}
+        Ok(true) => {
+            // Out of the journal, so that a look inside finds them even when it is pulled this minute.
+            unmount(&options.drive, false);
+            still()?;
+            mounting::mount(&device, choice.kind, &options.drive)?;
+        }
+        Err(why) => {
+            unmount(&options.drive, false);
+            return Err(why);
+        }
     }
     if options.clock {
         set_clock(&options.drive.join(OWN));

@@ -50,11 +50,35 @@ pub fn peek(device: &Path, kind: Kind, at: &Path) -> Inside {
         Ok(names) if [SHARED, OWN].iter().all(|name| names.iter().any(|n| n == name)) => {
             Inside::Larder
         }
-        Ok(names) if names.iter().all(|name| name == "lost+found") => Inside::Nothing,
+        Ok(names) if names.iter().all(|name| name == "lost+found") => {
+            match has_nothing_to_replay(device, kind, at) {
+                Ok(()) => Inside::Nothing,
+                Err(_) => Inside::Unreadable(
+                    "it looks empty, but was pulled while something was written to it, and that \
+                     can't be looked at without writing"
+                        .into(),
+                ),
+            }
+        }
         Ok(_) => Inside::Files,
         Err(DriveError::Io { source, .. }) => Inside::Unreadable(source.to_string()),
         Err(why) => Inside::Unreadable(why.to_string()),
     }
+}
+
+/// Makes sure that what was passed over in a look inside is nothing: a journal may have all that
+/// anybody put on the drive, when it was pulled soon after. With it, a file system can't be mounted
+/// while nobody may write to its disk.
+fn has_nothing_to_replay(device: &Path, kind: Kind, at: &Path) -> Result<(), DriveError> {
+    let disk = std::fs::File::open(device).map_err(DriveError::io("opening", device))?;
+    let hold = |on| {
+        crate::lease::set_read_only(disk.as_fd(), on)
+            .map_err(|why| DriveError::io("holding", device)(io::Error::from(why)))
+    };
+    hold(true)?;
+    let looked =
+        attach(device, kind, at, safe() | MountFlags::RDONLY, "").and_then(|()| unmount(at, false));
+    hold(false).and(looked)
 }
 
 fn names(at: &Path) -> io::Result<Vec<String>> {
@@ -195,16 +219,18 @@ pub fn unmount(at: &Path, lazily: bool) -> Result<(), DriveError> {
 
 /// Makes Larder's two folders on the drive mounted at `at` and gives them, with all that is in
 /// them, to `uid` and `gid`. The folders themselves are given last: after an interruption the rest
-/// is done again.
-pub fn prepare(at: &Path, uid: u32, gid: u32) -> Result<(), DriveError> {
+/// is done again. `true` when a folder is new.
+pub fn prepare(at: &Path, uid: u32, gid: u32) -> Result<bool, DriveError> {
     let fail = || DriveError::io("preparing", at);
     let open = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     let root = rustix::fs::open(at, open, Mode::empty()).map_err(fail())?;
     let owner = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let mut new = false;
     for (name, mode) in [(SHARED, 0o755), (OWN, 0o700)] {
         let mode = Mode::from_raw_mode(mode);
         match rustix::fs::mkdirat(&root, name, mode) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Ok(()) => new = true,
+            Err(Errno::EXIST) => {}
             Err(why) => return Err(fail()(why)),
         }
         let folder = rustix::fs::openat(&root, name, open, Mode::empty()).map_err(fail())?;
@@ -216,7 +242,8 @@ pub fn prepare(at: &Path, uid: u32, gid: u32) -> Result<(), DriveError> {
         }
         rustix::fs::fsync(&folder).map_err(fail())?;
     }
-    rustix::fs::fsync(&root).map_err(fail())
+    rustix::fs::fsync(&root).map_err(fail())?;
+    Ok(new)
 }
 
 /// Gives everything below a folder to `owner`, never through a symbolic link.
