@@ -155,40 +155,6 @@ fn figure(what: &str, ours: Duration, peer: Option<(&str, Duration)>) {
     }
 }
 
-/// How long the night's work goes on after somebody wanted something, over all that it does: sums,
-/// joining, expiry, verifying.
-fn rest(drive: &Path) {
-    let mut config = config();
-    config.night = larder::config::Night { from: 0, to: 1_439, dedup: true };
-    let ledger = Ledger::open(&drive.join("BTsyncApp/ledger.sqlite")).unwrap();
-    let mut engine =
-        Engine::open(Box::new(Real::open(drive).unwrap()), ledger, config, now()).unwrap();
-    run_all(&mut engine);
-    engine.join_from_age(i64::MIN);
-    let mut late = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
-    // Noon, so that it is one night.
-    let mut at = Time::from_secs(now().secs() / 86_400 * 86_400 + 43_200 + 86_400);
-    for slice in 0u64..2_000 {
-        at = at.plus_secs(1);
-        if slice == 0 {
-            at = at.plus_secs(3_600);
-        }
-        let Some(task) = engine.plan_night(at).unwrap() else { break };
-        // Each task is left to itself for longer and longer, so that it comes to all of its parts.
-        let asked = Instant::now() + Duration::from_millis(1 + slice % 97);
-        engine.work_in_the_night(at, &mut |_| Instant::now() >= asked).unwrap();
-        if let Some(after) = Instant::now().checked_duration_since(asked) {
-            late.push(after);
-            seen.insert(task.to_string());
-        }
-    }
-    let most = late.iter().max().copied().unwrap_or_default();
-    println!("night: interrupted {} times in: {}", late.len(), Vec::from_iter(seen).join("; "));
-    figure("night: from the word to rest, half of the times", median(late), None);
-    figure("night: the same, the longest (1000 ms wanted)", most, None);
-}
-
 fn main() {
     let options = options();
     if let Some(drive) = &options.memory {
@@ -306,7 +272,6 @@ fn main() {
         each(),
         each()
     );
-    rest(&drive);
     std::fs::remove_dir_all(&options.dir).unwrap();
 }
 
