@@ -19,6 +19,7 @@ pub(super) struct Network {
     house: watch::Sender<House>,
     wishes: mpsc::Receiver<Wishes>,
     state: watch::Receiver<State>,
+    reads: watch::Receiver<()>,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -32,12 +33,14 @@ impl Network {
         let (to_loop, mut arriving) = mpsc::channel(WAITING);
         let (forward, wishes) = mpsc::channel(WAITING);
         let (state_sender, state) = watch::channel(State::Off);
+        let (reads_sender, reads) = watch::channel(());
         let (stop, stopped) = oneshot::channel::<()>();
         let front = Front {
             settings: settings_seen,
             house: house_seen,
             wishes: to_loop,
             state: state_sender,
+            reads: reads_sender,
         };
         tokio::spawn(serve(front, async move {
             // A dropped sender stops it as well.
@@ -52,7 +55,7 @@ impl Network {
                 wake.notify_one();
             }
         });
-        Self { settings, house, wishes, state, stop: Some(stop) }
+        Self { settings, house, wishes, state, reads, stop: Some(stop) }
     }
 
     /// Puts the settings in force.
@@ -89,6 +92,19 @@ impl Network {
     /// True when wishes wait for the loop.
     pub(super) fn has_wishes(&self) -> bool {
         !self.wishes.is_empty()
+    }
+
+    /// True when a file was read for somebody since [`Self::take_reads`].
+    pub(super) fn has_reads(&self) -> bool {
+        // Nobody reads any more when the web has ended.
+        self.reads.has_changed().unwrap_or(false)
+    }
+
+    /// The same, and begins to look anew.
+    pub(super) fn take_reads(&mut self) -> bool {
+        let any = self.has_reads();
+        self.reads.mark_unchanged();
+        any
     }
 
     /// Hands the wishes that came to the engine; the page is answered once they are on the disk.

@@ -22,6 +22,9 @@ impl House {
         if let Some(Drive { engine, .. }) = &mut self.drive
             && !wait.is_zero()
         {
+            if self.network.take_reads() {
+                engine.others_read(now());
+            }
             self.night = engine.plan_night(now())?.is_some();
         }
         Ok(wait)
@@ -48,6 +51,7 @@ impl House {
                 || watch.has_others(ours.name, ours.within)
                 || carrying.as_ref().is_some_and(|carrying| carrying.has_news())
                 || network.has_wishes()
+                || network.has_reads()
         };
         engine.work_in_the_night(now(), &mut disturbed)?;
         Ok(BREATH)
