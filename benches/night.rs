@@ -1,8 +1,8 @@
 //! The night's work as the engine does it: how soon it rests when something moves, and what memory joining takes.
 //!
-//! `cargo bench --bench night -- [--files N] [--stops N] [--dir DIR]`. Makes N files (holes) in threes of one size and
-//! time, a third of them in one folder that a device holds, and two large ones. Each of the night's tasks is
-//! disturbed so often, at moments that nobody chose; what is told is the time from such a moment until the work has
+//! `cargo bench --bench night -- [--files N] [--stops N] [--dir DIR]`; `--memory [--slices N]` measures the memory
+//! alone. Makes N files (holes) in threes of one size and time, a third of them in one folder that a device holds, and
+//! two large ones. Each of the night's tasks is disturbed so often (what lets go of joined files in the second night), at moments that nobody chose; what is told is the time from such a moment until the work has
 //! returned, with all that it did on the disk. Then the job that joins runs in short slices on a fresh tree of N
 //! files, and the most memory that it took beside the engine is told. The tree lies in memory unless DIR says otherwise.
 
@@ -31,13 +31,15 @@ struct Options {
     dir: PathBuf,
     /// Only measure memory, in this process.
     memory: bool,
+    /// Of so many slices of the job that joins.
+    slices: u32,
 }
 
 fn options() -> Options {
     let memory = Path::new("/dev/shm");
     let base = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
     let dir = base.join(format!("larder-night-{}", std::process::id()));
-    let mut options = Options { files: 100_000, stops: 100, dir, memory: false };
+    let mut options = Options { files: 100_000, stops: 100, dir, memory: false, slices: u32::MAX };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap();
@@ -46,6 +48,7 @@ fn options() -> Options {
             "--stops" => options.stops = value().parse().unwrap(),
             "--dir" => options.dir = value().into(),
             "--memory" => options.memory = true,
+            "--slices" => options.slices = value().parse().unwrap(),
             // cargo's own.
             "--bench" => {}
             other => panic!("unknown option {other}"),
@@ -166,7 +169,23 @@ fn rest(options: &Options) {
     println!("{} files and two of 1 GB in {}", options.files, options.dir.display());
     let mut random = random();
     let mut took: Vec<(Task, Vec<Duration>)> = Vec::new();
-    while let Some(task) = night.task() {
+    let mut first = true;
+    loop {
+        let Some(task) = night.task() else {
+            if !std::mem::take(&mut first) {
+                break;
+            }
+            night.now = night.now.plus_secs(86_400);
+            continue;
+        };
+        // Only the second night has something to let go.
+        if first == (task == Task::Settle) {
+            night.slice(Duration::from_secs(600));
+            continue;
+        }
+        if !first && took.last().is_none_or(|(last, _)| *last != task) && task != Task::Settle {
+            break;
+        }
         if took.last().is_none_or(|(last, _)| *last != task) {
             took.push((task, Vec::new()));
         }
@@ -217,7 +236,8 @@ fn memory(options: &Options) {
         if task == Task::Dedup {
             slices += 1;
             most = most.max(resident("VmHWM:").saturating_sub(engine.min(before)));
-        } else if slices > 0 {
+        }
+        if slices >= options.slices || slices > 0 && task != Task::Dedup {
             break;
         }
     }
