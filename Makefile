@@ -3,7 +3,7 @@ PYTHON ?= /usr/bin/python3
 CARGO ?= cargo
 BINARY ?= target/armv7-unknown-linux-gnueabihf/release/larder
 
-.PHONY: help demo test bench bench-engine bench-dedup bench-sync setup binary image run test-image test-armv7 release
+.PHONY: help demo test bench bench-engine bench-dedup bench-night bench-sync setup binary image run test-image test-armv7 release
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -16,7 +16,7 @@ demo: ## a day with Larder in a folder, in less than a minute
 test: ## everything that is tested, with a summary (PART=name: only that part)
 	.ci/test $(PART)
 
-bench: bench-engine bench-dedup bench-sync ## all figures beside their peers, in a quarter of an hour (ROUNDS= to taste)
+bench: bench-engine bench-dedup bench-night bench-sync ## all figures beside their peers, in a quarter of an hour (ROUNDS= to taste)
 
 bench-engine: ## scan, get, choice and memory beside find and cp (FILES=1000000, ROUNDS=, DIR= on the drive to be measured)
 	.ci/setup engine
@@ -30,6 +30,10 @@ bench-dedup: ## joining equal files beside fclones, jdupes and rmlint (FILES= an
 	.ci/setup engine peers
 	test -x build/peers/bin/fclones || $(CARGO) install --locked fclones --root build/peers
 	LARDER_BENCH_FILES=$(or $(FILES),6000) LARDER_BENCH_REPEAT=$(or $(ROUNDS),5) $(CARGO) bench --locked --bench dedup
+
+bench-night: ## how soon the night's work rests when something moves, and the memory that joining takes (FILES=, STOPS=)
+	.ci/setup engine
+	$(CARGO) bench --locked --bench night -- --files $(or $(FILES),100000) --stops $(or $(STOPS),100)
 
 setup: ## install what building and testing need (Debian packages)
 	.ci/setup

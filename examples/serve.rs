@@ -43,13 +43,14 @@ async fn main() {
     let (_house, house) = watch::channel(house);
     let (wishes, mut taken) = mpsc::channel(8);
     let (state, mut states) = watch::channel(State::default());
+    let (reads, _reads) = watch::channel(());
     let (ended, end) = oneshot::channel();
     std::thread::spawn(move || {
         drop(std::io::stdin().read_to_end(&mut Vec::new()));
         ended.send(())
     });
     let stop = async { drop(end.await) };
-    let served = tokio::spawn(serve(Front { settings, house, wishes, state }, stop));
+    let served = tokio::spawn(serve(Front { settings, house, wishes, state, reads }, stop));
     let listening = states.wait_for(|state| *state != State::Off).await.unwrap().clone();
     match listening {
         State::Listening(at) => println!("http://{at}"),

@@ -22,6 +22,7 @@ mod join;
 mod kind;
 mod read;
 mod settle;
+mod sort;
 #[cfg(test)]
 mod tests;
 
@@ -213,8 +214,11 @@ pub struct Learned {
     pub outdated: Vec<u64>,
 }
 
-/// A night's deduplication. Between two turns it keeps what it has read: 24 bytes a file that has a
-/// possible equal.
+/// A job stops to tell what it learned when it is so much: 512 kB.
+pub const MUCH: usize = 32 * 1024;
+
+/// A night's deduplication. Between two turns it keeps what it has read and what it decided on: 16 bytes a file
+/// that has a possible equal. In a turn it takes 40 more.
 #[derive(Clone, Debug)]
 pub struct Job {
     rules: Rules,
@@ -260,9 +264,15 @@ impl Job {
         self.remembered = compared;
     }
 
-    /// What it learned since it was last asked.
-    pub fn take_learned(&mut self) -> Learned {
-        std::mem::take(&mut self.learned)
+    /// What it learned and did not tell yet, at most so many of each. A job that has [`MUCH`] to tell does no more
+    /// before it could.
+    pub fn take_learned(&mut self, most: usize) -> Learned {
+        let Learned { compared, outdated } = &mut self.learned;
+        let last = |length: usize| length - length.min(most);
+        Learned {
+            compared: compared.split_off(last(compared.len())),
+            outdated: outdated.split_off(last(outdated.len())),
+        }
     }
 
     /// What was done so far.
@@ -270,7 +280,8 @@ impl Job {
         &self.report
     }
 
-    /// Works until all is done or `stop` says so; it is asked before every file and every MiB.
+    /// Works until all is done or `stop` says so; it is asked before every file, every block that is read of
+    /// one, and every few thousand names that are sorted. It also stops to tell what it learned.
     /// `files` is what the scan knows now, with the facts of earlier turns in it.
     ///
     /// What was told when this returns is on the disk. On an error the file that caused it is left
@@ -284,18 +295,18 @@ impl Job {
         tell: &mut dyn FnMut(Event),
     ) -> Result<Progress, DedupError> {
         let folder = drive.handle(&Place::Files.at(RelPath::root()))?;
-        if stop() {
+        let Some(mut found) = group::candidates(files, &self.rules, self.way, now, stop) else {
             return Ok(Progress::Stopped);
-        }
-        let mut found = group::candidates(files, &self.rules, self.way, now);
+        };
         if !self.remembered.is_empty() {
-            let remembered = std::mem::take(&mut self.remembered);
-            self.learned.outdated = group::skip_compared(&mut found, remembered, &mut self.out);
+            let outdated =
+                group::skip_compared(&mut found, &mut self.remembered, &mut self.out, stop);
+            let Some(outdated) = outdated else { return Ok(Progress::Stopped) };
+            self.learned.outdated = outdated;
         }
-        if stop() {
+        if !group::recall(&mut found, &mut self.known, &mut self.out, stop) {
             return Ok(Progress::Stopped);
         }
-        group::recall(&mut found, &mut self.known, &mut self.out);
         self.known = Vec::new();
         // What was decided on takes 16 bytes each: all at once, because growing doubles.
         self.out.reserve_exact(found.len());
@@ -330,6 +341,7 @@ pub fn dry_run(
             printed = writeln!(to, "{join}");
         }
     };
+    // Nothing stops it: it learns nothing.
     job.run(drive, files, now, &mut || false, &mut print)?;
     printed?;
     writeln!(to, "It would save {}.", job.report())?;

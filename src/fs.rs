@@ -151,7 +151,16 @@ pub trait FileSystem {
     fn look(&mut self, at: &Spot) -> Result<Option<Entry>, FsError>;
 
     /// The names in a folder with what is there, sorted; `None` when there is no such folder.
-    fn list(&mut self, dir: &Spot) -> Result<Option<Listing>, FsError>;
+    fn list(&mut self, dir: &Spot) -> Result<Option<Listing>, FsError> {
+        Ok(self.list_until(dir, &mut || false)?.flatten())
+    }
+
+    /// The same, but breaks off when `stop` says so: then the answer is `None`. It is asked before every name.
+    fn list_until(
+        &mut self,
+        dir: &Spot,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Option<Listing>>, FsError>;
 
     /// Makes a folder and those above it. That it is there already is fine.
     fn make_dir(&mut self, at: &Spot) -> Result<(), FsError>;

@@ -17,10 +17,7 @@ mod guard;
 mod kind;
 mod range;
 mod take;
-mod traffic;
 mod words;
-
-pub use traffic::Traffic;
 
 use crate::model::{Origin, WishId};
 use crate::status::Notice;
@@ -74,8 +71,6 @@ pub struct House {
     pub pages: Arc<[PageKey]>,
     /// What the page that says "the drive is not here" tells besides.
     pub notices: Arc<[Notice]>,
-    /// Told of every piece of a file that is sent.
-    pub traffic: Traffic,
 }
 
 /// One page, and what proves that wishes come from it.
@@ -137,15 +132,19 @@ pub struct Front {
     pub wishes: mpsc::Sender<Wishes>,
     /// Where to tell how the listener is doing.
     pub state: watch::Sender<State>,
+    /// Marked as changed before each piece of a master that is read from the drive for somebody: whoever wants the
+    /// drive for work that can wait, waits.
+    pub reads: watch::Sender<()>,
 }
 
 /// Serves until `stop` is done, then ends what is open within two seconds.
 pub async fn serve(front: Front, stop: impl Future<Output = ()>) {
-    let Front { mut settings, house, wishes, state } = front;
+    let Front { mut settings, house, wishes, state, reads } = front;
     let desk = Arc::new(answer::Desk {
         settings: settings.clone(),
         house: house.clone(),
         wishes,
+        reads,
         wrong: guard::Throttle::default(),
         reading: tokio::sync::Semaphore::new(1),
     });

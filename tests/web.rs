@@ -29,6 +29,7 @@ struct Test {
     house: watch::Sender<House>,
     state: watch::Receiver<State>,
     wishes: mpsc::Receiver<Wishes>,
+    reads: watch::Receiver<()>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
     at: SocketAddr,
@@ -61,18 +62,23 @@ impl Test {
             drive: Some(drive),
             pages: Arc::new([key("home", "key-home", Origin::Home), key("p2", "key-phone", phone)]),
             notices: Arc::new([]),
-            ..House::default()
         };
         let (settings, settings_rx) = watch::channel(settings);
         let (house, house_rx) = watch::channel(house);
         let (state_tx, mut state) = watch::channel(State::default());
         let (wishes_tx, wishes) = mpsc::channel(2);
         let (stop, stopped) = oneshot::channel::<()>();
-        let front =
-            Front { settings: settings_rx, house: house_rx, wishes: wishes_tx, state: state_tx };
+        let (reads_tx, reads) = watch::channel(());
+        let front = Front {
+            settings: settings_rx,
+            house: house_rx,
+            wishes: wishes_tx,
+            state: state_tx,
+            reads: reads_tx,
+        };
         let served = tokio::spawn(serve(front, async { drop(stopped.await) }));
         let at = listening(&mut state).await;
-        Self { dir, settings, house, state, wishes, stop: Some(stop), served, at }
+        Self { dir, settings, house, state, wishes, reads, stop: Some(stop), served, at }
     }
 
     fn drive(&self) -> PathBuf {
@@ -225,6 +231,28 @@ async fn hear(mut stream: TcpStream) -> Answer {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
     Answer { status, headers, body: all[end + 4..].to_vec() }
+}
+
+#[tokio::test]
+async fn the_night_hears_of_who_reads_a_file_and_not_of_open_pages() {
+    let mut test = Test::new().await;
+    put(&test.files().join("film"), &vec![7; 1 << 20]);
+    for path in ["/", "/files/none"] {
+        test.get(path).await;
+    }
+    test.ask(request("HEAD", "/files/film", "").as_bytes()).await;
+    assert!(!test.reads.has_changed().unwrap(), "nothing of a master was read");
+    let mut stream = connect(test.at).await;
+    stream.write_all(request("GET", "/files/film", "").as_bytes()).await.unwrap();
+    // From the first piece to the last, as long as somebody takes them.
+    let mut heard = 0;
+    while stream.read(&mut [0; 64 << 10]).await.unwrap() > 0 {
+        heard += usize::from(test.reads.has_changed().unwrap());
+        test.reads.mark_unchanged();
+    }
+    assert!(heard > 1, "{heard}");
+    test.get_with("/files/film", "range: bytes=5-9\r\n").await;
+    assert!(test.reads.has_changed().unwrap());
 }
 
 #[tokio::test]
@@ -553,21 +581,6 @@ async fn parts_of_a_file_are_sent_as_asked() {
     put(&test.files().join("film.mp4"), &content[1..]);
     let changed = test.get_with("/files/film.mp4", &resumed).await;
     assert_eq!((changed.status, changed.body.len()), (200, all - 1));
-}
-
-#[tokio::test]
-async fn a_file_that_goes_out_is_traffic_and_the_page_is_none() {
-    let test = Test::new().await;
-    let traffic = test.house.borrow().traffic.clone();
-    let hour = std::time::Duration::from_secs(3_600);
-    put(&test.files().join("film.mp4"), b"film");
-    test.get("/").await;
-    test.get("/files/nothing.mp4").await;
-    let etag = test.get("/").await.header("etag").to_owned();
-    test.get_with("/", &format!("if-none-match: {etag}\r\n")).await;
-    assert!(!traffic.is_recent(hour));
-    assert_eq!(test.get("/files/film.mp4").await.status, 200);
-    assert!(traffic.is_recent(hour) && !traffic.is_recent(std::time::Duration::ZERO));
 }
 
 #[tokio::test]

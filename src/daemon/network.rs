@@ -5,16 +5,13 @@ use crate::daemon::{Places, Reach};
 use crate::engine::Engine;
 use crate::model::WishId;
 use crate::status::Notice;
-use crate::web::{Front, House, Settings, State, Traffic, Wishes, serve};
+use crate::web::{Front, House, Settings, State, Wishes, serve};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// So many worklists may wait for the loop.
 const WAITING: usize = 16;
-/// Somebody takes a file while its last piece is no older: a player fetches some seconds ahead and pauses.
-const TAKING: Duration = Duration::from_secs(30);
 
 /// The loop's end of the web.
 pub(super) struct Network {
@@ -22,7 +19,7 @@ pub(super) struct Network {
     house: watch::Sender<House>,
     wishes: mpsc::Receiver<Wishes>,
     state: watch::Receiver<State>,
-    traffic: Traffic,
+    reads: watch::Receiver<()>,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -32,18 +29,18 @@ impl Network {
         let address = (reach == Reach::Loopback).then_some(Ipv4Addr::LOCALHOST.into());
         let off = Settings { enabled: false, address, names: host_names(), ..Settings::default() };
         let (settings, settings_seen) = watch::channel(off);
-        let traffic = Traffic::default();
-        let (house, house_seen) =
-            watch::channel(House { traffic: traffic.clone(), ..House::default() });
+        let (house, house_seen) = watch::channel(House::default());
         let (to_loop, mut arriving) = mpsc::channel(WAITING);
         let (forward, wishes) = mpsc::channel(WAITING);
         let (state_sender, state) = watch::channel(State::Off);
+        let (reads_sender, reads) = watch::channel(());
         let (stop, stopped) = oneshot::channel::<()>();
         let front = Front {
             settings: settings_seen,
             house: house_seen,
             wishes: to_loop,
             state: state_sender,
+            reads: reads_sender,
         };
         tokio::spawn(serve(front, async move {
             // A dropped sender stops it as well.
@@ -58,7 +55,7 @@ impl Network {
                 wake.notify_one();
             }
         });
-        Self { settings, house, wishes, state, traffic, stop: Some(stop) }
+        Self { settings, house, wishes, state, reads, stop: Some(stop) }
     }
 
     /// Puts the settings in force.
@@ -92,14 +89,22 @@ impl Network {
         });
     }
 
-    /// True while somebody takes a file.
-    pub(super) fn sends(&self) -> bool {
-        self.traffic.is_recent(TAKING)
-    }
-
     /// True when wishes wait for the loop.
     pub(super) fn has_wishes(&self) -> bool {
         !self.wishes.is_empty()
+    }
+
+    /// True when a file was read for somebody since [`Self::take_reads`].
+    pub(super) fn has_reads(&self) -> bool {
+        // Nobody reads any more when the web has ended.
+        self.reads.has_changed().unwrap_or(false)
+    }
+
+    /// The same, and begins to look anew.
+    pub(super) fn take_reads(&mut self) -> bool {
+        let any = self.has_reads();
+        self.reads.mark_unchanged();
+        any
     }
 
     /// Hands the wishes that came to the engine; the page is answered once they are on the disk.

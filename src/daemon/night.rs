@@ -21,8 +21,10 @@ impl House {
         self.night = false;
         if let Some(Drive { engine, .. }) = &mut self.drive
             && !wait.is_zero()
-            && !self.network.sends()
         {
+            if self.network.take_reads() {
+                engine.others_read(now());
+            }
             self.night = engine.plan_night(now())?.is_some();
         }
         Ok(wait)
@@ -49,7 +51,7 @@ impl House {
                 || watch.has_others(ours.name, ours.within)
                 || carrying.as_ref().is_some_and(|carrying| carrying.has_news())
                 || network.has_wishes()
-                || network.sends()
+                || network.has_reads()
         };
         engine.work_in_the_night(now(), &mut disturbed)?;
         Ok(BREATH)

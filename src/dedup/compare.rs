@@ -9,7 +9,7 @@ use super::group::{self, Candidate, Inode, inodes};
 use super::join::{self, Batch, Outcome};
 use super::kind::Kind;
 use super::read::{self, Begun, Compared, Facts, Opened, PART, Reader};
-use super::{DedupError, Event, Job, Join, Left, Progress, Way};
+use super::{DedupError, Event, Job, Join, Left, MUCH, Progress, Way};
 use crate::fs::{FsError, Real};
 use crate::lease;
 use crate::model::{Bytes, RelPath, Stat, Time};
@@ -56,7 +56,9 @@ impl<'a> Work<'a> {
 
     /// All of a turn. Leaves `found` with what was read of each.
     pub(super) fn all(&mut self, found: &mut Vec<Candidate>) -> Turn {
-        let todo = group::unread(found, self.job.way);
+        let Some(todo) = group::unread(found, self.job.way, self.stop) else {
+            return Ok(Progress::Stopped);
+        };
         if self.parts(&mut found[..todo])? == Progress::Stopped {
             return Ok(Progress::Stopped);
         }
@@ -66,19 +68,27 @@ impl<'a> Work<'a> {
             if !self.job.dry {
                 self.job.learned.compared.push(c.mark());
             }
+            self.job.learned.compared.len() < MUCH
         };
-        group::thin(found, Candidate::like, alone);
-        let classes = group::classes(found);
+        if !group::thin(found, Candidate::like, alone, self.stop) {
+            return Ok(Progress::Stopped);
+        }
+        let Some(classes) = group::classes(found, self.stop) else {
+            return Ok(Progress::Stopped);
+        };
         let mut asked = 0;
         for (i, class) in classes.iter().enumerate() {
             asked = asked.max(i);
             while self.cold && asked < classes.len().min(i + AHEAD) {
-                self.ask(&mut found[classes[asked].names()], AHEAD_BYTES);
+                if self.ask(&mut found[classes[asked].names()], AHEAD_BYTES) == Progress::Stopped {
+                    return Ok(Progress::Stopped);
+                }
                 asked += 1;
             }
             let class = &mut found[class.names()];
             let left = self.left_for_now();
-            if (self.stop)() || self.class(class)? == Progress::Stopped {
+            let much = self.job.learned.compared.len() >= MUCH;
+            if much || (self.stop)() || self.class(class)? == Progress::Stopped {
                 return Ok(Progress::Stopped);
             }
             for c in &*class {
@@ -89,6 +99,8 @@ impl<'a> Work<'a> {
             if !self.job.dry && self.left_for_now() == left {
                 self.job.learned.compared.extend(class.iter().map(Candidate::mark));
             }
+            // What is decided on need not be known a second time.
+            class.iter_mut().for_each(|c| c.part = None);
         }
         Ok(Progress::Finished)
     }
@@ -108,7 +120,9 @@ impl<'a> Work<'a> {
             let names = at..at + group::run(&found[at..], |c| c.ino);
             if self.cold && asked <= at {
                 let end = found.len().min(at + AHEAD);
-                self.ask(&mut found[at..end], PART as u64);
+                if self.ask(&mut found[at..end], PART as u64) == Progress::Stopped {
+                    return Ok(Progress::Stopped);
+                }
                 asked = end;
             }
             at = names.end;
@@ -130,18 +144,23 @@ impl<'a> Work<'a> {
         Ok(Progress::Finished)
     }
 
-    /// Has the drive fetch the beginnings of files that come next.
-    fn ask(&mut self, found: &mut [Candidate], length: u64) {
+    /// Has the drive fetch the beginnings of files that come next, of no more than are compared in step.
+    fn ask(&mut self, found: &mut [Candidate], length: u64) -> Progress {
+        let mut files = 0;
         let mut at = 0;
-        while at < found.len() {
+        while at < found.len() && files < WIDE {
+            if (self.stop)() {
+                return Progress::Stopped;
+            }
             let names = at..at + group::run(&found[at..], |c| c.ino);
-            at = names.end;
+            (at, files) = (names.end, files + 1);
             // Whatever is the matter with it shows when it is its turn.
             if let Ok(Some(mut file)) = self.reader.open(&found[names.start]) {
                 let cold = file.prime(length.min(file.facts.size));
                 found[names].iter_mut().for_each(|c| c.cold |= cold);
             }
         }
+        Progress::Finished
     }
 
     /// Compares and joins the names of one class.
@@ -205,6 +224,9 @@ impl<'a> Work<'a> {
         let mut whose = Vec::new();
         let mut kinds: Vec<(Kind, Vec<usize>)> = Vec::new();
         for (i, names) in these.iter().enumerate() {
+            if (self.stop)() {
+                return Ok((Progress::Stopped, None));
+            }
             let c = &class[names.start];
             let Some(mut file) = self.open(c)? else { continue };
             if self.now.since(file.facts.born) < self.job.rules.least_age {
@@ -307,6 +329,8 @@ impl<'a> Work<'a> {
                 }
             }
             if !joined.is_empty() && !self.job.dry {
+                // Its names are of another inode now.
+                self.job.hashed.remove(&names[from][0].mark());
                 self.hold(old.fd, kept.facts.ino, joined)?;
             }
         }

@@ -2,8 +2,9 @@
 //!
 //! In come the masters as the scan knows them and what was read of them so far; out come classes of
 //! names that are equal as far as is known. Nothing here opens a file. A million files cost 40 MB:
-//! one flat array, sorted in place, without paths.
+//! one flat array, sorted in place, without paths. Whatever goes through all of them can be stopped.
 
+use super::sort::{LOT, sort};
 use super::{Mark, Rules, Way};
 use crate::model::{DirId, Stat, Time, Tree};
 use std::num::NonZeroU32;
@@ -32,9 +33,15 @@ pub(super) struct Candidate {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Known {
     pub(super) ino: u64,
-    key: u64,
+    /// 31 bits of its key, and whether it was cold. One that is taken for another joins nothing: bytes are compared.
+    short: u32,
     part: Option<NonZeroU32>,
-    cold: bool,
+}
+
+impl Known {
+    fn is_of(&self) -> (u64, u32) {
+        (self.ino, self.short >> 1)
+    }
 }
 
 /// Names with equal size, time and part: a range of the candidates.
@@ -73,15 +80,31 @@ impl Candidate {
     }
 
     pub(super) fn known(&self) -> Known {
-        Known { ino: self.ino, key: self.key(), part: self.part, cold: self.cold }
+        let short = self.short() << 1 | u32::from(self.cold);
+        Known { ino: self.ino, short, part: self.part }
+    }
+
+    fn short(&self) -> u32 {
+        let key = self.key();
+        ((key ^ key >> 31) as u32) >> 1
     }
 }
 
-/// Every name of a file that has the size (and time) of another file.
-pub(super) fn candidates(files: &Tree<Stat>, rules: &Rules, way: Way, now: Time) -> Vec<Candidate> {
+/// Every name of a file that has the size (and time) of another file; `None` when it was stopped.
+pub(super) fn candidates(
+    files: &Tree<Stat>,
+    rules: &Rules,
+    way: Way,
+    now: Time,
+    stop: &mut dyn FnMut() -> bool,
+) -> Option<Vec<Candidate>> {
     let mut found = Vec::with_capacity(files.len());
+    let mut every = Every::new(stop);
     files.for_each_dir(Tree::<Stat>::ROOT, |dir, _| {
         for (at, (_, stat)) in files.files(dir).enumerate() {
+            if every.stops() {
+                return;
+            }
             let Stat { id, .. } = *stat;
             if id.size < way.least(rules) || now.since(id.mtime) < rules.least_age {
                 continue;
@@ -96,26 +119,59 @@ pub(super) fn candidates(files: &Tree<Stat>, rules: &Rules, way: Way, now: Time)
             found.push(Candidate { size, time, ino, part: None, cold: false, dir, at });
         }
     });
-    thin(&mut found, Candidate::unread, |_| {});
-    found
+    let stopped = every.stopped;
+    (!stopped && thin(&mut found, Candidate::unread, |_| true, stop)).then_some(found)
 }
 
-/// Sorts by what `like` says, the inodes of each class in order, and drops what is alone in its class.
+/// Asks whether to stop for every lot of something.
+struct Every<'a> {
+    stop: &'a mut dyn FnMut() -> bool,
+    count: usize,
+    stopped: bool,
+}
+
+impl<'a> Every<'a> {
+    fn new(stop: &'a mut dyn FnMut() -> bool) -> Self {
+        Self { stop, count: 0, stopped: false }
+    }
+
+    /// Once it stops, it stays so.
+    fn stops(&mut self) -> bool {
+        if self.count.is_multiple_of(LOT) {
+            self.stopped = self.stopped || (self.stop)();
+        }
+        self.count += 1;
+        self.stopped
+    }
+}
+
+/// Sorts by what `like` says, the inodes of each class in order, and drops what is alone in its class until
+/// `dropped` says that it is enough. `false` when it was stopped: then some that are alone are left.
 pub(super) fn thin<K: Ord>(
     found: &mut Vec<Candidate>,
     like: impl Fn(&Candidate) -> K,
-    mut dropped: impl FnMut(&Candidate),
-) {
-    found.sort_unstable_by_key(|c| (like(c), c.ino, c.dir, c.at));
+    mut dropped: impl FnMut(&Candidate) -> bool,
+    stop: &mut dyn FnMut() -> bool,
+) -> bool {
+    if !sort(found, &|c: &Candidate| (like(c), c.ino, c.dir, c.at), stop) {
+        return false;
+    }
+    let mut every = Every::new(stop);
     let mut kept = 0;
     let mut start = 0;
+    let mut enough = false;
     while start < found.len() {
+        if enough || every.stops() {
+            found.copy_within(start.., kept);
+            found.truncate(kept + found.len() - start);
+            return false;
+        }
         let end = start + run(&found[start..], &like);
         if found[start].ino != found[end - 1].ino {
             found.copy_within(start..end, kept);
             kept += end - start;
         } else {
-            dropped(&found[start]);
+            enough = !dropped(&found[start]);
         }
         start = end;
     }
@@ -123,6 +179,7 @@ pub(super) fn thin<K: Ord>(
     if found.capacity() / 4 > found.len() {
         found.shrink_to_fit();
     }
+    true
 }
 
 /// How many of the first are alike.
@@ -134,22 +191,30 @@ pub(super) fn run<K: PartialEq>(of: &[Candidate], like: impl Fn(&Candidate) -> K
 }
 
 /// Drops the classes of which every inode was compared by an earlier job, and puts them among what was decided
-/// on. Returns the inodes of which what was remembered is not true any more. `found` comes sorted by class.
+/// on. Returns the inodes of which what was remembered is not true any more; `None` when it was stopped, and what
+/// is remembered is still there. `found` comes sorted by class.
 pub(super) fn skip_compared(
     found: &mut Vec<Candidate>,
-    mut remembered: Vec<Mark>,
+    remembered: &mut Vec<Mark>,
     out: &mut Vec<Mark>,
-) -> Vec<u64> {
+    stop: &mut dyn FnMut() -> bool,
+) -> Option<Vec<u64>> {
     #[derive(Clone, Copy, PartialEq)]
     enum Met {
         No,
         WithNew,
         Alone,
     }
-    remembered.sort_unstable();
+    if !sort(remembered, &|mark| *mark, stop) {
+        return None;
+    }
+    let mut every = Every::new(stop);
     let mut met = vec![Met::No; remembered.len()];
     let (mut start, mut kept) = (0, 0);
     while start < found.len() {
+        if every.stops() {
+            return None;
+        }
         let end = start + run(&found[start..], Candidate::unread);
         let at = |c: &Candidate| remembered.binary_search(&c.mark()).ok();
         let all = found[start..end].iter().all(|c| at(c).is_some());
@@ -169,29 +234,39 @@ pub(super) fn skip_compared(
     let mut met = met.into_iter();
     remembered.retain(|_| met.next() == Some(Met::Alone));
     if out.is_empty() {
-        *out = remembered;
+        *out = std::mem::take(remembered);
     } else {
-        out.append(&mut remembered);
+        out.append(remembered);
     }
-    outdated
+    Some(outdated)
 }
 
 /// Takes over what is known, and drops what was decided on: `out` has the inode and key.
-/// What is alone then goes too.
-pub(super) fn recall(found: &mut Vec<Candidate>, known: &mut [Known], out: &mut Vec<Mark>) {
-    known.sort_unstable();
-    out.sort_unstable();
+/// What is alone then goes too. `false` when it was stopped: `known` and `out` are as good as before.
+pub(super) fn recall(
+    found: &mut Vec<Candidate>,
+    known: &mut [Known],
+    out: &mut Vec<Mark>,
+    stop: &mut dyn FnMut() -> bool,
+) -> bool {
+    if !sort(known, &|k| *k, stop) || !sort(out, &|mark| *mark, stop) {
+        return false;
+    }
     out.dedup();
+    let mut every = Every::new(stop);
     found.retain_mut(|c| {
+        if every.stops() {
+            return true;
+        }
         if out.binary_search(&c.mark()).is_ok() {
             return false;
         }
-        if let Ok(i) = known.binary_search_by_key(&(c.ino, c.key()), |k| (k.ino, k.key)) {
-            (c.part, c.cold) = (known[i].part, known[i].cold);
+        if let Ok(i) = known.binary_search_by_key(&(c.ino, c.short()), Known::is_of) {
+            (c.part, c.cold) = (known[i].part, known[i].short & 1 == 1);
         }
         true
     });
-    thin(found, Candidate::unread, |_| {});
+    !every.stopped && thin(found, Candidate::unread, |_| true, stop)
 }
 
 /// True when two files are compared at once: a first part would be one more visit to each, and two
@@ -201,8 +276,12 @@ fn compared_at_once(inodes: usize, way: Way) -> bool {
 }
 
 /// Sorts by inode, which is disk order, and calls `mark` for those whose first part is to be read.
-/// `found` comes sorted by class; afterwards the marked ones come first.
-pub(super) fn unread(found: &mut [Candidate], way: Way) -> usize {
+/// `found` comes sorted by class; afterwards the marked ones come first. `None` when it was stopped.
+pub(super) fn unread(
+    found: &mut [Candidate],
+    way: Way,
+    stop: &mut dyn FnMut() -> bool,
+) -> Option<usize> {
     let mut start = 0;
     while start < found.len() {
         let end = start + run(&found[start..], Candidate::unread);
@@ -212,12 +291,13 @@ pub(super) fn unread(found: &mut [Candidate], way: Way) -> usize {
         }
         start = end;
     }
-    found.sort_unstable_by_key(|c| (c.part.is_some(), c.ino, c.dir, c.at));
-    found.partition_point(|c| c.part.is_none())
+    sort(found, &|c: &Candidate| (c.part.is_some(), c.ino, c.dir, c.at), stop)
+        .then(|| found.partition_point(|c| c.part.is_none()))
 }
 
-/// The classes, the one with the lowest inode first. `found` is sorted as [`thin`] leaves it.
-pub(super) fn classes(found: &[Candidate]) -> Vec<Class> {
+/// The classes, the one with the lowest inode first; `None` when it was stopped. `found` is sorted as [`thin`]
+/// leaves it.
+pub(super) fn classes(found: &[Candidate], stop: &mut dyn FnMut() -> bool) -> Option<Vec<Class>> {
     let mut classes = Vec::new();
     let mut start = 0;
     while start < found.len() {
@@ -226,8 +306,8 @@ pub(super) fn classes(found: &[Candidate]) -> Vec<Class> {
         classes.push(Class { start: start as u32, end: end as u32 });
         start = end;
     }
-    classes.sort_unstable_by_key(|class| found[class.names()].first().map(|c| c.ino));
-    classes
+    let first = |class: &Class| found[class.names()].first().map(|c| c.ino);
+    sort(&mut classes, &first, stop).then_some(classes)
 }
 
 /// The names of each inode in a class: ranges of it.
@@ -283,7 +363,7 @@ mod tests {
     #[test]
     fn a_candidate_is_small() {
         assert_eq!(size_of::<Candidate>(), 40);
-        assert_eq!(size_of::<Known>(), 24);
+        assert_eq!(size_of::<Known>(), 16);
     }
 
     /// A million names, each with an equal: the most there can be.
@@ -296,14 +376,15 @@ mod tests {
                 FileId { ino: i + 11, size: 100 + i / 2, mtime: Time::from_secs(1_000_000_000) };
             tree.insert(&path, Stat { id, nlink: 1, sectors: 8 });
         }
-        let mut found = candidates(&tree, &Rules::default(), Way::Link, NOW);
-        assert_eq!(unread(&mut found, Way::Link), 0);
-        thin(&mut found, Candidate::like, |_| {});
-        let classes = classes(&found);
+        let go_on = &mut || false;
+        let mut found = candidates(&tree, &Rules::default(), Way::Link, NOW, go_on).unwrap();
+        assert_eq!(unread(&mut found, Way::Link, go_on), Some(0));
+        thin(&mut found, Candidate::like, |_| true, go_on);
+        let classes = classes(&found, go_on).unwrap();
         assert_eq!((found.len(), classes.len()), (1_000_000, 500_000));
         let bytes =
             found.capacity() * size_of::<Candidate>() + classes.capacity() * size_of::<Class>();
-        // 16 MB are left for what was decided on: inode and key of every file.
+        // 16 MB are left for what was decided on, inode and key, or for what was read of the others.
         assert!(bytes + found.len() * size_of::<(u64, u64)>() <= 64_000_000, "{bytes}");
     }
 
@@ -366,15 +447,16 @@ mod tests {
             let naive: BTreeSet<_> = naive.into_values().filter(|inodes| inodes.len() > 1).collect();
 
             // Ours, with a first part of one byte and then all of it.
-            let mut found = candidates(&tree, &rules, way, NOW);
-            let todo = unread(&mut found, way);
+            let go_on = &mut || false;
+            let mut found = candidates(&tree, &rules, way, NOW, go_on).unwrap();
+            let todo = unread(&mut found, way, go_on).unwrap();
             for c in &mut found[..todo] {
                 let first = contents[c.ino as usize].0.first().copied();
                 c.part = NonZeroU32::new(u32::from(first.unwrap_or(1)));
             }
-            thin(&mut found, Candidate::like, |_| {});
+            thin(&mut found, Candidate::like, |_| true, go_on);
             let mut ours = BTreeSet::new();
-            for class in classes(&found) {
+            for class in classes(&found, go_on).unwrap() {
                 let mut by_content: BTreeMap<&[u8], BTreeSet<u64>> = BTreeMap::new();
                 let class = &found[class.names()];
                 for names in inodes(class) {

@@ -273,7 +273,8 @@ impl Begun {
 }
 
 /// Compares files of one size byte for byte, each read once, in step. `sets` are the ones to compare
-/// with each other. `stays` is asked before every block whether a file is still wanted.
+/// with each other. `stays` is asked before every block of a file whether it is still wanted, `stop`
+/// whether to go on.
 pub(super) fn compare(
     files: &mut [Opened],
     mut sets: Vec<Vec<usize>>,
@@ -289,9 +290,6 @@ pub(super) fn compare(
     let mut offset = from;
     let mut end_seen = from > 0 || size < ENDS;
     while offset < size && !sets.is_empty() {
-        if stop() {
-            return Ok(Compared::Stopped(if sets == begun { offset } else { 0 }));
-        }
         // First the beginning, then the end, then what is between.
         let (at, step) = match (offset == from, end_seen) {
             (true, _) => (offset, PART),
@@ -299,6 +297,7 @@ pub(super) fn compare(
             (false, true) => (offset, BLOCK),
         };
         let length = (step as u64).min(size - at) as usize;
+        let all_equal = sets == begun;
         let mut next = Vec::new();
         for set in sets {
             // One buffer for each different block.
@@ -307,6 +306,10 @@ pub(super) fn compare(
                 let file = &mut files[i];
                 if !stays(file) {
                     continue;
+                }
+                // Of many files, each block is far from the others.
+                if stop() {
+                    return Ok(Compared::Stopped(if all_equal { offset } else { 0 }));
                 }
                 let n = variants.len();
                 if buffers.len() == n {

@@ -34,7 +34,10 @@ pub fn settle(
     tell: &mut dyn FnMut(Fact),
 ) -> Result<Progress, DedupError> {
     let mut batches: BTreeMap<u64, Option<Time>> = BTreeMap::new();
-    for (name, entry) in drive.list(&aside_root())?.unwrap_or_default() {
+    let Some(listed) = drive.list_until(&aside_root(), stop)? else {
+        return Ok(Progress::Stopped);
+    };
+    for (name, entry) in listed.unwrap_or_default() {
         if let (Entry::Dir, Some((batch, until))) = (entry, read_mark(&name)) {
             let seal = batches.entry(batch).or_default();
             *seal = until.or(*seal);
@@ -98,7 +101,8 @@ impl Work<'_> {
         path: &RelPath,
     ) -> Result<bool, DedupError> {
         let at = Place::Versions.at(path.clone());
-        for (name, entry) in self.drive.list(&at)?.unwrap_or_default() {
+        let Some(listed) = self.drive.list_until(&at, self.stop)? else { return Ok(false) };
+        for (name, entry) in listed.unwrap_or_default() {
             if (self.stop)() {
                 return Ok(false);
             }

@@ -218,8 +218,8 @@ fn a_crowd_that_was_stopped_is_not_torn_apart() {
         turns += 1;
         assert!(turns < 50, "it never ends");
         let files = house.scan();
-        // All the beginnings in the first turn, and in each some whole files.
-        let mut left = if turns == 1 { 110 } else { 40 };
+        // All the beginnings in the first turn, then some whole files, then all of them in step.
+        let mut left = if turns == 1 { 200 } else { 40 + 25 * turns };
         let mut stop = || {
             left -= 1;
             left < 0
@@ -254,6 +254,61 @@ fn says_what_it_would_do_and_does_nothing() {
 }
 
 #[test]
+fn told_to_stop_it_asks_no_more_and_goes_on_until_all_is_done() {
+    let mut house = House::new();
+    // Pairs are compared at once; of more than two the beginnings come first; a crowd is hashed whole.
+    let block = 2 * read::BLOCK;
+    for (at, (count, size)) in [(2, 3 * block), (3, block), (40, block / 4)].iter().enumerate() {
+        for name in 0..*count {
+            house.put(&format!("{at}/{name}"), &vec![at as u8; *size], THEN);
+        }
+    }
+    let (mut job, mut most) = (house.job(), 0);
+    loop {
+        let (files, mut asked) = (house.scan(), 0);
+        let mut stop = || {
+            asked += 1;
+            asked > most
+        };
+        let end = job.run(&mut house.drive, &files, now(), &mut stop, &mut |_| {}).unwrap();
+        if end == Progress::Finished {
+            break;
+        }
+        assert_eq!(asked, most + 1, "nothing is done after it");
+        most += 1;
+    }
+    // Each file is opened once at least, and each block of it read; a slice does little of that.
+    assert!(most > 60, "it was asked only {most} times");
+    assert_eq!(job.report().names, 1 + 2 + 39);
+}
+
+#[test]
+fn what_it_learned_is_told_in_lots_and_kept_until_then() {
+    let mut house = House::new();
+    for name in 0..20 {
+        house.put(&name.to_string(), &[name; 30], THEN);
+    }
+    let mut job = house.dedup();
+    let mut told = BTreeSet::new();
+    for left in [13, 6, 0, 0] {
+        let learned = job.take_learned(7);
+        assert!(learned.compared.len() <= 7);
+        told.extend(learned.compared);
+        assert_eq!(told.len(), 20 - left);
+    }
+    // So much waits to be told that it does no more until then.
+    house.put("another 1", b"another", THEN);
+    house.put("another 2", b"another", THEN);
+    job = house.job();
+    job.learned.compared = vec![(0, 0); MUCH];
+    assert_eq!(house.run(&mut job).0, Progress::Stopped);
+    assert_eq!(job.report().names, 0);
+    job.take_learned(MUCH);
+    assert_eq!(house.run(&mut job).0, Progress::Finished);
+    assert_eq!(job.report().names, 1);
+}
+
+#[test]
 fn goes_on_where_it_stopped() {
     let mut house = House::new();
     let big = vec![3u8; 5 * 1024 * 1024];
@@ -270,8 +325,8 @@ fn goes_on_where_it_stopped() {
     loop {
         turns += 1;
         let files = house.scan();
-        // Three answers a turn, after those before it reads: too few for one of the big files.
-        let mut left = 2 + 3;
+        // Some answers a turn, after those before it reads: too few for one of the big files.
+        let mut left = 80;
         let mut stop = || {
             left -= 1;
             left < 0
@@ -431,8 +486,8 @@ fn what_was_compared_is_read_again_only_with_new_company() {
         let mut job = house.job();
         job.remember(learned.clone());
         let (_, events) = house.run(&mut job);
-        let news = job.take_learned();
-        assert_eq!(job.take_learned(), Learned::default());
+        let news = job.take_learned(MUCH);
+        assert_eq!(job.take_learned(MUCH), Learned::default());
         learned.retain(|(ino, _)| !news.outdated.contains(ino));
         learned.retain(|(ino, _)| !news.compared.iter().any(|(new, _)| new == ino));
         learned.extend(news.compared);

@@ -3,7 +3,7 @@
 
 use super::night::NOTHING;
 use super::{Disturbed, Engine, EngineError, Ours};
-use crate::dedup::{self, DedupError, Event, Job, Progress, Rules};
+use crate::dedup::{self, DedupError, Event, Job, Learned, Progress, Rules};
 use crate::model::{Place, RelPath, Spot, Stat, Time, Tree};
 use crate::plan::{Fact, World, follow_in_shares, kept, master};
 use crate::status::Condition;
@@ -17,6 +17,8 @@ const LET_GO_AFTER: i64 = 12 * 60 * 60;
 const HELD: usize = 256;
 /// So many events are kept in memory at a time.
 const EVENTS: usize = 4_096;
+/// So much of what was learned is written between two questions whether to stop.
+const LEARNED: usize = 2_048;
 /// With so many files that can't be read for reasons of their own, joining is given up for tonight.
 const LEFT_OUT: u32 = 100;
 
@@ -118,12 +120,21 @@ impl Engine {
                 || disturbed(&Ours { name: &name, within: &within })
         };
         let ended = job.run(drive, &world.files, now, &mut stop, &mut tell);
-        let learned = job.take_learned();
         self.night.joined = job.report().clone();
+        let all_told = loop {
+            let learned = job.take_learned(LEARNED);
+            if learned == Learned::default() {
+                break true;
+            }
+            self.ledger.note_compared(&learned.compared, &learned.outdated)?;
+            if disturbed(&Ours { name: &name, within: &within }) {
+                break false;
+            }
+        };
         self.night.job = Some(job);
         self.take_joins(events.into_inner(), now)?;
-        self.ledger.note_compared(&learned.compared, &learned.outdated)?;
         match ended {
+            Ok(_) if !all_told => Ok(false),
             Ok(Progress::Stopped) => Ok(false),
             Ok(Progress::Finished) => {
                 let report = &self.night.joined;

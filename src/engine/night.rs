@@ -97,6 +97,11 @@ impl Night {
         self.verification = Verification::default();
     }
 
+    /// Somebody wants the drive for himself: nothing is otherwise than it was.
+    fn make_way(&mut self, now: Time) {
+        self.stirred = now;
+    }
+
     /// The time zone of the house.
     pub(super) fn live_in(&mut self, zone: &str) {
         // The settings know only zones that there are.
@@ -166,6 +171,12 @@ impl Engine {
             self.remember_night()?;
         }
         Ok(task)
+    }
+
+    /// A file is read from the drive for somebody, such as a film over the network: the night's work rests until
+    /// that is over.
+    pub fn others_read(&mut self, now: Time) {
+        self.night.make_way(now);
     }
 
     fn remember_night(&mut self) -> Result<(), EngineError> {
@@ -286,8 +297,8 @@ impl Engine {
             let begun = match self.night.summing.take() {
                 Some(begun) => begun,
                 None => {
-                    if self.night.chosen.is_empty() {
-                        self.choose_to_sum();
+                    if self.night.chosen.is_empty() && !self.choose_to_sum(disturbed) {
+                        break;
                     }
                     let Some((path, id)) = self.night.chosen.pop_front() else { return Ok(true) };
                     Summing::new(path, id)
@@ -302,11 +313,16 @@ impl Engine {
         Ok(false)
     }
 
-    /// Chooses the next files without a sum.
-    fn choose_to_sum(&mut self) {
+    /// Chooses the next files without a sum; `false` when it was disturbed and chose none.
+    fn choose_to_sum(&mut self, disturbed: &mut Disturbed<'_>) -> bool {
+        let mut stopped = false;
         let files = &self.world.files;
         let mut lowest: BinaryHeap<(u64, DirId, usize)> = BinaryHeap::new();
         files.for_each_dir(Tree::<Stat>::ROOT, |dir, _| {
+            stopped = stopped || disturbed(&NOTHING);
+            if stopped {
+                return;
+            }
             for (at, (_, stat)) in files.files(dir).enumerate() {
                 let id = &stat.id;
                 if id.size >= SUMS_FROM
@@ -322,6 +338,9 @@ impl Engine {
                 }
             }
         });
+        if stopped {
+            return false;
+        }
         for (ino, dir, at) in lowest.into_sorted_vec() {
             // Names of one inode have one sum.
             if ino > self.night.chosen_to
@@ -332,6 +351,7 @@ impl Engine {
                 self.night.chosen.push_back((path, stat.id));
             }
         }
+        true
     }
 
     fn verify(&mut self, now: Time, disturbed: &mut Disturbed<'_>) -> Result<bool, EngineError> {

@@ -13,9 +13,6 @@ use crate::worklist;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// So many old contents are looked at in one step.
-const SOME: usize = 256;
-
 /// Something that is not as it should be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
@@ -84,7 +81,8 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Goes on until all is verified (`true`) or `stop` says so; it is asked before every folder.
+    /// Goes on until all is verified (`true`) or `stop` says so; it is asked before every name that is looked at. What was
+    /// stopped within a folder begins it anew.
     pub fn go_on(
         &mut self,
         fs: &mut dyn FileSystem,
@@ -96,16 +94,42 @@ impl Verification {
         }
         while !stop() {
             let Some(step) = self.todo.pop() else { return Ok(true) };
-            match step {
-                Step::Folder(device, dir) => self.folder(fs, known, &device, &dir)?,
-                Step::Quota(device) => self.quota(known, &device),
-                Step::Shared(dir) => self.shared(fs, known, &dir)?,
-                Step::Transit(dir) => self.transit(fs, &dir)?,
-                Step::Versions(from) => self.versions(fs, known, from)?,
-                Step::Page(folder) => self.page(fs, &folder)?,
+            if !self.take(fs, known, &step, stop)? {
+                self.todo.push(step);
+                break;
             }
         }
         Ok(false)
+    }
+
+    /// Takes one step; `false` when it was stopped before anything came of it.
+    fn take(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        known: &Known<'_>,
+        step: &Step,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, FsError> {
+        match step {
+            Step::Quota(device) => self.quota(known, device),
+            Step::Page(folder) => self.page(fs, folder)?,
+            Step::Versions(from) => self.versions(fs, known, *from, stop)?,
+            Step::Folder(device, dir) => {
+                let Some(listed) = list(fs, &on(device, dir), stop)? else { return Ok(false) };
+                self.folder(known, device, dir, listed);
+            }
+            Step::Shared(dir) => {
+                let at = Place::Shared.at(dir.clone());
+                let Some(listed) = list(fs, &at, stop)? else { return Ok(false) };
+                self.shared(known, dir, listed);
+            }
+            Step::Transit(dir) => {
+                let at = Place::Tmp.at(dir.clone());
+                let Some(listed) = list(fs, &at, stop)? else { return Ok(false) };
+                self.transit(dir, listed);
+            }
+        }
+        Ok(true)
     }
 
     /// The last of what is to do comes first.
@@ -140,12 +164,12 @@ impl Verification {
 
     fn folder(
         &mut self,
-        fs: &mut dyn FileSystem,
         known: &Known<'_>,
         device: &DeviceName,
         dir: &RelPath,
-    ) -> Result<(), FsError> {
-        let Some(listed) = list(fs, &on(device, dir))? else { return Ok(()) };
+        listed: Option<Listing>,
+    ) {
+        let Some(listed) = listed else { return };
         let holding = known.world.devices.get(device);
         let next = if holding.is_some_and(|h| h.storm.is_some()) { ASKED } else { RUN };
         // In a folder of other people whose content was destroyed nothing is left but the note.
@@ -190,7 +214,6 @@ impl Verification {
         }
         let below = folders.into_iter().rev();
         self.todo.extend(below.map(|path| Step::Folder(device.clone(), path)));
-        Ok(())
     }
 
     fn quota(&mut self, known: &Known<'_>, device: &DeviceName) {
@@ -204,22 +227,17 @@ impl Verification {
     }
 
     /// Every name in a share is a master's or is known to be an older one's; nothing known is missing.
-    fn shared(
-        &mut self,
-        fs: &mut dyn FileSystem,
-        known: &Known<'_>,
-        dir: &RelPath,
-    ) -> Result<(), FsError> {
+    fn shared(&mut self, known: &Known<'_>, dir: &RelPath, listed: Option<Listing>) {
         let shared = &known.world.shared;
         let share = dir.names().next().and_then(|name| std::str::from_utf8(name).ok());
         let share = share.and_then(|name| known.world.shares.get(name));
         // A folder that others joined is verified like a device's.
         if share.is_some_and(Share::is_joined) {
-            return Ok(());
+            return;
         }
         // What was kept of one when it was revoked may be thrown away by hand.
         let revoked = share.is_some_and(|share| share.state == ShareState::Revoked);
-        let Some(listed) = list(fs, &Place::Shared.at(dir.clone()))? else { return Ok(()) };
+        let Some(listed) = listed else { return };
         let mut here = BTreeMap::new();
         let mut folders = BTreeSet::new();
         for (name, entry) in listed {
@@ -256,11 +274,10 @@ impl Verification {
             folders.extend(shared.subdirs(at).filter_map(|(name, _)| dir.join(name).ok()));
         }
         self.todo.extend(folders.into_iter().rev().map(Step::Shared));
-        Ok(())
     }
 
-    fn transit(&mut self, fs: &mut dyn FileSystem, dir: &RelPath) -> Result<(), FsError> {
-        for (name, entry) in list(fs, &Place::Tmp.at(dir.clone()))?.unwrap_or_default() {
+    fn transit(&mut self, dir: &RelPath, listed: Option<Listing>) {
+        for (name, entry) in listed.unwrap_or_default() {
             let Ok(path) = dir.join(&name) else { continue };
             match entry {
                 Entry::File(stat) if stat.nlink < 2 => {
@@ -270,7 +287,6 @@ impl Verification {
                 _ => {}
             }
         }
-        Ok(())
     }
 
     fn versions(
@@ -278,16 +294,17 @@ impl Verification {
         fs: &mut dyn FileSystem,
         known: &Known<'_>,
         from: u64,
+        stop: &mut dyn FnMut() -> bool,
     ) -> Result<(), FsError> {
-        let mut rest = known.versions.range(from..);
-        for (number, version) in rest.by_ref().take(SOME) {
+        for (number, version) in known.versions.range(from..) {
+            if stop() {
+                self.todo.push(Step::Versions(*number));
+                break;
+            }
             if !matches!(fs.look(&kept(*number, &version.path))?, Some(Entry::File(_))) {
                 let what = format!("version {number} of {} is recorded and not kept", version.path);
                 self.find(2, what, RUN);
             }
-        }
-        if let Some((next, _)) = rest.next() {
-            self.todo.push(Step::Versions(*next));
         }
         Ok(())
     }
@@ -319,25 +336,30 @@ impl Verification {
     }
 }
 
-/// What is in a folder, without what a sync engine has there for itself; `None` where it can't be read, which
-/// is told elsewhere.
 /// True for an older content that a device keeps because there is no room for the newer one: that is told anyhow.
 fn stays_behind(known: &Known<'_>, device: &DeviceName, path: &RelPath, seen: &Stat) -> bool {
     let behind = behind(known.world, device, path);
     behind.is_some_and(|behind| behind.stays() && behind.link.id == seen.id)
 }
 
-fn list(fs: &mut dyn FileSystem, dir: &Spot) -> Result<Option<Listing>, FsError> {
-    match fs.list(dir) {
-        Ok(listed) => {
+/// What is in a folder, without what a sync engine has there for itself; `Some(None)` where it can't be read, which
+/// is told elsewhere. `None` when it was stopped.
+fn list(
+    fs: &mut dyn FileSystem,
+    dir: &Spot,
+    stop: &mut dyn FnMut() -> bool,
+) -> Result<Option<Option<Listing>>, FsError> {
+    match fs.list_until(dir, stop) {
+        Ok(None) => Ok(None),
+        Ok(Some(listed)) => {
             let mut listed = listed.unwrap_or_default();
             listed.retain(|(name, _)| !is_transient(name));
-            Ok(Some(listed))
+            Ok(Some(Some(listed)))
         }
         Err(e) if e.trouble().is_some() => Err(e),
         Err(e) => {
             log::info!("{e}");
-            Ok(None)
+            Ok(Some(None))
         }
     }
 }

@@ -139,6 +139,14 @@ fn folders_are_made_with_those_above_and_removed_when_empty() {
         let names: Vec<_> =
             fs.list(&files("a/b")).unwrap().unwrap().into_iter().map(|(n, _)| n).collect();
         assert_eq!(names, [b"x"]);
+        let mut asked = 0;
+        let mut stop = || {
+            asked += 1;
+            true
+        };
+        assert_eq!(fs.list_until(&files("a/b"), &mut stop).unwrap(), None);
+        assert_eq!(asked, 1, "once for its one name");
+        assert_eq!(fs.list_until(&files("nowhere"), &mut || true).unwrap(), Some(None));
         assert_eq!(fs.list(&files("nowhere")).unwrap(), None);
         // A handle kept to a folder that was made anew must not matter.
         fs.unlink(&files("a/b/x")).unwrap();

@@ -49,10 +49,14 @@ impl<F: FileSystem> FileSystem for DryRun<F> {
         }
     }
 
-    fn list(&mut self, dir: &Spot) -> Result<Option<Listing>, FsError> {
-        let listed = self.under.list(dir)?;
+    fn list_until(
+        &mut self,
+        dir: &Spot,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Option<Listing>>, FsError> {
+        let Some(listed) = self.under.list_until(dir, stop)? else { return Ok(None) };
         if listed.is_none() && !matches!(self.over.get(dir), Some(Some(Entry::Dir))) {
-            return Ok(None);
+            return Ok(Some(None));
         }
         let mut all: BTreeMap<Vec<u8>, Entry> = listed.unwrap_or_default().into_iter().collect();
         for (spot, entry) in &self.over {
@@ -64,7 +68,7 @@ impl<F: FileSystem> FileSystem for DryRun<F> {
                 };
             }
         }
-        Ok(Some(all.into_iter().collect()))
+        Ok(Some(Some(all.into_iter().collect())))
     }
 
     fn make_dir(&mut self, at: &Spot) -> Result<(), FsError> {

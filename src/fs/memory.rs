@@ -199,13 +199,18 @@ impl FileSystem for Memory {
         Ok(self.find(at)?.map(|node| self.entry(node)))
     }
 
-    fn list(&mut self, dir: &Spot) -> Result<Option<Listing>, FsError> {
+    fn list_until(
+        &mut self,
+        dir: &Spot,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Option<Listing>>, FsError> {
         match self.find(dir)? {
             Some(Node::Dir) => {}
             Some(_) => return Err(FsError::NotRegular { at: dir.clone() }),
-            None => return Ok(None),
+            None => return Ok(Some(None)),
         }
         let depth = dir.path.depth() + 1;
+        let mut stopped = false;
         let below = self
             .nodes
             .range(dir.clone()..)
@@ -213,10 +218,17 @@ impl FileSystem for Memory {
             .take_while(|(spot, _)| spot.place == dir.place && spot.path.is_within(&dir.path));
         let mut found: Vec<_> = below
             .filter(|(spot, _)| spot.path.depth() == depth)
+            .take_while(|_| {
+                stopped = stop();
+                !stopped
+            })
             .filter_map(|(spot, &node)| Some((spot.path.name()?.to_vec(), self.entry(node))))
             .collect();
+        if stopped {
+            return Ok(None);
+        }
         found.sort_by(|a: &(Vec<u8>, Entry), b| a.0.cmp(&b.0));
-        Ok(Some(found))
+        Ok(Some(Some(found)))
     }
 
     fn make_dir(&mut self, at: &Spot) -> Result<(), FsError> {

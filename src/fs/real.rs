@@ -251,11 +251,15 @@ impl FileSystem for Real {
         }
     }
 
-    fn list(&mut self, dir: &Spot) -> Result<Option<Listing>, FsError> {
+    fn list_until(
+        &mut self,
+        dir: &Spot,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Option<Listing>>, FsError> {
         let fail = |e| FsError::new(dir, "list the folder", e);
         let fd = match self.beneath(dir) {
             Ok(fd) => fd,
-            Err(FsError::Missing { .. }) => return Ok(None),
+            Err(FsError::Missing { .. }) => return Ok(Some(None)),
             Err(e) => return Err(e),
         };
         let mut found = Vec::new();
@@ -265,6 +269,9 @@ impl FileSystem for Real {
             if name == b"." || name == b".." {
                 continue;
             }
+            if stop() {
+                return Ok(None);
+            }
             match look_at(fd.as_fd(), name, AtFlags::empty()) {
                 Ok(what) => found.push((name.to_vec(), what)),
                 // It went while we looked.
@@ -273,7 +280,7 @@ impl FileSystem for Real {
             }
         }
         found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Ok(Some(found))
+        Ok(Some(Some(found)))
     }
 
     fn make_dir(&mut self, at: &Spot) -> Result<(), FsError> {

@@ -4,7 +4,6 @@ use super::file::{self, Fault, Opened, Pieces};
 use super::guard::{self, Pass, Throttle};
 use super::kind::{self, Kind};
 use super::range::{self, Part};
-use super::traffic::Traffic;
 use super::{House, Settings, Wishes, take, words};
 use crate::model::{Place, RelPath};
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
@@ -31,6 +30,8 @@ pub(super) struct Desk {
     pub(super) settings: watch::Receiver<Settings>,
     pub(super) house: watch::Receiver<House>,
     pub(super) wishes: mpsc::Sender<Wishes>,
+    /// Marked while masters are read.
+    pub(super) reads: watch::Sender<()>,
     /// Who sent a wrong secret or password lately.
     pub(super) wrong: Throttle,
     /// Held while a worklist is parsed, so that many at once take one core and not all.
@@ -133,7 +134,8 @@ async fn route(desk: &Desk, client: IpAddr, request: Request<Incoming>) -> Respo
         Wanted::Page => page(drive, &house, request.headers()).await,
         Wanted::File(encoded) => match RelPath::from_percent(encoded) {
             Ok(path) if !path.is_root() => {
-                master(drive, path, request.headers(), &house.traffic).await
+                let reads = desk.reads.clone();
+                master(drive, path, request.headers(), reads).await
             }
             Ok(_) => missing(),
             Err(error) => {
@@ -183,8 +185,8 @@ async fn page(drive: PathBuf, house: &House, asked: &HeaderMap) -> Response<Body
                 policy: "frame-ancestors 'none'",
                 save: false,
             };
-            // Who reads the page keeps the disk busy for no longer than that.
-            send(page, kind, asked, &Traffic::default())
+            // Pages that are open look again and again: that is nobody who waits for the drive.
+            send(page, kind, asked, None)
         }
         Err(Fault::Missing) => waiting(
             "The first catalogue is being made",
@@ -199,11 +201,11 @@ async fn master(
     drive: PathBuf,
     path: RelPath,
     asked: &HeaderMap,
-    traffic: &Traffic,
+    reads: watch::Sender<()>,
 ) -> Response<Body> {
     let kind = kind::of(path.name().unwrap_or_default());
     match opened(drive, Place::Files, path.as_bytes().to_vec()).await {
-        Ok(file) => send(file, kind, asked, traffic),
+        Ok(file) => send(file, kind, asked, Some(reads)),
         Err(fault) => refused(fault),
     }
 }
@@ -215,7 +217,12 @@ async fn opened(drive: PathBuf, place: Place, path: Vec<u8>) -> Result<Opened, F
         .unwrap_or(Err(Fault::Drive(rustix::io::Errno::IO)))
 }
 
-fn send(file: Opened, kind: Kind, asked: &HeaderMap, traffic: &Traffic) -> Response<Body> {
+fn send(
+    file: Opened,
+    kind: Kind,
+    asked: &HeaderMap,
+    reads: Option<watch::Sender<()>>,
+) -> Response<Body> {
     let size = file.size;
     let part = range::part(asked, &file.etag, &file.modified, size);
     let mut answer = Response::new(Body::Text(None));
@@ -246,7 +253,7 @@ fn send(file: Opened, kind: Kind, asked: &HeaderMap, traffic: &Traffic) -> Respo
             // Without a name: browsers take it from the address, and no name gets into a header.
             put(headers, header::CONTENT_DISPOSITION, "attachment");
         }
-        *answer.body_mut() = Body::File(file.send(from, len, traffic.clone()));
+        *answer.body_mut() = Body::File(file.send(from, len, reads));
     }
     *answer.status_mut() = status;
     answer

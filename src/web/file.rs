@@ -3,7 +3,6 @@
 //! Nothing of the drive is held open between requests: what is open keeps a drive from being
 //! unmounted.
 
-use super::traffic::Traffic;
 use hyper::body::{Bytes, Frame, SizeHint};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
@@ -15,6 +14,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Bytes read at once.
@@ -116,9 +116,9 @@ fn http_date(secs: i64) -> String {
 }
 
 impl Opened {
-    /// The bytes from `from` on, `len` of them.
-    pub(super) fn send(self, from: u64, len: u64, traffic: Traffic) -> Pieces {
-        Pieces { file: Arc::new(self.file), at: from, left: len, reading: None, traffic }
+    /// The bytes from `from` on, `len` of them. `reads` is marked before each piece is read.
+    pub(super) fn send(self, from: u64, len: u64, reads: Option<watch::Sender<()>>) -> Pieces {
+        Pieces { file: Arc::new(self.file), at: from, left: len, reading: None, reads }
     }
 }
 
@@ -128,7 +128,7 @@ pub(super) struct Pieces {
     at: u64,
     left: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
-    traffic: Traffic,
+    reads: Option<watch::Sender<()>>,
 }
 
 impl hyper::body::Body for Pieces {
@@ -142,9 +142,11 @@ impl hyper::body::Body for Pieces {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        self.traffic.note();
         let (at, len) = (self.at, self.left.min(PIECE));
         let file = Arc::clone(&self.file);
+        if let (None, Some(reads)) = (&self.reading, &self.reads) {
+            reads.send_replace(());
+        }
         let reading = self
             .reading
             .get_or_insert_with(|| tokio::task::spawn_blocking(move || read(&file, at, len)));

@@ -141,7 +141,7 @@ fn a_large_one_comes_to_its_end_in_short_slices() {
     loop {
         slices += 1;
         assert!(slices < 50, "it never ends");
-        let mut left = 6;
+        let mut left = 12;
         let mut stop = || {
             left -= 1;
             left < 0

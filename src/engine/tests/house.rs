@@ -90,8 +90,12 @@ impl FileSystem for Handle {
     fn look(&mut self, at: &Spot) -> Result<Option<Entry>, FsError> {
         self.0.borrow_mut().now.look(at)
     }
-    fn list(&mut self, dir: &Spot) -> Result<Option<Listing>, FsError> {
-        self.0.borrow_mut().now.list(dir)
+    fn list_until(
+        &mut self,
+        dir: &Spot,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Option<Listing>>, FsError> {
+        self.0.borrow_mut().now.list_until(dir, stop)
     }
     fn make_dir(&mut self, at: &Spot) -> Result<(), FsError> {
         self.change(|m| m.make_dir(at))

@@ -117,7 +117,15 @@ fn works_in_the_window_while_nothing_moves_and_goes_on_where_it_stopped() {
     house.slice(3);
     assert_eq!(house.sums(), 1, "it worked until it was disturbed");
     assert!(!house.try_turn().unwrap().more, "what the night began is no work for the day");
-    // Bytes move: it rests, and for a moment after that.
+    // Somebody looks at a film over the network: it rests, and for a moment after that.
+    let now = house.now;
+    house.engine().others_read(now);
+    assert_eq!((house.tonight(), house.condition()), (None, Condition::Ready));
+    house.wait(9);
+    assert_eq!(house.tonight(), None);
+    house.wait(1);
+    assert_eq!(house.tonight(), Some(Task::Sums));
+    // Bytes move: the same.
     let now = house.now;
     house.engine().hear(News::Moving(true), now).unwrap();
     house.turn();
