@@ -147,6 +147,13 @@ impl Engine {
         now: Time,
     ) -> Result<(), EngineError> {
         let transit = page_in_transit(origin);
+        let folder = Self::page_folder(origin);
+        // One device's page that has no place must not end the writing of all others.
+        if matches!(self.fs.look(&folder), Ok(Some(Entry::File(_) | Entry::Other))) {
+            self.published.remove(origin);
+            self.tell_no_folder(&folder, now);
+            return Ok(());
+        }
         if matches!(self.fs.look(at), Ok(Some(Entry::Dir | Entry::Other))) {
             return self.tell_no_page(at, now);
         }
@@ -180,6 +187,18 @@ impl Engine {
         self.published.insert(origin.clone(), (new.id, fingerprint));
         self.note_page(at);
         Ok(())
+    }
+
+    /// Tells that a page's folder is something else, until it is found to be a folder.
+    pub(super) fn tell_no_folder(&mut self, folder: &Spot, now: Time) {
+        let what = format!("{folder} is no folder, so the page can't be written");
+        self.tell(
+            &format!("folder {folder}"),
+            Condition::Attention,
+            now,
+            what,
+            "remove what is there",
+        );
     }
 
     fn tell_no_page(&mut self, at: &Spot, now: Time) -> Result<(), EngineError> {

@@ -1130,3 +1130,25 @@ impl<const N: usize> Sorted for [&str; N] {
         all
     }
 }
+
+#[test]
+fn a_page_folder_that_is_none_is_told_until_it_is_one() {
+    for (name, origin) in
+        [("HTCphone", phone_page()), ("LinuxLaptop", Origin::Device(device("LinuxLaptop")))]
+    {
+        let mut house = furnished();
+        let folder = Place::Catalogue.at(path(name));
+        let page = Place::Catalogue.at(path(&format!("{name}/catalogue.html")));
+        house.memory().take(&page);
+        house.memory().remove_dir(&folder).unwrap();
+        house.save(folder.clone(), "in the way");
+        house.engine().pages.insert(origin);
+        house.turn();
+        let told = house.told();
+        assert!(told.contains(name) && told.contains("no folder"), "{told}");
+        house.take(folder);
+        house.settle();
+        assert_eq!(house.told(), "");
+        assert!(house.memory().content(&page).is_some());
+    }
+}

@@ -38,13 +38,13 @@ impl Engine {
                     self.stale = true;
                     Vec::new()
                 }
-                Err(FsError::NotRegular { at }) => {
-                    let next = "remove what is there; it is no folder";
-                    self.tell("page", Condition::Attention, now, format!("{at}"), next);
+                Err(FsError::NotRegular { .. }) => {
+                    self.tell_no_folder(&folder, now);
                     continue;
                 }
                 Err(e) => return Err(e.into()),
             };
+            self.untell(&format!("folder {folder}"));
             let mut page_there = false;
             for (name, entry) in listed {
                 let crate::fs::Entry::File(stat) = entry else { continue };
