@@ -83,12 +83,17 @@ impl Applier {
                 let stat = link(fs, from, *ino, to)?;
                 there(world, to, stat, now).into_iter().collect()
             }
-            Op::Evict { device, path, ino } => {
+            Op::Evict { device, path, ino, except } => {
                 let link = world.devices.get(device).and_then(|h| h.book.get(path));
                 let size = Bytes(link.map_or(0, |link| link.id.size));
                 let mut facts = self.unlink(fs, world, &on(device, path), *ino)?;
                 let evicted = Evicted { path: path.clone(), size, at: now };
                 facts.push(Fact::Evicted(device.clone(), evicted));
+                // Both or neither: an exception without it would keep what comes to that name away,
+                // and it without the exception would be followed back in.
+                if *except {
+                    facts.push(Fact::Except(device.clone(), path.clone()));
+                }
                 facts
             }
             Op::Unlink { at, ino } => self.unlink(fs, world, at, *ino)?,

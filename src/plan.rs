@@ -75,6 +75,9 @@ pub enum Op {
         path: RelPath,
         /// The inode that is meant.
         ino: u64,
+        /// The device follows its folder: once it is gone it is an exception there, and does not come
+        /// back by itself. Of what stays, because it had changed, nothing like that is remembered.
+        except: bool,
     },
     /// Let a name that means inode `old` mean inode `new`; `old` is kept as a version when the
     /// name is a master's, or when it was the content's last name.

@@ -11,7 +11,7 @@
 //! to the device (all that it has, until somebody told); and what the plan itself relies on ([`Keep`]). A link that is gone already and only not
 //! believed to be (a cut may have come right after it went) goes like any other.
 
-use super::{Fact, Holding, Op, World};
+use super::{Holding, Op, World};
 use crate::model::{Bytes, DeviceName, DirId, Link, RelPath, Tree};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -322,14 +322,11 @@ fn choose(
 
 /// The operations that evict: following its folder must not bring a link back that went.
 pub fn evict(world: &World, device: &DeviceName, going: &[(RelPath, Link)]) -> Vec<Op> {
-    let mut ops = Vec::new();
-    for (path, link) in going {
-        if world.devices.get(device).is_some_and(|h| h.wants(path)) {
-            ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
-        }
-        ops.push(Op::Evict { device: device.clone(), path: path.clone(), ino: link.id.ino });
-    }
-    ops
+    let op = |(path, link): &(RelPath, Link)| {
+        let except = world.devices.get(device).is_some_and(|h| h.wants(path));
+        Op::Evict { device: device.clone(), path: path.clone(), ino: link.id.ino, except }
+    };
+    going.iter().map(op).collect()
 }
 
 #[cfg(test)]

@@ -416,11 +416,14 @@ mod tests {
         // What was saved anew is another content: there is no room for that, and it can be got again.
         world.note(&Fact::Master(at.clone(), Stat { sectors: 16, ..stat(2, 1) }));
         let ops = reconcile(&world, &sight).unwrap();
-        assert!(matches!(ops[..], [Op::Replace { .. }, Op::Evict { ino: 2, .. }]), "{ops:?}");
+        assert!(
+            matches!(ops[..], [Op::Replace { .. }, Op::Evict { ino: 2, except: false, .. }]),
+            "{ops:?}"
+        );
         world.note(&Fact::Follow(htc(), path("d")));
         let ops = reconcile(&world, &sight).unwrap();
         assert!(
-            matches!(ops[1..], [Op::Note(Fact::Except(..)), Op::Evict { .. }]),
+            matches!(ops[1..], [Op::Evict { except: true, .. }]),
             "it does not come back by itself: {ops:?}"
         );
         // What is pinned stays as it is, by itself or with its folder.

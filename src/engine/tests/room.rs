@@ -7,7 +7,7 @@ use super::house::{BLOCK, House, device, is_done, path, refusal, settings};
 use crate::engine::News;
 use crate::fs::FileSystem as _;
 use crate::model::{Action, Answer, Bytes, Link, Origin, RelPath, Tree};
-use crate::plan::{EVICTED, master};
+use crate::plan::{EVICTED, master, on};
 use proptest::prelude::*;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -351,6 +351,23 @@ fn a_get_that_evicts_is_finished_wherever_it_is_cut() {
             return;
         }
     }
+}
+
+#[test]
+fn what_could_not_go_is_no_exception() {
+    let mut house = House::with_quota(1);
+    house.home("d/1", "1");
+    house.turn();
+    assert!(is_done(&house.phone_asks(Action::Get, "d")));
+    // The phone edits it and nobody has looked yet, when another one needs the room.
+    let at = on(&device("HTCphone"), &path("d/1"));
+    let now = house.now;
+    house.memory().put(&at, b"1 edited", now);
+    house.home("d/2", "2");
+    house.try_turn().unwrap();
+    let holding = &house.engine().world().devices[&device("HTCphone")];
+    assert!(holding.exceptions.is_empty(), "{:?}", holding.exceptions);
+    assert_eq!(house.phone_files(), ["d/1=1 edited"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{FileId, Live, Stat, Time};
-use crate::plan::EVICTED;
+use crate::plan::{EVICTED, Fact};
 
 fn device() -> DeviceName {
     DeviceName::new("HTCphone").unwrap()
