@@ -184,8 +184,8 @@ def test_the_time_comes_late_from_the_network(machine):
     later = seconds(machine) + 3600
     try:
         clock = Clock(later)
-    except PermissionError:
-        pytest.skip("SKIPPED: this machine's NTP port can't be opened: no time came from the network")
+    except OSError:
+        pytest.skip("SKIPPED: this machine's NTP port is taken or not ours: no time came from the network")
     with clock:
         machine.wait("the clock is set", lambda: seconds(machine) >= later, 120, 1)
 
