@@ -402,9 +402,10 @@ impl Ledger {
                 self.record_room(fact)?;
             }
             Fact::Answer(origin, id, answer) => {
-                let state = if matches!(answer, Answer::Waiting(_)) { 1 } else { 2 };
+                // To wait is not to have begun.
+                let state = if matches!(answer, Answer::Waiting(_)) { 0 } else { 2 };
                 self.run(
-                    "UPDATE wishes SET state = ?3, answer = ?4 WHERE origin = ?1 AND id = ?2",
+                    "UPDATE wishes SET state = max(state, ?3), answer = ?4 WHERE origin = ?1 AND id = ?2",
                     params![origin_text(origin), id.to_string(), state, text_of(answer)],
                 )?;
             }

@@ -288,6 +288,7 @@ impl Engine {
         }
         let answer = match moved {
             Some(op) => {
+                self.ledger.begin_wish(*seq)?;
                 let tries = self.wish_tries.entry(*seq).or_insert(0);
                 *tries += 1;
                 if *tries < TRIES {

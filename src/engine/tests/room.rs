@@ -102,6 +102,29 @@ fn after_a_restart_nothing_goes_before_it_is_known_what_is_on_its_way() {
 }
 
 #[test]
+fn a_folder_that_waits_for_that_word_gets_what_was_left_out_of_it_before() {
+    let mut house = House::with_quota(2);
+    carry(&mut house, &[]);
+    for at in ["d/1", "d/2", "d/3"] {
+        house.home(at, at);
+    }
+    house.turn();
+    house.phone_asks(Action::Get, "d");
+    arrive(&mut house, &["d/1", "d/2", "d/3"]);
+    for at in ["d/1", "d/2", "d/3"] {
+        house.phone_asks(Action::Delete, at);
+    }
+    assert_eq!(house.phone_files(), [""; 0]);
+    house.restart();
+    let now = house.now;
+    house.engine().carried([device("HTCphone")], now);
+    assert!(matches!(house.phone_asks(Action::Get, "d"), Answer::Waiting(_)));
+    carry(&mut house, &[]);
+    house.turn();
+    assert_eq!(house.phone_files().len(), 2, "as much as fits");
+}
+
+#[test]
 fn the_word_is_not_waited_for_for_ever() {
     let mut house = restarted();
     assert!(matches!(house.phone_asks(Action::Get, "d"), Answer::Waiting(_)));
