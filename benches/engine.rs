@@ -6,16 +6,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
+mod common;
+
+use common::get;
 use larder::config::Config;
 use larder::engine::Engine;
 use larder::fs::Real;
 use larder::ledger::Ledger;
-use larder::model::{
-    Action, Bytes, DeviceName, FileId, Link, Origin, RelPath, Stat, Time, Wish, WishId,
-};
+use larder::model::{Bytes, DeviceName, FileId, Link, Origin, RelPath, Stat, Time};
 use larder::plan::{Fact, Keep, World, make_room};
 use larder::watch::Pending;
-use larder::worklist::Worklist;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -110,21 +110,6 @@ fn run_all(engine: &mut Engine) {
     while engine.turn(Pending::default(), now()).unwrap().more {}
 }
 
-fn wish(number: u64, path: &str) -> Worklist {
-    let wish = Wish {
-        id: WishId::parse(&format!("{number:020x}")).unwrap(),
-        action: Action::Get,
-        path: RelPath::new(path.as_bytes()).unwrap(),
-        to: Vec::new(),
-        from: None,
-        with: None,
-        limit_mb: None,
-        seen: None,
-        at: now(),
-    };
-    Worklist { wishes: vec![wish], ..Worklist::default() }
-}
-
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
@@ -216,7 +201,7 @@ fn main() {
         sync();
         ours.push(time(|| {
             let origin = Origin::Device(DeviceName::new("HTCphone").unwrap());
-            engine.receive(&origin, &wish(round + 1, ""), now()).unwrap();
+            engine.receive(&origin, &get(round + 1, "", now()), now()).unwrap();
             run_all(&mut engine);
         }));
         let held = engine.world().devices.values().map(|h| h.book.len()).sum::<usize>();
@@ -247,7 +232,7 @@ fn main() {
     let origin = Origin::Device(DeviceName::new("win7Laptop").unwrap());
     let path = first.unwrap();
     let one = time(|| {
-        engine.receive(&origin, &wish(1_000_000, &path), now()).unwrap();
+        engine.receive(&origin, &get(1_000_000, &path, now()), now()).unwrap();
         run_all(&mut engine);
     });
     assert!(drive.join("BTsync/devices/win7Laptop").join(&path).exists());

@@ -8,14 +8,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
+mod common;
+
+use common::get;
 use larder::config::Config;
 use larder::engine::Engine;
 use larder::fs::Real;
 use larder::ledger::Ledger;
-use larder::model::{Action, DeviceName, Origin, RelPath, Time, Wish, WishId};
+use larder::model::{DeviceName, Origin, Time};
 use larder::plan::night::Task;
 use larder::watch::Pending;
-use larder::worklist::Worklist;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -110,18 +112,7 @@ impl Night {
     }
 
     fn get(&mut self, path: &str) {
-        let wish = Wish {
-            id: WishId::parse(&"1".repeat(20)).unwrap(),
-            action: Action::Get,
-            path: RelPath::new(path.as_bytes()).unwrap(),
-            to: Vec::new(),
-            from: None,
-            with: None,
-            limit_mb: None,
-            seen: None,
-            at: self.now,
-        };
-        let list = Worklist { wishes: vec![wish], ..Worklist::default() };
+        let list = get(1, path, self.now);
         let origin = Origin::Device(DeviceName::new("HTCphone").unwrap());
         self.engine.receive(&origin, &list, self.now).unwrap();
         self.turns();

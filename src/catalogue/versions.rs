@@ -5,7 +5,7 @@
 use super::{VersionView, View};
 use crate::model::{RelPath, Time};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most old versions that a page lists.
 const MOST: usize = 1_000;
@@ -49,8 +49,8 @@ fn list_most(view: &View<'_>, most: usize) -> Listed {
         *until = v.until.max(*until);
     }
     let all = more.len();
-    let listed: BTreeMap<&RelPath, ()> = ranked.iter().map(|(_, _, v)| (&v.path, ())).collect();
-    more.retain(|path, _| listed.contains_key(path));
+    let listed: BTreeSet<&RelPath> = ranked.iter().map(|(_, _, v)| &v.path).collect();
+    more.retain(|path, _| listed.contains(path));
     let unlisted = all - more.len();
     ranked.sort_by_key(|(_, _, v)| std::cmp::Reverse((v.at, v.id)));
     let told = |(_, is_there, v): (usize, bool, &VersionView)| {

@@ -54,11 +54,6 @@ impl<'t> Lines<'t> {
         self.starts.len()
     }
 
-    /// What stands on a line, without white space around it; `None` behind the last.
-    pub(super) fn get(&self, line: usize) -> Option<&'t str> {
-        (1..=self.count()).contains(&line).then(|| self.text(line))
-    }
-
     /// What stands on a line, without white space around it.
     pub(super) fn text(&self, line: usize) -> &'t str {
         let start = self.starts[line - 1];

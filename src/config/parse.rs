@@ -157,7 +157,7 @@ fn wifi(critic: &mut Critic<'_>, section: &Section<'_>) -> Option<Wifi> {
 /// take the network away over which it is told. `None` when there is no `[wifi]`, or its name or password
 /// can't be read (an open network is not tried in place of one with a password).
 pub fn wifi_of(bytes: &[u8]) -> Option<Wifi> {
-    let text = String::from_utf8_lossy(bytes.get(..bytes.len().min(MAX_BYTES))?);
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BYTES)]);
     // Only its own lines are read: a slip before it can change what the parser takes them for.
     let lines = Lines::new(text.strip_prefix('\u{feff}').unwrap_or(&text));
     let is_heading = |text: &str| {
@@ -165,7 +165,7 @@ pub fn wifi_of(bytes: &[u8]) -> Option<Wifi> {
         inside.is_some_and(|(name, _)| name.trim() == "wifi")
     };
     let heading = (1..=lines.count()).find(|&n| is_heading(lines.text(n)))?;
-    let own: Vec<&str> = lines.under(heading).skip(1).filter_map(|n| lines.get(n)).collect();
+    let own: Vec<&str> = lines.under(heading).skip(1).map(|n| lines.text(n)).collect();
     let own = own.join("\n");
     if own.contains(char::REPLACEMENT_CHARACTER) {
         return None;

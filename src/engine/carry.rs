@@ -251,12 +251,9 @@ impl Engine {
                 holding.untold = None;
             }
         }
-        let world = &self.world;
-        let untold =
-            |device: &DeviceName| world.devices.get(device).is_some_and(|h| h.untold.is_some());
         let (waits, told) = std::mem::take(&mut self.carrying.roomless)
             .into_iter()
-            .partition::<BTreeSet<_>, _>(|(device, _)| untold(device));
+            .partition::<BTreeSet<_>, _>(|(device, _)| self.world.is_untold(device));
         self.carrying.roomless = waits;
         for key in told {
             self.dirty.entry(key).or_insert(0);

@@ -330,7 +330,7 @@ impl Engine {
     /// files of their own.
     pub(super) fn keep_quotas(&mut self, now: Time) -> Result<(), EngineError> {
         for device in self.devices() {
-            if self.world.devices.get(&device).is_some_and(|holding| holding.untold.is_some()) {
+            if self.world.is_untold(&device) {
                 continue;
             }
             let quota = self.config.devices.get(&device).and_then(|d| d.quota);

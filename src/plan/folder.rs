@@ -82,10 +82,10 @@ impl Asked<'_> {
     /// What is answered when something does not fit a device: no, or not before it is known what may go.
     pub(super) fn no_room(&self, device: &DeviceName, what: &str, short: &Shortfall) -> Planned {
         let label = self.label(device);
-        match self.holding(device).and_then(|holding| holding.untold) {
-            Some(_) => Planned::waiting(format!("word of what is still on its way to {label}")),
-            None => Planned::refused(format!("{what} {label}: {short}")),
+        if self.world.is_untold(device) {
+            return Planned::waiting(format!("word of what is still on its way to {label}"));
         }
+        Planned::refused(format!("{what} {label}: {short}"))
     }
 }
 

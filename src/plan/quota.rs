@@ -8,8 +8,9 @@
 //! folder that does not fit.
 //!
 //! Never goes: what is pinned; a copy that is not at home, or that a storm holds back; what is on its way
-//! to the device (all that it has, until somebody told); and what the plan itself relies on ([`Keep`]). A link that is gone already and only not
-//! believed to be (a cut may have come right after it went) goes like any other.
+//! to the device (all that it has, until somebody told); and what the plan itself relies on ([`Keep`]). A
+//! link that is gone already and only not believed to be (a cut may have come right after it went) goes like
+//! any other.
 
 use super::{Holding, Op, World};
 use crate::model::{Bytes, DeviceName, DirId, Link, RelPath, Tree};

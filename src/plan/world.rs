@@ -312,6 +312,11 @@ impl World {
         }
     }
 
+    /// True while nobody has told what is on its way to a device ([`Holding::untold`]).
+    pub fn is_untold(&self, device: &DeviceName) -> bool {
+        self.devices.get(device).is_some_and(|holding| holding.untold.is_some())
+    }
+
     fn holding(&mut self, device: &DeviceName) -> &mut Holding {
         self.devices.entry(device.clone()).or_default()
     }

@@ -15,6 +15,11 @@ fn name(i: usize) -> String {
     format!("m/{i:03}")
 }
 
+/// The first so many files as [`with_many`] makes them.
+fn as_it_was(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("{}=content {i}", name(i))).collect()
+}
+
 fn storming(house: &mut House) -> bool {
     house.engine().world().devices[&device("HTCphone")].storm.is_some()
 }
@@ -48,7 +53,7 @@ fn rewritten() -> House {
 fn what_is_rewritten_all_at_once_is_held() {
     let mut house = rewritten();
     assert!(storming(&mut house));
-    let before: Vec<String> = (0..100).map(|i| format!("m/{i:03}=content {i}")).collect();
+    let before = as_it_was(100);
     assert_eq!(house.masters(), before, "no master was touched");
     assert!(house.at_device("LinuxLaptop", "m/READ ME").is_none());
     assert_eq!(house.at_device("LinuxLaptop", &name(1)).unwrap(), "content 1");
@@ -79,7 +84,7 @@ fn keep_mine_gives_the_device_back_what_it_had() {
     let (_, answer) = say(&mut house, &laptop_page(), Action::KeepMine);
     assert!(is_done(&answer), "{answer:?}");
     house.settle();
-    let before: Vec<String> = (0..100).map(|i| format!("m/{i:03}=content {i}")).collect();
+    let before = as_it_was(100);
     assert_eq!(house.masters(), before);
     assert_eq!(house.phone_files(), before);
     // Nothing that the phone wrote is lost at once.
@@ -129,7 +134,7 @@ fn a_storm_that_comes_file_by_file_is_noticed_and_turned_back() {
     assert_eq!(house.kept().len(), 50);
     assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
     house.settle();
-    let before: Vec<String> = (0..100).map(|i| format!("m/{i:03}=content {i}")).collect();
+    let before = as_it_was(100);
     assert_eq!(house.masters(), before);
     assert_eq!(house.phone_files(), before);
     let by_it = house.engine().world().versions.values();
@@ -185,7 +190,7 @@ fn a_storm_that_grows_hour_by_hour_is_noticed_within_the_day() {
     assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
     house.settle();
     // What it edited within that day is turned back with the rest, and kept as an old version.
-    let before: Vec<String> = (0..1_000).map(|i| format!("m/{i:03}=content {i}")).collect();
+    let before = as_it_was(1_000);
     let sorted = |mut all: Vec<String>| {
         all.sort();
         all
@@ -222,7 +227,7 @@ fn keep_mine_gives_back_what_was_deleted_before_it_was_noticed() {
     assert!(storming(&mut house));
     assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
     house.settle();
-    let before: Vec<String> = (0..100).map(|i| format!("m/{i:03}=content {i}")).collect();
+    let before = as_it_was(100);
     assert_eq!(house.masters(), before);
     assert_eq!(house.phone_files(), before);
     // What it deletes afterwards is deleted.
