@@ -167,10 +167,10 @@ impl House {
     /// Writes a wish into the common page, as somebody does who sits at home.
     pub(crate) fn wish(&mut self, action: Action, at: &str, to: &[&str]) -> String {
         self.wishes += 1;
-        let page = self.drive("catalogue/catalogue.html");
-        let (page, id) = with_wishes(&content(&page), "home", self.wishes, &[(action, at, to)]);
-        put(&self.drive("catalogue"), "catalogue.html", &page);
-        id
+        let wishes = numbered("home", self.wishes, &[(action, at, to)]);
+        let page = with_wishes(&content(&self.drive("catalogue/catalogue.html")), &wishes);
+        put(&self.drive("catalogue"), "catalogue.html", &page.unwrap());
+        wishes[0].id.to_string()
     }
 
     /// What somebody at home decides about a device, by the page that the NAS serves.
@@ -348,13 +348,13 @@ pub(crate) struct Device {
     pub(crate) party: Party,
     page: Option<FolderId>,
     files: Option<FolderId>,
-    wishes: u64,
+    wished: Vec<Wish>,
 }
 
 impl Device {
     pub(crate) fn new(program: &Path, name: &'static str) -> Self {
         let party = Party::new(program, name);
-        Self { name: name.into(), party, page: None, files: None, wishes: 0 }
+        Self { name: name.into(), party, page: None, files: None, wished: vec![] }
     }
 
     /// Knows the NAS, as after its QR code was scanned.
@@ -412,19 +412,32 @@ impl Device {
 
     /// Writes wishes into its page, as the page itself does; returns the last one's identity.
     pub(crate) fn wish(&mut self, wishes: &[(Action, &str, &[&str])]) -> String {
-        self.wishes += wishes.len() as u64;
-        let before = content(&self.page_file());
-        let (page, last) = with_wishes(&before, &self.name, self.wishes, wishes);
-        put(self.page_file().parent().unwrap(), "catalogue.html", &page);
-        self.party.handle().changed(self.page.as_ref().unwrap(), [path("catalogue.html")]);
-        last
+        let before = self.wished.len();
+        self.wished.extend(numbered(&self.name, (before + wishes.len()) as u64, wishes));
+        until("its page is there to be written", || self.write_wishes(&self.wished[before..]));
+        self.wished[self.wished.len() - 1].id.to_string()
     }
 
-    /// Waits for the answer to a wish on its page; must be done.
+    /// False when there is no page: Syncthing removes a file before it puts another one in its place.
+    fn write_wishes(&self, wishes: &[Wish]) -> bool {
+        let Some(page) = with_wishes(&content(&self.page_file()), wishes) else { return false };
+        put(self.page_file().parent().unwrap(), "catalogue.html", &page);
+        self.party.handle().changed(self.page.as_ref().unwrap(), [path("catalogue.html")]);
+        true
+    }
+
+    /// Waits for the answer to a wish on its page; must be done. A wish that a page from home has replaced in the very
+    /// moment in which it was written is written again, as by the page, which keeps what was not answered.
     pub(crate) fn answered(&self, id: &str) -> String {
+        let wish = self.wished.iter().find(|wish| wish.id.to_string() == id).unwrap();
         let mut answer = None;
         until("the wish is answered", || {
-            answer = self.page().and_then(|page| page.answer(id));
+            let page = content(&self.page_file());
+            let known = page::read(&page);
+            answer = known.as_ref().and_then(|page| page.answer(id));
+            if known.is_some() && answer.is_none() && !has_wish(&page, wish) {
+                self.write_wishes(std::slice::from_ref(wish));
+            }
             answer.as_ref().is_some_and(|(state, _)| state != "waiting")
         });
         let (state, text) = answer.unwrap();
@@ -445,29 +458,32 @@ impl Device {
     }
 }
 
-/// A page with more wishes in it, and the identity of the last.
-fn with_wishes(
-    page: &[u8],
-    of: &str,
-    number: u64,
-    wishes: &[(Action, &str, &[&str])],
-) -> (Vec<u8>, String) {
-    let mut list = larder::worklist::parse(larder::worklist::find(page).unwrap());
+/// Wishes of somebody who has made `number` with these; the last is the newest.
+fn numbered(of: &str, number: u64, wishes: &[(Action, &str, &[&str])]) -> Vec<Wish> {
     let of = of.bytes().fold(7, |sum: u32, b| sum.wrapping_mul(31).wrapping_add(b.into()));
-    let mut last = String::new();
-    for (i, (action, at, to)) in wishes.iter().rev().enumerate().rev() {
-        last = format!("{of:08x}{:012x}", number - i as u64);
-        list.wishes.push(Wish {
-            id: WishId::parse(&last).unwrap(),
-            action: *action,
-            path: path(at),
-            to: to.iter().map(|d| DeviceName::new(d).unwrap()).collect(),
-            from: None,
-            with: None,
-            limit_mb: None,
-            seen: None,
-            at: Time::from_secs(1_790_000_000),
-        });
-    }
-    (larder::worklist::put(page, &list).unwrap(), last)
+    let first = number + 1 - wishes.len() as u64;
+    let wish = |(number, (action, at, to)): (u64, &(Action, &str, &[&str]))| Wish {
+        id: WishId::parse(&format!("{of:08x}{number:012x}")).unwrap(),
+        action: *action,
+        path: path(at),
+        to: to.iter().map(|d| DeviceName::new(d).unwrap()).collect(),
+        from: None,
+        with: None,
+        limit_mb: None,
+        seen: None,
+        at: Time::from_secs(1_790_000_000),
+    };
+    (first..).zip(wishes).map(wish).collect()
+}
+
+/// A page with more wishes in it; nothing when there is no whole page.
+fn with_wishes(page: &[u8], wishes: &[Wish]) -> Option<Vec<u8>> {
+    let mut list = larder::worklist::parse(larder::worklist::find(page).ok()?);
+    list.wishes.extend(wishes.iter().cloned());
+    larder::worklist::put(page, &list).ok()
+}
+
+fn has_wish(page: &[u8], wish: &Wish) -> bool {
+    let list = larder::worklist::find(page).map(larder::worklist::parse);
+    list.is_ok_and(|list| list.wishes.iter().any(|known| known.id == wish.id))
 }
