@@ -8,6 +8,7 @@ use super::extents::{Sharing, share};
 use super::group::{self, Candidate, Inode, inodes};
 use super::join::{self, Batch, Outcome};
 use super::kind::Kind;
+use super::known::{self, Known};
 use super::read::{self, Begun, Compared, Facts, Opened, PART, Reader};
 use super::{DedupError, Event, Job, Join, Left, MUCH, Progress, Way};
 use crate::fs::{FsError, Real};
@@ -64,7 +65,7 @@ impl<'a> Work<'a> {
         }
         // What has a beginning of its own is decided on.
         let alone = |c: &Candidate| {
-            self.job.out.push(c.mark());
+            known::note(&mut self.job.known, Known::decided(c.mark()));
             if !self.job.dry {
                 self.job.learned.compared.push(c.mark());
             }
@@ -93,8 +94,8 @@ impl<'a> Work<'a> {
             }
             for c in &*class {
                 self.job.hashed.remove(&c.mark());
+                known::note(&mut self.job.known, Known::decided(c.mark()));
             }
-            self.job.out.extend(class.iter().map(Candidate::mark));
             // What was left alone may be another night's.
             if !self.job.dry && self.left_for_now() == left {
                 self.job.learned.compared.extend(class.iter().map(Candidate::mark));
@@ -130,7 +131,7 @@ impl<'a> Work<'a> {
                 return Ok(Progress::Stopped);
             }
             let Some(mut file) = self.open(&found[names.start])? else { continue };
-            if found[names.start].cold {
+            if found[names.start].is_cold() {
                 file.cold = Some(true);
             }
             let part = self.reader.part(&mut file);
@@ -138,7 +139,8 @@ impl<'a> Work<'a> {
             self.job.report.read += file.facts.size.min(PART as u64);
             self.cold = file.cold == Some(true);
             for c in &mut found[names] {
-                (c.part, c.cold) = (Some(part), file.cold == Some(true));
+                c.part = Some(part);
+                c.set_cold(file.cold == Some(true));
             }
         }
         Ok(Progress::Finished)
@@ -157,7 +159,7 @@ impl<'a> Work<'a> {
             // Whatever is the matter with it shows when it is its turn.
             if let Ok(Some(mut file)) = self.reader.open(&found[names.start]) {
                 let cold = file.prime(length.min(file.facts.size));
-                found[names].iter_mut().for_each(|c| c.cold |= cold);
+                found[names].iter_mut().for_each(|c| c.set_cold(c.is_cold() || cold));
             }
         }
         Progress::Finished
@@ -184,7 +186,7 @@ impl<'a> Work<'a> {
         for c in class.iter_mut() {
             c.part = self.job.hashed.get(&c.mark()).copied().or(c.part);
         }
-        class.sort_unstable_by_key(|c| (c.part, c.ino, c.dir, c.at));
+        class.sort_unstable_by_key(|c| (c.part, c.ino, c.name()));
         let mut rest = class;
         while !rest.is_empty() {
             let (alike, others) = rest.split_at_mut(group::run(rest, |c| c.part));
@@ -241,7 +243,7 @@ impl<'a> Work<'a> {
                 }
                 continue;
             }
-            if c.cold {
+            if c.is_cold() {
                 file.cold = Some(true);
             }
             // Extents can be shared whoever owns the files.
@@ -465,7 +467,7 @@ impl<'a> Work<'a> {
 
     /// An error at a candidate, which is left out from now on.
     fn trouble(&mut self, c: &Candidate, doing: &'static str, e: Errno) -> DedupError {
-        self.job.out.push(c.mark());
+        known::note(&mut self.job.known, Known::decided(c.mark()));
         let path = self.reader.name(c).map(|(path, _)| path).unwrap_or_default();
         FsError::new(&master(&path), doing, e).into()
     }

@@ -1,12 +1,12 @@
 //! Which names may mean equal contents, as data: the pure part.
 //!
 //! In come the masters as the scan knows them and what was read of them so far; out come classes of
-//! names that are equal as far as is known. Nothing here opens a file. A million files cost 40 MB:
+//! names that are equal as far as is known. Nothing here opens a file. A million files cost 32 MB:
 //! one flat array, sorted in place, without paths. Whatever goes through all of them can be stopped.
 
 use super::sort::{LOT, sort};
 use super::{Mark, Rules, Way};
-use crate::model::{DirId, Stat, Time, Tree};
+use crate::model::{DirId, RelPath, Stat, Time, Tree};
 use std::num::NonZeroU32;
 use std::ops::Range;
 
@@ -21,26 +21,38 @@ pub(super) struct Candidate {
     pub(super) ino: u64,
     /// What a hash said of its beginning, or of all of it.
     pub(super) part: Option<NonZeroU32>,
-    /// Reading it brought it into the page cache.
-    pub(super) cold: bool,
-    /// Where its name is: the folder …
-    pub(super) dir: DirId,
-    /// … and the position in it.
-    pub(super) at: u32,
+    /// The number of its name, and in the lowest bit whether reading it brought it into the page cache.
+    name: u32,
 }
 
-/// What was read of a file in an earlier turn, by inode.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Known {
-    pub(super) ino: u64,
-    /// 31 bits of its key, and whether it was cold. One that is taken for another joins nothing: bytes are compared.
-    short: u32,
-    part: Option<NonZeroU32>,
+/// Where the names are: candidates have numbers of 31 bits, half of what folder and position take.
+#[derive(Debug)]
+pub(super) struct Names<'a> {
+    files: &'a Tree<Stat>,
+    /// The folders that have files, with the number of the first.
+    dirs: Vec<(u32, DirId)>,
 }
 
-impl Known {
-    fn is_of(&self) -> (u64, u32) {
-        (self.ino, self.short >> 1)
+impl<'a> Names<'a> {
+    pub(super) fn new(files: &'a Tree<Stat>) -> Self {
+        let (mut dirs, mut next) = (Vec::new(), 0);
+        files.for_each_dir(Tree::<Stat>::ROOT, |dir, _| {
+            let count = files.files(dir).len() as u32;
+            if count > 0 {
+                dirs.push((next, dir));
+                // Two thousand million names would take 60 GB.
+                next += count;
+            }
+        });
+        Self { files, dirs }
+    }
+
+    /// Path and facts that the tree has of a candidate.
+    pub(super) fn of(&self, c: &Candidate) -> Option<(RelPath, Stat)> {
+        let dir = self.dirs.partition_point(|(first, _)| *first <= c.name()).checked_sub(1)?;
+        let (first, dir) = self.dirs[dir];
+        let (name, stat) = self.files.file_at(dir, (c.name() - first) as usize)?;
+        Some((self.files.path_of(dir).join(name).ok()?, *stat))
     }
 }
 
@@ -65,7 +77,7 @@ impl Candidate {
     }
 
     /// The same before anything was read.
-    fn unread(&self) -> (u64, i64) {
+    pub(super) fn unread(&self) -> (u64, i64) {
         (self.size, self.time)
     }
 
@@ -79,31 +91,35 @@ impl Candidate {
         (self.ino, self.key())
     }
 
-    pub(super) fn known(&self) -> Known {
-        let short = self.short() << 1 | u32::from(self.cold);
-        Known { ino: self.ino, short, part: self.part }
+    /// The number of its name among [`Names`].
+    pub(super) fn name(&self) -> u32 {
+        self.name >> 1
     }
 
-    fn short(&self) -> u32 {
-        let key = self.key();
-        ((key ^ key >> 31) as u32) >> 1
+    /// Whether reading it brought it into the page cache.
+    pub(super) fn is_cold(&self) -> bool {
+        self.name & 1 == 1
+    }
+
+    pub(super) fn set_cold(&mut self, cold: bool) {
+        self.name = self.name & !1 | u32::from(cold);
     }
 }
 
 /// Every name of a file that has the size (and time) of another file; `None` when it was stopped.
 pub(super) fn candidates(
-    files: &Tree<Stat>,
+    names: &Names<'_>,
     rules: &Rules,
     way: Way,
     now: Time,
     stop: &mut dyn FnMut() -> bool,
 ) -> Option<Vec<Candidate>> {
-    let mut found = Vec::with_capacity(files.len());
+    let mut found = Vec::with_capacity(names.files.len());
     let mut every = Every::new(stop);
-    files.for_each_dir(Tree::<Stat>::ROOT, |dir, _| {
-        for (at, (_, stat)) in files.files(dir).enumerate() {
+    for (first, dir) in &names.dirs {
+        for (number, (_, stat)) in (*first..).zip(names.files.files(*dir)) {
             if every.stops() {
-                return;
+                return None;
             }
             let Stat { id, .. } = *stat;
             if id.size < way.least(rules) || now.since(id.mtime) < rules.least_age {
@@ -113,30 +129,27 @@ pub(super) fn candidates(
                 Way::Link => id.mtime.0,
                 Way::Share => 0,
             };
-            // A folder's names together are below 4 GiB, so there are fewer of them than that.
-            let at = at as u32;
             let (size, ino) = (id.size, id.ino);
-            found.push(Candidate { size, time, ino, part: None, cold: false, dir, at });
+            found.push(Candidate { size, time, ino, part: None, name: number << 1 });
         }
-    });
-    let stopped = every.stopped;
-    (!stopped && thin(&mut found, Candidate::unread, |_| true, stop)).then_some(found)
+    }
+    thin(&mut found, Candidate::unread, |_| true, stop).then_some(found)
 }
 
 /// Asks whether to stop for every lot of something.
-struct Every<'a> {
+pub(super) struct Every<'a> {
     stop: &'a mut dyn FnMut() -> bool,
     count: usize,
-    stopped: bool,
+    pub(super) stopped: bool,
 }
 
 impl<'a> Every<'a> {
-    fn new(stop: &'a mut dyn FnMut() -> bool) -> Self {
+    pub(super) fn new(stop: &'a mut dyn FnMut() -> bool) -> Self {
         Self { stop, count: 0, stopped: false }
     }
 
     /// Once it stops, it stays so.
-    fn stops(&mut self) -> bool {
+    pub(super) fn stops(&mut self) -> bool {
         if self.count.is_multiple_of(LOT) {
             self.stopped = self.stopped || (self.stop)();
         }
@@ -153,7 +166,7 @@ pub(super) fn thin<K: Ord>(
     mut dropped: impl FnMut(&Candidate) -> bool,
     stop: &mut dyn FnMut() -> bool,
 ) -> bool {
-    if !sort(found, &|c: &Candidate| (like(c), c.ino, c.dir, c.at), stop) {
+    if !sort(found, &|c: &Candidate| (like(c), c.ino, c.name), stop) {
         return false;
     }
     let mut every = Every::new(stop);
@@ -190,85 +203,6 @@ pub(super) fn run<K: PartialEq>(of: &[Candidate], like: impl Fn(&Candidate) -> K
     })
 }
 
-/// Drops the classes of which every inode was compared by an earlier job, and puts them among what was decided
-/// on. Returns the inodes of which what was remembered is not true any more; `None` when it was stopped, and what
-/// is remembered is still there. `found` comes sorted by class.
-pub(super) fn skip_compared(
-    found: &mut Vec<Candidate>,
-    remembered: &mut Vec<Mark>,
-    out: &mut Vec<Mark>,
-    stop: &mut dyn FnMut() -> bool,
-) -> Option<Vec<u64>> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Met {
-        No,
-        WithNew,
-        Alone,
-    }
-    if !sort(remembered, &|mark| *mark, stop) {
-        return None;
-    }
-    let mut every = Every::new(stop);
-    let mut met = vec![Met::No; remembered.len()];
-    let (mut start, mut kept) = (0, 0);
-    while start < found.len() {
-        if every.stops() {
-            return None;
-        }
-        let end = start + run(&found[start..], Candidate::unread);
-        let at = |c: &Candidate| remembered.binary_search(&c.mark()).ok();
-        let all = found[start..end].iter().all(|c| at(c).is_some());
-        for i in found[start..end].iter().filter_map(at) {
-            met[i] = if all { Met::Alone } else { Met::WithNew };
-        }
-        if !all {
-            found.copy_within(start..end, kept);
-            kept += end - start;
-        }
-        start = end;
-    }
-    found.truncate(kept);
-    let not_met = remembered.iter().zip(&met).filter(|(_, met)| **met == Met::No);
-    let outdated = not_met.map(|((ino, _), _)| *ino).collect();
-    // In place: at a million files a second list would be as large as what may be used.
-    let mut met = met.into_iter();
-    remembered.retain(|_| met.next() == Some(Met::Alone));
-    if out.is_empty() {
-        *out = std::mem::take(remembered);
-    } else {
-        out.append(remembered);
-    }
-    Some(outdated)
-}
-
-/// Takes over what is known, and drops what was decided on: `out` has the inode and key.
-/// What is alone then goes too. `false` when it was stopped: `known` and `out` are as good as before.
-pub(super) fn recall(
-    found: &mut Vec<Candidate>,
-    known: &mut [Known],
-    out: &mut Vec<Mark>,
-    stop: &mut dyn FnMut() -> bool,
-) -> bool {
-    if !sort(known, &|k| *k, stop) || !sort(out, &|mark| *mark, stop) {
-        return false;
-    }
-    out.dedup();
-    let mut every = Every::new(stop);
-    found.retain_mut(|c| {
-        if every.stops() {
-            return true;
-        }
-        if out.binary_search(&c.mark()).is_ok() {
-            return false;
-        }
-        if let Ok(i) = known.binary_search_by_key(&(c.ino, c.short()), Known::is_of) {
-            (c.part, c.cold) = (known[i].part, known[i].short & 1 == 1);
-        }
-        true
-    });
-    !every.stopped && thin(found, Candidate::unread, |_| true, stop)
-}
-
 /// True when two files are compared at once: a first part would be one more visit to each, and two
 /// files of one size and one mtime to the nanosecond are hardly ever different.
 fn compared_at_once(inodes: usize, way: Way) -> bool {
@@ -291,7 +225,7 @@ pub(super) fn unread(
         }
         start = end;
     }
-    sort(found, &|c: &Candidate| (c.part.is_some(), c.ino, c.dir, c.at), stop)
+    sort(found, &|c: &Candidate| (c.part.is_some(), c.ino, c.name), stop)
         .then(|| found.partition_point(|c| c.part.is_none()))
 }
 
@@ -302,7 +236,7 @@ pub(super) fn classes(found: &[Candidate], stop: &mut dyn FnMut() -> bool) -> Op
     let mut start = 0;
     while start < found.len() {
         let end = start + run(&found[start..], Candidate::like);
-        // Four thousand million candidates would take 160 GB.
+        // Four thousand million candidates would take 128 GB.
         classes.push(Class { start: start as u32, end: end as u32 });
         start = end;
     }
@@ -354,7 +288,8 @@ pub(super) fn arrange(set: &[Inode], most_links: u32) -> Vec<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FileId, RelPath};
+    use crate::dedup::known::Known;
+    use crate::model::FileId;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -362,8 +297,8 @@ mod tests {
 
     #[test]
     fn a_candidate_is_small() {
-        assert_eq!(size_of::<Candidate>(), 40);
-        assert_eq!(size_of::<Known>(), 16);
+        assert_eq!(size_of::<Candidate>(), 32);
+        assert_eq!((size_of::<Known>(), size_of::<Mark>()), (16, 16));
     }
 
     /// A million names, each with an equal: the most there can be.
@@ -377,15 +312,16 @@ mod tests {
             tree.insert(&path, Stat { id, nlink: 1, sectors: 8 });
         }
         let go_on = &mut || false;
-        let mut found = candidates(&tree, &Rules::default(), Way::Link, NOW, go_on).unwrap();
+        let mut found =
+            candidates(&Names::new(&tree), &Rules::default(), Way::Link, NOW, go_on).unwrap();
         assert_eq!(unread(&mut found, Way::Link, go_on), Some(0));
         thin(&mut found, Candidate::like, |_| true, go_on);
         let classes = classes(&found, go_on).unwrap();
         assert_eq!((found.len(), classes.len()), (1_000_000, 500_000));
         let bytes =
             found.capacity() * size_of::<Candidate>() + classes.capacity() * size_of::<Class>();
-        // 16 MB are left for what was decided on, inode and key, or for what was read of the others.
-        assert!(bytes + found.len() * size_of::<(u64, u64)>() <= 64_000_000, "{bytes}");
+        // Beside them is what was read or decided on. Some is left for what the engine does with what was joined.
+        assert!(bytes + found.len() * size_of::<Known>() <= 54_000_000, "{bytes}");
     }
 
     #[test]
@@ -448,7 +384,7 @@ mod tests {
 
             // Ours, with a first part of one byte and then all of it.
             let go_on = &mut || false;
-            let mut found = candidates(&tree, &rules, way, NOW, go_on).unwrap();
+            let mut found = candidates(&Names::new(&tree), &rules, way, NOW, go_on).unwrap();
             let todo = unread(&mut found, way, go_on).unwrap();
             for c in &mut found[..todo] {
                 let first = contents[c.ino as usize].0.first().copied();

@@ -6,8 +6,8 @@
 //!
 //! It must never write, follow a link, or answer for a file that is not the one it was told.
 
-use super::group::Candidate;
-use crate::model::{RelPath, Stat, Time, Tree};
+use super::group::{Candidate, Names};
+use crate::model::{RelPath, Stat, Time};
 use rustix::fs::{
     Advice, AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fadvise, openat2, statx,
 };
@@ -151,7 +151,7 @@ impl Opened {
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     pub(super) folder: &'a OwnedFd,
-    pub(super) files: &'a Tree<Stat>,
+    names: Names<'a>,
     buffer: Vec<u8>,
 }
 
@@ -172,14 +172,13 @@ pub(super) fn open_beneath(folder: &OwnedFd, path: &RelPath) -> Result<OwnedFd, 
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(folder: &'a OwnedFd, files: &'a Tree<Stat>) -> Self {
-        Self { folder, files, buffer: vec![0; PART] }
+    pub(super) fn new(folder: &'a OwnedFd, names: Names<'a>) -> Self {
+        Self { folder, names, buffer: vec![0; PART] }
     }
 
     /// Path and facts that the tree has of a candidate.
     pub(super) fn name(&self, c: &Candidate) -> Option<(RelPath, Stat)> {
-        let (name, stat) = self.files.file_at(c.dir, c.at as usize)?;
-        Some((self.files.path_of(c.dir).join(name).ok()?, *stat))
+        self.names.of(c)
     }
 
     /// Opens a candidate; `None` when it is not there any more, or not what it was.
