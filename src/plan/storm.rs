@@ -19,7 +19,6 @@
 
 mod pace;
 
-pub(super) use pace::WINDOW;
 pub use pace::{Pace, Span};
 
 use super::reconcile::{Sight, reconcile};

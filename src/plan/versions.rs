@@ -4,12 +4,13 @@
 //! Their time is that in which the NAS was seen running ([`super::Running`]): a clock that jumps ends nothing.
 //! What was destroyed and can still be brought back goes last: that was promised by name. Of the rest the
 //! oldest goes first, in the order in which they were put away, whatever the clock said. But what got old within
-//! the last hour may be what a storm replaces that nobody has noticed yet ([`WINDOW`]): it never goes for its
-//! share, and only goes when the drive would be short without. While a storm waits for the owner's word nothing
+//! the last hour may be what a storm replaces that nobody has noticed yet, and so may the first that a name left
+//! within the last day ([`Span`]): it never goes for its share, and only goes when the drive would be short without.
+//! All of a day would be too dear: a film that is cut all day long leaves an old content every time. While a storm waits for the owner's word nothing
 //! goes because its time is over, and nothing at all that got old since it began.
 
 use super::night::CLOCK_IS_SET;
-use super::storm::WINDOW;
+use super::storm::Span;
 use super::{Fact, Op, Version, Why, World};
 use crate::config::Config;
 use crate::model::{Bytes, Time};
@@ -85,16 +86,27 @@ pub fn storm_since(world: &World, config: &Config) -> Option<Time> {
     storms.filter_map(|(_, holding)| Some(holding.storm?.since)).min()
 }
 
-/// True for what may be the beginning of a storm that is not noticed yet.
-fn is_fresh(world: &World, version: &Version) -> bool {
-    let asked_for = matches!(version.why, Why::Destroyed | Why::Stormed(_));
-    !asked_for && world.running.since(version.at) < WINDOW
+/// What may be the beginning of a storm that is not noticed yet, by number, and the seconds for which it is.
+fn fresh(world: &World) -> BTreeMap<u64, i64> {
+    let mut names = HashSet::new();
+    let mut fresh = BTreeMap::new();
+    for (number, version) in &world.versions {
+        if matches!(version.why, Why::Destroyed | Why::Stormed(_)) {
+            continue;
+        }
+        let age = world.running.since(version.at);
+        let first = age < Span::Day.length() && names.insert(&version.path);
+        let left = if first { Span::Day } else { Span::Hour }.length() - age;
+        if left > 0 {
+            fresh.insert(*number, left);
+        }
+    }
+    fresh
 }
 
 /// When the next of those comes of age that [`over_their_share`] leaves for now.
 pub fn comes_of_age(world: &World, now: Time) -> Option<Time> {
-    let fresh = world.versions.values().filter(|v| is_fresh(world, v));
-    fresh.map(|v| now.plus_secs(WINDOW - world.running.since(v.at))).min()
+    fresh(world).into_values().map(|left| now.plus_secs(left)).min()
 }
 
 /// What an old content takes on the drive.
@@ -121,7 +133,9 @@ pub fn over_their_share(
         alone(counted(), weights).into_iter().map(|(_, _, w)| (w.ino, w.bytes.0)).collect();
     let sum = inodes.values().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
     let over = sum.saturating_sub(allowance(config, total).0);
-    free(world, counted().filter(|(_, v)| !is_fresh(world, v)), weights, over)
+    let fresh = fresh(world);
+    let of_age = counted().filter(|(number, _)| !fresh.contains_key(number));
+    free(of_age, &fresh, weights, over)
 }
 
 /// What goes because the drive needs room; nothing that got old since `storm` began ([`storm_since`]).
@@ -138,7 +152,7 @@ pub fn make_space(
     let need = (total.0 / ENOUGH).saturating_sub(free_now.0);
     // What a clock put away that was never set may be of the storm.
     let before = |v: &Version| storm.is_none_or(|since| (CLOCK_IS_SET..since).contains(&v.at));
-    free(world, world.versions.iter().filter(|(_, v)| before(v)), weights, need)
+    free(world.versions.iter().filter(|(_, v)| before(v)), &fresh(world), weights, need)
 }
 
 type Weighed<'a> = (u64, &'a Version, Weight);
@@ -160,13 +174,15 @@ fn alone<'a>(
 
 /// Lets go until `need` bytes are free, in the order of the room; what frees nothing stays.
 fn free<'a>(
-    world: &World,
     of: impl Iterator<Item = (&'a u64, &'a Version)>,
+    fresh: &BTreeMap<u64, i64>,
     weights: &BTreeMap<u64, Weight>,
     mut need: u64,
 ) -> Vec<Op> {
     let mut order = alone(of, weights);
-    order.sort_by_key(|(number, v, _)| (is_fresh(world, v), v.why == Why::Destroyed, *number));
+    order.sort_by_key(|(number, v, _)| {
+        (fresh.contains_key(number), v.why == Why::Destroyed, *number)
+    });
     let mut gone: HashMap<u64, u32> = HashMap::new();
     let mut freed = HashSet::new();
     let mut going = Vec::new();
@@ -388,11 +404,11 @@ mod tests {
         assert_eq!(going(&all), [1, 2, 3, 4]);
     }
 
-    /// Versions that got old so many minutes ago.
-    fn lately(minutes: &[(u64, i64, Why)]) -> World {
+    /// Versions that got old so many minutes ago, of names with a letter each.
+    fn lately(minutes: &[(u64, &str, i64, Why)]) -> World {
         let mut world = world(&[]);
-        for (number, minutes, why) in minutes {
-            let path = RelPath::new(format!("{number}").as_bytes()).unwrap();
+        for (number, name, minutes, why) in minutes {
+            let path = RelPath::new(name.as_bytes()).unwrap();
             let id = FileId { ino: *number, size: 40, mtime: Time(0) };
             let at = NOW.plus_secs(-minutes * 60);
             world.note(&Fact::Version(*number, Version { path, id, at, why: why.clone() }));
@@ -404,29 +420,39 @@ mod tests {
     fn what_a_storm_may_have_replaced_outlives_its_share_and_goes_last() {
         let stormed = Why::Stormed(DeviceName::new("HTCphone").unwrap());
         let mut world = lately(&[
-            (1, 70, edited()),
-            (2, 59, Why::Replaced),
-            (3, 50, edited()),
-            (4, 5, Why::Destroyed),
-            (5, 5, stormed),
+            (1, "a", 25 * 60, edited()),
+            // The first of the day, and what it was cut to since.
+            (2, "a", 23 * 60, edited()),
+            (3, "a", 70, edited()),
+            (4, "a", 59, edited()),
+            (5, "b", 50, Why::Replaced),
+            (6, "c", 5, Why::Destroyed),
+            (7, "c", 5, stormed),
         ]);
         let weights = weights(&world);
-        let over = over_their_share(&world, &config(), Bytes(0), &weights);
-        assert_eq!(going(&over), [1, 5]);
+        let over = |world: &World| going(&over_their_share(world, &config(), Bytes(0), &weights));
+        assert_eq!(over(&world), [1, 3, 7]);
         assert_eq!(comes_of_age(&world, NOW), Some(NOW.plus_secs(60)));
         let all = make_space(&world, Bytes(0), Bytes(30_000), &weights, None);
-        assert_eq!(going(&all), [1, 5, 4, 2, 3]);
+        assert_eq!(going(&all), [1, 3, 7, 6, 2, 4, 5]);
         let hour = NOW.plus_secs(3_600);
         world.running.look(hour);
-        assert_eq!(comes_of_age(&world, hour), None);
-        let later = over_their_share(&world, &config(), Bytes(0), &weights);
-        assert_eq!(going(&later), [1, 2, 3, 5]);
+        // Of what was cut today the third is the first now; it was put away 70 minutes ago.
+        assert_eq!(over(&world), [1, 2, 4, 7]);
+        assert_eq!(comes_of_age(&world, hour), Some(hour.plus_secs(86_400 - 130 * 60)));
+        world.running.look(NOW.plus_secs(86_400));
+        assert_eq!(comes_of_age(&world, NOW.plus_secs(86_400)), None);
+        assert_eq!(over(&world), [1, 2, 3, 4, 5, 7]);
     }
 
     #[test]
     fn a_full_drive_takes_only_what_is_older_than_a_storm_that_waits() {
-        let ages = [(1, 300, edited()), (2, 200, edited()), (3, 100, edited()), (4, 99, edited())];
-        let mut world = lately(&ages);
+        let mut world = lately(&[
+            (1, "a", 300, edited()),
+            (2, "b", 200, edited()),
+            (3, "c", 100, edited()),
+            (4, "d", 99, edited()),
+        ]);
         // With a clock that was never set: who knows.
         world.versions.get_mut(&2).unwrap().at = Time::from_secs(60);
         let weights = weights(&world);
@@ -451,8 +477,12 @@ mod tests {
         }
         let key = |n: u64| {
             let v = &world.versions[&n];
-            let fresh = NOW.since(v.at) < WINDOW && v.why != Why::Destroyed;
-            (fresh, v.why == Why::Destroyed, n)
+            let fresh = |v: &Version, hours: i64| {
+                NOW.since(v.at) < hours * 3_600 && v.why != Why::Destroyed
+            };
+            let mut before = world.versions.range(..n).map(|(_, v)| v);
+            let first = !before.any(|other| other.path == v.path && fresh(other, 24));
+            (fresh(v, if first { 24 } else { 1 }), v.why == Why::Destroyed, n)
         };
         let mut inodes: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for (number, weight) in weights {
@@ -476,18 +506,18 @@ mod tests {
     proptest! {
         #[test]
         fn what_goes_is_what_a_simple_reading_lets_go(
-            all in prop::collection::vec((0u64..6, 0i64..5, 0u8..4), 0..12),
+            all in prop::collection::vec((0u64..6, 0usize..6, 0u8..4, 0u8..3), 0..12),
             elsewhere in prop::collection::vec(any::<bool>(), 6),
             sizes in prop::collection::vec(1u64..60, 6),
             free in 0u64..100, total in 0u64..9_000,
         ) {
             let mut world = world(&[]);
             // The clock is put right all the time: only their numbers tell which is older.
-            for (number, (ino, hours, why)) in (1u64..).zip(&all) {
-                let path = RelPath::new(b"x").unwrap();
+            for (number, (ino, hours, why, name)) in (1u64..).zip(&all) {
+                let path = RelPath::new(&[b'a' + name]).unwrap();
                 let why = if *why == 0 { Why::Destroyed } else { edited() };
                 let id = FileId { ino: *ino, ..FileId::default() };
-                let at = NOW.plus_secs(-hours * 1_800);
+                let at = NOW.plus_secs(-1_800 * [0, 1, 2, 5, 47, 48][*hours]);
                 world.note(&Fact::Version(number, Version { path, id, at, why }));
             }
             let names = |ino: u64| {

@@ -10,10 +10,6 @@ pub(super) const CALM_DAY: u32 = 4 * CALM;
 /// So many times the most of any hour, or day, before is one.
 pub(super) const TIMES: u32 = 3;
 
-/// Within so many seconds most storms are noticed: what a device replaced in that time is kept at any
-/// price. A day would be too dear: a film that is cut all day long leaves an old content every time.
-pub(in crate::plan) const WINDOW: i64 = Span::Hour.length();
-
 /// Over how long a device did too much.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Span {
