@@ -257,6 +257,16 @@ fn main() {
         each(),
         each()
     );
+
+    // A start looks for each old content.
+    for number in 1..=10_000 {
+        let at = drive.join(format!("BTsyncApp/versions/{number}"));
+        std::fs::create_dir_all(&at).unwrap();
+        std::fs::write(at.join("a photo.jpg"), "as it was").unwrap();
+    }
+    run_all(&mut open(&drive));
+    let restart = (0..options.rounds).map(|_| time(|| run_all(&mut open(&drive)))).collect();
+    figure("warm restart with 10,000 old contents", median(restart), None);
     std::fs::remove_dir_all(&options.dir).unwrap();
 }
 
