@@ -28,7 +28,9 @@ fn a_thousand_small_files_and_a_large_one_arrive_and_leave() {
     let begun = Instant::now();
     let wish = phone.wish(&[(Action::Get, "sparse", &[]), (Action::Get, "Small", &[])]);
     phone.answered(&wish);
-    let here = |page: &crate::page::Page| page.files.values().filter(|s| s[0] == HERE).count();
+    let here = |page: &crate::page::Page| {
+        page.files.values().filter(|states| states[0] == HERE).count() as u64
+    };
     until_all("its page says that all is there", 1_001, || here(&phone.page()));
     println!("1,000 small files and 100 MB sparse, on the page: {:?}", begun.elapsed());
     for i in (0..1_000).step_by(37) {

@@ -309,9 +309,9 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until all of many are so. However slow the machine is, it goes on as long as they become more.
+/// Waits until all of much is so. However slow the machine is, it goes on as long as it becomes more.
 #[allow(dead_code, reason = "each program of tests uses its part of it")]
-pub(crate) fn until_all(what: &str, all: usize, mut count: impl FnMut() -> usize) {
+pub(crate) fn until_all(what: &str, all: u64, mut count: impl FnMut() -> u64) {
     let (mut most, mut since) = (0, Instant::now());
     loop {
         let now = count();
