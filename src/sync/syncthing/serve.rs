@@ -445,7 +445,8 @@ async fn put_right(core: &Core, own: &PeerId, refused: &mut Refused) -> Result<(
     let at = "/rest/config/options";
     let ours = wire::options(&core.settings);
     let theirs: Value = core.rest.get(at).await?;
-    if !wire::agrees(&ours, &theirs) && !(refused.twice && refused.options == theirs) {
+    let its_own = refused.twice && refused.options == theirs;
+    if !its_own && !wire::agrees(&ours, &theirs) {
         log::info!("sync: options are put right");
         core.rest.call(Method::PATCH, at, Some(&ours)).await?;
         let now: Value = core.rest.get(at).await?;
