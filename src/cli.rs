@@ -50,8 +50,8 @@ enum Command {
         /// With --once: print what would be done, and do nothing
         #[arg(long, requires = "once")]
         dry_run: bool,
-        /// With --once: believe absences after so many seconds (for tests)
-        #[arg(long, value_name = "SECONDS", requires = "once", hide = true)]
+        /// Believe absences after so many seconds (for tests)
+        #[arg(long, value_name = "SECONDS", hide = true)]
         settle: Option<u32>,
         /// With --once: a whole night's work follows, on files of any age (for tests)
         #[arg(long, requires = "once", hide = true)]
@@ -264,9 +264,9 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
                 writeln!(out, "{op}")?;
             }
         }
-        Command::Run { places, report_fd, loopback, .. } => {
+        Command::Run { places, settle, report_fd, loopback, .. } => {
             let reach = if loopback { daemon::Reach::Loopback } else { daemon::Reach::Network };
-            run_service(places.into(), reach, report_fd.is_some())?;
+            run_service(places.into(), reach, settle, report_fd.is_some())?;
         }
         Command::Led { command } => run_led(command, out)?,
         Command::Appliance(args) => appliance::run(&args.options()?)?,
@@ -300,7 +300,12 @@ fn run_led(command: LedCommand, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn run_service(places: Places, reach: daemon::Reach, report: bool) -> Result<()> {
+fn run_service(
+    places: Places,
+    reach: daemon::Reach,
+    settle: Option<u32>,
+    report: bool,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -318,7 +323,7 @@ fn run_service(places: Places, reach: daemon::Reach, report: bool) -> Result<()>
     } else {
         Box::new(|report| log::debug!("{report:?}"))
     };
-    Ok(runtime.block_on(daemon::run(places, reach, tell))?)
+    Ok(runtime.block_on(daemon::run(places, reach, settle, tell))?)
 }
 
 fn look(places: &Places) -> Result<Engine> {

@@ -198,17 +198,18 @@ pub fn run_once(
     engine.settle_after(settle);
     engine.collect_operations();
     let mut operations = Vec::new();
-    let begun = Instant::now();
+    let mut idle = None;
     loop {
         let turn = engine.turn(Pending::default(), now())?;
         operations.extend(engine.take_planned());
         if turn.more {
             continue;
         }
-        // Absences have to settle; more than that is not waited for.
+        // Absences have to settle, from when everything was looked at; more than that is not waited for.
         let patience = Duration::from_secs(settle.unsigned_abs() + 2);
+        let idle = idle.get_or_insert_with(Instant::now).elapsed();
         match turn.again_in {
-            Some(seconds) if engine.is_settling() && !dry_run && begun.elapsed() < patience => {
+            Some(seconds) if engine.is_settling() && !dry_run && idle < patience => {
                 std::thread::sleep(Duration::from_secs(seconds.unsigned_abs().min(2)));
             }
             _ => break,
@@ -226,6 +227,8 @@ pub fn run_once(
 struct House {
     places: Places,
     reach: Reach,
+    /// Seconds.
+    settle: i64,
     settings: Settings,
     settings_seen: Option<SettingsFile>,
     drive: Option<Drive>,
@@ -242,10 +245,12 @@ struct House {
     reported: Option<Report>,
 }
 
-/// Runs until it is told to stop (SIGTERM, SIGINT). Each new state goes to `report`.
+/// Runs until it is told to stop (SIGTERM, SIGINT). Absences that nobody can vouch for settle after `settle` seconds,
+/// [`SETTLE`] without. Each new state goes to `report`.
 pub async fn run(
     places: Places,
     reach: Reach,
+    settle: Option<u32>,
     report: Box<dyn FnMut(&Report) + Send>,
 ) -> Result<(), DaemonError> {
     let notify = Arc::new(Notify::new());
@@ -253,6 +258,7 @@ pub async fn run(
     let mut house = House {
         places,
         reach,
+        settle: settle.map_or(SETTLE, i64::from),
         settings: Settings::default(),
         settings_seen: None,
         drive: None,
@@ -418,6 +424,7 @@ impl House {
         lay_out(&mut open_drive(&self.places)?).map_err(EngineError::from)?;
         let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
         let (mut engine, claim) = open_to_work(&self.places, &self.settings)?;
+        engine.settle_after(self.settle);
         self.remember_settings(&mut engine)?;
         if let Some(fault) = status::writer::fault(&self.places.boot) {
             // The file can't say it itself: the lamp and the page do.

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Everything here is done long before; only a hang waits this long.
@@ -24,6 +24,13 @@ fn sh(script: &str) -> Option<String> {
         eprintln!("{script}: {}", String::from_utf8_lossy(&output.stderr));
         None
     }
+}
+
+/// Held while a file system is made, and while a disk is dead: mkfs.btrfs looks at every loop device of the machine
+/// and gives up at one whose disk does not answer.
+fn living_disks() -> MutexGuard<'static, ()> {
+    static LIVING: Mutex<()> = Mutex::new(());
+    LIVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the tests can run here.
@@ -109,7 +116,9 @@ impl House {
         let image = self.path(&format!("disk{}", fs::read_dir(self.dir.path()).unwrap().count()));
         let image = image.display();
         sh(&format!("truncate -s {size} {image}")).unwrap();
+        let living = living_disks();
         sh(&tool.replace("{}", &image.to_string())).expect("a file system");
+        drop(living);
         Loop::on(Path::new(&image.to_string()))
     }
 
@@ -627,6 +636,7 @@ fn the_disk_fails(size: &str, kind: &str) {
     house.plug(&disk);
     let mut larder = house.start();
     larder.says("ready:");
+    let _others_wait = living_disks();
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     // The engine of this test only appends; a file system notices when it is to reach the disk.

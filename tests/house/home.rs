@@ -20,9 +20,16 @@ pub(crate) struct House {
     web_port: u16,
     /// The device sections of its settings.
     pub(crate) devices: BTreeMap<String, String>,
+    /// Seconds after which an absence is believed without anybody's word, if not those of every house.
+    pub(crate) believes_after: Option<u32>,
     reports: Arc<Mutex<Vec<Report>>>,
     child: Option<Child>,
     wishes: u64,
+}
+
+/// True when a report has these words among its notices.
+pub(crate) fn tells(report: &Report, words: &str) -> bool {
+    report.notices.iter().any(|notice| notice.what.contains(words))
 }
 
 /// A port that nobody has at the moment.
@@ -43,6 +50,7 @@ impl House {
             sync_port: free_port(),
             web_port: free_port(),
             devices: devices.iter().map(|d| ((*d).to_owned(), String::new())).collect(),
+            believes_after: None,
             reports: Arc::default(),
             child: None,
             wishes: 0,
@@ -72,14 +80,14 @@ impl House {
 
     pub(crate) fn start_with_path(&mut self, first: &std::ffi::OsStr) {
         assert!(self.child.is_none());
-        self.reports.lock().unwrap().clear();
-        let mut child = self
-            .larder(&["run", "--loopback", "--report-fd", "1"])
-            .env("PATH", first)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        // Who still reads what the last one said goes on with that.
+        self.reports = Arc::default();
+        let mut command = self.larder(&["run", "--loopback", "--report-fd", "1"]);
+        if let Some(seconds) = self.believes_after {
+            command.arg("--settle").arg(seconds.to_string());
+        }
+        let mut child =
+            command.env("PATH", first).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let reports = Arc::clone(&self.reports);
         let out = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -131,6 +139,7 @@ impl House {
         self.reports.lock().unwrap().last().cloned().unwrap_or_default()
     }
 
+    /// All its reports since it was started.
     pub(crate) fn reports(&self) -> Vec<Report> {
         self.reports.lock().unwrap().clone()
     }
@@ -161,7 +170,7 @@ impl House {
 
     /// True when somebody reads these words among its notices.
     pub(crate) fn tells(&self, words: &str) -> bool {
-        self.report().notices.iter().any(|notice| notice.what.contains(words))
+        tells(&self.report(), words)
     }
 
     /// Writes a wish into the common page, as somebody does who sits at home.
@@ -305,9 +314,14 @@ impl House {
     /// Pairs a device whose Syncthing runs: both know each other, and the device has both folders
     /// and its page.
     pub(crate) fn pair(&mut self, device: &mut Device) {
+        self.pair_by(device, format!("tcp://127.0.0.1:{}", self.sync_port));
+    }
+
+    /// The same, over a line that leads from this address to the NAS.
+    pub(crate) fn pair_by(&mut self, device: &mut Device, address: String) {
         self.devices.insert(device.name.clone(), format!("id = \"{}\"", device.party.id));
         self.settle();
-        device.meet(self);
+        device.meet_by(self, address);
         device.take_folders(self);
     }
 }
@@ -359,8 +373,11 @@ impl Device {
 
     /// Knows the NAS, as after its QR code was scanned.
     pub(crate) fn meet(&mut self, house: &House) {
-        let addresses = vec![format!("tcp://127.0.0.1:{}", house.sync_port)];
-        let peer = Peer { name: "Larder".into(), addresses, untrusted: false };
+        self.meet_by(house, format!("tcp://127.0.0.1:{}", house.sync_port));
+    }
+
+    fn meet_by(&mut self, house: &House, address: String) {
+        let peer = Peer { name: "Larder".into(), addresses: vec![address], untrusted: false };
         self.party.wanted.peers.insert(house.id(), peer);
         self.party.want();
     }
@@ -389,7 +406,7 @@ impl Device {
             self.party.wanted.folders.insert(offer.id, folder);
         }
         self.party.want();
-        until("its page has come", || self.page().is_some());
+        self.page();
     }
 
     pub(crate) fn file(&self, at: &str) -> PathBuf {
@@ -400,14 +417,19 @@ impl Device {
         self.party.path("BTsync/catalogue/catalogue.html")
     }
 
-    /// Its page as it has it.
-    pub(crate) fn page(&self) -> Option<Page> {
-        page::read(&content(&self.page_file()))
+    /// Its page as it has it, once it has one: Syncthing removes a file before it puts another one in its place.
+    pub(crate) fn page(&self) -> Page {
+        let mut page = None;
+        until("it has a page", || {
+            page = page::read(&content(&self.page_file()));
+            page.is_some()
+        });
+        page.unwrap()
     }
 
     /// The state of a file, for this device, on its own page.
     pub(crate) fn state(&self, at: &str) -> u8 {
-        self.page().map_or(page::ABSENT, |page| page.state(&self.name, at))
+        self.page().state(&self.name, at)
     }
 
     /// Writes wishes into its page, as the page itself does; returns the last one's identity.
@@ -418,7 +440,7 @@ impl Device {
         self.wished[self.wished.len() - 1].id.to_string()
     }
 
-    /// False when there is no page: Syncthing removes a file before it puts another one in its place.
+    /// False when there is no page at the moment.
     fn write_wishes(&self, wishes: &[Wish]) -> bool {
         let Some(page) = with_wishes(&content(&self.page_file()), wishes) else { return false };
         put(self.page_file().parent().unwrap(), "catalogue.html", &page);

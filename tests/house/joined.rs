@@ -5,11 +5,9 @@ use crate::home::{Device, House};
 use crate::lab::{content, noise, program, put, until};
 use crate::page::HERE;
 use crate::people::slow_line;
-use crate::stranger::meet;
 use larder::model::Action;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 const NAMES: [&str; 3] = ["2012/film", "2013/film", "copy"];
@@ -32,15 +30,12 @@ fn what_is_joined_at_home_is_not_sent_again() {
     house.start();
     let mut phone = Device::new(&program, "HTCphone");
     let (line, came) = slow_line(house.sync_port(), 1_000_000_000);
-    house.devices.insert(phone.name.clone(), format!("id = \"{}\"", phone.party.id));
-    house.settle();
-    meet(&mut phone.party, &house, Some(line));
-    phone.take_folders(&house);
+    house.pair_by(&mut phone, line);
     let id = phone.wish(&NAMES.map(|name| (Action::Get, name, &[][..])));
     phone.answered(&id);
     until("all are there", || NAMES.iter().all(|name| phone.state(name) == HERE));
     // Whether Syncthing sends each of them or one is its own affair; that it counts what comes is ours.
-    let sent = came.load(Ordering::Relaxed);
+    let sent = came.passed();
     assert!(sent > film.len() as u64, "{sent}");
     let there: Vec<_> = NAMES.map(|name| inode(&phone.file(name))).into();
 
@@ -62,7 +57,7 @@ fn what_is_joined_at_home_is_not_sent_again() {
     house.wish(Action::Get, "later", &["HTCphone"]);
     until("what came later is there", || phone.state("later") == HERE);
     std::thread::sleep(Duration::from_secs(3));
-    let again = came.load(Ordering::Relaxed) - sent;
+    let again = came.passed() - sent;
     println!("{sent} bytes for three names of 20 MB, {again} after they were joined");
     assert!(again < 2_000_000, "{again}");
     for (name, before) in NAMES.iter().zip(there) {
@@ -78,7 +73,7 @@ fn what_is_joined_at_home_is_not_sent_again() {
     phone.write("copy", &edited);
     until("the edit is at home", || content(&house.drive("files/copy")) == edited);
     assert!(content(&house.drive("files/2012/film")) == film);
-    assert!(came.load(Ordering::Relaxed) - sent < 4_000_000);
+    assert!(came.passed() - sent < 4_000_000);
     phone.party.stop();
     house.stop();
 }

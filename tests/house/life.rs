@@ -1,12 +1,22 @@
 //! What happens to a house: it is stopped, killed, left without its sync engine, and asked by strangers.
 
-use crate::home::{Device, House, kill};
-use crate::lab::{content, noise, program, put, until};
+use crate::home::{Device, House, kill, tells};
+use crate::lab::{content, noise, program, put, until, until_all};
 use crate::page::{HERE, MOVING};
+use crate::stranger::taken;
 use larder::model::Action;
 use larder::status::Condition;
 use larder::sync::Event;
 use std::time::Instant;
+
+/// Waits until a file is whole on a device, as long as more of it comes.
+fn complete(phone: &Device, name: &str, bytes: &[u8]) {
+    let all = bytes.len() as u64;
+    until_all(&format!("the {name} is complete"), all, || match content(&phone.file(name)) {
+        whole if whole == bytes => all,
+        _ => taken(&phone.file("")).min(all - 1),
+    });
+}
 
 #[test]
 fn it_goes_on_after_restarts_of_everything() {
@@ -28,7 +38,7 @@ fn it_goes_on_after_restarts_of_everything() {
     let state = |house: &House, name| house.page("HTCphone").map(|p| p.state("HTCphone", name));
     until("the film is queued", || state(&house, "film") == Some(MOVING));
     house.stop();
-    assert!(house.processes().is_empty(), "nothing is left running");
+    until("nothing is left running", || house.processes().is_empty());
     house.start();
     until("the film is queued again", || state(&house, "film") == Some(MOVING));
     assert_eq!(state(&house, "small"), Some(HERE));
@@ -37,13 +47,17 @@ fn it_goes_on_after_restarts_of_everything() {
     phone.party.start();
     let temp = phone.file(".syncthing.film.tmp");
     until("it is on its way", || temp.exists() || phone.file("film").exists());
+    let before = house.reports().len();
     house.processes().into_iter().for_each(kill);
-    until("somebody is told", || house.tells("sync engine"));
+    // It is told for a second at least, which a busy machine may not look at.
+    until("somebody is told", || {
+        house.reports()[before..].iter().any(|report| tells(report, "sync engine"))
+    });
     until("it goes on", || !house.tells("sync engine"));
     house.kill();
     house.start();
     until("one Syncthing serves", || house.processes().len() == 1);
-    until("the film is complete", || content(&phone.file("film")) == film);
+    complete(&phone, "film", &film);
     until("the page says so", || phone.state("film") == HERE);
 
     // Both at once, in the middle of another one.
@@ -56,13 +70,13 @@ fn it_goes_on_after_restarts_of_everything() {
     house.kill();
     all.into_iter().for_each(kill);
     house.start();
-    until("the second is complete", || content(&phone.file("second")) == second);
+    complete(&phone, "second", &second);
     until("the page says so, too", || phone.state("second") == HERE);
     let moved = |r: &larder::status::Report| r.condition == Condition::Syncing;
     println!("the light blinked: {}", house.reports().iter().any(moved));
     phone.party.stop();
     house.stop();
-    assert!(house.processes().is_empty(), "nothing is left running");
+    until("nothing is left running", || house.processes().is_empty());
 }
 
 #[test]
@@ -91,7 +105,7 @@ fn devices_come_and_go_by_the_settings() {
     phone.answered(&id);
     until("the letter is there", || phone.state("letter") == HERE);
     until("the page says that it is connected, and how to let others in", || {
-        let page = phone.page().unwrap_or_default();
+        let page = phone.page();
         page.house["devices"][0]["up"] == true
             && page.house["devices"][0]["seen"].is_i64()
             && page.house["id"] == house.id().as_str()
@@ -118,7 +132,7 @@ fn without_a_sync_engine_everything_else_works() {
     put(&house.drive("files"), "letter", b"a letter");
     house.start_with_path(std::ffi::OsStr::new("/nowhere"));
     until("somebody is told", || house.tells("Syncthing is not installed"));
-    assert_eq!(house.report().condition, Condition::Ready);
+    until("it is ready all the same", || house.report().condition == Condition::Ready);
     house.wish(Action::Get, "letter", &["HTCphone"]);
     until("it is linked", || content(&house.drive("devices/HTCphone/letter")) == b"a letter");
     until("and counts as there", || {

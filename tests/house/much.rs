@@ -1,13 +1,14 @@
 //! Much at once, gone again from either side, and what a hostile device plants.
 
 use crate::home::{Device, House};
-use crate::lab::{content, noise, program, put, until};
+use crate::lab::{content, noise, program, put, until, until_all};
 use crate::page::{ABSENT, HERE};
 use larder::model::Action;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::time::Instant;
 
-const SPARSE: u64 = 1_000_000_000;
+/// Syncthing reads every byte of a hole, and gives way to everybody while it does.
+const SPARSE: u64 = 100_000_000;
 
 #[test]
 fn a_thousand_small_files_and_a_large_one_arrive_and_leave() {
@@ -27,9 +28,11 @@ fn a_thousand_small_files_and_a_large_one_arrive_and_leave() {
     let begun = Instant::now();
     let wish = phone.wish(&[(Action::Get, "sparse", &[]), (Action::Get, "Small", &[])]);
     phone.answered(&wish);
-    let here = |page: &crate::page::Page| page.files.values().filter(|s| s[0] == HERE).count();
-    until("its page says that all is there", || phone.page().is_some_and(|p| here(&p) == 1_001));
-    println!("1,000 small files and 1 GB sparse, on the page: {:?}", begun.elapsed());
+    let here = |page: &crate::page::Page| {
+        page.files.values().filter(|states| states[0] == HERE).count() as u64
+    };
+    until_all("its page says that all is there", 1_001, || here(&phone.page()));
+    println!("1,000 small files and 100 MB sparse, on the page: {:?}", begun.elapsed());
     for i in (0..1_000).step_by(37) {
         let (at, expected) = (phone.file("Small").join(name(i)), noise(4_000, i as u64 + 1));
         assert_eq!(content(&at), expected, "{i}");

@@ -47,7 +47,6 @@ fn a_stranger_is_let_in_to_one_share_and_loses_it_while_it_is_taken() {
     std::thread::sleep(Duration::from_secs(3));
     let now = taken(&at);
     println!("[revoke] -> over: {took:?}; {then} bytes taken then, {now} three seconds later");
-    assert!(took < Duration::from_secs(10));
     assert!(now.saturating_sub(then) < 8_000_000, "{then} {now}");
     assert!(!at.join("Films/film").exists(), "it was too quick to be stopped: a larger file");
     assert_eq!(content(&house.drive("files/Films/small")), b"ours");

@@ -1,7 +1,7 @@
 //! A phone with malware on it: a real Syncthing brings what it wrote, and takes back what it had.
 
 use crate::home::{Device, House};
-use crate::lab::{content, program, put, remove, until};
+use crate::lab::{content, program, put, remove, until, until_all};
 use larder::model::Action;
 use larder::status::Condition;
 
@@ -30,7 +30,8 @@ fn what_malware_does_on_a_phone_stays_on_the_phone_until_it_is_turned_back() {
     phone.answered(&id);
     let has =
         |phone: &Device, n: usize, what: &str| content(&phone.file(&name(n))) == bytes(what, n);
-    until("the phone has all", || (0..FILES).all(|n| has(&phone, n, "picture")));
+    let pictures = |phone: &Device| (0..FILES).filter(|n| has(phone, *n, "picture")).count() as u64;
+    until_all("the phone has all", FILES as u64, || pictures(&phone));
 
     // Sixty are encrypted where they are, ten under another name, and a letter is left.
     let mut touched: Vec<String> = (0..70).map(name).collect();
@@ -65,7 +66,7 @@ fn what_malware_does_on_a_phone_stays_on_the_phone_until_it_is_turned_back() {
     let id = house.wish(Action::KeepMine, "", &["HTCphone"]);
     until("the NAS has everything as it was", || mine(&house, "files") == 70);
     until("so has the laptop", || mine(&house, "devices/LinuxLaptop") == 70);
-    until("and so has the phone", || (0..FILES).all(|n| has(&phone, n, "picture")));
+    until_all("and so has the phone", FILES as u64, || pictures(&phone));
     until("nobody is asked any more", || !house.tells("much more than ever"));
     assert!(!id.is_empty());
     phone.party.stop();

@@ -60,7 +60,7 @@ impl Party {
     ) -> Self {
         let mut party = Self::prepared(program, name, set);
         party.start();
-        party.up();
+        party.up(0);
         party
     }
 
@@ -112,9 +112,9 @@ impl Party {
         self.handle().want(self.wanted.clone());
     }
 
-    /// Waits for it to come up after what was heard so far.
-    pub(crate) fn up(&mut self) {
-        let up = self.hear("up", |e| matches!(e, Event::Up { .. }));
+    /// Waits for it to come up, after a mark.
+    pub(crate) fn up(&mut self, from: usize) {
+        let up = self.hear_from(from, "up", |e| matches!(e, Event::Up { .. }));
         if let Event::Up { identity, .. } = up {
             self.id = identity.unwrap();
         }
@@ -169,9 +169,13 @@ impl Party {
 
     /// Brings `wanted` about and waits until it is so.
     pub(crate) fn want(&self) {
-        let from = self.mark();
         self.handle().want(self.wanted.clone());
-        self.hear_from(from, "settled", |e| *e == Event::Settled);
+        self.in_force();
+    }
+
+    /// Waits until what is wanted is so. [`Event::Settled`] may be about what was wanted before.
+    pub(crate) fn in_force(&self) {
+        until("what is wanted is in force", || self.handle().is_in_force());
     }
 
     pub(crate) fn changed(&self, folder: &str, paths: &[&str]) {
@@ -302,6 +306,23 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < end, "still not: {what}");
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until all of much is so. However slow the machine is, it goes on as long as it becomes more.
+#[allow(dead_code, reason = "each program of tests uses its part of it")]
+pub(crate) fn until_all(what: &str, all: u64, mut count: impl FnMut() -> u64) {
+    let (mut most, mut since) = (0, Instant::now());
+    loop {
+        let now = count();
+        if now == all {
+            return;
+        }
+        if now > most {
+            (most, since) = (now, Instant::now());
+        }
+        assert!(since.elapsed() < LONG, "{what}: no more than {most} of {all}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

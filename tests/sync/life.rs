@@ -6,7 +6,6 @@ use larder::sync::{Event, Mode, PeerId};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
 
 fn config(party: &Party) -> String {
     String::from_utf8(content(&party.settings.home.join("config.xml"))).unwrap()
@@ -15,18 +14,17 @@ fn config(party: &Party) -> String {
 /// Somebody who found the key uses the interface.
 fn meddle(party: &Party, method: &str, at: &str, body: &str) -> String {
     // While it takes in one change of its configuration it may hang up on the next.
-    for _ in 0..20 {
-        match try_to_meddle(party, method, at, body) {
-            Some(answer) => return answer,
-            None => std::thread::sleep(std::time::Duration::from_millis(250)),
-        }
-    }
-    panic!("{method} {at}: no answer");
+    let mut answer = None;
+    until(&format!("{method} {at} is answered"), || {
+        answer = try_to_meddle(party, method, at, body);
+        answer.is_some()
+    });
+    answer.unwrap()
 }
 
 fn try_to_meddle(party: &Party, method: &str, at: &str, body: &str) -> Option<String> {
     let text = config(party);
-    let key = text.split_once("<apikey>").unwrap().1.split_once("</apikey>").unwrap().0;
+    let key = text.split_once("<apikey>")?.1.split_once("</apikey>")?.0;
     let mut stream = UnixStream::connect(party.settings.home.join("api.sock")).ok()?;
     write!(
         stream,
@@ -114,11 +112,13 @@ fn what_is_changed_by_hand_is_put_right() {
             && !devices.contains(intruder)
     };
     until("peers and folders are right", is_right);
-    std::thread::sleep(Duration::from_secs(3));
-    meddle(&nas, "PATCH", "/rest/config/options", r#"{"relaysEnabled":true,"urAccepted":3}"#);
-    until("the options are right", || {
-        meddle(&nas, "GET", "/rest/config/options", "").contains(r#""relaysEnabled": false"#)
-    });
+    // Again at once, while the first is hardly put right.
+    for _ in 0..2 {
+        meddle(&nas, "PATCH", "/rest/config/options", r#"{"relaysEnabled":true,"urAccepted":3}"#);
+        until("the options are right", || {
+            meddle(&nas, "GET", "/rest/config/options", "").contains(r#""relaysEnabled": false"#)
+        });
+    }
     remove(&nas.path("files").join(".stignore"));
     meddle(
         &nas,
@@ -141,9 +141,10 @@ fn what_is_changed_by_hand_is_put_right() {
     let text = config(&nas)
         .replace("<relaysEnabled>false</relaysEnabled>", "<relaysEnabled>true</relaysEnabled>");
     put(&home, "config.xml", text.replace("api.sock", "other.sock").as_bytes());
-    nas.start();
     let from = nas.mark();
-    nas.hear_from(from, "settled", |e| *e == Event::Settled);
+    nas.start();
+    nas.up(from);
+    nas.in_force();
     assert!(!meddle(&nas, "GET", "/rest/config/options", "").contains(r#""relaysEnabled": true"#));
 
     // Broken: who we are and what we share are as before.
@@ -153,7 +154,7 @@ fn what_is_changed_by_hand_is_put_right() {
     nas.start();
     let up = nas.hear_from(from, "up", |e| matches!(e, Event::Up { .. }));
     assert!(matches!(up, Event::Up { identity, .. } if identity.as_ref() == Some(&own)));
-    nas.hear_from(from, "settled", |e| *e == Event::Settled);
+    nas.in_force();
     assert!(meddle(&nas, "GET", "/rest/config/folders", "").contains(r#""id": "files""#));
     assert_eq!(content(&nas.path("files").join("a")), b"a");
     assert_eq!(std::fs::metadata(&home).unwrap().permissions().mode() & 0o777, 0o700);
@@ -244,7 +245,7 @@ fn a_missing_wrong_or_left_over_program_is_told_and_got_over() {
     until("the left-over runs", || UnixStream::connect(nas.settings.home.join("api.sock")).is_ok());
     let from = nas.mark();
     nas.start();
-    nas.hear_from(from, "up", |e| matches!(e, Event::Up { .. }));
+    nas.up(from);
     until("the left-over is gone", || left.0.try_wait().unwrap().is_some());
 
     // Stopped, it leaves nothing behind.
@@ -272,7 +273,7 @@ fn a_folder_that_is_not_there_is_told_and_keeps_nobody_else() {
     nas.wanted.peers.clear();
     nas.want();
     well(&nas, from);
-    assert!(nas.path("gone/.stfolder").exists());
+    until("it is in use", || nas.path("gone/.stfolder").exists());
     // While it runs, its folder goes: nothing is deleted anywhere, and somebody is told.
     let from = nas.mark();
     rename(&nas.path("good"), &nas.path("elsewhere"));

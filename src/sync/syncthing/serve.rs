@@ -23,6 +23,8 @@ const SLOW_START: Duration = Duration::from_secs(180);
 const HOLD: u64 = 50;
 /// How soon, and how often, it is looked whether devices can reach it: its events do not tell.
 const LISTENING: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(20));
+/// Options are put right no more often than this, should something else insist on others.
+const RIGHT_AGAIN: Duration = Duration::from_secs(2);
 /// Less than this in a second is only the talk that connections make.
 const TALK: u64 = 4_096;
 
@@ -111,7 +113,7 @@ impl Session {
         };
         let version: Value = core.rest.get("/rest/system/version").await?;
         let version = format!("Syncthing {}", version["version"].as_str().unwrap_or("?"));
-        let mut refused = None;
+        let mut refused = Refused::default();
         put_right(core, &own, &mut refused).await?;
         // The first question opens the subscription; what happens from here on is not missed.
         let mut since = 0;
@@ -124,8 +126,11 @@ impl Session {
         core.tracker().touch_all();
         core.tracked.notify_one();
         let mut put_right_at = Instant::now();
+        // Its configuration was changed, and whether our options are still in it is not known.
+        let mut owed = false;
         loop {
-            let events = self.next(core, since, HOLD).await?;
+            let hold = if owed { RIGHT_AGAIN.as_secs() } else { HOLD };
+            let events = self.next(core, since, hold).await?;
             if events.first().is_some_and(|e| e.id != since + 1) {
                 log::info!("sync: events {} and on were missed", since + 1);
                 self.look(core, out).await?;
@@ -143,12 +148,12 @@ impl Session {
             if pending {
                 out.event(Event::Pending(core.pending().await?));
             }
+            owed |= config;
+            if owed && put_right_at.elapsed() >= RIGHT_AGAIN {
+                (put_right_at, owed) = (Instant::now(), false);
+                put_right(core, &own, &mut refused).await?;
+            }
             if config {
-                // Not again and again, should something else insist on other options.
-                if put_right_at.elapsed() > Duration::from_secs(2) {
-                    put_right_at = Instant::now();
-                    put_right(core, &own, &mut refused).await?;
-                }
                 out.check();
             }
         }
@@ -426,23 +431,28 @@ async fn total(core: &Core) -> Option<u64> {
     Some(all["total"]["inBytesTotal"].as_u64()? + all["total"]["outBytesTotal"].as_u64()?)
 }
 
-/// Puts the options, and what we are called, right. What it makes of our options when it does not
-/// take them as they are is kept in `refused`, and then is right.
-async fn put_right(
-    core: &Core,
-    own: &PeerId,
-    refused: &mut Option<Value>,
-) -> Result<(), SyncError> {
+/// What Syncthing makes of our options when it does not take them as they are.
+#[derive(Default)]
+struct Refused {
+    options: Value,
+    /// Once may have been somebody who changed them in that very moment.
+    twice: bool,
+}
+
+/// Puts the options, and what we are called, right. What it made of our options twice, when it does
+/// not take them as they are, is kept in `refused`, and then is right.
+async fn put_right(core: &Core, own: &PeerId, refused: &mut Refused) -> Result<(), SyncError> {
     let at = "/rest/config/options";
     let ours = wire::options(&core.settings);
     let theirs: Value = core.rest.get(at).await?;
-    if !wire::agrees(&ours, &theirs) && refused.as_ref() != Some(&theirs) {
+    let its_own = refused.twice && refused.options == theirs;
+    if !its_own && !wire::agrees(&ours, &theirs) {
         log::info!("sync: options are put right");
         core.rest.call(Method::PATCH, at, Some(&ours)).await?;
         let now: Value = core.rest.get(at).await?;
         if !wire::agrees(&ours, &now) {
             log::warn!("sync: this version does not take all our options as they are");
-            *refused = Some(now);
+            *refused = Refused { twice: refused.options == now, options: now };
         }
     }
     let at = format!("/rest/config/devices/{}", query(own.as_str().as_bytes()));
