@@ -3,7 +3,7 @@
 use super::{Engine, EngineError, TRIES};
 use crate::fs::{Entry, FsError};
 use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree};
-use crate::plan::{LinkName, Op, Sight, behind, master, on, reconcile};
+use crate::plan::{LinkName, NotYet, Op, Sight, behind, master, on, reconcile};
 use crate::status::Condition;
 use crate::watch::{Names, Pending};
 use std::collections::{BTreeSet, HashMap};
@@ -338,7 +338,7 @@ impl Engine {
     /// Works off the names to look at; `true` when some are left for the next turn.
     pub(super) fn reconcile(&mut self, now: Time) -> Result<bool, EngineError> {
         self.wake_settled(now);
-        self.hear_out(now);
+        self.hear_out();
         let mut looks = 0;
         let moved = self.moved(now);
         self.foresee_storms(now)?;
@@ -437,11 +437,14 @@ impl Engine {
         }
         let quota = self.config.devices.get(device).and_then(|d| d.quota);
         let sight = Sight { device, path, seen, settled, moved: moved.get(&key), quota, now };
-        if sight.waits(&self.world) {
-            self.wait_for_word(key);
-            return Ok(true);
-        }
-        let Some(ops) = reconcile(&self.world, &sight) else { return Ok(true) };
+        let ops = match reconcile(&self.world, &sight) {
+            Ok(ops) => ops,
+            Err(NotYet::Settling) => return Ok(true),
+            Err(NotYet::Untold) => {
+                self.wait_for_word(key);
+                return Ok(true);
+            }
+        };
         self.homeless.remove(&key);
         if ops.is_empty() && seen.is_some() && behind(&self.world, device, path).is_some() {
             self.behind.insert(key);

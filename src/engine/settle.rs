@@ -100,6 +100,6 @@ impl Engine {
         let settling = absent.chain(self.homeless.values()).min();
         let settled = settling.map(|since| (self.settle - now.since(*since)).max(1));
         let of_age = self.weigh.map(|from| from.since(now)).filter(|seconds| *seconds > 0);
-        settled.into_iter().chain(of_age).chain(self.word_deadline(now)).min()
+        settled.into_iter().chain(of_age).min()
     }
 }
