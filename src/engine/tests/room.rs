@@ -649,6 +649,12 @@ fn place(at: &str) -> (Vec<&str>, &str) {
     (names, name)
 }
 
+fn in_order<'a>(all: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut all: Vec<String> = all.cloned().collect();
+    all.sort_by_key(|at| at.split('/').map(str::to_owned).collect::<Vec<_>>());
+    all
+}
+
 impl Model {
     fn used(&self) -> u64 {
         let contents: BTreeMap<u64, u64> =
@@ -874,9 +880,23 @@ impl Model {
 
     /// What the phone does not know is looked at, all of it, in order.
     fn all_reach_phone(&mut self) {
-        let mut all: Vec<String> = self.masters.keys().cloned().collect();
-        all.sort_by_key(|at| at.split('/').map(str::to_owned).collect::<Vec<_>>());
-        all.iter().for_each(|at| self.reaches_phone(at));
+        for at in in_order(self.masters.keys()) {
+            self.reaches_phone(&at);
+        }
+    }
+
+    /// The phone saves a file, and what it has beside it in the same top folder is looked at again.
+    fn phone_saves(&mut self, at: &str, content: Content) {
+        let top = at.split_once('/').map(|(top, _)| top);
+        let there = self.phone.keys().filter(|name| top.is_some_and(|top| within(name, top)));
+        for name in in_order(there.filter(|name| *name != at).chain([&at.to_owned()])) {
+            if name == at {
+                self.masters.insert(name, content);
+                self.link(at, self.now);
+            } else {
+                self.reaches_phone(&name);
+            }
+        }
     }
 
     /// A wish is looked at; `true`: it waits.
@@ -1061,8 +1081,7 @@ impl Life {
                 }
                 let (text, content) = self.content(*n);
                 self.house.phone(at, &text);
-                self.model.masters.insert(at.into(), content);
-                self.model.link(at, self.model.now);
+                self.model.phone_saves(at, content);
             }
             Step::Gets(p) => self.wish(Action::Get, PATHS[*p], step),
             Step::GetsFolder(f) => self.wish(Action::Get, FOLDERS[*f], step),
