@@ -176,10 +176,10 @@ fn config() -> Config {
     crate::config::parse("[devices.HTCphone]\n[devices.LinuxLaptop]\n").unwrap()
 }
 
-fn answer(world: &World, action: Action, origin: &Origin) -> (Vec<String>, Answer) {
-    let wished = Wish {
+fn keep_mine() -> Wish {
+    Wish {
         id: WishId::parse("00112233445566778899").unwrap(),
-        action,
+        action: Action::KeepMine,
         path: RelPath::root(),
         to: vec![htc()],
         from: None,
@@ -187,7 +187,11 @@ fn answer(world: &World, action: Action, origin: &Origin) -> (Vec<String>, Answe
         limit_mb: None,
         seen: None,
         at: NOW,
-    };
+    }
+}
+
+fn answer(world: &World, action: Action, origin: &Origin) -> (Vec<String>, Answer) {
+    let wished = Wish { action, ..keep_mine() };
     let planned = wish(world, &config(), origin, &wished, Attempt::First, NOW);
     let short = |op: &Op| {
         let text = op.to_string().replace("BTsync/files/", "F:");
@@ -219,14 +223,16 @@ fn let_it_happen_takes_everything_in_and_makes_it_the_measure() {
 
 #[test]
 fn keep_mine_gives_back_what_was_there_and_keeps_what_it_wrote() {
-    let world = stormy_world();
+    let mut world = stormy_world();
     let laptop = Origin::Device(DeviceName::new("LinuxLaptop").unwrap());
+    let (ops, _) = answer(&world, Action::KeepMine, &laptop);
+    // First the masters; what the device gets is planned once they are back.
+    assert_eq!(ops, ["replace F:taken by versions/7/taken", "let go version 7"]);
+    turned_back(&mut world);
     let (ops, answer) = answer(&world, Action::KeepMine, &laptop);
     assert_eq!(
         ops,
         [
-            "replace F:taken by versions/7/taken",
-            "let go version 7",
             "replace P:edited by F:edited",
             "link F:gone -> P:gone",
             "unlink P:new",
@@ -235,6 +241,60 @@ fn keep_mine_gives_back_what_was_there_and_keeps_what_it_wrote() {
         ]
     );
     assert!(matches!(answer, Answer::Done(_)));
+}
+
+/// What turning back comes to.
+fn turned_back(world: &mut World) {
+    world.note(&Fact::Master(path("taken"), stat(1)));
+    let stormed =
+        Version { path: path("taken"), id: stat(11).id, at: NOW, why: Why::Stormed(htc()) };
+    world.note(&Fact::Version(8, stormed));
+    world.note(&Fact::NoVersion(7));
+}
+
+#[test]
+fn what_was_rewritten_and_then_deleted_comes_back_as_it_was_before_both() {
+    let mut world = stormy_world();
+    world.note(&Fact::NoLink(htc(), path("taken")));
+    world.devices.get_mut(&htc()).unwrap().deleted.insert(path("taken"), NOW);
+    let linked = |world: &World| {
+        let wished = keep_mine();
+        let planned = wish(world, &config(), &Origin::Home, &wished, Attempt::Again, NOW);
+        let taken = |op: &Op| match op {
+            Op::Link { ino, to, .. } if to.path == path("taken") => Some(*ino),
+            _ => None,
+        };
+        (planned.ops.iter().filter_map(taken).collect::<Vec<_>>(), planned.more)
+    };
+    assert_eq!(linked(&world), (vec![], true));
+    turned_back(&mut world);
+    assert_eq!(linked(&world), (vec![1], false));
+}
+
+#[test]
+fn what_the_device_did_not_have_is_not_given_to_it() {
+    let mut world = stormy_world();
+    turned_back(&mut world);
+    world.note(&Fact::Master(path("new"), stat(4)));
+    let (ops, _) = answer(&world, Action::KeepMine, &Origin::Home);
+    assert!(ops.contains(&"unlink P:new".to_owned()), "{ops:?}");
+}
+
+#[test]
+fn let_it_happen_waits_for_word_of_what_is_on_its_way_where_room_has_to_be_made() {
+    let mut world = stormy_world();
+    // Made there under a name that is taken at home: both are kept, if there is room for both.
+    world.note(&Fact::Master(path("new"), stat(4)));
+    let holding = world.devices.get_mut(&htc()).unwrap();
+    holding.untold = true;
+    let mut config = config();
+    config.devices.get_mut(&htc()).unwrap().quota = Some(Bytes(8_194));
+    let wished = Wish { action: Action::Allow, ..keep_mine() };
+    let plan = |world: &World| wish(world, &config, &Origin::Home, &wished, Attempt::Again, NOW);
+    let waits = plan(&world);
+    assert!(waits.ops.is_empty() && matches!(waits.answer, Answer::Waiting(_)), "{waits:?}");
+    world.devices.get_mut(&htc()).unwrap().untold = false;
+    assert!(matches!(plan(&world).answer, Answer::Done(_)));
 }
 
 #[test]
