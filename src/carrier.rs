@@ -420,9 +420,8 @@ mod tests {
         engine.carried([device()]);
         assert_eq!(carrier.overdue(&engine, after(2_000)), []);
         assert_eq!(carrier.overdue(&engine, after(2_119)), []);
-        let silent = News::Silent(device());
-        assert_eq!(carrier.overdue(&engine, after(2_120)), [silent.clone()]);
-        engine.hear(silent, time).unwrap();
+        assert_eq!(carrier.overdue(&engine, after(2_120)), [News::Silent(device())]);
+        engine.hear(News::Silent(device()), time).unwrap();
         assert_eq!(engine.untold().count(), 0);
         assert_eq!(carrier.overdue(&engine, after(2_121)), []);
         // Waited for anew, it is waited as long again; told in time, no longer.

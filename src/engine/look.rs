@@ -14,6 +14,7 @@ pub(super) const LOOKS: usize = 16_384;
 impl Engine {
     /// Looks where something happened.
     pub(super) fn look(&mut self, pending: Pending, now: Time) -> Result<(), EngineError> {
+        self.look_at_unseen(pending.lost, now)?;
         match &pending.trouble {
             Some(what) => {
                 let next = "changes are noticed later than usual; nothing is lost by it";
@@ -182,9 +183,15 @@ impl Engine {
     }
 
     /// Looks at names in a folder among the masters.
-    fn look_home(&mut self, dir: &RelPath, names: &Names, now: Time) -> Result<(), EngineError> {
+    pub(super) fn look_home(
+        &mut self,
+        dir: &RelPath,
+        names: &Names,
+        now: Time,
+    ) -> Result<(), EngineError> {
         for name in self.names_in(&master(dir), names)? {
             let Ok(path) = dir.join(&name) else { continue };
+            self.unseen.remove(&path);
             match self.fs.look(&master(&path)) {
                 Ok(Some(Entry::File(stat))) => {
                     self.forget_home_folder(&path);
@@ -209,10 +216,7 @@ impl Engine {
                     self.forget_home_folder(&path);
                 }
                 Err(e) if e.trouble().is_some() => return Err(e.into()),
-                Err(e) => {
-                    let next = "see who owns it; it is left as it is";
-                    self.tell("look", Condition::Ready, now, e.to_string(), next);
-                }
+                Err(e) => drop(self.unseen.insert(path, (now, e.to_string()))),
             }
         }
         Ok(())
@@ -286,6 +290,7 @@ impl Engine {
         let mut gone = Vec::new();
         self.world.files.for_each(dir, |p, _| gone.extend(RelPath::new(p)));
         self.world.files.remove_dir(path);
+        self.unseen.retain(|unseen, _| !unseen.is_within(path));
         gone.iter().for_each(|p| self.touch(p));
         self.stale = true;
     }
@@ -397,7 +402,11 @@ impl Engine {
             Ok(home) => home,
             Err(FsError::NotRegular { .. }) => None,
             Err(e) if e.trouble().is_some() => return Err(e.into()),
-            Err(_) => None,
+            Err(e) => {
+                // That it can't be looked at does not mean that it is gone.
+                self.unseen.insert(at_home, (now, e.to_string()));
+                return Ok(false);
+            }
         };
         if home.map(|m| m.id) != self.world.files.get(&at_home).map(|m| m.id) {
             match home {
