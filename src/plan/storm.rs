@@ -214,16 +214,27 @@ impl Asked<'_> {
                     now: self.now,
                 };
                 match reconcile(self.world, &sight) {
-                    Ok(what) => ops.extend(what),
+                    Ok(what) => {
+                        let gets = |op: &Op| matches!(op, Op::Replace { why: Why::Replaced, .. });
+                        let got = what.iter().any(gets);
+                        ops.extend(what);
+                        if got && sight.quota.is_some() {
+                            // How much room is left for the next is seen when it has that.
+                            return Ok(Part { more: true, missing: None });
+                        }
+                    }
                     Err(NotYet::Untold) => return Err(self.waits_for_word(device)),
                     Err(NotYet::Settling) => {}
                 }
             }
-            let (rewritten, deleted, _) = extent(holding);
-            Ok(Part { usual: (rewritten, deleted), more: ops.len() >= CHUNK, missing: None })
+            Ok(Part { more: ops.len() >= CHUNK, missing: None })
         };
         let what = "what was held is taken in; the old contents are kept for a while";
-        self.answer_storms(to, origin, what, take_in)
+        let usual = |holding: &Holding| {
+            let (rewritten, deleted, _) = extent(holding);
+            (rewritten, deleted)
+        };
+        self.answer_storms(to, origin, what, usual, take_in)
     }
 
     /// The owner says that it was not meant: the device gets again what it had, as far as its quota goes. What it
@@ -236,7 +247,7 @@ impl Asked<'_> {
             }
             if ops.len() > before {
                 // First the masters: what the device gets, and what that costs, is seen when they are back.
-                return Ok(Part { usual: (0, 0), more: true, missing: None });
+                return Ok(Part { more: true, missing: None });
             }
             let mut back = Back::new(self, device, holding);
             for (path, seen) in &holding.held {
@@ -250,19 +261,21 @@ impl Asked<'_> {
             }
             let more = ops.len() >= CHUNK;
             let missing = if more { None } else { back.give_up(ops) };
-            Ok(Part { usual: (0, 0), more, missing })
+            Ok(Part { more, missing })
         };
         let what = "the device gets again what it had; what it wrote is kept for a while, among the \
                     old versions";
-        self.answer_storms(to, origin, what, turn)
+        self.answer_storms(to, origin, what, |_| (0, 0), turn)
     }
 
-    /// Plans an answer for each device, and the end of its storm once that was all.
+    /// Plans an answer for each device, and the end of its storm once that was all. What is `usual` from then on is
+    /// noted with the first part, of all that was held.
     fn answer_storms(
         &self,
         to: &[&DeviceName],
         origin: &Origin,
         what: &str,
+        usual: impl Fn(&Holding) -> (u32, u32),
         plan: impl Fn(&DeviceName, &Holding, &mut Vec<Op>) -> Result<Part, Planned>,
     ) -> Planned {
         let devices = match stormy(self, to, origin) {
@@ -272,6 +285,11 @@ impl Asked<'_> {
         let (mut ops, mut what, mut more) = (Vec::new(), what.to_owned(), false);
         for device in devices {
             let Some(holding) = self.holding(device) else { continue };
+            let mut pace = holding.pace.clone();
+            let span = holding.storm.map_or(Span::Hour, |storm| storm.span());
+            let (rewritten, deleted) = usual(holding);
+            pace.accept(span, rewritten, deleted);
+            ops.push(Op::Note(Fact::Pace(device.clone(), pace)));
             let part = match plan(device, holding, &mut ops) {
                 Ok(part) => part,
                 Err(not_now) => return not_now,
@@ -279,10 +297,6 @@ impl Asked<'_> {
             more |= part.more;
             what.extend(part.missing);
             if !part.more {
-                let mut pace = holding.pace.clone();
-                let span = holding.storm.map_or(Span::Hour, |storm| storm.span());
-                pace.accept(span, part.usual.0, part.usual.1);
-                ops.push(Op::Note(Fact::Pace(device.clone(), pace)));
                 ops.push(Op::Note(Fact::Calm(device.clone())));
             }
         }
@@ -292,8 +306,6 @@ impl Asked<'_> {
 
 /// What is planned for one device.
 struct Part {
-    /// How much rewriting and deleting is usual from then on.
-    usual: (u32, u32),
     /// There is more to do for it.
     more: bool,
     /// What to say of what had no room.
