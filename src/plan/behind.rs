@@ -56,6 +56,9 @@ impl Behind {
         quota: Option<Bytes>,
     ) -> Result<Vec<(RelPath, Link)>, NoRoom> {
         let need = world.devices.get(device).map_or(Bytes(0), |holding| self.need(holding));
+        if need == Bytes(0) {
+            return Ok(Vec::new());
+        }
         let keep = Keep { within: Some(path), inodes: &[self.master.id.ino] };
         make_room(world, device, quota, need, keep)
     }

@@ -43,7 +43,7 @@ pub(super) fn get_folder(
             missing(asked, holding, path, |_, stat| {
                 need = need.saturating_add(holding.price(stat).0);
             });
-            need == 0 || holding.used().0.saturating_add(need) <= quota.0
+            holding.used().0.saturating_add(need) <= quota.0
         }
     };
     if !fits_whole {

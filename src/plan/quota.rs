@@ -285,7 +285,8 @@ impl Held {
 }
 
 /// Chooses the links of a device that go so that `need` more bytes fit its quota, the least
-/// recently used first and no more than that takes. Nothing goes when it fits as it is, or does not fit.
+/// recently used first and no more than that takes. Nothing goes when it fits as it is, or does not fit. What
+/// needs nothing always fits; what the device holds too much goes then as far as it may.
 pub fn make_room(
     world: &World,
     device: &DeviceName,
@@ -297,11 +298,15 @@ pub fn make_room(
         return Ok(Vec::new());
     };
     let over = (holding.used().0.saturating_add(need.0)).saturating_sub(quota.0);
-    if need.0 == 0 || over == 0 {
+    if over == 0 || (need.0 == 0 && holding.untold) {
         return Ok(Vec::new());
     }
     let oldest = Oldest::on(world, holding, keep);
     let held = oldest.held;
+    if need.0 == 0 {
+        // It holds too much as it is: what may go goes, so that it is not what the plan relies on that does.
+        return Ok(first_of(oldest, over));
+    }
     let short = NoRoom::Short(held.shortfall(need, quota));
     if need > held.at_best(quota) {
         return Err(short);

@@ -147,6 +147,27 @@ fn what_needs_no_room_comes_to_a_device_that_holds_too_much() {
 }
 
 #[test]
+fn what_was_just_got_is_not_what_goes_from_a_device_that_holds_too_much() {
+    for at in ["1", "d"] {
+        let mut house = House::with_quota(2);
+        house.home("1", "1");
+        house.home("d/1", "1");
+        house.wait(10);
+        house.home("2", "2");
+        house.turn();
+        assert!(is_done(&house.phone_asks(Action::Get, at)));
+        assert!(is_done(&house.phone_asks(Action::Get, "2")));
+        // A lower quota and the next get come together, within the second: the older content would go.
+        house.config.devices.insert(device("HTCphone"), settings("HTCphone", Some(BLOCK)));
+        let (config, now) = (house.config.clone(), house.now);
+        house.engine().configure(config, now).unwrap();
+        assert!(is_done(&house.phone_asks(Action::Get, at)));
+        let there = house.phone_files();
+        assert!(!there.is_empty() && there.iter().all(|file| file.ends_with("1=1")), "{there:?}");
+    }
+}
+
+#[test]
 fn what_can_never_fit_does_not_wait_for_that_word() {
     let mut house = restarted();
     house.phone_asks(Action::Pin, "2");
@@ -748,7 +769,16 @@ impl Model {
     /// Makes room, or says that there is none and does nothing.
     fn room(&mut self, need: u64, keep: &str, numbers: &[u64]) -> Room {
         let Some(quota) = self.quota else { return Room::Is };
-        if need == 0 || self.used() + need <= quota {
+        if self.used() + need <= quota {
+            return Room::Is;
+        }
+        if need == 0 {
+            let may_go = if self.untold { Vec::new() } else { self.oldest(keep, numbers) };
+            for (names, _) in may_go {
+                if self.used() > quota {
+                    self.evict(names);
+                }
+            }
             return Room::Is;
         }
         if self.untold {
@@ -865,7 +895,11 @@ impl Model {
         if there.is_none() && !self.wants(at) || there.is_some_and(|(c, _)| c.number == m.number) {
             return;
         }
-        match self.room(self.need(at), at, &[m.number]) {
+        let room = match self.need(at) {
+            0 if there.is_some() => Room::Is,
+            need => self.room(need, at, &[m.number]),
+        };
+        match room {
             Room::Is => self.link(at, there.map_or(self.now, |(_, used)| used)),
             Room::Unknown => drop(self.roomless.insert(at.to_owned())),
             Room::IsNot if self.pinned(at) && there.is_some() => {}
