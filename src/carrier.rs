@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 const MOST_ASKED: usize = 4_096;
 /// What was answered without a decision is asked again after so long.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// So long it is waited for the sync engine to tell what is on its way to a device, before room is made there
+/// without knowing. One on a Pi takes 16 s to start, and some more to compare a large folder.
+const WORD: Duration = Duration::from_secs(120);
 /// So much is shown of what a stranger calls itself.
 const NAME: usize = 64;
 
@@ -35,6 +38,8 @@ pub struct Carrier {
     lacks: BTreeMap<DeviceName, u64>,
     /// When it was last asked what a device lacks.
     listed: BTreeMap<DeviceName, Instant>,
+    /// Since when the engine waits for word of what is on its way to a device.
+    untold: BTreeMap<DeviceName, Instant>,
 }
 
 impl Carrier {
@@ -52,6 +57,7 @@ impl Carrier {
             asked: BTreeMap::new(),
             lacks: BTreeMap::new(),
             listed: BTreeMap::new(),
+            untold: BTreeMap::new(),
         };
         let new = carrier.draw_ids(config)?;
         Ok((carrier, new))
@@ -217,6 +223,17 @@ impl Carrier {
         }
     }
 
+    /// Says of which devices the engine waited long enough for word of what is on its way. Measured by the
+    /// machine's running time, because the clock of a Pi is set while it waits, by years at that.
+    pub fn overdue(&mut self, engine: &Engine, now: Instant) -> Vec<News> {
+        let before = std::mem::take(&mut self.untold);
+        let since = |device: &DeviceName| before.get(device).copied().unwrap_or(now);
+        self.untold = engine.untold().map(|device| (device.clone(), since(device))).collect();
+        let waited = |since: &Instant| now.saturating_duration_since(*since);
+        let overdue = self.untold.iter().filter(|(_, since)| waited(since) >= WORD);
+        overdue.map(|(device, _)| News::Silent(device.clone())).collect()
+    }
+
     /// What an event means in the engine's words.
     pub fn news(&mut self, event: Event) -> Vec<News> {
         match event {
@@ -377,6 +394,7 @@ fn host(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Time;
 
     fn device() -> DeviceName {
         DeviceName::new("HTCphone").unwrap()
@@ -384,6 +402,34 @@ mod tests {
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_engine_waits_for_word_as_long_as_the_machine_runs() {
+        let config = crate::config::parse("[devices.HTCphone]\nquota = \"1 GB\"").unwrap();
+        let (mut carrier, _) = Carrier::new(None, &config).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = crate::ledger::Ledger::open(&dir.path().join("ledger")).unwrap();
+        let (drive, time) = (crate::fs::Memory::default(), Time::from_secs(0));
+        let mut engine = Engine::open(Box::new(drive), ledger, config, time).unwrap();
+        let begun = Instant::now();
+        let after = |secs| begun + Duration::from_secs(secs);
+        // Nobody carries to it: nothing is waited for.
+        assert_eq!(carrier.overdue(&engine, begun), []);
+        assert_eq!(carrier.overdue(&engine, after(1_000)), []);
+        engine.carried([device()]);
+        assert_eq!(carrier.overdue(&engine, after(2_000)), []);
+        assert_eq!(carrier.overdue(&engine, after(2_119)), []);
+        assert_eq!(carrier.overdue(&engine, after(2_120)), [News::Silent(device())]);
+        engine.hear(News::Silent(device()), time).unwrap();
+        assert_eq!(engine.untold().count(), 0);
+        assert_eq!(carrier.overdue(&engine, after(2_121)), []);
+        // Waited for anew, it is waited as long again; told in time, no longer.
+        engine.carried([]);
+        engine.carried([device()]);
+        assert_eq!(carrier.overdue(&engine, after(3_000)), []);
+        engine.hear(News::Lacking(device(), Vec::new()), time).unwrap();
+        assert_eq!(carrier.overdue(&engine, after(4_000)), []);
     }
 
     #[test]

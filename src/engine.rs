@@ -135,6 +135,8 @@ pub struct Engine {
     waiting: BTreeMap<i64, String>,
     /// Names in devices' folders that could not be taken in, and when that was last tried.
     stuck: BTreeMap<(DeviceName, RelPath), Time>,
+    /// Masters that can't be looked at: when that was last tried, and why.
+    unseen: BTreeMap<RelPath, (Time, String)>,
     /// Pages are written; tests of many thousand turns do without.
     publishes: bool,
     /// An operation of this turn met something that had changed.
@@ -219,6 +221,7 @@ impl Engine {
             wish_tries: BTreeMap::new(),
             waiting: BTreeMap::new(),
             stuck: BTreeMap::new(),
+            unseen: BTreeMap::new(),
             publishes: true,
             unruly: false,
             notices: BTreeMap::new(),

@@ -27,8 +27,8 @@ pub use joined::{
 };
 pub use moved::{LinkName, moved_masters};
 pub use pair::{Asking, Fate, Pair, fates, in_force};
-pub use quota::{Going, Held, Keep, Oldest, Shortfall, come_down, evict, make_room};
-pub use reconcile::{Sight, conflict_name, reconcile};
+pub use quota::{Going, Held, Keep, NoRoom, Oldest, Shortfall, come_down, evict, make_room};
+pub use reconcile::{NotYet, Sight, conflict_name, reconcile};
 pub use running::Running;
 pub use share::{Share, ShareState, emptied_shares, end_share, follow_in_shares, share_meant};
 pub use storm::{Doing, Pace, Span, Storm, doing, extent, in_disguise, is_disguised};

@@ -43,7 +43,7 @@ impl Carrying {
     ) -> Result<Option<Self>, DaemonError> {
         let config = engine.config().clone();
         // Until somebody carries, nobody is asked about absences.
-        engine.carried([], now());
+        engine.carried([]);
         engine.unmention("no carrier");
         if !config.sync.enabled {
             return Ok(None);
@@ -131,7 +131,7 @@ impl Carrying {
             let what = format!("[devices.{device}]: {complaint}");
             engine.mention(&format!("id of {device}"), now(), &what, "put it right in larder.toml");
         }
-        engine.carried(self.carrier.served(), now());
+        engine.carried(self.carrier.served());
         Ok(())
     }
 
@@ -155,6 +155,9 @@ impl Carrying {
                 }
                 engine.hear(news, now())?;
             }
+        }
+        for news in self.carrier.overdue(engine, Instant::now()) {
+            engine.hear(news, now())?;
         }
         // A share that is to end is not in what is wanted: once that is in force, it is out.
         if self.handle.is_in_force() {

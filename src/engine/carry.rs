@@ -42,6 +42,8 @@ pub enum News {
     Moving(bool),
     /// Files that a device lacks, of which nobody may have known that they are on their way.
     Lacking(DeviceName, Vec<RelPath>),
+    /// It was waited long enough for word of what is on its way to a device: room is made without it.
+    Silent(DeviceName),
     /// Something may have been missed of what is on its way. What happened on the drive was seen
     /// by the watch all the same.
     Lost,
@@ -89,9 +91,6 @@ pub(super) struct Presence {
 /// While files are on their way the pages are written once in so many seconds at most, when nothing
 /// else is new on them.
 const SHOW_EVERY: i64 = 1;
-/// So many seconds it is waited for the carrier to tell what is on its way. A sync engine on a Pi takes 16 s
-/// to start, and some more to compare a large folder.
-const WORD: i64 = 120;
 
 impl Carrying {
     /// When a device was last there.
@@ -118,16 +117,16 @@ impl Carrying {
 
 impl Engine {
     /// Says for which devices somebody carries the bytes, who can tell deletions from absences.
-    pub fn carried(&mut self, devices: impl IntoIterator<Item = DeviceName>, now: Time) {
+    pub fn carried(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
         let served = devices.into_iter().collect();
         let before = std::mem::replace(&mut self.carrying.served, served);
         let served = &self.carrying.served;
         for (device, holding) in &mut self.world.devices {
             if !served.contains(device) {
                 holding.live.clear();
-                holding.untold = None;
+                holding.untold = false;
             } else if !before.contains(device) && device.joined_folder().is_none() {
-                holding.untold = Some(now);
+                holding.untold = true;
             }
         }
         for (device, seen) in &mut self.carrying.seen {
@@ -184,7 +183,7 @@ impl Engine {
             }
             News::Lacking(device, paths) => {
                 let Some(holding) = self.world.devices.get_mut(&device) else { return Ok(()) };
-                holding.untold = None;
+                holding.untold = false;
                 for path in paths {
                     if holding.book.get(&path).is_some() && !holding.live.contains_key(&path) {
                         carrying.changed.insert(crate::plan::on(&device, &path));
@@ -220,6 +219,12 @@ impl Engine {
                 return self.look(pending, now);
             }
             News::Moving(moving) => carrying.moving = moving,
+            News::Silent(device) => {
+                log::info!("{device}: the sync engine does not tell what is on its way");
+                if let Some(holding) = self.world.devices.get_mut(&device) {
+                    holding.untold = false;
+                }
+            }
             News::Lost => {
                 // Whoever follows them may have lost count: everything is proved anew.
                 for (device, holding) in &self.world.devices {
@@ -241,16 +246,15 @@ impl Engine {
         self.carrying.roomless.insert(key);
     }
 
-    /// Those for which it was waited are looked at again once the carrier told what is on its way, or did
-    /// not for too long.
-    pub(super) fn hear_out(&mut self, now: Time) {
-        for (device, holding) in &mut self.world.devices {
-            // A clock that was set back must not make it longer.
-            if holding.untold.is_some_and(|since| !(0..WORD).contains(&now.since(since))) {
-                log::info!("{device}: the sync engine does not tell what is on its way");
-                holding.untold = None;
-            }
-        }
+    /// The devices of which it is waited for word of what is on its way. How long that is worth
+    /// the while says who has a clock that nobody sets ([`News::Silent`]).
+    pub fn untold(&self) -> impl Iterator<Item = &DeviceName> {
+        self.world.devices.iter().filter(|(_, holding)| holding.untold).map(|(device, _)| device)
+    }
+
+    /// Those for which it was waited are looked at again once the carrier told what is on its way, or it is
+    /// not waited for that any more.
+    pub(super) fn hear_out(&mut self) {
         let (waits, told) = std::mem::take(&mut self.carrying.roomless)
             .into_iter()
             .partition::<BTreeSet<_>, _>(|(device, _)| self.world.is_untold(device));
@@ -258,12 +262,6 @@ impl Engine {
         for key in told {
             self.dirty.entry(key).or_insert(0);
         }
-    }
-
-    /// Seconds until it is waited no longer for somebody's word.
-    pub(super) fn word_deadline(&self, now: Time) -> Option<i64> {
-        let untold = self.world.devices.values().filter_map(|holding| holding.untold);
-        untold.map(|since| (WORD - now.since(since)).clamp(1, WORD)).min()
     }
 
     /// The names that were changed since the last call, for the carrier to look at.

@@ -3,7 +3,7 @@
 use super::{Engine, EngineError, TRIES};
 use crate::fs::{Entry, FsError};
 use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree};
-use crate::plan::{LinkName, Op, Sight, behind, master, on, reconcile};
+use crate::plan::{LinkName, NotYet, Op, Sight, behind, master, on, reconcile};
 use crate::status::Condition;
 use crate::watch::{Names, Pending};
 use std::collections::{BTreeSet, HashMap};
@@ -14,6 +14,7 @@ pub(super) const LOOKS: usize = 16_384;
 impl Engine {
     /// Looks where something happened.
     pub(super) fn look(&mut self, pending: Pending, now: Time) -> Result<(), EngineError> {
+        self.look_at_unseen(pending.lost, now)?;
         match &pending.trouble {
             Some(what) => {
                 let next = "changes are noticed later than usual; nothing is lost by it";
@@ -182,9 +183,15 @@ impl Engine {
     }
 
     /// Looks at names in a folder among the masters.
-    fn look_home(&mut self, dir: &RelPath, names: &Names, now: Time) -> Result<(), EngineError> {
+    pub(super) fn look_home(
+        &mut self,
+        dir: &RelPath,
+        names: &Names,
+        now: Time,
+    ) -> Result<(), EngineError> {
         for name in self.names_in(&master(dir), names)? {
             let Ok(path) = dir.join(&name) else { continue };
+            self.unseen.remove(&path);
             match self.fs.look(&master(&path)) {
                 Ok(Some(Entry::File(stat))) => {
                     self.forget_home_folder(&path);
@@ -209,10 +216,7 @@ impl Engine {
                     self.forget_home_folder(&path);
                 }
                 Err(e) if e.trouble().is_some() => return Err(e.into()),
-                Err(e) => {
-                    let next = "see who owns it; it is left as it is";
-                    self.tell("look", Condition::Ready, now, e.to_string(), next);
-                }
+                Err(e) => drop(self.unseen.insert(path, (now, e.to_string()))),
             }
         }
         Ok(())
@@ -286,6 +290,7 @@ impl Engine {
         let mut gone = Vec::new();
         self.world.files.for_each(dir, |p, _| gone.extend(RelPath::new(p)));
         self.world.files.remove_dir(path);
+        self.unseen.retain(|unseen, _| !unseen.is_within(path));
         gone.iter().for_each(|p| self.touch(p));
         self.stale = true;
     }
@@ -338,7 +343,7 @@ impl Engine {
     /// Works off the names to look at; `true` when some are left for the next turn.
     pub(super) fn reconcile(&mut self, now: Time) -> Result<bool, EngineError> {
         self.wake_settled(now);
-        self.hear_out(now);
+        self.hear_out();
         let mut looks = 0;
         let moved = self.moved(now);
         self.foresee_storms(now)?;
@@ -397,7 +402,11 @@ impl Engine {
             Ok(home) => home,
             Err(FsError::NotRegular { .. }) => None,
             Err(e) if e.trouble().is_some() => return Err(e.into()),
-            Err(_) => None,
+            Err(e) => {
+                // That it can't be looked at does not mean that it is gone.
+                self.unseen.insert(at_home, (now, e.to_string()));
+                return Ok(false);
+            }
         };
         if home.map(|m| m.id) != self.world.files.get(&at_home).map(|m| m.id) {
             match home {
@@ -437,11 +446,14 @@ impl Engine {
         }
         let quota = self.config.devices.get(device).and_then(|d| d.quota);
         let sight = Sight { device, path, seen, settled, moved: moved.get(&key), quota, now };
-        if sight.waits(&self.world) {
-            self.wait_for_word(key);
-            return Ok(true);
-        }
-        let Some(ops) = reconcile(&self.world, &sight) else { return Ok(true) };
+        let ops = match reconcile(&self.world, &sight) {
+            Ok(ops) => ops,
+            Err(NotYet::Settling) => return Ok(true),
+            Err(NotYet::Untold) => {
+                self.wait_for_word(key);
+                return Ok(true);
+            }
+        };
         self.homeless.remove(&key);
         if ops.is_empty() && seen.is_some() && behind(&self.world, device, path).is_some() {
             self.behind.insert(key);

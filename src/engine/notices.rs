@@ -1,9 +1,11 @@
 //! What the owner is told: each thing once, until it is over.
 
-use super::Engine;
-use crate::model::Time;
+use super::settle::STUCK;
+use super::{Engine, EngineError};
+use crate::model::{RelPath, Time};
 use crate::plan::on;
 use crate::status::{Condition, Notice};
+use crate::watch::Names;
 
 impl Engine {
     /// Tells the owner something, once per key until it is untold.
@@ -44,6 +46,7 @@ impl Engine {
             }
         }
     }
+
     /// Tells of folders in a place that can't be read.
     pub(super) fn tell_blind(&mut self, key: &str, place: &str, folders: usize, now: Time) {
         let key = format!("blind {key}");
@@ -54,6 +57,32 @@ impl Engine {
         let what = format!("{folders} folders in {place} can't be read");
         let next = "their owner or mode is wrong; what is in them is left as it is";
         self.tell(&key, Condition::Attention, now, what, next);
+    }
+
+    /// Looks again at masters that could not be looked at: nobody tells when their folder may be read again.
+    pub(super) fn look_at_unseen(&mut self, all: bool, now: Time) -> Result<(), EngineError> {
+        let due = |tried: &Time| all || !(0..STUCK).contains(&now.since(*tried));
+        let unseen = self.unseen.iter().filter(|(_, (tried, _))| due(tried));
+        let paths: Vec<RelPath> = unseen.map(|(path, _)| path.clone()).collect();
+        for path in paths {
+            let (Some(folder), Some(name)) = (path.parent(), path.name()) else { continue };
+            self.look_home(&folder, &Names::Some([name.to_vec()].into()), now)?;
+        }
+        Ok(())
+    }
+
+    /// Tells of masters that can't be looked at.
+    pub(super) fn tell_unseen(&mut self, now: Time) {
+        let Some((_, why)) = self.unseen.values().next() else {
+            self.untell("look");
+            return;
+        };
+        let more = match self.unseen.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let what = format!("{why}{more}");
+        self.tell("look", Condition::Ready, now, what, "see who owns it; it is left as it is");
     }
 
     /// Tells of names that can't be taken in.

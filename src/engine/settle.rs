@@ -6,8 +6,8 @@ use crate::plan::{LinkName, moved_masters};
 use crate::status::Condition;
 use std::collections::HashMap;
 
-/// How often, in seconds, what could not be taken in is tried again.
-const STUCK: i64 = 60;
+/// How often, in seconds, what could not be taken in or looked at is tried again.
+pub(super) const STUCK: i64 = 60;
 /// For so many seconds a name at home is new: by then a link whose master is gone has settled.
 const APPEARED: i64 = 600;
 
@@ -48,6 +48,7 @@ impl Engine {
 
     /// What has settled is looked at again.
     pub(super) fn wake_settled(&mut self, now: Time) {
+        self.tell_unseen(now);
         let mut due = Vec::new();
         for device in self.holders() {
             let held = self.is_held(&device);
@@ -64,7 +65,7 @@ impl Engine {
         due.extend(homeless.map(|(key, _)| key.clone()));
         // What was in the way may be gone.
         for (key, tried) in &mut self.stuck {
-            if now.since(*tried) >= STUCK {
+            if !(0..STUCK).contains(&now.since(*tried)) {
                 *tried = now;
                 due.push(key.clone());
             }
@@ -100,6 +101,6 @@ impl Engine {
         let settling = absent.chain(self.homeless.values()).min();
         let settled = settling.map(|since| (self.settle - now.since(*since)).max(1));
         let of_age = self.weigh.map(|from| from.since(now)).filter(|seconds| *seconds > 0);
-        settled.into_iter().chain(of_age).chain(self.word_deadline(now)).min()
+        settled.into_iter().chain(of_age).min()
     }
 }

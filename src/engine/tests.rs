@@ -769,6 +769,44 @@ fn with_many(count: usize) -> House {
 }
 
 #[test]
+fn a_master_that_cannot_be_looked_at_is_told_of_until_it_can_or_is_gone() {
+    let mut house = House::new();
+    house.home("d/a", "a");
+    house.turn();
+    assert!(is_done(&house.phone_asks(Action::Get, "d/a")));
+    let at = master(&path("d/a"));
+    // Told of when somebody at home or the phone did something to it.
+    for hint in [at.clone(), on(&device("HTCphone"), &path("d/a"))] {
+        for gone in [false, true] {
+            house.drive.0.borrow_mut().hidden = Some(at.clone());
+            house.hint(&hint);
+            house.settle();
+            assert!(house.told().contains("files/d/a"), "{}", house.told());
+            // It is not taken for gone.
+            assert!(house.engine().world().files.get(&path("d/a")).is_some());
+            assert_eq!(house.at_phone("d/a").as_deref(), Some("a"));
+            house.restart();
+            house.hint(&hint);
+            house.settle();
+            house.drive.0.borrow_mut().hidden = None;
+            match gone {
+                // Nobody says so: it is tried from time to time, also when the clock was set back.
+                false => house.wait(-86_400),
+                true => {
+                    house.memory().take(&at);
+                    house.wait(60);
+                    house.settle();
+                    house.home("d/a", "a");
+                    house.settle();
+                }
+            }
+            assert_eq!(house.told(), "", "{gone}");
+            assert_eq!(house.at_home("d/a").as_deref(), Some("a"));
+        }
+    }
+}
+
+#[test]
 fn many_links_that_vanish_at_once_are_not_forgotten() {
     let mut house = with_many(100);
     for i in 0..=MASS {

@@ -331,6 +331,7 @@ impl Engine {
     pub(super) fn keep_quotas(&mut self, now: Time) -> Result<(), EngineError> {
         for device in self.devices() {
             if self.world.is_untold(&device) {
+                // What was said of it stays said.
                 continue;
             }
             let quota = self.config.devices.get(&device).and_then(|d| d.quota);

@@ -5,7 +5,7 @@
 //! They are brought up to date as soon as there is room. Until then the owner's word about them counts as
 //! about any other, and what has its last name there is kept as an old version.
 
-use super::quota::{Keep, Shortfall, make_room};
+use super::quota::{Keep, NoRoom, make_room};
 use super::{Fact, Holding, Op, Why, World, master, on};
 use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time};
 
@@ -47,17 +47,16 @@ impl Behind {
         Bytes(holding.price(&self.master).0.saturating_sub(freed))
     }
 
-    /// What makes room for the new one; `Err` when nothing can.
+    /// What makes room for the new one; `Err` when nothing can, or not yet.
     pub fn room(
         &self,
         world: &World,
         device: &DeviceName,
         path: &RelPath,
         quota: Option<Bytes>,
-    ) -> Result<Vec<(RelPath, Link)>, Shortfall> {
+    ) -> Result<Vec<(RelPath, Link)>, NoRoom> {
         let need = world.devices.get(device).map_or(Bytes(0), |holding| self.need(holding));
         if need == Bytes(0) {
-            // Even on a device that holds too much.
             return Ok(Vec::new());
         }
         let keep = Keep { within: Some(path), inodes: &[self.master.id.ino] };
@@ -70,7 +69,7 @@ pub(super) fn like(a: &FileId, b: &FileId) -> bool {
     (a.size, a.mtime) == (b.size, b.mtime)
 }
 
-/// How a device gets the master of a path, room for it being made: in place of what stayed behind there.
+/// How a device gets the master of a path, room for it being made: in place of the older one that is there.
 pub(super) fn get(
     world: &World,
     device: &DeviceName,
@@ -79,7 +78,8 @@ pub(super) fn get(
     now: Time,
 ) -> Vec<Op> {
     let (by, at, new) = (master(path), on(device, path), m.id.ino);
-    match behind(world, device, path).filter(Behind::stays) {
+    let gone = world.devices.get(device).is_some_and(|holding| holding.absent.contains_key(path));
+    match behind(world, device, path).filter(|_| !gone) {
         None => vec![Op::Link { from: by, ino: new, to: at }],
         Some(old) => vec![
             Op::Replace { at, old: old.link.id.ino, by, new, why: Why::Replaced },

@@ -1,6 +1,6 @@
 //! Wishes for whole folders: the same as for files, in parts of bounded size.
 
-use super::quota::{Held, Keep, Oldest, Shortfall, evict, make_room};
+use super::quota::{Held, Keep, NoRoom, Oldest, Shortfall, evict, make_room};
 use super::wish::{Asked, Attempt, Planned};
 use super::{CHUNK, Fact, Holding, Op, World, behind, master, on};
 use crate::config::Config;
@@ -22,7 +22,7 @@ pub(super) fn get_folder(
     asked: &Asked<'_>,
     device: &DeviceName,
     path: &RelPath,
-) -> Result<FolderPlan, Shortfall> {
+) -> Result<FolderPlan, NoRoom> {
     let mut plan = FolderPlan { ops: Vec::new(), left_out: 0, short: None };
     let (Some(holding), Some(dir)) = (asked.holding(device), asked.world.files.dir(path)) else {
         return Ok(plan);
@@ -39,9 +39,11 @@ pub(super) fn get_folder(
     let fits_whole = match asked.quota(device) {
         None => true,
         Some(quota) => {
-            let mut need = holding.used().0;
-            missing(asked, holding, path, |_, stat| need += holding.price(stat).0);
-            need <= quota.0
+            let mut need = 0u64;
+            missing(asked, holding, path, |_, stat| {
+                need = need.saturating_add(holding.price(stat).0);
+            });
+            holding.used().0.saturating_add(need) <= quota.0
         }
     };
     if !fits_whole {
@@ -80,12 +82,17 @@ fn used(asked: &Asked<'_>, device: &DeviceName, path: &RelPath, ops: &mut Vec<Op
 
 impl Asked<'_> {
     /// What is answered when something does not fit a device: no, or not before it is known what may go.
-    pub(super) fn no_room(&self, device: &DeviceName, what: &str, short: &Shortfall) -> Planned {
-        let label = self.label(device);
-        if self.world.is_untold(device) {
-            return Planned::waiting(format!("word of what is still on its way to {label}"));
+    pub(super) fn no_room(&self, device: &DeviceName, what: &str, why: NoRoom) -> Planned {
+        match why {
+            NoRoom::Untold => self.waits_for_word(device),
+            NoRoom::Short(short) => {
+                Planned::refused(format!("{what} {}: {short}", self.label(device)))
+            }
         }
-        Planned::refused(format!("{what} {label}: {short}"))
+    }
+
+    pub(super) fn waits_for_word(&self, device: &DeviceName) -> Planned {
+        Planned::waiting(format!("word of what is still on its way to {}", self.label(device)))
     }
 }
 
@@ -96,13 +103,10 @@ fn get_what_fits(
     device: &DeviceName,
     path: &RelPath,
     mut plan: FolderPlan,
-) -> Result<FolderPlan, Shortfall> {
+) -> Result<FolderPlan, NoRoom> {
     let (Some(holding), Some(quota)) = (asked.holding(device), asked.quota(device)) else {
         return Ok(plan);
     };
-    if holding.untold.is_some() {
-        return Err(Held::default().shortfall(Bytes(0), quota));
-    }
     let mut wanted: Vec<(Time, RelPath, Stat)> = Vec::new();
     // Each content once, whatever names it has in the folder.
     let mut lacking: HashMap<u64, u64> = HashMap::new();
@@ -122,6 +126,9 @@ fn get_what_fits(
     inodes.sort_unstable();
     let keep = Keep { within: Some(path), inodes: &inodes };
     let held = Oldest::on(asked.world, holding, keep).held;
+    if holding.untold && waits(holding, quota, &held, &wanted, &inodes) {
+        return Err(NoRoom::Untold);
+    }
     let mut room = (quota.0 + held.may_go.0).saturating_sub(holding.used().0);
     let mut chosen = Vec::new();
     let (mut need, mut links) = (0, plan.ops.len());
@@ -151,13 +158,9 @@ fn get_what_fits(
         some
     });
     if chosen.is_empty() && plan.left_out > 0 && !some_there {
-        return Err(short);
+        return Err(NoRoom::Short(short));
     }
     used(asked, device, path, &mut plan.ops);
-    if chosen.is_empty() && plan.left_out == 0 {
-        // All of it is there, on a device that may hold too much.
-        return Ok(plan);
-    }
     plan.short = (plan.left_out > 0).then_some(short);
     let going = make_room(asked.world, device, Some(quota), Bytes(need), keep)?;
     plan.ops.extend(evict(asked.world, device, &going));
@@ -166,6 +169,23 @@ fn get_what_fits(
         plan.ops.push(Op::Link { from: master(&p), ino: stat.id.ino, to });
     }
     Ok(plan)
+}
+
+/// True when what room there is may be another once somebody told what is on its way to the device: what is
+/// wanted does not fit as it is, and some of it may then. What the device has are the inodes in `has`.
+fn waits(
+    holding: &Holding,
+    quota: Bytes,
+    held: &Held,
+    wanted: &[(Time, RelPath, Stat)],
+    has: &[u64],
+) -> bool {
+    let mut counted: HashSet<u64> = has.iter().copied().collect();
+    let new = wanted.iter().filter(|(_, _, stat)| counted.insert(stat.id.ino));
+    let prices: Vec<Bytes> = new.map(|(_, _, stat)| stat.charge()).collect();
+    let full = prices.iter().fold(holding.used().0, |full, price| full.saturating_add(price.0));
+    let at_best = held.at_best(quota);
+    full > quota.0 && prices.iter().any(|price| price.0 > 0 && *price <= at_best)
 }
 
 fn missing(

@@ -8,9 +8,13 @@
 //! folder that does not fit.
 //!
 //! Never goes: what is pinned; a copy that is not at home, or that a storm holds back; what is on its way
-//! to the device (all that it has, until somebody told); and what the plan itself relies on ([`Keep`]). A
-//! link that is gone already and only not believed to be (a cut may have come right after it went) goes like
-//! any other.
+//! to the device (all that it has, until somebody told); what costs nothing, because that makes no room; and what
+//! the plan itself relies on ([`Keep`]). A link that is gone already and only not believed to be (a cut may have
+//! come right after it went) goes like any other.
+//!
+//! What needs no room (another name of a content that the device has, an empty file) always has it, also on a
+//! device that holds too much and before anybody told. What can't fit beside what is pinned never will,
+//! whatever is told.
 
 use super::{Holding, Op, World};
 use crate::model::{Bytes, DeviceName, DirId, Link, RelPath, Tree};
@@ -30,6 +34,15 @@ pub struct Shortfall {
     pub unsaved: Bytes,
     /// How much of it is on its way to the device.
     pub moving: Bytes,
+}
+
+/// Why room can't be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoRoom {
+    /// Nobody told yet what is on its way to the device ([`Holding::untold`]); perhaps there is room then.
+    Untold,
+    /// There is none.
+    Short(Shortfall),
 }
 
 impl std::fmt::Display for Shortfall {
@@ -70,6 +83,8 @@ pub struct Held {
     pub unsaved: Bytes,
     /// On its way.
     pub moving: Bytes,
+    /// The plan relies on it.
+    pub kept: Bytes,
 }
 
 /// Why a content stays; the first that holds is told.
@@ -192,7 +207,7 @@ impl<'w> Oldest<'w> {
                     group.names.push((dir, entry.position));
                 } else {
                     held.add(stays, link.charge.0);
-                    if stays == Stays::No {
+                    if stays == Stays::No && link.charge.0 > 0 {
                         entries.push(Reverse(entry));
                         if entries.len() / 2 >= most {
                             // The later ones go; what is left is in no order.
@@ -205,7 +220,7 @@ impl<'w> Oldest<'w> {
         });
         for group in &groups {
             held.add(group.stays, group.cost);
-            if group.stays == Stays::No {
+            if group.stays == Stays::No && group.cost > 0 {
                 entries.push(Reverse(group.first));
             }
         }
@@ -251,7 +266,7 @@ impl Held {
             Stays::Pinned => &mut self.pinned,
             Stays::Unsaved => &mut self.unsaved,
             Stays::Moving => &mut self.moving,
-            Stays::Kept => return,
+            Stays::Kept => &mut self.kept,
             Stays::No => &mut self.may_go,
         };
         sum.0 = sum.0.saturating_add(bytes);
@@ -262,63 +277,76 @@ impl Held {
         let Self { pinned, unsaved, moving, .. } = *self;
         Shortfall { need, quota, pinned, unsaved, moving }
     }
+
+    /// How much of a quota there is at most for anything else, once all is at home and nothing on its way.
+    pub fn at_best(&self, quota: Bytes) -> Bytes {
+        Bytes(quota.0.saturating_sub(self.pinned.0.saturating_add(self.kept.0)))
+    }
 }
 
 /// Chooses the links of a device that go so that `need` more bytes fit its quota, the least
-/// recently used first and no more than that takes. Nothing goes when it fits as it is.
+/// recently used first and no more than that takes. Nothing goes when it fits as it is, or does not fit. What
+/// needs nothing always fits; what the device holds too much goes then as far as it may.
 pub fn make_room(
     world: &World,
     device: &DeviceName,
     quota: Option<Bytes>,
     need: Bytes,
     keep: Keep<'_>,
-) -> Result<Vec<(RelPath, Link)>, Shortfall> {
-    match choose(world, device, quota, need, keep) {
-        (_, Some(short)) => Err(short),
-        (going, None) => Ok(going),
+) -> Result<Vec<(RelPath, Link)>, NoRoom> {
+    let (Some(quota), Some(holding)) = (quota, world.devices.get(device)) else {
+        return Ok(Vec::new());
+    };
+    let over = (holding.used().0.saturating_add(need.0)).saturating_sub(quota.0);
+    if over == 0 || (need.0 == 0 && holding.untold) {
+        return Ok(Vec::new());
     }
+    let oldest = Oldest::on(world, holding, keep);
+    let held = oldest.held;
+    if need.0 == 0 {
+        // It holds too much as it is: what may go goes, so that it is not what the plan relies on that does.
+        return Ok(first_of(oldest, over));
+    }
+    let short = NoRoom::Short(held.shortfall(need, quota));
+    if need > held.at_best(quota) {
+        return Err(short);
+    }
+    if holding.untold {
+        return Err(NoRoom::Untold);
+    }
+    if held.may_go.0 < over { Err(short) } else { Ok(first_of(oldest, over)) }
 }
 
 /// What goes when a device holds more than its quota: as much as is needed or, when the rest has to
-/// stay, all that may go, and why it is not enough.
+/// stay, all that may go, and why it is not enough. Nothing before somebody told what is on its way.
 pub fn come_down(
     world: &World,
     device: &DeviceName,
     quota: Option<Bytes>,
 ) -> (Vec<(RelPath, Link)>, Option<Shortfall>) {
-    choose(world, device, quota, Bytes(0), Keep::default())
+    let nothing = (Vec::new(), None);
+    let (Some(quota), Some(holding)) = (quota, world.devices.get(device)) else { return nothing };
+    let over = holding.used().0.saturating_sub(quota.0);
+    if over == 0 || holding.untold {
+        return nothing;
+    }
+    let oldest = Oldest::on(world, holding, Keep::default());
+    let held = oldest.held;
+    let short = (held.may_go.0 < over).then(|| held.shortfall(Bytes(0), quota));
+    (first_of(oldest, over), short)
 }
 
-fn choose(
-    world: &World,
-    device: &DeviceName,
-    quota: Option<Bytes>,
-    need: Bytes,
-    keep: Keep<'_>,
-) -> (Vec<(RelPath, Link)>, Option<Shortfall>) {
-    let (Some(quota), Some(holding)) = (quota, world.devices.get(device)) else {
-        return (Vec::new(), None);
-    };
-    let mut over = (holding.used().0.saturating_add(need.0)).saturating_sub(quota.0);
-    if over == 0 {
-        return (Vec::new(), None);
-    }
-    if holding.untold.is_some() {
-        return (Vec::new(), Some(Held::default().shortfall(need, quota)));
-    }
-    let mut oldest = Oldest::on(world, holding, keep);
-    let short = (oldest.held.may_go.0 < over).then(|| oldest.held.shortfall(need, quota));
+/// The links of the first that may go, until so many bytes are free.
+fn first_of(oldest: Oldest<'_>, mut over: u64) -> Vec<(RelPath, Link)> {
     let mut going = Vec::new();
-    // A get that does not fit takes nothing away.
-    if short.is_none() || need.0 == 0 {
-        while over > 0
-            && let Some((bytes, links)) = oldest.next()
-        {
-            over = over.saturating_sub(bytes.0);
-            going.extend(links);
+    for (bytes, links) in oldest {
+        going.extend(links);
+        over = over.saturating_sub(bytes.0);
+        if over == 0 {
+            break;
         }
     }
-    (going, short)
+    going
 }
 
 /// The operations that evict: following its folder must not bring a link back that went.

@@ -21,7 +21,7 @@
 //! its names at once, so it only matters when the names mean different inodes.
 
 use super::behind::{behind, like};
-use super::quota::{Keep, evict, make_room};
+use super::quota::{Keep, NoRoom, evict, make_room};
 use super::{Fact, Op, Why, World, master, on};
 use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time};
 
@@ -44,29 +44,23 @@ pub struct Sight<'a> {
     pub now: Time,
 }
 
-impl Sight<'_> {
-    /// True when room may have to be made on a device of which nobody told yet what is on its way to it:
-    /// look again when that is known. What comes home from it without that does not wait.
-    pub fn waits(&self, world: &World) -> bool {
-        let Some(holding) = world.devices.get(self.device).filter(|h| h.untold.is_some()) else {
-            return false;
-        };
-        let home = world.home_of(self.device, self.path).and_then(|at| world.files.get(&at));
-        let (Some(quota), Some(home)) = (self.quota, home) else { return false };
-        let edited = holding.book.get(self.path).is_some_and(|link| link.id == home.id);
-        if edited || self.seen.is_some_and(|seen| seen.id.ino == home.id.ino) {
-            return false;
-        }
-        let need = holding.price(home).0 + self.seen.map_or(0, |seen| holding.price(&seen).0);
-        holding.used().0 + need > quota.0
-    }
+/// Why nothing follows from a look yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotYet {
+    /// What is absent has to be so for longer.
+    Settling,
+    /// Room has to be made on a device of which nobody told yet what is on its way to it: look again when that is
+    /// known. What comes home from it without that does not wait.
+    Untold,
 }
 
-/// Plans what follows from a look; `None` when it must settle first.
-pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
+/// Plans what follows from a look; nothing from one at a name that is nobody's.
+pub fn reconcile(world: &World, sight: &Sight<'_>) -> Result<Vec<Op>, NotYet> {
     let Sight { device, path, seen, settled, .. } = *sight;
-    let holding = world.devices.get(device)?;
-    let at_home = &world.home_of(device, path)?;
+    let (Some(holding), Some(at_home)) = (world.devices.get(device), &world.home_of(device, path))
+    else {
+        return Ok(Vec::new());
+    };
     let book = holding.book.get(path);
     let home = world.files.get(at_home);
     let recorded = |stat: Stat, used| {
@@ -77,10 +71,10 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
 
     let Some(seen) = seen else {
         return match (book, home) {
-            (Some(_), _) if !settled => None,
-            (Some(_), _) => Some(forget(world, device, path)),
-            (None, Some(m)) if holding.wants(path) => Some(follow(world, sight, at_home, m)),
-            (None, _) => Some(Vec::new()),
+            (Some(_), _) if !settled => Err(NotYet::Settling),
+            (Some(_), _) => Ok(forget(world, device, path)),
+            (None, Some(m)) if holding.wants(path) => follow(world, sight, at_home, m),
+            (None, _) => Ok(Vec::new()),
         };
     };
     let same = |id: &FileId| id.ino == seen.id.ino;
@@ -93,14 +87,14 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
             _ => vec![recorded(seen, now)],
         },
         (None, None) | (Some(_), None) if world.is_folder(at_home) => {
-            keep_both(world, sight, at_home, seen)
+            keep_both(world, sight, at_home, seen)?
         }
         (None, None) => match superfluous_conflict_copy(world, at_home, &seen) {
             true => vec![Op::Unlink { at: on(device, path), ino: seen.id.ino }],
             false => vec![adopt(), recorded(seen, now)],
         },
-        (None, Some(_)) => keep_both(world, sight, at_home, seen),
-        (Some(b), None) if same(&b.id) && !settled => return None,
+        (None, Some(_)) => keep_both(world, sight, at_home, seen)?,
+        (Some(b), None) if same(&b.id) && !settled => return Err(NotYet::Settling),
         (Some(b), None) if same(&b.id) => match sight.moved.map(|to| world.path_on(device, to)) {
             Some(Some(to)) if holding.book.get(&to).is_none() => {
                 let mut ops = vec![Op::Rename {
@@ -119,7 +113,7 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
         },
         (Some(_), None) => vec![adopt(), recorded(seen, now)],
         // The link is as we made it, the master is another file: the device gets that.
-        (Some(b), Some(_)) if b.id == seen.id => bring_up_to_date(world, sight, at_home),
+        (Some(b), Some(_)) if b.id == seen.id => bring_up_to_date(world, sight, at_home)?,
         // The master is as it was, or was only joined to an equal one, and the link is another file: the device
         // edited it.
         (Some(b), Some(m)) if like(&b.id, &m.id) => vec![
@@ -132,13 +126,18 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Option<Vec<Op>> {
             },
             recorded(seen, now),
         ],
-        (Some(_), Some(_)) => keep_both(world, sight, at_home, seen),
+        (Some(_), Some(_)) => keep_both(world, sight, at_home, seen)?,
     };
-    Some(ops)
+    Ok(ops)
 }
 
 /// A file came into a folder that the device follows: room is made for it, or it is left out.
-fn follow(world: &World, sight: &Sight<'_>, at_home: &RelPath, m: &Stat) -> Vec<Op> {
+fn follow(
+    world: &World,
+    sight: &Sight<'_>,
+    at_home: &RelPath,
+    m: &Stat,
+) -> Result<Vec<Op>, NotYet> {
     let Sight { device, path, quota, .. } = *sight;
     let price = world.devices.get(device).map_or(Bytes(0), |h| h.price(m));
     let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
@@ -146,17 +145,22 @@ fn follow(world: &World, sight: &Sight<'_>, at_home: &RelPath, m: &Stat) -> Vec<
         Ok(going) => {
             let mut ops = evict(world, device, &going);
             ops.push(Op::Link { from: master(at_home), ino: m.id.ino, to: on(device, path) });
-            ops
+            Ok(ops)
         }
-        Err(_) => vec![Op::Note(Fact::Except(device.clone(), path.clone()))],
+        Err(NoRoom::Untold) => Err(NotYet::Untold),
+        Err(NoRoom::Short(_)) => Ok(vec![Op::Note(Fact::Except(device.clone(), path.clone()))]),
     }
 }
 
 /// The master was replaced: the device gets the new one in place of what it has, and room is made
 /// for what it is larger. Where there is none, the link goes, but for what may stay behind.
-fn bring_up_to_date(world: &World, sight: &Sight<'_>, at_home: &RelPath) -> Vec<Op> {
+fn bring_up_to_date(
+    world: &World,
+    sight: &Sight<'_>,
+    at_home: &RelPath,
+) -> Result<Vec<Op>, NotYet> {
     let Sight { device, path, quota, .. } = *sight;
-    let Some(old) = behind(world, device, path) else { return Vec::new() };
+    let Some(old) = behind(world, device, path) else { return Ok(Vec::new()) };
     let new = old.master.id.ino;
     let replace = Op::Replace {
         at: on(device, path),
@@ -169,15 +173,16 @@ fn bring_up_to_date(world: &World, sight: &Sight<'_>, at_home: &RelPath) -> Vec<
         Ok(going) => {
             let mut ops = evict(world, device, &going);
             ops.push(replace);
-            ops
+            Ok(ops)
         }
-        Err(_) if old.stays() => Vec::new(),
-        Err(_) => {
+        Err(NoRoom::Untold) => Err(NotYet::Untold),
+        Err(NoRoom::Short(_)) if old.stays() => Ok(Vec::new()),
+        Err(NoRoom::Short(_)) => {
             // The old content may have its last name here, and is kept by the first of these.
             let mut ops = vec![replace];
             let link = Link { id: old.master.id, ..old.link };
             ops.extend(evict(world, device, &[(path.clone(), link)]));
-            ops
+            Ok(ops)
         }
     }
 }
@@ -193,7 +198,12 @@ fn forget(world: &World, device: &DeviceName, path: &RelPath) -> Vec<Op> {
 
 /// The device's content goes by a name of its own, at home and on the device; the master keeps its
 /// name, and the device gets the master under it again.
-fn keep_both(world: &World, sight: &Sight<'_>, at_home: &RelPath, seen: Stat) -> Vec<Op> {
+fn keep_both(
+    world: &World,
+    sight: &Sight<'_>,
+    at_home: &RelPath,
+    seen: Stat,
+) -> Result<Vec<Op>, NotYet> {
     let Sight { device, path, now, .. } = *sight;
     // A crash may have come between the link at home and the rename on the device.
     let folder = at_home.parent().unwrap_or_default();
@@ -212,7 +222,7 @@ fn keep_both(world: &World, sight: &Sight<'_>, at_home: &RelPath, seen: Stat) ->
     }));
     let Some(m) = world.files.get(at_home) else {
         ops.push(Op::Unlink { at: here, ino: seen.id.ino });
-        return ops;
+        return Ok(ops);
     };
     // The device gets the master under the name if there is room for both.
     let need = world.devices.get(device).map_or(Bytes(0), |h| {
@@ -223,17 +233,21 @@ fn keep_both(world: &World, sight: &Sight<'_>, at_home: &RelPath, seen: Stat) ->
     let mut inodes = [m.id.ino, seen.id.ino];
     inodes.sort_unstable();
     let keep = Keep { within: Some(path), inodes: &inodes };
-    if let Ok(going) = make_room(world, device, sight.quota, need, keep) {
-        ops.extend(evict(world, device, &going));
-        let (old, by, why) = (seen.id.ino, master(at_home), Why::Replaced);
-        ops.push(Op::Replace { at: here, old, by, new: m.id.ino, why });
-    } else {
-        ops.push(Op::Unlink { at: here, ino: seen.id.ino });
-        if world.devices.get(device).is_some_and(|h| h.wants(path)) {
-            ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
+    match make_room(world, device, sight.quota, need, keep) {
+        Ok(going) => {
+            ops.extend(evict(world, device, &going));
+            let (old, by, why) = (seen.id.ino, master(at_home), Why::Replaced);
+            ops.push(Op::Replace { at: here, old, by, new: m.id.ino, why });
+        }
+        Err(NoRoom::Untold) => return Err(NotYet::Untold),
+        Err(NoRoom::Short(_)) => {
+            ops.push(Op::Unlink { at: here, ino: seen.id.ino });
+            if world.devices.get(device).is_some_and(|h| h.wants(path)) {
+                ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
+            }
         }
     }
-    ops
+    Ok(ops)
 }
 
 /// `name (HTCphone 2026-11-23 10-00-00).ext`: where a device's content goes when its name is taken
@@ -308,7 +322,7 @@ mod tests {
         settled: bool,
         moved: Option<&str>,
         follows: bool,
-    ) -> Option<Vec<String>> {
+    ) -> Result<Vec<String>, NotYet> {
         let mut world = World::default();
         world.devices.entry(htc()).or_default();
         if let Some((ino, mtime)) = b {
@@ -342,7 +356,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        Some(ops.iter().map(short).collect())
+        Ok(ops.iter().map(short).collect())
     }
 
     const KEEP_BOTH: [&str; 3] = [
@@ -443,10 +457,10 @@ mod tests {
     #[test]
     fn absence_is_not_deletion_until_it_has_settled() {
         let one = Some((1, 0));
-        assert_eq!(plan(one, None, one, false, None, false), None);
-        assert_eq!(plan(one, one, None, false, None, false), None);
+        assert_eq!(plan(one, None, one, false, None, false), Err(NotYet::Settling));
+        assert_eq!(plan(one, one, None, false, None, false), Err(NotYet::Settling));
         // What is there needs no settling.
-        assert!(plan(one, Some((2, 0)), one, false, None, false).is_some());
+        assert!(plan(one, Some((2, 0)), one, false, None, false).is_ok());
     }
 
     #[test]

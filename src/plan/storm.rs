@@ -21,10 +21,11 @@ mod pace;
 
 pub use pace::{Pace, Span};
 
-use super::reconcile::{Sight, reconcile};
+use super::quota::{Held, Keep, Oldest, Shortfall};
+use super::reconcile::{NotYet, Sight, reconcile};
 use super::wish::{Asked, Planned};
 use super::{CHUNK, Fact, Holding, Op, Why, World, kept, master, on};
-use crate::model::{Action, DeviceName, Link, Origin, RelPath, Stat, Time};
+use crate::model::{Action, Answer, Bytes, DeviceName, Link, Origin, RelPath, Stat, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -211,66 +212,188 @@ impl Asked<'_> {
                     quota: self.quota(device),
                     now: self.now,
                 };
-                ops.extend(reconcile(self.world, &sight).unwrap_or_default());
+                match reconcile(self.world, &sight) {
+                    Ok(what) => {
+                        let gets = |op: &Op| matches!(op, Op::Replace { why: Why::Replaced, .. });
+                        let got = what.iter().any(gets);
+                        ops.extend(what);
+                        if got && sight.quota.is_some() {
+                            // How much room is left for the next is seen when it has that.
+                            return Ok(Part { more: true, missing: None });
+                        }
+                    }
+                    Err(NotYet::Untold) => return Err(self.waits_for_word(device)),
+                    Err(NotYet::Settling) => {}
+                }
             }
+            Ok(Part { more: ops.len() >= CHUNK, missing: None })
+        };
+        let what = "what was held is taken in; the old contents are kept for a while";
+        let usual = |holding: &Holding| {
             let (rewritten, deleted, _) = extent(holding);
             (rewritten, deleted)
         };
-        let what = "what was held is taken in; the old contents are kept for a while";
-        self.answer_storms(to, origin, what, take_in)
+        self.answer_storms(to, origin, what, usual, take_in)
     }
 
-    /// The owner says that it was not meant: the device gets again what it had. What it wrote
-    /// is kept as versions, and what was taken in before the storm was noticed is turned back.
+    /// The owner says that it was not meant: the device gets again what it had, as far as its quota goes. What it
+    /// wrote is kept as versions, and what was taken in before the storm was noticed is turned back.
     pub(super) fn keep_mine(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
         let turn = |device: &DeviceName, holding: &Holding, ops: &mut Vec<Op>| {
-            // First the masters, so that the device gets the right ones.
-            let storm = holding.storm;
-            let turned =
-                storm.map_or_else(BTreeMap::new, |s| turn_back(self.world, device, &s, ops));
+            let before = ops.len();
+            if let Some(storm) = &holding.storm {
+                turn_back(self.world, device, storm, ops);
+            }
+            if ops.len() > before {
+                // First the masters: what the device gets, and what that costs, is seen when they are back.
+                return Ok(Part { more: true, missing: None });
+            }
+            let mut back = Back::new(self, device, holding);
             for (path, seen) in &holding.held {
                 if ops.len() >= CHUNK {
                     break;
                 }
-                let Some(home) = self.world.home_of(device, path) else { continue };
-                let ino = self.world.files.get(&home).map(|m| m.id.ino);
-                let ino = turned.get(&home).copied().or(ino);
-                give_back((device, path), &home, *seen, ino, ops);
+                back.held(path, *seen, ops);
             }
-            if let Some(storm) = storm {
-                self.give_back_deleted(device, holding, &storm, ops);
+            if let Some(storm) = &holding.storm {
+                back.deleted(storm, ops);
             }
-            (0, 0)
+            let more = ops.len() >= CHUNK;
+            let missing = if more { None } else { back.give_up(ops) };
+            Ok(Part { more, missing })
         };
         let what = "the device gets again what it had; what it wrote is kept for a while, among the \
                     old versions";
-        self.answer_storms(to, origin, what, turn)
+        self.answer_storms(to, origin, what, |_| (0, 0), turn)
     }
 
-    /// What the device deleted before its storm was noticed, it gets again, as far as its quota goes.
-    fn give_back_deleted(
+    /// Plans an answer for each device, and the end of its storm once that was all. What is `usual` from then on is
+    /// noted with the first part, of all that was held.
+    fn answer_storms(
         &self,
-        device: &DeviceName,
-        holding: &Holding,
-        storm: &Storm,
-        ops: &mut Vec<Op>,
-    ) {
-        let mut room =
-            self.quota(device).map_or(u64::MAX, |q| q.0.saturating_sub(holding.used().0));
-        for (path, _) in holding.deleted.iter().filter(|(_, at)| **at >= storm.since) {
-            let home = self.world.home_of(device, path);
-            let Some((home, m)) = home.and_then(|h| Some((h.clone(), self.world.files.get(&h)?)))
-            else {
-                continue;
+        to: &[&DeviceName],
+        origin: &Origin,
+        what: &str,
+        usual: impl Fn(&Holding) -> (u32, u32),
+        plan: impl Fn(&DeviceName, &Holding, &mut Vec<Op>) -> Result<Part, Planned>,
+    ) -> Planned {
+        let devices = match stormy(self, to, origin) {
+            Ok(devices) => devices,
+            Err(refused) => return refused,
+        };
+        let (mut ops, mut what, mut more) = (Vec::new(), what.to_owned(), false);
+        for device in devices {
+            let Some(holding) = self.holding(device) else { continue };
+            let mut pace = holding.pace.clone();
+            let span = holding.storm.map_or(Span::Hour, |storm| storm.span());
+            let (rewritten, deleted) = usual(holding);
+            pace.accept(span, rewritten, deleted);
+            ops.push(Op::Note(Fact::Pace(device.clone(), pace)));
+            let part = match plan(device, holding, &mut ops) {
+                Ok(part) => part,
+                Err(not_now) => return not_now,
             };
-            let price = holding.price(m).0;
-            if holding.book.get(path).is_some() || holding.held.contains_key(path) || price > room {
-                continue;
+            more |= part.more;
+            what.extend(part.missing);
+            if !part.more {
+                ops.push(Op::Note(Fact::Calm(device.clone())));
             }
+        }
+        Planned { ops, answer: Answer::Done(what), more }
+    }
+}
+
+/// What is planned for one device.
+struct Part {
+    /// There is more to do for it.
+    more: bool,
+    /// What to say of what had no room.
+    missing: Option<String>,
+}
+
+/// What a device gets back, as far as its quota goes: nothing else makes room for it.
+struct Back<'a> {
+    asked: &'a Asked<'a>,
+    device: &'a DeviceName,
+    holding: &'a Holding,
+    /// How many bytes there is room for.
+    room: u64,
+    /// Contents that it gets back already: they cost nothing under another name.
+    counted: BTreeSet<u64>,
+    /// How many files have no room, what their contents need, and what becomes of their names.
+    files: u64,
+    lacking: BTreeMap<u64, u64>,
+    names: Vec<Op>,
+}
+
+impl<'a> Back<'a> {
+    fn new(asked: &'a Asked<'a>, device: &'a DeviceName, holding: &'a Holding) -> Self {
+        let quota = asked.quota(device);
+        let room = quota.map_or(u64::MAX, |quota| quota.0.saturating_sub(holding.used().0));
+        let (counted, lacking, names) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
+        Self { asked, device, holding, room, counted, files: 0, lacking, names }
+    }
+
+    /// Counts a file that is to be at a name of the device; `false` when there is no room for it.
+    fn fits(&mut self, path: &RelPath, m: &Stat) -> bool {
+        let known = self.counted.contains(&m.id.ino);
+        let price = if known { 0 } else { self.holding.price(m).0 };
+        let alone = |link: &&Link| self.holding.links_of(link.id.ino) == 1;
+        let old = self.holding.book.get(path).filter(alone);
+        let freed = old.map_or(0, |link| self.holding.cost_of(link.id.ino).0);
+        let need = price.saturating_sub(freed);
+        if need > self.room {
+            self.files += 1;
+            self.lacking.insert(m.id.ino, need);
+            return false;
+        }
+        self.room -= need;
+        self.counted.insert(m.id.ino);
+        true
+    }
+
+    /// A name that is held means again what it meant: the master of now, if the device had one there.
+    fn held(&mut self, path: &RelPath, seen: Option<Stat>, ops: &mut Vec<Op>) {
+        let Some(home) = self.asked.world.home_of(self.device, path) else { return };
+        let (at, had) = (on(self.device, path), self.holding.book.get(path).is_some());
+        let m = self.asked.world.files.get(&home).filter(|_| had);
+        let release =
+            |seen: Stat| Op::Release { at: at.clone(), ino: seen.id.ino, was: home.clone() };
+        match (seen, m) {
+            (Some(seen), Some(m)) if seen.id.ino == m.id.ino => {}
+            (Some(seen), None) => ops.push(release(seen)),
+            (None, None) => {}
+            (_, Some(m)) if !self.fits(path, m) => {
+                let gone = Op::Note(Fact::NoLink(self.device.clone(), path.clone()));
+                self.names.push(seen.map_or(gone, release));
+                if self.holding.wants(path) {
+                    self.names.push(Op::Note(Fact::Except(self.device.clone(), path.clone())));
+                }
+            }
+            (Some(seen), Some(m)) => {
+                let (by, why) = (master(&home), Why::Stormed(self.device.clone()));
+                ops.push(Op::Replace { at, old: seen.id.ino, by, new: m.id.ino, why });
+            }
+            (None, Some(m)) => ops.push(Op::Link { from: master(&home), ino: m.id.ino, to: at }),
+        }
+    }
+
+    /// What it deleted before its storm was noticed.
+    fn deleted(&mut self, storm: &Storm, ops: &mut Vec<Op>) {
+        let (device, holding) = (self.device, self.holding);
+        for (path, _) in holding.deleted.iter().filter(|(_, at)| **at >= storm.since) {
             if ops.len() >= CHUNK {
                 break;
             }
-            room -= price;
+            let world = self.asked.world;
+            let home = world.home_of(device, path);
+            let Some((home, m)) = home.and_then(|h| Some((h.clone(), world.files.get(&h)?))) else {
+                continue;
+            };
+            let there = holding.book.get(path).is_some() || holding.held.contains_key(path);
+            if there || !self.fits(path, m) {
+                continue;
+            }
             if holding.exceptions.contains(path) {
                 ops.push(Op::Note(Fact::Unexcept(device.clone(), path.clone())));
             }
@@ -278,44 +401,23 @@ impl Asked<'_> {
         }
     }
 
-    /// Plans an answer for each device, and the end of its storm once that was all. `plan` returns
-    /// what counts as usual from then on.
-    fn answer_storms(
-        &self,
-        to: &[&DeviceName],
-        origin: &Origin,
-        what: &str,
-        plan: impl Fn(&DeviceName, &Holding, &mut Vec<Op>) -> (u32, u32),
-    ) -> Planned {
-        let devices = match stormy(self, to, origin) {
-            Ok(devices) => devices,
-            Err(refused) => return refused,
-        };
-        let mut ops = Vec::new();
-        for device in devices {
-            let Some(holding) = self.holding(device) else { continue };
-            let (rewritten, deleted) = plan(device, holding, &mut ops);
-            if ops.len() < CHUNK {
-                let mut pace = holding.pace.clone();
-                let span = holding.storm.map_or(Span::Hour, |storm| storm.span());
-                pace.accept(span, rewritten, deleted);
-                ops.push(Op::Note(Fact::Pace(device.clone(), pace)));
-                ops.push(Op::Note(Fact::Calm(device.clone())));
-            }
-        }
-        Planned::done(ops, what)
+    /// Lets go of the names for whose files there is no room; says how many those are.
+    fn give_up(self, ops: &mut Vec<Op>) -> Option<String> {
+        ops.extend(self.names);
+        let quota = self.asked.quota(self.device).filter(|_| self.files > 0)?;
+        let Held { pinned, .. } = Oldest::on(self.asked.world, self.holding, Keep::default()).held;
+        let need = self.lacking.values().fold(0, |sum: u64, need| sum.saturating_add(*need));
+        // What is held now is not any more then.
+        let none = Bytes(0);
+        let short = Shortfall { need: Bytes(need), quota, pinned, unsaved: none, moving: none };
+        let files = if self.files == 1 { "1 file".into() } else { format!("{} files", self.files) };
+        Some(format!("; {files} of it had no room on {}: {short}", self.asked.label(self.device)))
     }
 }
 
 /// Masters that the device replaced since the storm began mean again what they meant before. A
-/// master that somebody else changed in between is left alone. Returns what they mean then.
-fn turn_back(
-    world: &World,
-    device: &DeviceName,
-    storm: &Storm,
-    ops: &mut Vec<Op>,
-) -> BTreeMap<RelPath, u64> {
-    let mut turned = BTreeMap::new();
+/// master that somebody else changed in between is left alone.
+fn turn_back(world: &World, device: &DeviceName, storm: &Storm, ops: &mut Vec<Op>) {
     let mut since: BTreeMap<&RelPath, Option<u64>> = BTreeMap::new();
     for (number, version) in world.versions.iter().filter(|(_, v)| v.at >= storm.since) {
         let by_it = matches!(&version.why, Why::Edited(d) if d == device);
@@ -330,7 +432,6 @@ fn turn_back(
         if ops.len() >= CHUNK {
             break;
         }
-        turned.insert(path.clone(), version.id.ino);
         // Cut off between bringing it back and forgetting the version.
         if m.id.ino != version.id.ino {
             ops.push(Op::Replace {
@@ -342,29 +443,6 @@ fn turn_back(
             });
         }
         ops.push(Op::DropVersion(number));
-    }
-    turned
-}
-
-/// One name of the device means again what it meant: the master `home`, which is inode `ino`.
-fn give_back(
-    (device, path): (&DeviceName, &RelPath),
-    home: &RelPath,
-    seen: Option<Stat>,
-    ino: Option<u64>,
-    ops: &mut Vec<Op>,
-) {
-    let at = on(device, path);
-    match (seen, ino) {
-        (Some(seen), Some(new)) if seen.id.ino != new => {
-            let why = Why::Stormed(device.clone());
-            ops.push(Op::Replace { at, old: seen.id.ino, by: master(home), new, why });
-        }
-        (Some(seen), None) => {
-            ops.push(Op::Release { at, ino: seen.id.ino, was: home.clone() });
-        }
-        (None, Some(ino)) => ops.push(Op::Link { from: master(home), ino, to: at }),
-        (Some(_), Some(_)) | (None, None) => {}
     }
 }
 

@@ -225,11 +225,12 @@ impl<'a> Asked<'a> {
                 return Err(self.not_before_the_word(device));
             }
             if let Some(m) = self.master() {
-                let there = holding.book.get(path).is_some_and(|l| l.id.ino == m.id.ino);
-                let need = if there { Bytes(0) } else { holding.price(m) };
+                // An older one that it has goes for it.
+                let old = behind::behind(self.world, device, path);
+                let need = old.map_or(holding.price(m), |old| old.need(holding));
                 let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
                 let going = make_room(self.world, device, self.quota(device), need, keep)
-                    .map_err(|s| self.no_room(device, &format!("{path} does not fit"), &s))?;
+                    .map_err(|why| self.no_room(device, &format!("{path} does not fit"), why))?;
                 ops.extend(evict(self.world, device, &going));
                 if holding.exceptions.contains(path) {
                     ops.push(Op::Note(Fact::Unexcept(device.clone(), path.clone())));
@@ -237,7 +238,7 @@ impl<'a> Asked<'a> {
                 ops.extend(behind::get(self.world, device, path, m, self.now));
             } else if self.is_folder() {
                 let plan = get_folder(self, device, path)
-                    .map_err(|s| self.no_room(device, &format!("nothing of {path} fits"), &s))?;
+                    .map_err(|why| self.no_room(device, &format!("nothing of {path} fits"), why))?;
                 ops.extend(plan.ops);
                 if let Some(short) = plan.short {
                     let files = match plan.left_out {

@@ -53,9 +53,9 @@ pub struct Holding {
     /// Links on their way to the device, as whoever carries them tells: never evicted. In memory
     /// only; without a carrier everything counts as there.
     pub live: BTreeMap<RelPath, Live>,
-    /// Since when somebody carries to it who has not told yet what is on its way, as after a start: all of
-    /// it may be, so nothing makes room. In memory only.
-    pub untold: Option<Time>,
+    /// Somebody carries to it who has not told yet what is on its way, as after a start: all of it may
+    /// be, so nothing makes room. In memory only.
+    pub untold: bool,
     /// Names that the device changed while a storm waits for the owner's word, with what is there. In
     /// memory only: the next look finds them again.
     pub held: BTreeMap<RelPath, Option<Stat>>,
@@ -314,7 +314,7 @@ impl World {
 
     /// True while nobody has told what is on its way to a device ([`Holding::untold`]).
     pub fn is_untold(&self, device: &DeviceName) -> bool {
-        self.devices.get(device).is_some_and(|holding| holding.untold.is_some())
+        self.devices.get(device).is_some_and(|holding| holding.untold)
     }
 
     fn holding(&mut self, device: &DeviceName) -> &mut Holding {

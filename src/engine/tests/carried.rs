@@ -10,8 +10,7 @@ use crate::plan::{master, on};
 /// The house, somebody who carries to the phone, and two files on their way to it.
 fn carried() -> House {
     let mut house = furnished();
-    let now = house.now;
-    house.engine().carried([device("HTCphone")], now);
+    house.engine().carried([device("HTCphone")]);
     house.phone_asks(Action::Get, "a/x");
     house.phone_asks(Action::Get, "z");
     house
@@ -58,8 +57,7 @@ fn what_is_lacking_is_on_its_way_and_what_is_gone_is_not() {
     let mut house = carried();
     house.restart();
     let phone = device("HTCphone");
-    let now = house.now;
-    house.engine().carried([phone.clone()], now);
+    house.engine().carried([phone.clone()]);
     assert_eq!(house.engine().on_the_way(&phone), 0);
     house.engine().take_changed();
     let lacking = vec![path("z"), path("nothing"), path("a")];
@@ -97,8 +95,7 @@ fn an_absence_is_believed_at_once_by_the_devices_word_and_never_without() {
     house.turn();
     assert!(house.engine().is_absent(&phone, &path("a/x")));
     // Nobody carries any more: then it settles by itself.
-    let now = house.now;
-    house.engine().carried([], now);
+    house.engine().carried([]);
     house.wait(SETTLE + 1);
     assert!(!house.engine().is_absent(&phone, &path("a/x")));
     assert!(house.memory().stat(&master(&path("a/x"))).unwrap().is_some());

@@ -40,6 +40,8 @@ pub(super) struct Drive {
     pub(super) since_sync: Vec<Memory>,
     pub(super) remember: bool,
     pub(super) before_exchange: Option<BeforeExchange>,
+    /// This file can't be looked at.
+    pub(super) hidden: Option<Spot>,
     /// This file can't be read or removed.
     pub(super) damaged: Option<Spot>,
     /// The contents of files of the house that lost their last name by a call of the engine.
@@ -88,6 +90,9 @@ impl Handle {
 
 impl FileSystem for Handle {
     fn look(&mut self, at: &Spot) -> Result<Option<Entry>, FsError> {
+        if self.0.borrow().hidden.as_ref() == Some(at) {
+            return Err(FsError::new(at, "look", rustix::io::Errno::ACCESS));
+        }
         self.0.borrow_mut().now.look(at)
     }
     fn list_until(

@@ -170,8 +170,7 @@ fn works_in_the_window_while_nothing_moves_and_goes_on_where_it_stopped() {
 #[test]
 fn waits_for_no_absence_that_nobody_confirms() {
     let mut house = furnished();
-    let now = house.now;
-    house.engine().carried([device("HTCphone")], now);
+    house.engine().carried([device("HTCphone")]);
     house.phone_asks(Action::Get, "z");
     house.engine().hear(News::Here(device("HTCphone"), vec![path("z")]), Time(0)).unwrap();
     house.settle();
@@ -533,8 +532,7 @@ fn twins() -> House {
 fn devices_follow_what_was_joined_and_nobody_notices() {
     let mut house = twins();
     let phone = |at: &str| on(&device("HTCphone"), &path(at));
-    let now = house.now;
-    house.engine().carried([device("HTCphone")], now);
+    house.engine().carried([device("HTCphone")]);
     house.engine().take_changed();
     let used = |house: &mut House| {
         let holding = &house.engine().world().devices[&device("HTCphone")];

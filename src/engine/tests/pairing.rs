@@ -316,8 +316,7 @@ fn decisions_are_whole_wherever_the_power_fails() {
 fn a_device_that_stays_away_or_takes_nothing_is_spoken_of() {
     let mut house = furnished();
     let phone: DeviceName = device("HTCphone");
-    let now = house.now;
-    house.engine().carried([phone.clone()], now);
+    house.engine().carried([phone.clone()]);
     let seen = |house: &mut House, up, last: Option<Time>| {
         let (device, now) = (phone.clone(), house.now);
         let news = News::Seen { device, up, last, address: Some("192.168.1.7:22000".into()) };

@@ -3,8 +3,8 @@
 //! the end everything has to come to rest in one consistent state.
 
 use super::house::{BLOCK, Drive, House, START, device, is_done, path, settings};
-use crate::model::{Action, Bytes, Origin, Place, RelPath, Spot, Tree, Wish};
-use crate::plan::{Fact, Keep, NOTE_BEGINS, ShareState, Storm, make_room, master, on};
+use crate::model::{Action, Origin, Place, RelPath, Spot, Tree, Wish};
+use crate::plan::{Fact, NOTE_BEGINS, ShareState, Storm, come_down, master, on};
 use proptest::prelude::*;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
@@ -302,9 +302,9 @@ impl Life {
             let quota = self.house.config.devices[&device(name)].quota;
             let world = self.house.engine().world();
             let holding = &world.devices[&device(name)];
-            let room = make_room(world, &device(name), quota, Bytes(0), Keep::default());
+            let (_, short) = come_down(world, &device(name), quota);
             let over = quota.is_some_and(|quota| holding.used() > quota);
-            prop_assert!(!over || room.is_err(), "{name} holds more than its quota");
+            prop_assert!(!over || short.is_some(), "{name} holds more than its quota");
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ fn arrive(house: &mut House, paths: &[&str]) {
 fn carry(house: &mut House, lacking: &[&str]) {
     let now = house.now;
     let lacking = lacking.iter().map(|p| path(p)).collect();
-    house.engine().carried([device("HTCphone")], now);
+    house.engine().carried([device("HTCphone")]);
     house.engine().hear(News::Lacking(device("HTCphone"), lacking), now).unwrap();
 }
 
@@ -77,8 +77,7 @@ fn restarted() -> House {
     assert!(is_done(&house.phone_asks(Action::Get, "2")));
     arrive(&mut house, &["2"]);
     house.restart();
-    let now = house.now;
-    house.engine().carried([device("HTCphone")], now);
+    house.engine().carried([device("HTCphone")]);
     house
 }
 
@@ -101,6 +100,101 @@ fn after_a_restart_nothing_goes_before_it_is_known_what_is_on_its_way() {
     assert_eq!(house.phone_files(), ["1=1", "3=3"], "the one that has arrived made room");
 }
 
+/// The phone holds more than it may: "1", which is pinned.
+fn too_full() -> House {
+    let mut house = House::with_quota(2);
+    house.home("1", "1");
+    let ino = house.memory().stat(&master(&path("1"))).unwrap().unwrap().id.ino;
+    for twin in ["twin", "d/twin"] {
+        house.memory().make_dir(&master(&path("d"))).unwrap();
+        house.memory().link(&master(&path("1")), ino, &master(&path(twin))).unwrap();
+        house.hint(&master(&path(twin)));
+    }
+    for empty in ["empty", "d/empty"] {
+        house.home(empty, "");
+    }
+    house.home("2", "2");
+    house.turn();
+    assert!(is_done(&house.phone_asks(Action::Get, "1")));
+    assert!(is_done(&house.phone_asks(Action::Pin, "1")));
+    house.config.devices.insert(device("HTCphone"), settings("HTCphone", Some(1)));
+    house.configure();
+    assert!(house.told().contains("more than it may"), "{}", house.told());
+    house
+}
+
+#[test]
+fn what_needs_no_room_comes_to_a_device_that_holds_too_much() {
+    // Nor does it wait for word of what is on its way.
+    for untold in [false, true] {
+        let mut house = too_full();
+        if untold {
+            house.restart();
+            house.engine().carried([device("HTCphone")]);
+        }
+        for at in ["1", "twin", "empty", "d"] {
+            let answer = house.phone_asks(Action::Get, at);
+            assert!(is_done(&answer), "{at}: {answer:?}");
+        }
+        // What comes into the folder that it follows now needs none, either.
+        house.home("d/none", "");
+        house.turn();
+        let there = ["1=1", "d/empty=", "d/none=", "d/twin=1", "empty=", "twin=1"];
+        assert_eq!(house.phone_files(), there);
+        let why = refusal(house.phone_asks(Action::Get, "2"));
+        assert!(why.ends_with("needs 4.1 kB; quota 1 byte, 4.1 kB of it pinned"), "{why}");
+    }
+}
+
+#[test]
+fn what_was_just_got_is_not_what_goes_from_a_device_that_holds_too_much() {
+    for at in ["1", "d"] {
+        let mut house = House::with_quota(2);
+        house.home("1", "1");
+        house.home("d/1", "1");
+        house.wait(10);
+        house.home("2", "2");
+        house.turn();
+        assert!(is_done(&house.phone_asks(Action::Get, at)));
+        assert!(is_done(&house.phone_asks(Action::Get, "2")));
+        // A lower quota and the next get come together, within the second: the older content would go.
+        house.config.devices.insert(device("HTCphone"), settings("HTCphone", Some(BLOCK)));
+        let (config, now) = (house.config.clone(), house.now);
+        house.engine().configure(config, now).unwrap();
+        assert!(is_done(&house.phone_asks(Action::Get, at)));
+        let there = house.phone_files();
+        assert!(!there.is_empty() && there.iter().all(|file| file.ends_with("1=1")), "{there:?}");
+    }
+}
+
+#[test]
+fn what_can_never_fit_does_not_wait_for_that_word() {
+    let mut house = restarted();
+    house.phone_asks(Action::Pin, "2");
+    house.home("large", &blocks(2));
+    house.home("many/1", &blocks(2));
+    house.home("many/2", &blocks(3));
+    let why = refusal(house.phone_asks(Action::Get, "large"));
+    let numbers = "needs 8.2 kB; quota 8.2 kB, 4.1 kB of it pinned";
+    assert_eq!(why, format!("large does not fit HTCphone: {numbers}"));
+    let why = refusal(house.phone_asks(Action::Get, "many"));
+    let numbers = "needs 20 kB; quota 8.2 kB, 4.1 kB of it pinned";
+    assert_eq!(why, format!("nothing of many fits HTCphone: {numbers}"));
+    // One of it may.
+    house.home("many/3", "3");
+    assert!(matches!(house.phone_asks(Action::Get, "many"), Answer::Waiting(_)));
+    carry(&mut house, &[]);
+    house.turn();
+    assert_eq!(house.phone_files(), ["2=2", "many/3=3"]);
+    // What comes into the folder and can never fit is left out at once, too.
+    house.restart();
+    house.engine().carried([device("HTCphone")]);
+    house.home("many/4", &blocks(2));
+    house.turn();
+    let phone = &house.engine().world().devices[&device("HTCphone")];
+    assert!(phone.excepts(&path("many/4")), "{:?}", phone.exceptions);
+}
+
 #[test]
 fn a_folder_that_waits_for_that_word_gets_what_was_left_out_of_it_before() {
     let mut house = House::with_quota(2);
@@ -116,8 +210,7 @@ fn a_folder_that_waits_for_that_word_gets_what_was_left_out_of_it_before() {
     }
     assert_eq!(house.phone_files(), [""; 0]);
     house.restart();
-    let now = house.now;
-    house.engine().carried([device("HTCphone")], now);
+    house.engine().carried([device("HTCphone")]);
     assert!(matches!(house.phone_asks(Action::Get, "d"), Answer::Waiting(_)));
     carry(&mut house, &[]);
     house.turn();
@@ -128,9 +221,14 @@ fn a_folder_that_waits_for_that_word_gets_what_was_left_out_of_it_before() {
 fn the_word_is_not_waited_for_for_ever() {
     let mut house = restarted();
     assert!(matches!(house.phone_asks(Action::Get, "d"), Answer::Waiting(_)));
-    house.wait(119);
-    assert_eq!(house.phone_files(), ["1=1", "2=2"]);
-    house.wait(1);
+    // A clock that is put right by years, or back again, says nothing about how long it was waited.
+    for years in [50, -50] {
+        house.wait(years * 365 * 86_400);
+        assert_eq!(house.phone_files(), ["1=1", "2=2"]);
+    }
+    let now = house.now;
+    house.engine().hear(News::Silent(device("HTCphone")), now).unwrap();
+    house.turn();
     assert_eq!(house.phone_files(), ["2=2", "d/4=d/4"]);
 }
 
@@ -145,7 +243,7 @@ fn what_comes_into_a_followed_folder_waits_for_that_word_too() {
     assert!(is_done(&house.phone_asks(Action::Get, "d")));
     house.restart();
     let now = house.now;
-    house.engine().carried([device("HTCphone")], now);
+    house.engine().carried([device("HTCphone")]);
     house.home("d/3", "3");
     // An edit comes home all the same.
     house.phone("d/1", "edited");
@@ -477,16 +575,22 @@ enum Step {
     Arrives(usize),
     AllArrive,
     Quota(u64),
+    /// The carrier tells at once what is on its way.
     Restarts,
+    /// It takes its time.
+    RestartsUntold,
+    Tells,
+    /// It does not tell.
+    Keeps,
 }
 
 fn step() -> impl Strategy<Value = (i64, Step)> {
     let p = || 0..PATHS.len();
     let all = || 0..PATHS.len() + FOLDERS.len();
     let step = prop_oneof![
-        4 => (p(), 1u64..4).prop_map(|(p, n)| Step::HomeSaves(p, n)),
+        4 => (p(), 0u64..4).prop_map(|(p, n)| Step::HomeSaves(p, n)),
         1 => (p(), p()).prop_map(|(a, b)| Step::HomeLinks(a, b)),
-        2 => (p(), 1u64..4).prop_map(|(p, n)| Step::PhoneSaves(p, n)),
+        2 => (p(), 0u64..4).prop_map(|(p, n)| Step::PhoneSaves(p, n)),
         8 => p().prop_map(Step::Gets),
         2 => (0..FOLDERS.len()).prop_map(Step::GetsFolder),
         3 => p().prop_map(Step::Opens),
@@ -498,6 +602,9 @@ fn step() -> impl Strategy<Value = (i64, Step)> {
         3 => Just(Step::AllArrive),
         3 => (0u64..9).prop_map(Step::Quota),
         1 => Just(Step::Restarts),
+        2 => Just(Step::RestartsUntold),
+        2 => Just(Step::Tells),
+        1 => Just(Step::Keeps),
     ];
     (prop::sample::select(vec![0, 0, 1, 7]), step)
 }
@@ -518,7 +625,24 @@ struct Model {
     follows: BTreeSet<String>,
     excepts: BTreeSet<String>,
     moving: BTreeSet<String>,
+    /// Folders that something was in since the start.
+    folders: BTreeSet<String>,
     quota: Option<u64>,
+    /// Nobody told yet what of it was moving before a restart, and that is what was.
+    untold: bool,
+    before: BTreeSet<String>,
+    /// Names that may have room once that is told.
+    roomless: BTreeSet<String>,
+    /// Wishes that wait, and when they were pressed, on what.
+    waiting: Vec<(Step, i64, Option<Content>)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Room {
+    Is,
+    IsNot,
+    /// Nobody knows before it is told what is on its way.
+    Unknown,
 }
 
 /// A path and everything above it, from the path on.
@@ -544,6 +668,12 @@ fn place(at: &str) -> (Vec<&str>, &str) {
     let mut names: Vec<&str> = at.split('/').collect();
     let name = names.pop().unwrap();
     (names, name)
+}
+
+fn in_order<'a>(all: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut all: Vec<String> = all.cloned().collect();
+    all.sort_by_key(|at| at.split('/').map(str::to_owned).collect::<Vec<_>>());
+    all
 }
 
 impl Model {
@@ -587,11 +717,11 @@ impl Model {
                     || self.moving.contains(*at)
                     || (keep != "-" && within(at, keep))
             };
-            if numbers.contains(&number) || names.iter().any(stays) {
+            let content = self.phone[names[0]].0;
+            if content.cost == 0 || numbers.contains(&number) || names.iter().any(stays) {
                 continue;
             }
             let used = names.iter().map(|at| self.phone[*at].1).max().unwrap();
-            let content = self.phone[names[0]].0;
             let first = names.iter().map(|at| place(at)).min().unwrap();
             may_go.push((used, content.mtime, first, names, content.cost));
         }
@@ -607,18 +737,58 @@ impl Model {
             if self.wants(&at) {
                 self.excepts.insert(at.clone());
             }
-            self.phone.remove(&at);
-            self.moving.remove(&at);
+            self.loses(&at);
         }
     }
 
+    fn loses(&mut self, at: &str) {
+        self.phone.remove(at);
+        self.moving.remove(at);
+        self.before.remove(at);
+    }
+
+    /// What never goes for it: what is pinned, or meant to stay and as far as anybody knows arrived.
+    fn for_good(&self, keep: &str, numbers: &[u64]) -> u64 {
+        let mut contents: BTreeMap<u64, Vec<&String>> = BTreeMap::new();
+        for (at, (c, _)) in &self.phone {
+            contents.entry(c.number).or_default().push(at);
+        }
+        let stays = |(number, names): &(&u64, &Vec<&String>)| {
+            let any = |is: &dyn Fn(&str) -> bool| names.iter().any(|at| is(at));
+            let moves = |at: &str| self.moving.contains(at) && !self.before.contains(at);
+            let kept = |at: &str| numbers.contains(number) || (keep != "-" && within(at, keep));
+            any(&|at| self.pinned(at))
+                || (!any(&|at| self.behind(at) || !self.masters.contains_key(at))
+                    && !any(&moves)
+                    && any(&kept))
+        };
+        let staying = contents.iter().filter(stays);
+        staying.map(|(_, names)| self.phone[names[0]].0.cost).sum()
+    }
+
     /// Makes room, or says that there is none and does nothing.
-    fn room(&mut self, need: u64, keep: &str, numbers: &[u64]) -> bool {
-        let Some(quota) = self.quota else { return true };
+    fn room(&mut self, need: u64, keep: &str, numbers: &[u64]) -> Room {
+        let Some(quota) = self.quota else { return Room::Is };
+        if self.used() + need <= quota {
+            return Room::Is;
+        }
+        if need == 0 {
+            let may_go = if self.untold { Vec::new() } else { self.oldest(keep, numbers) };
+            for (names, _) in may_go {
+                if self.used() > quota {
+                    self.evict(names);
+                }
+            }
+            return Room::Is;
+        }
+        if self.untold {
+            let never = need + self.for_good(keep, numbers) > quota;
+            return if never { Room::IsNot } else { Room::Unknown };
+        }
         let may_go = self.oldest(keep, numbers);
         let can: u64 = may_go.iter().map(|(_, cost)| cost).sum();
         if self.used() + need > quota + can {
-            return false;
+            return Room::IsNot;
         }
         for (names, _) in may_go {
             if self.used() + need <= quota {
@@ -626,25 +796,43 @@ impl Model {
             }
             self.evict(names);
         }
-        true
+        Room::Is
     }
 
     fn link(&mut self, at: &str, used: i64) {
         self.phone.insert(at.to_owned(), (self.masters[at], used));
         self.moving.insert(at.to_owned());
+        self.before.remove(at);
+        self.roomless.remove(at);
+        self.folders.extend(upwards(at).into_iter().skip(1));
     }
 
-    fn get(&mut self, at: &str) {
-        let Some(m) = self.masters.get(at).copied() else { return };
-        let there = self.phone.get(at).is_some_and(|(c, _)| c.number == m.number);
-        let need = if there { 0 } else { self.price(&m) };
-        if self.room(need, at, &[m.number]) {
+    fn starts(&mut self) {
+        let folders = self.phone.keys().flat_map(|at| upwards(at).into_iter().skip(1));
+        self.folders = folders.chain([String::new()]).collect();
+    }
+
+    /// What the master of a name needs, beside what the phone has there.
+    fn need(&self, at: &str) -> u64 {
+        let price = self.price(&self.masters[at]);
+        let Some((old, _)) = self.phone.get(at) else { return price };
+        let alone = self.phone.values().filter(|(c, _)| c.number == old.number).count() == 1;
+        price.saturating_sub(if alone { old.cost } else { 0 })
+    }
+
+    /// `true`: it waits.
+    fn get(&mut self, at: &str) -> bool {
+        let Some(m) = self.masters.get(at).copied() else { return false };
+        let room = self.room(self.need(at), at, &[m.number]);
+        if room == Room::Is {
             self.excepts.remove(at);
             self.link(at, self.now);
         }
+        room == Room::Unknown
     }
 
-    fn get_folder(&mut self, folder: &str) {
+    /// `true`: it waits.
+    fn get_folder(&mut self, folder: &str, pressed: i64) -> bool {
         let mut wanted: Vec<(String, Content)> = Vec::new();
         for (at, m) in &self.masters {
             if within(at, folder) && !self.phone.contains_key(at) {
@@ -654,6 +842,18 @@ impl Model {
         let names = |at: &str| at.split('/').map(str::to_owned).collect::<Vec<_>>();
         wanted.sort_by_key(|(at, c)| (std::cmp::Reverse(c.mtime), names(at)));
         let has: Vec<u64> = wanted.iter().map(|(_, c)| c.number).filter(|n| self.has(*n)).collect();
+        if self.untold
+            && let Some(quota) = self.quota
+        {
+            let new: BTreeMap<u64, u64> = wanted.iter().map(|(_, c)| (c.number, c.cost)).collect();
+            let new = new.into_iter().filter(|(number, _)| !has.contains(number));
+            let new: Vec<u64> = new.map(|(_, cost)| cost).filter(|cost| *cost > 0).collect();
+            let rest = quota.saturating_sub(self.for_good(folder, &has));
+            let fits = self.used() + new.iter().sum::<u64>() <= quota;
+            if !fits && new.iter().any(|cost| *cost <= rest) {
+                return true;
+            }
+        }
         let can: u64 = self.oldest(folder, &has).iter().map(|(_, cost)| cost).sum();
         let limit = self.quota.map_or(u64::MAX, |quota| quota + can);
         let mut full = self.used();
@@ -671,43 +871,131 @@ impl Model {
         }
         let some = self.phone.keys().any(|at| within(at, folder));
         let need = full - self.used();
-        if (chosen.is_empty() && !left.is_empty() && !some) || self.used() > limit {
-            // With nothing to get it is followed all the same.
-            if !chosen.is_empty() || !left.is_empty() {
-                return;
-            }
+        // With nothing to get it is followed all the same.
+        if chosen.is_empty() && !left.is_empty() && !some {
+            return false;
         }
         self.follows.insert(folder.to_owned());
         self.excepts.retain(|at| !within(at, folder));
         self.excepts.extend(left);
-        self.room(need, folder, &has);
+        assert_eq!(self.room(need, folder, &has), Room::Is);
         for at in chosen {
             self.link(&at, self.now);
         }
         let there = self.phone.iter_mut().filter(|(at, _)| within(at, folder));
-        there.for_each(|(_, (_, used))| *used = (*used).max(self.now));
+        there.for_each(|(_, (_, used))| *used = (*used).max(pressed));
+        false
     }
 
     /// A master is there that the phone does not know.
     fn reaches_phone(&mut self, at: &str) {
-        let m = self.masters[at];
-        if let Some((old, used)) = self.phone.get(at).copied() {
-            let alone = self.phone.values().filter(|(c, _)| c.number == old.number).count() == 1;
-            let need = self.price(&m).saturating_sub(if alone { old.cost } else { 0 });
-            if need == 0 || self.room(need, at, &[m.number]) {
-                self.link(at, used);
-            } else if !self.pinned(at) {
-                self.phone.remove(at);
-                self.moving.remove(at);
+        self.roomless.remove(at);
+        let Some(m) = self.masters.get(at).copied() else { return };
+        let there = self.phone.get(at).copied();
+        if there.is_none() && !self.wants(at) || there.is_some_and(|(c, _)| c.number == m.number) {
+            return;
+        }
+        let room = match self.need(at) {
+            0 if there.is_some() => Room::Is,
+            need => self.room(need, at, &[m.number]),
+        };
+        match room {
+            Room::Is => self.link(at, there.map_or(self.now, |(_, used)| used)),
+            Room::Unknown => drop(self.roomless.insert(at.to_owned())),
+            Room::IsNot if self.pinned(at) && there.is_some() => {}
+            Room::IsNot => {
+                self.loses(at);
                 if self.wants(at) {
                     self.excepts.insert(at.to_owned());
                 }
             }
-        } else if self.wants(at) {
-            if self.room(self.price(&m), at, &[m.number]) {
+        }
+    }
+
+    /// What the phone does not know is looked at, all of it, in order.
+    fn all_reach_phone(&mut self) {
+        for at in in_order(self.masters.keys()) {
+            self.reaches_phone(&at);
+        }
+    }
+
+    /// The phone saves a file, and what it has beside it in the same top folder is looked at again.
+    fn phone_saves(&mut self, at: &str, content: Content) {
+        let top = at.split_once('/').map(|(top, _)| top);
+        let there = self.phone.keys().filter(|name| top.is_some_and(|top| within(name, top)));
+        for name in in_order(there.filter(|name| *name != at).chain([&at.to_owned()])) {
+            if name == at {
+                self.masters.insert(name, content);
                 self.link(at, self.now);
             } else {
-                self.excepts.insert(at.to_owned());
+                self.reaches_phone(&name);
+            }
+        }
+    }
+
+    /// A wish is looked at; `true`: it waits.
+    fn fulfil(&mut self, step: &Step, pressed: i64, seen: Option<Content>) -> bool {
+        match step {
+            Step::Gets(p) => return self.get(PATHS[*p]),
+            Step::GetsFolder(f) => return self.get_folder(FOLDERS[*f], pressed),
+            Step::Opens(p) => {
+                if let Some((_, used)) = self.phone.get_mut(PATHS[*p]) {
+                    *used = (*used).max(pressed);
+                }
+            }
+            Step::Deletes(p) => {
+                let at = PATHS[*p];
+                if self.behind(at) && !self.pinned(at) {
+                    return true;
+                }
+                if self.phone.contains_key(at) {
+                    self.evict(vec![at.into()]);
+                    self.pins.remove(at);
+                } else if self.follows.iter().any(|f| within(at, f)) {
+                    // Told of a file that is not there as of a folder: it does not come by itself.
+                    self.pins.remove(at);
+                    self.excepts.insert(at.into());
+                }
+            }
+            Step::Destroys(p) => {
+                let at = PATHS[*p];
+                let as_seen =
+                    |m: &Content| seen.is_some_and(|s| (s.cost, s.mtime) == (m.cost, m.mtime));
+                if !self.masters.get(at).is_some_and(as_seen) {
+                    return false;
+                }
+                if self.behind(at) && !self.pinned(at) {
+                    return true;
+                }
+                self.masters.remove(at);
+                self.loses(at);
+            }
+            Step::Pins(p) => {
+                let at = any(*p);
+                let there = self.phone.contains_key(at) || self.folders.contains(at);
+                if there || self.follows.iter().any(|f| within(at, f)) {
+                    self.pins.insert(at.into());
+                }
+            }
+            Step::Unpins(p) => drop(self.pins.remove(any(*p))),
+            _ => unreachable!("no wish: {step:?}"),
+        }
+        false
+    }
+
+    /// The wishes in the order in which they were pressed, and what follows, until nothing changes.
+    fn come_to_rest(&mut self) {
+        loop {
+            let before = (self.phone.clone(), self.waiting.len());
+            for (step, pressed, seen) in std::mem::take(&mut self.waiting) {
+                if self.fulfil(&step, pressed, seen) {
+                    self.waiting.push((step, pressed, seen));
+                }
+            }
+            self.come_down();
+            self.catch_up();
+            if (&self.phone, self.waiting.len()) == (&before.0, before.1) {
+                return;
             }
         }
     }
@@ -726,9 +1014,14 @@ impl Model {
     fn catch_up(&mut self) {
         loop {
             let before = self.phone.clone();
-            let behind: Vec<String> = before.keys().filter(|at| self.behind(at)).cloned().collect();
-            for at in behind {
+            let behind = before.keys().filter(|at| self.behind(at) && !self.roomless.contains(*at));
+            for at in behind.cloned().collect::<Vec<_>>() {
+                let pinned = self.pinned(&at);
                 self.reaches_phone(&at);
+                // It is looked at whenever there is room.
+                if pinned {
+                    self.roomless.remove(&at);
+                }
             }
             self.come_down();
             if self.phone == before {
@@ -738,7 +1031,7 @@ impl Model {
     }
 
     fn come_down(&mut self) {
-        let Some(quota) = self.quota else { return };
+        let Some(quota) = self.quota.filter(|_| !self.untold) else { return };
         for (names, _) in self.oldest("-", &[]) {
             if self.used() <= quota {
                 return;
@@ -764,6 +1057,7 @@ impl Life {
         life.house.engine().publishes = false;
         carry(&mut life.house, &[]);
         life.model.now = life.house.now.secs();
+        life.model.starts();
         for p in 0..PATHS.len() {
             life.play(&Step::HomeSaves(p, 1 + p as u64 % 3));
             life.house.turn();
@@ -773,11 +1067,16 @@ impl Life {
 
     fn content(&mut self, n: u64) -> (String, Content) {
         self.saved += 1;
-        let text = format!("{:0width$}", self.saved, width = (n * BLOCK) as usize);
+        let text = match n {
+            0 => String::new(),
+            n => format!("{:0width$}", self.saved, width = (n * BLOCK) as usize),
+        };
         (text, Content { number: self.saved, cost: n * BLOCK, mtime: self.model.now })
     }
 
-    fn wish(&mut self, action: Action, at: &str) {
+    fn wish(&mut self, action: Action, at: &str, step: &Step) {
+        let (now, seen) = (self.model.now, self.model.masters.get(at).copied());
+        self.model.waiting.push((step.clone(), now, seen));
         let wish = self.house.wish(action, at);
         let list = crate::worklist::parse(&self.house.worklist(&[wish]));
         let now = self.house.now;
@@ -816,67 +1115,26 @@ impl Life {
                 }
                 let (text, content) = self.content(*n);
                 self.house.phone(at, &text);
-                self.model.masters.insert(at.into(), content);
-                self.model.link(at, self.model.now);
+                self.model.phone_saves(at, content);
             }
-            Step::Gets(p) => {
-                self.wish(Action::Get, PATHS[*p]);
-                self.model.get(PATHS[*p]);
-            }
-            Step::GetsFolder(f) => {
-                self.wish(Action::Get, FOLDERS[*f]);
-                self.model.get_folder(FOLDERS[*f]);
-            }
-            Step::Opens(p) => {
-                self.wish(Action::Open, PATHS[*p]);
-                let now = self.model.now;
-                if let Some((_, used)) = self.model.phone.get_mut(PATHS[*p]) {
-                    *used = (*used).max(now);
-                }
-            }
-            Step::Deletes(p) => {
-                let at = PATHS[*p];
-                self.wish(Action::Delete, at);
-                if self.model.phone.contains_key(at) {
-                    self.model.evict(vec![at.into()]);
-                    self.model.pins.remove(at);
-                } else if self.model.follows.iter().any(|f| within(at, f)) {
-                    // Told of a file that is not there as of a folder: it does not come by itself.
-                    self.model.pins.remove(at);
-                    self.model.excepts.insert(at.into());
-                }
-            }
-            Step::Destroys(p) => {
-                self.wish(Action::Destroy, PATHS[*p]);
-                self.model.masters.remove(PATHS[*p]);
-                self.model.phone.remove(PATHS[*p]);
-                self.model.moving.remove(PATHS[*p]);
-            }
-            Step::Pins(p) => {
-                let at = any(*p);
-                self.wish(Action::Pin, at);
-                let booked = {
-                    let world = self.house.engine().world();
-                    world.devices[&device("HTCphone")].book.dir(&path(at)).is_some()
-                };
-                let there = self.model.phone.contains_key(at) || booked;
-                if there || self.model.follows.iter().any(|f| within(at, f)) {
-                    self.model.pins.insert(at.into());
-                }
-            }
-            Step::Unpins(p) => {
-                self.wish(Action::Unpin, any(*p));
-                self.model.pins.remove(any(*p));
-            }
+            Step::Gets(p) => self.wish(Action::Get, PATHS[*p], step),
+            Step::GetsFolder(f) => self.wish(Action::Get, FOLDERS[*f], step),
+            Step::Opens(p) => self.wish(Action::Open, PATHS[*p], step),
+            Step::Deletes(p) => self.wish(Action::Delete, PATHS[*p], step),
+            Step::Destroys(p) => self.wish(Action::Destroy, PATHS[*p], step),
+            Step::Pins(p) => self.wish(Action::Pin, any(*p), step),
+            Step::Unpins(p) => self.wish(Action::Unpin, any(*p), step),
             Step::Arrives(p) => {
                 let here = News::Here(device("HTCphone"), vec![path(PATHS[*p])]);
                 self.house.engine().hear(here, now).unwrap();
                 self.model.moving.remove(PATHS[*p]);
+                self.model.before.remove(PATHS[*p]);
             }
             Step::AllArrive => {
                 let here: Vec<_> = PATHS.iter().map(|p| path(p)).collect();
                 self.house.engine().hear(News::Here(device("HTCphone"), here), now).unwrap();
                 self.model.moving.clear();
+                self.model.before.clear();
             }
             Step::Quota(n) => {
                 let quota = (*n > 0).then_some(n * BLOCK);
@@ -889,12 +1147,45 @@ impl Life {
                 // Nothing is on its way as far as anybody knows, until the carrier tells.
                 self.house.open().unwrap();
                 self.house.engine().publishes = false;
-                let moving: Vec<_> = self.model.moving.iter().map(String::as_str).collect();
-                carry(&mut self.house, &moving);
+                self.model.starts();
+                self.tell();
+                self.model.all_reach_phone();
+            }
+            Step::RestartsUntold => {
+                self.house.open().unwrap();
+                self.house.engine().publishes = false;
+                self.house.engine().carried([device("HTCphone")]);
+                self.model.starts();
+                self.model.untold = true;
+                self.model.before = self.model.moving.clone();
+                self.model.roomless.clear();
+                self.model.all_reach_phone();
+            }
+            Step::Tells => {
+                if self.model.untold {
+                    self.tell();
+                    self.model.all_reach_phone();
+                }
+            }
+            Step::Keeps => {
+                let silent = News::Silent(device("HTCphone"));
+                self.house.engine().hear(silent, now).unwrap();
+                let before = std::mem::take(&mut self.model.before);
+                self.model.moving.retain(|at| !before.contains(at));
+                if std::mem::take(&mut self.model.untold) {
+                    self.model.all_reach_phone();
+                }
             }
         }
-        self.model.come_down();
-        self.model.catch_up();
+        self.model.come_to_rest();
+    }
+
+    /// The carrier tells what is on its way.
+    fn tell(&mut self) {
+        self.model.untold = false;
+        self.model.before.clear();
+        let moving: Vec<_> = self.model.moving.iter().map(String::as_str).collect();
+        carry(&mut self.house, &moving);
     }
 
     fn compare(&mut self) -> Result<(), TestCaseError> {
@@ -914,16 +1205,22 @@ impl Life {
         prop_assert_eq!(there, ought);
         prop_assert_eq!(holding.used().0, self.model.used());
         let moving: BTreeSet<_> = holding.live.keys().map(ToString::to_string).collect();
-        prop_assert_eq!(moving, self.model.moving.clone());
+        prop_assert_eq!(moving, &self.model.moving - &self.model.before);
         // Never above the quota by our doing: only with what must not go.
         let over = self.model.quota.is_some_and(|quota| self.model.used() > quota);
-        prop_assert!(!over || self.model.oldest("-", &[]).is_empty());
+        let may_go = !self.model.untold && !self.model.oldest("-", &[]).is_empty();
+        prop_assert!(!over || !may_go);
         // Every link is one of the master, and nothing lost its last name.
         let named: Vec<_> = self.house.phone_files();
         let masters: BTreeSet<_> = self.house.masters().into_iter().collect();
         let behind = |file: &&String| self.model.behind(file.split('=').next().unwrap());
         prop_assert!(named.iter().filter(|f| !behind(f)).all(|file| masters.contains(file)));
         prop_assert_eq!(masters.len(), self.model.masters.len());
+        let origin = Origin::Device(device("HTCphone"));
+        let waiting = self.house.engine().ledger.open_wishes(&origin, 0, 100).unwrap();
+        let waiting: Vec<_> =
+            waiting.iter().map(|w| (w.wish.action, w.wish.path.to_string())).collect();
+        prop_assert_eq!(waiting.len(), self.model.waiting.len(), "{:?}", waiting);
         Ok(())
     }
 }
@@ -938,7 +1235,10 @@ proptest! {
             life.house.now = life.house.now.plus_secs(seconds);
             life.model.now += seconds;
             life.play(&step);
-            life.house.turn();
+            // What waits is looked at again in the next turn.
+            for _ in 0..3 {
+                life.house.turn();
+            }
             life.compare()?;
         }
     }

@@ -1,8 +1,8 @@
 //! Storms: a device that changes much more than ever, and the two answers to it.
 
-use super::house::{Drive, House, START, device, is_done, path, refusal};
+use super::house::{BLOCK, Drive, House, START, device, is_done, path, refusal, settings};
 use super::{phone_page, with_many};
-use crate::model::{Action, Answer, Origin, Wish};
+use crate::model::{Action, Answer, Bytes, Origin, Wish};
 use crate::plan::{Why, master, on};
 use crate::watch::Pending;
 use rustix::io::Errno;
@@ -234,6 +234,44 @@ fn keep_mine_gives_back_what_was_deleted_before_it_was_noticed() {
     house.phone_deletes(&name(1));
     house.settle();
     assert_eq!(house.phone_files().len(), 99);
+}
+
+#[test]
+fn keep_mine_says_how_much_had_no_room() {
+    let mut house = with_many(100);
+    house.config.devices.insert(device("HTCphone"), settings("HTCphone", Some(100 * BLOCK)));
+    house.configure();
+    for i in 0..40 {
+        house.phone_deletes(&name(i));
+    }
+    house.settle();
+    // In their place comes something else, and one of the others grows at home.
+    for i in 0..30 {
+        house.home(&format!("n/{i}"), "new");
+    }
+    house.turn();
+    assert!(is_done(&house.phone_asks(Action::Get, "n")));
+    for i in 40..95 {
+        house.phone(&name(i), &format!("encrypted {i}"));
+    }
+    house.settle();
+    assert!(storming(&mut house));
+    house.home(&name(50), &"x".repeat(50 * BLOCK as usize));
+    house.settle();
+    let (_, answer) = say(&mut house, &Origin::Home, Action::KeepMine);
+    let Answer::Done(text) = &answer else { panic!("{answer:?}") };
+    // 49 blocks more than it had for the one, and one for each of the thirty.
+    let told = "; 31 files of it had no room on HTCphone: needs 324 kB; quota 410 kB";
+    assert!(text.ends_with(told), "{text}");
+    let phone = &house.engine().world().devices[&device("HTCphone")];
+    assert!(phone.used() <= Bytes(100 * BLOCK) && phone.evicted.is_empty());
+    assert_eq!(house.at_phone(&name(50)), None);
+    assert_eq!(house.at_phone(&name(51)).unwrap(), "content 51");
+    assert_eq!(house.phone_files().len(), 99);
+    house.settle();
+    assert_eq!(house.phone_files().len(), 99);
+    // What it wrote is kept, as that of the others is.
+    assert!(house.kept().iter().any(|kept| kept.ends_with("=encrypted 50")));
 }
 
 #[test]

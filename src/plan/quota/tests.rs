@@ -28,7 +28,10 @@ fn room(world: &World, quota: u64, need: u64) -> Result<Vec<String>, String> {
     let keep = Keep::default();
     let chosen = make_room(world, &device(), Some(Bytes(quota)), Bytes(need), keep);
     let names = |going: Vec<(RelPath, Link)>| going.iter().map(|(p, _)| p.to_string()).collect();
-    chosen.map(names).map_err(|short| short.to_string())
+    chosen.map(names).map_err(|why| match why {
+        NoRoom::Short(short) => short.to_string(),
+        NoRoom::Untold => "untold".into(),
+    })
 }
 
 #[test]
@@ -61,6 +64,37 @@ fn the_refusal_has_the_numbers() {
     assert_eq!(going.iter().map(|(p, _)| p.to_string()).collect::<Vec<_>>(), ["d/c", "d/e"]);
     let short = short.unwrap().to_string();
     assert!(short.starts_with("quota 5 bytes, 10 bytes of it pinned, "), "{short}");
+}
+
+#[test]
+fn what_needs_none_has_room_and_what_never_fits_has_none_before_anything_is_told() {
+    let mut world = world(&[("a", 1, 10, 1), ("b", 2, 10, 2), ("c", 3, 10, 3)]);
+    world.note(&Fact::Pin(device(), path("a")));
+    for untold in [false, true] {
+        world.devices.get_mut(&device()).unwrap().untold = untold;
+        // What is too much anyhow goes, once that is told.
+        let goes: &[&str] = if untold { &[] } else { &["b", "c"] };
+        assert_eq!(room(&world, 5, 0).unwrap(), goes);
+        assert_eq!(room(&world, 35, 5).unwrap(), [""; 0]);
+        let short = "needs 21 bytes; quota 30 bytes, 10 bytes of it pinned";
+        assert_eq!(room(&world, 30, 21).unwrap_err(), short);
+        let goes = if untold { Err("untold".into()) } else { Ok(vec!["b".into(), "c".into()]) };
+        assert_eq!(room(&world, 30, 20), goes);
+        let (going, short) = come_down(&world, &device(), Some(Bytes(5)));
+        assert_eq!((going.len(), short.is_some()), if untold { (0, false) } else { (2, true) });
+    }
+    // What the plan relies on stays, too.
+    let keep = Keep { within: None, inodes: &[2] };
+    let none = make_room(&world, &device(), Some(Bytes(30)), Bytes(11), keep).unwrap_err();
+    assert!(matches!(none, NoRoom::Short(_)), "{none:?}");
+}
+
+#[test]
+fn what_costs_nothing_makes_no_room() {
+    let world = world(&[("a", 1, 0, 1), ("b", 2, 10, 2), ("c", 3, 0, 0), ("d", 3, 0, 0)]);
+    assert_eq!(room(&world, 10, 10).unwrap(), ["b"]);
+    let (going, short) = come_down(&world, &device(), Some(Bytes(0)));
+    assert_eq!((going.len(), short), (1, None));
 }
 
 #[test]

@@ -176,10 +176,10 @@ fn config() -> Config {
     crate::config::parse("[devices.HTCphone]\n[devices.LinuxLaptop]\n").unwrap()
 }
 
-fn answer(world: &World, action: Action, origin: &Origin) -> (Vec<String>, Answer) {
-    let wished = Wish {
+fn keep_mine() -> Wish {
+    Wish {
         id: WishId::parse("00112233445566778899").unwrap(),
-        action,
+        action: Action::KeepMine,
         path: RelPath::root(),
         to: vec![htc()],
         from: None,
@@ -187,7 +187,11 @@ fn answer(world: &World, action: Action, origin: &Origin) -> (Vec<String>, Answe
         limit_mb: None,
         seen: None,
         at: NOW,
-    };
+    }
+}
+
+fn answer(world: &World, action: Action, origin: &Origin) -> (Vec<String>, Answer) {
+    let wished = Wish { action, ..keep_mine() };
     let planned = wish(world, &config(), origin, &wished, Attempt::First, NOW);
     let short = |op: &Op| {
         let text = op.to_string().replace("BTsync/files/", "F:");
@@ -205,12 +209,12 @@ fn let_it_happen_takes_everything_in_and_makes_it_the_measure() {
     assert_eq!(
         ops,
         [
+            "note HTCphone changed something",
             "replace F:edited by P:edited",
             "note HTCphone has edited",
             "note HTCphone does not have gone any more",
             "link P:new -> F:new",
             "note HTCphone has new",
-            "note HTCphone changed something",
             "note what HTCphone changes is not held any more",
         ]
     );
@@ -219,22 +223,105 @@ fn let_it_happen_takes_everything_in_and_makes_it_the_measure() {
 
 #[test]
 fn keep_mine_gives_back_what_was_there_and_keeps_what_it_wrote() {
-    let world = stormy_world();
+    let mut world = stormy_world();
     let laptop = Origin::Device(DeviceName::new("LinuxLaptop").unwrap());
+    let (ops, _) = answer(&world, Action::KeepMine, &laptop);
+    // First the masters; what the device gets is planned once they are back.
+    let back = ["replace F:taken by versions/7/taken", "let go version 7"];
+    assert_eq!(ops[1..], back);
+    turned_back(&mut world);
     let (ops, answer) = answer(&world, Action::KeepMine, &laptop);
     assert_eq!(
         ops,
         [
-            "replace F:taken by versions/7/taken",
-            "let go version 7",
+            "note HTCphone changed something",
             "replace P:edited by F:edited",
             "link F:gone -> P:gone",
             "unlink P:new",
-            "note HTCphone changed something",
             "note what HTCphone changes is not held any more",
         ]
     );
     assert!(matches!(answer, Answer::Done(_)));
+}
+
+/// What turning back comes to.
+fn turned_back(world: &mut World) {
+    world.note(&Fact::Master(path("taken"), stat(1)));
+    let stormed =
+        Version { path: path("taken"), id: stat(11).id, at: NOW, why: Why::Stormed(htc()) };
+    world.note(&Fact::Version(8, stormed));
+    world.note(&Fact::NoVersion(7));
+}
+
+#[test]
+fn what_was_rewritten_and_then_deleted_comes_back_as_it_was_before_both() {
+    let mut world = stormy_world();
+    world.note(&Fact::NoLink(htc(), path("taken")));
+    world.devices.get_mut(&htc()).unwrap().deleted.insert(path("taken"), NOW);
+    let linked = |world: &World| {
+        let wished = keep_mine();
+        let planned = wish(world, &config(), &Origin::Home, &wished, Attempt::Again, NOW);
+        let taken = |op: &Op| match op {
+            Op::Link { ino, to, .. } if to.path == path("taken") => Some(*ino),
+            _ => None,
+        };
+        (planned.ops.iter().filter_map(taken).collect::<Vec<_>>(), planned.more)
+    };
+    assert_eq!(linked(&world), (vec![], true));
+    turned_back(&mut world);
+    assert_eq!(linked(&world), (vec![1], false));
+}
+
+#[test]
+fn what_the_device_did_not_have_is_not_given_to_it() {
+    let mut world = stormy_world();
+    turned_back(&mut world);
+    world.note(&Fact::Master(path("new"), stat(4)));
+    let (ops, _) = answer(&world, Action::KeepMine, &Origin::Home);
+    assert!(ops.contains(&"unlink P:new".to_owned()), "{ops:?}");
+}
+
+#[test]
+fn let_it_happen_waits_for_word_of_what_is_on_its_way_where_room_has_to_be_made() {
+    let mut world = stormy_world();
+    // Made there under a name that is taken at home: both are kept, if there is room for both.
+    world.note(&Fact::Master(path("new"), stat(4)));
+    let holding = world.devices.get_mut(&htc()).unwrap();
+    holding.untold = true;
+    let mut config = config();
+    config.devices.get_mut(&htc()).unwrap().quota = Some(Bytes(8_194));
+    let wished = Wish { action: Action::Allow, ..keep_mine() };
+    let plan = |world: &World| wish(world, &config, &Origin::Home, &wished, Attempt::Again, NOW);
+    let waits = plan(&world);
+    assert!(waits.ops.is_empty() && matches!(waits.answer, Answer::Waiting(_)), "{waits:?}");
+    world.devices.get_mut(&htc()).unwrap().untold = false;
+    assert!(matches!(plan(&world).answer, Answer::Done(_)));
+}
+
+#[test]
+fn room_for_one_is_seen_before_it_is_made_for_the_next() {
+    let mut world = stormy_world();
+    for (at, ino) in [("new", 4), ("newer", 5)] {
+        world.note(&Fact::Master(path(at), stat(ino)));
+    }
+    let holding = world.devices.get_mut(&htc()).unwrap();
+    holding.held.insert(path("newer"), Some(stat(14)));
+    let mut config = config();
+    let wished = Wish { action: Action::Allow, ..keep_mine() };
+    let plan = |config: &Config| {
+        let planned = wish(&world, config, &Origin::Home, &wished, Attempt::First, NOW);
+        let gets = |op: &&Op| matches!(op, Op::Replace { why: Why::Replaced, .. });
+        let pace = |op: &Op| match op {
+            Op::Note(Fact::Pace(_, pace)) => Some((pace.most_rewritten, pace.most_deleted)),
+            _ => None,
+        };
+        // What is usual is known from the first part on.
+        assert_eq!(planned.ops.iter().find_map(pace), Some((2, 1)));
+        (planned.ops.iter().filter(gets).count(), planned.more)
+    };
+    assert_eq!(plan(&config), (2, false));
+    config.devices.get_mut(&htc()).unwrap().quota = Some(Bytes(1_000_000));
+    assert_eq!(plan(&config), (1, true));
 }
 
 #[test]
@@ -243,7 +330,7 @@ fn what_somebody_else_changed_in_between_is_not_turned_back() {
     let later = Version { path: path("taken"), id: stat(11).id, at: NOW, why: Why::Replaced };
     world.note(&Fact::Version(8, later));
     let (ops, _) = answer(&world, Action::KeepMine, &Origin::Home);
-    assert_eq!(ops[0], "replace P:edited by F:edited");
+    assert_eq!(ops[1], "replace P:edited by F:edited");
 }
 
 #[test]
