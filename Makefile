@@ -31,9 +31,9 @@ bench-dedup: ## joining equal files beside fclones, jdupes and rmlint (FILES= an
 	test -x build/peers/bin/fclones || $(CARGO) install --locked fclones --root build/peers
 	LARDER_BENCH_FILES=$(or $(FILES),6000) LARDER_BENCH_REPEAT=$(or $(ROUNDS),5) $(CARGO) bench --locked --bench dedup
 
-bench-night: ## how soon the night's work rests when something moves, and the memory that joining takes (FILES=, STOPS=)
+bench-night: ## how soon the night's work rests when something moves, and the memory that joining a million files takes (FILES=, JOINED=, STOPS=)
 	.ci/setup engine
-	$(CARGO) bench --locked --bench night -- --files $(or $(FILES),100000) --stops $(or $(STOPS),100)
+	$(CARGO) bench --locked --bench night -- --files $(or $(FILES),100000) --joined $(or $(JOINED),1000000) --stops $(or $(STOPS),100)
 
 setup: ## install what building and testing need (Debian packages)
 	.ci/setup

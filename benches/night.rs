@@ -1,10 +1,10 @@
 //! The night's work as the engine does it: how soon it rests when something moves, and what memory joining takes.
 //!
-//! `cargo bench --bench night -- [--files N] [--stops N] [--dir DIR]`; `--memory [--slices N]` measures the memory
-//! alone. Makes N files (holes) in threes of one size and time, a third of them in one folder that a device holds, and
+//! `cargo bench --bench night -- [--files N] [--joined N] [--stops N] [--dir DIR]`; `--memory [--slices N]` measures
+//! the memory alone. Makes N files (holes) in threes of one size and time, a third of them in one folder that a device holds, and
 //! two large ones. Each of the night's tasks is disturbed so often (what lets go of joined files in the second night), at moments that nobody chose; what is told is the time from such a moment until the work has
-//! returned, with all that it did on the disk. Then the job that joins runs in short slices on a fresh tree of N
-//! files, and the most memory that it took beside the engine is told. The tree lies in memory unless DIR says otherwise.
+//! returned, with all that it did on the disk. Then the job that joins runs in short slices on a fresh tree of
+//! `--joined` files (a million), and the most memory that it took beside the engine is told. The tree lies in memory unless DIR says otherwise.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
@@ -29,6 +29,8 @@ const QUIET: i64 = larder::plan::night::QUIET + 1;
 
 struct Options {
     files: u64,
+    /// Files of which memory is measured.
+    joined: u64,
     stops: usize,
     dir: PathBuf,
     /// Only measure memory, in this process.
@@ -41,12 +43,14 @@ fn options() -> Options {
     let memory = Path::new("/dev/shm");
     let base = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
     let dir = base.join(format!("larder-night-{}", std::process::id()));
-    let mut options = Options { files: 100_000, stops: 100, dir, memory: false, slices: u32::MAX };
+    let (files, joined) = (100_000, 1_000_000);
+    let mut options = Options { files, joined, stops: 100, dir, memory: false, slices: u32::MAX };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap();
         match arg.as_str() {
             "--files" => options.files = value().parse().unwrap(),
+            "--joined" => options.joined = value().parse().unwrap(),
             "--stops" => options.stops = value().parse().unwrap(),
             "--dir" => options.dir = value().into(),
             "--memory" => options.memory = true,
@@ -215,7 +219,7 @@ fn resident(which: &str) -> u64 {
 /// The most memory that joining takes beside the engine.
 fn memory(options: &Options) {
     let drive = options.dir.join("memory");
-    make_tree(&drive, options.files, false);
+    make_tree(&drive, options.joined, false);
     let mut night = Night::begin(&drive);
     let (mut random, mut slices, mut most, begun) = (random(), 0, 0, Instant::now());
     let engine = resident("VmRSS:");
@@ -223,7 +227,7 @@ fn memory(options: &Options) {
         let before = resident("VmRSS:");
         // proc_pid_clear_refs(5): the peak is what it is now.
         std::fs::write("/proc/self/clear_refs", "5").unwrap();
-        night.slice(Duration::from_millis(1_000 + random(options.files / 10)));
+        night.slice(Duration::from_millis(1_000 + random(options.joined / 10)));
         if task == Task::Dedup {
             slices += 1;
             most = most.max(resident("VmHWM:").saturating_sub(engine.min(before)));
@@ -234,11 +238,11 @@ fn memory(options: &Options) {
     }
     println!(
         "joining {} files in {slices} slices, {:.0} s: at most {:.1} MB beside the engine's {:.1} MB, {:.0} bytes a file{}",
-        options.files,
+        options.joined,
         begun.elapsed().as_secs_f64(),
         most as f64 / 1e6,
         engine as f64 / 1e6,
-        most as f64 / options.files as f64,
+        most as f64 / options.joined as f64,
         if most > 64_000_000 { ": MISSED, 64 MB are wanted" } else { "" },
     );
 }
@@ -253,8 +257,10 @@ fn main() {
     std::fs::remove_dir_all(options.dir.join("drive")).unwrap();
     // In a process of its own, that nothing was freed in before.
     let probe = Command::new(std::env::current_exe().unwrap())
-        .args(["--memory", "--files", &options.files.to_string(), "--dir"])
+        .args(["--memory", "--joined", &options.joined.to_string(), "--dir"])
         .arg(&options.dir)
+        // As on the Pi: with 32 bits large blocks always go back to the system when they are freed (mallopt(3)).
+        .env("MALLOC_MMAP_THRESHOLD_", "524288")
         .status();
     assert!(probe.unwrap().success());
     std::fs::remove_dir_all(&options.dir).unwrap();
