@@ -5,7 +5,8 @@
 //! Cases: `plain` (default), `empty`, `hostile`, `news` (answers, notices, versions, shares),
 //! `log` (a change is appended to a base), `wide` (nine devices), `child` (may only get and open),
 //! `tight` (the phone is nearly full, files made room lately, some share a content), `storm` (the
-//! tablet changes much more than ever), `own-storm` (the phone does).
+//! tablet changes much more than ever), `own-storm` (the phone does), `unlisted` (more files have
+//! older versions than a page lists).
 //! Writes `catalogue/catalogue.html` (the page of HTCphone), `home/catalogue.html` (the common
 //! page) and says on one line what it cost.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
@@ -401,6 +402,22 @@ fn main() {
         ..Report::default()
     };
     let (mut versions, mut shares, mut held, mut answers) = (vec![], vec![], vec![], vec![]);
+    if args.case == "unlisted" {
+        // A folder of photos that was destroyed, and a letter that was edited before.
+        let destroyed =
+            (1..=1_001).map(|n| (path(&format!("Photos/2003/IMG_{n:04}.JPG")), "destroyed", n));
+        let edited = (first.clone(), "changed on Laptop", 90_000);
+        versions.extend(destroyed.chain([edited]).zip(1..).map(|((path, why, ago), id)| {
+            VersionView {
+                id,
+                path,
+                at: Time::from_secs(now() - ago),
+                size: Bytes(23_000 + id),
+                why: why.into(),
+                until: Time::from_secs(now() + 80_000),
+            }
+        }));
+    }
     if news {
         report.notices.push(Notice {
             at: Time::from_secs(now() - 600),

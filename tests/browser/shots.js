@@ -1,6 +1,6 @@
 // Takes pictures of the page: `node shots.js PAGES OUT`. For people to look at; nothing is tested. PAGES has
-// what `examples/page --case CASE --out PAGES/CASE` makes: plain, news, empty, hostile, people, tight, storm and
-// own-storm. ONLY=tree or ONLY=phone-dark takes those whose name has it.
+// what `examples/page --case CASE --out PAGES/CASE` makes: plain, news, empty, hostile, people, tight, storm,
+// own-storm and unlisted. ONLY=tree or ONLY=phone-dark takes those whose name has it.
 
 import { chromium } from "playwright-core";
 import { mkdirSync } from "node:fs";
@@ -92,6 +92,9 @@ for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"])
   await shot("versions", kind, scheme, "news/catalogue/catalogue.html", async page => { await versioned(page); await page.locator("#box [data-op=undo]").click(); });
   await shot("versions-end", kind, scheme, "news/catalogue/catalogue.html", async page => { await versioned(page); await page.locator("#box [data-op=undo]").click(); await toTheEnd(page); });
   await shot("bring-back", kind, scheme, "news/catalogue/catalogue.html", async page => { await page.locator("[data-filter=gone]").click(); await page.waitForTimeout(300); await row(page, "To the bank").click(); });
+  const unlisted = async page => { await page.locator("#q").fill("dsc"); await page.waitForTimeout(300); await page.locator(".row:visible:not(.folder)").first().click(); await page.locator("#box [data-op=older]").waitFor(); };
+  await shot("unlisted-button", kind, scheme, "unlisted/catalogue/catalogue.html", unlisted);
+  await shot("unlisted", kind, scheme, "unlisted/catalogue/catalogue.html", async page => { await unlisted(page); await page.locator("#box [data-op=older]").click(); });
   const twin = async page => { await expand(page, "Documents", "Copies"); await page.locator(".row[aria-level='3']:visible").first().click(); await page.locator("#box [data-op=destroy]").click(); await page.locator("#box .stays:not(:empty)").waitFor(); };
   await shot("destroy-twin", kind, scheme, tight, twin);
   await shot("destroy-twins", kind, scheme, tight, async page => { await expand(page, "Documents"); await row(page, "Copies").locator(".more").click(); await page.locator("#box [data-op=destroy]").click(); await page.locator("#box .stays:not(:empty)").waitFor(); });

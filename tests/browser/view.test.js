@@ -267,3 +267,15 @@ test("more devices than four, and a page that may do little", async t => {
   await more(child, "Photos");
   assert.deepEqual(await child.locator("#box .act").evaluateAll(all => all.map(b => b.dataset.op)), ["get", "get-for"]);
 });
+
+test("of a file whose versions are not listed, the newest can be asked for", async t => {
+  const page = await visit(await browser(t), own(pages(t, { case: "unlisted" })));
+  await page.locator("#q").fill("dsc");
+  await page.locator(".row:visible:not(.folder)").first().click();
+  assert.equal(await act(page, "undo").count(), 0);
+  await act(page, "older").click();
+  assert.match(await text(page, "#box"), /keeps some of 2 files more than are listed/);
+  await act(page, "undo").click();
+  const [wish] = await wishes(page);
+  assert.deepEqual([wish.op, /dsc/i.test(wish.path), wish.with], ["undo", true, undefined]);
+});
