@@ -352,11 +352,13 @@ impl<'a> Back<'a> {
         true
     }
 
-    /// A name that is held means again what it meant: the master of now, if the device had one there.
+    /// A name that is held means again what it meant: the master of now, if the device had one there or follows its
+    /// folder.
     fn held(&mut self, path: &RelPath, seen: Option<Stat>, ops: &mut Vec<Op>) {
         let Some(home) = self.asked.world.home_of(self.device, path) else { return };
-        let (at, had) = (on(self.device, path), self.holding.book.get(path).is_some());
-        let m = self.asked.world.files.get(&home).filter(|_| had);
+        let at = on(self.device, path);
+        let gets = self.holding.book.get(path).is_some() || self.holding.wants(path);
+        let m = self.asked.world.files.get(&home).filter(|_| gets);
         let release =
             |seen: Stat| Op::Release { at: at.clone(), ino: seen.id.ino, was: home.clone() };
         match (seen, m) {

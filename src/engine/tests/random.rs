@@ -410,3 +410,14 @@ proptest! {
         live(undo, &steps)?;
     }
 }
+
+/// The phone asks for everything while a file that it made itself is held: it gets the one from home.
+#[test]
+fn what_was_asked_for_under_a_name_that_was_held_is_there_at_rest() {
+    let asks = Step::Wishes(0, Action::Get, PATHS.len(), 0);
+    live(
+        false,
+        &[Step::HomeSaves(2), Step::Storms(0), Step::DeviceSaves(0, 2), asks, Step::Waits(1)],
+    )
+    .unwrap();
+}

@@ -212,6 +212,24 @@ fn a_document_that_saves_itself_is_one_file() {
 }
 
 #[test]
+fn keep_mine_gives_what_was_asked_for_under_a_name_that_was_held() {
+    let mut house = rewritten();
+    house.home("n/new", "ours");
+    house.home("other", "ours, too");
+    house.settle();
+    for name in ["n/new", "other"] {
+        house.phone(name, "encrypted");
+    }
+    house.settle();
+    house.phone_asks(Action::Get, "n");
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+    house.settle();
+    assert_eq!(house.at_phone("n/new").as_deref(), Some("ours"));
+    assert_eq!(house.at_phone("other"), None, "it never had that one, nor asked for it");
+    assert!(!storming(&mut house));
+}
+
+#[test]
 fn keep_mine_gives_back_what_was_deleted_before_it_was_noticed() {
     let mut house = with_many(100);
     for i in 0..40 {
