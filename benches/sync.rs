@@ -1,4 +1,4 @@
-//! What a wish, ten thousand files and a revoke cost with real Syncthings on loopback, beside Syncthing
+//! What a wish, a quota, ten thousand files and a revoke cost with real Syncthings on loopback, beside Syncthing
 //! alone in the same run: `make bench-sync`. Nothing is asserted; it prints pairs and ratios.
 //!
 //! `cargo bench --bench sync -- [--rounds N] [--files N]`. Debian's Syncthing is fetched if need be.
@@ -98,8 +98,10 @@ fn wish(program: &Path, rounds: usize) {
         until("its page says so", || phone.state(&name) == HERE);
         told.push(begun.elapsed());
     }
+    let in_force = quota(&mut house, rounds);
     phone.party.stop();
     house.stop();
+    println!("a lower quota saved in larder.toml -> what is too much is gone: {}", ms(in_force));
     let (all, ours, alone, told) = (median(all), median(ours), median(alone), median(told));
     println!(
         "wish on the phone's page -> 1 MB complete there: {} (of which the house {}), its page says so: {}",
@@ -112,6 +114,23 @@ fn wish(program: &Path, rounds: usize) {
         ms(alone),
         all.as_secs_f64() / alone.as_secs_f64()
     );
+}
+
+/// A quota that is lowered, by one of the phone's films of 1 MB each time: until that film has gone.
+fn quota(house: &mut House, films: usize) -> Duration {
+    let films_there = |house: &House| {
+        std::fs::read_dir(house.drive("devices/HTCphone/Films")).map_or(0, Iterator::count)
+    };
+    let lower = |left: usize| {
+        // A little more than a film takes, in whole blocks.
+        let lines = format!("quota = \"{} kB\"", left * 1_010 + 1);
+        house.devices.insert("HTCphone".into(), lines);
+        let begun = Instant::now();
+        house.settle();
+        until("what is too much is gone", || films_there(house) == left);
+        begun.elapsed()
+    };
+    median((0..films).rev().map(lower).collect())
 }
 
 /// So many files of 4 kB linked by one wish: what of the whole is the engine's.
