@@ -43,7 +43,7 @@ pub(super) fn note(known: &mut Vec<Known>, one: Known) {
 }
 
 /// Drops the classes of which every inode was compared by an earlier job, and puts them among what was decided
-/// on. Returns the inodes of which what was remembered is not true any more; `None` when it was stopped, and what
+/// on, before anything else is known. Returns the inodes of which what was remembered is not true any more; `None` when it was stopped, and what
 /// is remembered is still there. `found` comes sorted by class.
 pub(super) fn skip_compared(
     found: &mut Vec<Candidate>,
@@ -85,13 +85,8 @@ pub(super) fn skip_compared(
     // In place: at a million files a second list would be as large as what may be used.
     let mut met = met.into_iter();
     remembered.retain(|_| met.next() == Some(Met::Alone));
-    // Of the same size, so that a new list takes no memory of its own.
-    let decided = std::mem::take(remembered).into_iter().map(Known::decided).collect();
-    if known.is_empty() {
-        *known = decided;
-    } else {
-        known.extend(decided);
-    }
+    // Of the same size, so that the new list takes no memory of its own.
+    *known = std::mem::take(remembered).into_iter().map(Known::decided).collect();
     Some(outdated)
 }
 

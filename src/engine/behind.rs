@@ -1,6 +1,7 @@
 //! Links that stay behind their master for want of room: told of, and brought up to date once there is some.
 
 use super::Engine;
+use super::notices::and_more;
 use crate::model::{Bytes, Time};
 use crate::plan::{Holding, Keep, Oldest, behind, on};
 use crate::status::Condition;
@@ -34,10 +35,7 @@ impl Engine {
             self.untell("behind");
             return;
         };
-        let more = match older.len() {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
+        let more = and_more(older.len() - 1);
         let what = format!(
             "{first}{more} is older than at home: it is pinned, and the newer one does not fit"
         );

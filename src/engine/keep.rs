@@ -111,8 +111,10 @@ impl Engine {
             gone = self.let_go(&going, now)?;
         }
         // Many that came one by one are not weighed anew for each.
-        let next = versions::comes_of_age(&self.world, now).map(|at| at.max(now.plus_secs(PAUSE)));
-        self.weigh = next.filter(|_| too_much(&self.world, &self.config));
+        self.weigh = match too_much(&self.world, &self.config) {
+            true => versions::comes_of_age(&self.world, now).map(|at| at.max(now.plus_secs(PAUSE))),
+            false => None,
+        };
         Ok(gone)
     }
 

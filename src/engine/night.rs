@@ -4,6 +4,7 @@
 //! begun is kept for the next slice. What can't be read ends the night and is told: a drive that begins to fail
 //! is not to be read from end to end.
 
+use super::notices::and_more;
 use super::shares::Summing;
 use super::verify::{Finding, Known, Verification};
 use super::{Engine, EngineError};
@@ -384,10 +385,7 @@ impl Engine {
             return Ok(true);
         };
         verification.found.iter().take(100).for_each(|finding| log::warn!("verified: {finding}"));
-        let more = match verification.found.len() {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
+        let more = and_more(verification.found.len() - 1);
         let what = format!("the night's check found: {}{more}", first.what);
         if std::mem::replace(&mut self.night.again, true) {
             self.night.again = false;

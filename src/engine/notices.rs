@@ -7,6 +7,14 @@ use crate::plan::on;
 use crate::status::{Condition, Notice};
 use crate::watch::Names;
 
+/// Said after the first of several.
+pub(super) fn and_more(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        n => format!(" (and {n} more)"),
+    }
+}
+
 impl Engine {
     /// Tells the owner something, once per key until it is untold.
     pub(super) fn tell(
@@ -36,10 +44,7 @@ impl Engine {
         match complaints {
             [] => self.untell("settings"),
             [first, rest @ ..] => {
-                let more = match rest.len() {
-                    0 => String::new(),
-                    n => format!(" (and {n} more)"),
-                };
+                let more = and_more(rest.len());
                 let what = format!("larder.toml, line {}: {}{more}", first.line, first.what);
                 let next = format!("{}; until then the last good settings stay", first.next);
                 self.tell("settings", Condition::SettingsError, now, what, next);
@@ -77,11 +82,7 @@ impl Engine {
             self.untell("look");
             return;
         };
-        let more = match self.unseen.len() {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
-        let what = format!("{why}{more}");
+        let what = format!("{why}{}", and_more(self.unseen.len() - 1));
         self.tell("look", Condition::Ready, now, what, "see who owns it; it is left as it is");
     }
 
@@ -91,10 +92,7 @@ impl Engine {
             self.untell("reconcile");
             return;
         };
-        let more = match self.stuck.len() {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
+        let more = and_more(self.stuck.len() - 1);
         let what = format!("{}{more} can't be taken in", on(device, path));
         let next = "see that nothing else of that name is in BTsync/files";
         self.tell("reconcile", Condition::Attention, now, what, next);
