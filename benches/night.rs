@@ -1,10 +1,12 @@
 //! The night's work as the engine does it: how soon it rests when something moves, and what memory joining takes.
 //!
 //! `cargo bench --bench night -- [--files N] [--joined N] [--stops N] [--dir DIR]`; `--memory [--slices N]` measures
-//! the memory alone. Makes N files (holes) in threes of one size and time, a third of them in one folder that a device holds, and
-//! two large ones. Each of the night's tasks is disturbed so often (what lets go of joined files in the second night), at moments that nobody chose; what is told is the time from such a moment until the work has
+//! the memory alone. Makes N files (holes) in threes of one size and time, a third of them in one folder that a device
+//! holds, and two large ones. Each of the night's tasks is disturbed so often (what lets go of joined files in the
+//! second night), at moments that nobody chose; what is told is the time from such a moment until the work has
 //! returned, with all that it did on the disk. Then the job that joins runs in short slices on a fresh tree of
-//! `--joined` files (a million), and the most memory that it took beside the engine is told. The tree lies in memory unless DIR says otherwise.
+//! `--joined` files (a million), and the most memory that it took beside the engine is told. The trees lie in memory,
+//! if so many files fit there and DIR does not say otherwise.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
@@ -40,10 +42,7 @@ struct Options {
 }
 
 fn options() -> Options {
-    let memory = Path::new("/dev/shm");
-    let base = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
-    let dir = base.join(format!("larder-night-{}", std::process::id()));
-    let (files, joined) = (100_000, 1_000_000);
+    let (files, joined, dir) = (100_000, 1_000_000, PathBuf::new());
     let mut options = Options { files, joined, stops: 100, dir, memory: false, slices: u32::MAX };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -59,6 +58,14 @@ fn options() -> Options {
             "--bench" => {}
             other => panic!("unknown option {other}"),
         }
+    }
+    if options.dir.as_os_str().is_empty() {
+        // tmpfs has an inode for every two pages of memory (tmpfs(5)), and the ledger is there, too.
+        let memory = Path::new("/dev/shm");
+        let needed = options.files.max(options.joined) / 10 * 11;
+        let fits = rustix::fs::statvfs(memory).is_ok_and(|s| s.f_favail > needed);
+        let base = if fits { memory.into() } else { std::env::temp_dir() };
+        options.dir = base.join(format!("larder-night-{}", std::process::id()));
     }
     options
 }
