@@ -636,7 +636,7 @@ async fn a_drive_that_goes_away_is_let_go_of() {
     let ended = stream.read_to_end(&mut rest).await;
     // What was on its way already, which the sockets' buffers bound; not the film.
     assert!(rest.len() < 64 << 20, "{} bytes, {ended:?}", rest.len());
-    tokio::time::timeout(Duration::from_secs(30), async {
+    tokio::time::timeout(Duration::from_secs(120), async {
         while !open_beneath(&drive).is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -853,11 +853,17 @@ async fn a_busy_or_failing_house_is_told_as_not_taken() {
 async fn guessing_is_slowed_down_for_the_guesser_alone() {
     let mut test = Test::new().await;
     let wrong = worklist("home", "guess", "null", &get_wish(ID));
-    for _ in 0..10 {
-        assert_eq!(test.post("null", &wrong).await.status, 403);
-    }
-    let answer = test.post("null", &wrong).await;
-    assert_eq!(answer.status, 429);
+    let mut guesses = 0;
+    let answer = loop {
+        let answer = test.post("null", &wrong).await;
+        if answer.status == 429 {
+            break answer;
+        }
+        assert_eq!(answer.status, 403);
+        guesses += 1;
+        assert!(guesses < 1_000, "one may go on guessing");
+    };
+    assert!(guesses >= 10, "{guesses}");
     assert!(answer.header("retry-after").parse::<u64>().unwrap() <= 7);
     assert_eq!(answer.header("access-control-allow-origin"), "null");
     assert_eq!(test.get("/").await.status, 200, "the page is still shown to him");
@@ -888,9 +894,12 @@ async fn a_password_is_asked_for_where_one_is_set() {
     let taken = test.take_all();
     let body = worklist("home", "key-home", "null", &get_wish(ID));
     assert_eq!(test.post("null", &body).await.status, 200);
-    for _ in 0..10 {
-        assert_eq!(test.get_with("/", &with(wrong)).await.status, 401);
+    let mut guesses = 0;
+    while test.get_with("/", &with(wrong)).await.status == 401 {
+        guesses += 1;
+        assert!(guesses < 1_000, "one may go on guessing");
     }
+    assert!(guesses >= 10, "{guesses}");
     assert_eq!(test.get_with("/", &with(wrong)).await.status, 429);
     assert_eq!(test.get_with("/", &with(right)).await.status, 429);
     // A password that is taken away takes effect at once.
@@ -966,7 +975,7 @@ async fn slow_clients_keep_nobody_waiting() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    let status = tokio::time::timeout(Duration::from_secs(30), full).await;
+    let status = tokio::time::timeout(Duration::from_secs(120), full).await;
     let status = status.expect("an address has no more than its places");
     assert!(matches!(status, 503 | 0), "{status}");
     let other = || connect_from(Ipv4Addr::new(127, 0, 0, 2), test.at);
@@ -976,7 +985,7 @@ async fn slow_clients_keep_nobody_waiting() {
     }
     // Who ends, makes room.
     slow.clear();
-    tokio::time::timeout(Duration::from_secs(30), async {
+    tokio::time::timeout(Duration::from_secs(120), async {
         while test.get("/").await.status != 200 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -1057,7 +1066,7 @@ async fn stopping_ends_it_whoever_is_connected() {
     reading.read_exact(&mut some).await.unwrap();
     let _idle = connect(test.at).await;
     test.stop.take();
-    tokio::time::timeout(Duration::from_secs(30), &mut test.served).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(120), &mut test.served).await.unwrap().unwrap();
     assert!(open_beneath(&test.drive()).is_empty());
     assert!(TcpStream::connect(test.at).await.is_err());
     assert_eq!(*test.state.borrow(), State::Off);

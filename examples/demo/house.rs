@@ -89,7 +89,7 @@ impl House {
         what: &str,
         mut look: impl FnMut(&Self) -> Result<Option<T>>,
     ) -> Result<(T, Duration)> {
-        const PATIENCE: Duration = Duration::from_secs(30);
+        const PATIENCE: Duration = Duration::from_secs(60);
         let begun = Instant::now();
         loop {
             if STOP.load(Ordering::Relaxed) {

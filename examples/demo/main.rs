@@ -17,6 +17,8 @@
 mod family;
 mod house;
 mod phone;
+#[path = "../../tests/support/port.rs"]
+mod port;
 mod real;
 mod tell;
 
@@ -169,7 +171,7 @@ impl Story {
             true => Err("--simulated was asked for".to_owned()),
             false => real::program(&drive),
         };
-        let port = real::free_port()?;
+        let port = port::free_port();
         let sync = match &syncthing {
             Ok(_) => format!(
                 "\n[sync]\n# Where the phone of this story reaches the house.\nport = {port}\n"

@@ -60,7 +60,7 @@ impl Phone {
     /// Switches it on.
     pub fn start(program: &Path, root: &Path) -> Result<Self> {
         std::fs::create_dir_all(root).with_context(|| format!("{}", root.display()))?;
-        let port = free_port()?;
+        let port = crate::port::free_port();
         let mut settings = Settings::new(program, root.join("syncthing"));
         let socket = format!("larder-demo-{}.sock", std::process::id());
         let socket = std::env::temp_dir().join(socket);
@@ -166,9 +166,4 @@ impl Drop for Phone {
         // It takes its socket away itself when it ends in good order.
         std::fs::remove_file(&self.socket).ok();
     }
-}
-
-/// A port that nobody has at the moment.
-pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

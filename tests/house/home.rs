@@ -32,11 +32,6 @@ pub(crate) fn tells(report: &Report, words: &str) -> bool {
     report.notices.iter().any(|notice| notice.what.contains(words))
 }
 
-/// A port that nobody has at the moment.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl House {
     /// A house with these devices that has not been started.
     pub(crate) fn new(program: &Path, devices: &[&str]) -> Self {
@@ -47,8 +42,8 @@ impl House {
         let house = Self {
             dir,
             program: program.to_owned(),
-            sync_port: free_port(),
-            web_port: free_port(),
+            sync_port: crate::lab::free_port(),
+            web_port: crate::lab::free_port(),
             devices: devices.iter().map(|d| ((*d).to_owned(), String::new())).collect(),
             believes_after: None,
             reports: Arc::default(),

@@ -11,6 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+pub(crate) use port::free_port;
+
+#[path = "../support/port.rs"]
+mod port;
+
 /// Longest wait for anything: two shared cores may be busy.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
 
@@ -71,10 +76,9 @@ impl Party {
         set: impl FnOnce(&mut Settings),
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut settings = Settings::new(program, dir.path().join("home"));
         settings.name = name.into();
-        settings.listen = vec![format!("tcp://{port}")];
+        settings.listen = vec![format!("tcp://127.0.0.1:{}", free_port())];
         settings.local_discovery = false;
         settings.reconnect_s = 5;
         set(&mut settings);
