@@ -50,7 +50,7 @@ run: ## the card in an emulated Pi; ONCE=1 ends when it was ready and did one th
 	$(PYTHON) image/run.py $(if $(ONCE),--once)
 
 test-image: ## the image tests (IMAGE= names another image); LARDER_SLOW=3 on a busy machine
-	$(PYTHON) -m pytest -q -rs --durations=0 $(PYTEST) tests/image
+	$(PYTHON) -m pytest -q -rsfE --durations=0 $(if $(TESTS),$(TESTS),tests/image)
 
 test-armv7: ## the tests of the pure rooms, as ARMv7 programs under qemu-user (two minutes, once compiled)
 	image/binary.sh test
