@@ -4,7 +4,6 @@ mod settings;
 
 use crate::appliance;
 use crate::check::check;
-use crate::config::Settings;
 use crate::daemon::{self, Places};
 use crate::dedup::{self, Event, Rules};
 use crate::drive::{self, devices::Roots};
@@ -327,9 +326,7 @@ fn run_service(
 }
 
 fn look(places: &Places) -> Result<Engine> {
-    let mut settings = Settings::default();
-    settings.update(daemon::read_settings(places).as_deref());
-    Ok(daemon::open_to_read(places, &settings)?)
+    Ok(daemon::open_to_read(places)?)
 }
 
 fn path_of(text: &str) -> Result<RelPath> {

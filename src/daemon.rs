@@ -21,7 +21,7 @@ use drive::Drive;
 use network::Network;
 use stop::Stop;
 
-use crate::config::{Change, Config, MAX_BYTES, Settings};
+use crate::config::{Change, MAX_BYTES, Settings};
 use crate::engine::{Engine, EngineError, SETTLE, lay_out};
 use crate::fs::{DryRun, Real};
 use crate::ledger::{Ledger, LedgerError};
@@ -131,25 +131,49 @@ fn open_drive(places: &Places) -> Result<Real, DaemonError> {
     Real::open(root).map_err(|e| no_drive(e.into()))
 }
 
+/// Reads the settings as they are now; what is wrong with them stands in them.
+fn settings_of(places: &Places) -> Settings {
+    let mut settings = Settings::default();
+    settings.update(read_settings(places).as_deref());
+    settings
+}
+
+/// The last good settings outlive a restart: a file that is broken or missing then must not make the devices, and what
+/// they wished, unknown, nor end old contents that it was to keep.
+fn recall_settings(ledger: &Ledger, settings: &mut Settings) -> Result<(), LedgerError> {
+    if settings.are_unknown()
+        && let Some(text) = ledger.meta(GOOD_SETTINGS)?
+        && let Ok(config) = crate::config::parse(&text)
+    {
+        log::warn!("larder.toml is broken or missing; the last good settings stay");
+        settings.restore(config);
+    }
+    Ok(())
+}
+
 /// What is known of a drive, without changing anything on it.
-pub fn open_to_read(places: &Places, settings: &Settings) -> Result<Engine, DaemonError> {
+pub fn open_to_read(places: &Places) -> Result<Engine, DaemonError> {
+    let mut settings = settings_of(places);
     let fs = DryRun::new(open_drive(places)?);
     let ledger = Ledger::open_copy(&places.ledger()).map_err(EngineError::from)?;
+    recall_settings(&ledger, &mut settings).map_err(EngineError::from)?;
     let mut engine = Engine::open(Box::new(fs), ledger, settings.current().clone(), now())?;
     engine.complain(settings.complaints(), now());
     Ok(engine)
 }
 
 /// Opens the engine on a drive to work on it.
-fn open_to_work(places: &Places, settings: &Settings) -> Result<(Engine, Claim), DaemonError> {
+fn open_to_work(places: &Places, settings: &mut Settings) -> Result<(Engine, Claim), DaemonError> {
     let fs = open_drive(places)?;
     make_private(&places.drive.join("BTsyncApp"))
         .map_err(|source| LedgerError::Folder { path: places.ledger(), source })
         .map_err(EngineError::from)?;
     let claim = Claim::take(places)?;
     let ledger = open_ledger(places).map_err(EngineError::from)?;
+    recall_settings(&ledger, settings).map_err(EngineError::from)?;
     let mut engine = Engine::open(Box::new(fs), ledger, settings.current().clone(), now())?;
     engine.complain(settings.complaints(), now());
+    keep_settings(places, &mut engine)?;
     Ok((engine, claim))
 }
 
@@ -185,12 +209,10 @@ pub fn run_once(
     settle: Option<u32>,
     night: bool,
 ) -> Result<Vec<Op>, DaemonError> {
-    let mut settings = Settings::default();
-    settings.update(read_settings(places).as_deref());
     let (mut engine, _claim) = match dry_run {
-        true => (open_to_read(places, &settings)?, None),
+        true => (open_to_read(places)?, None),
         false => {
-            let (engine, claim) = open_to_work(places, &settings)?;
+            let (engine, claim) = open_to_work(places, &mut settings_of(places))?;
             (engine, Some(claim))
         }
     };
@@ -423,9 +445,8 @@ impl House {
         // The folders have to be there before they are watched, the watch before they are scanned.
         lay_out(&mut open_drive(&self.places)?).map_err(EngineError::from)?;
         let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
-        let (mut engine, claim) = open_to_work(&self.places, &self.settings)?;
+        let (mut engine, claim) = open_to_work(&self.places, &mut self.settings)?;
         engine.settle_after(self.settle);
-        self.remember_settings(&mut engine)?;
         if let Some(fault) = status::writer::fault(&self.places.boot) {
             // The file can't say it itself: the lamp and the page do.
             let what = format!("STATUS.txt on the SD card is not written any more: {fault}");
@@ -435,22 +456,6 @@ impl House {
         self.drive = Some(Drive { engine, watch, carrying, id, claim });
         self.failed = None;
         log::info!("the drive is in use: {}", self.places.drive.display());
-        Ok(())
-    }
-
-    /// The last good settings outlive a restart: a file that is broken when the power comes back
-    /// must not make the devices, and what they wished, unknown.
-    fn remember_settings(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
-        if self.settings.complaints().is_empty() {
-            return keep_settings(&self.places, engine);
-        }
-        if let Some(text) = engine.recall(GOOD_SETTINGS)?
-            && *self.settings.current() == Config::default()
-            && let Ok(config) = crate::config::parse(&text)
-        {
-            engine.configure(config.clone(), now())?;
-            self.settings.restore(config);
-        }
         Ok(())
     }
 

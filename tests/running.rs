@@ -213,6 +213,46 @@ fn settings_that_break_while_it_is_off_make_no_device_unknown() {
 }
 
 #[test]
+fn settings_that_are_missing_or_broken_at_a_start_end_nothing_that_the_good_ones_kept() {
+    let mut house = House::new(&format!("undo = \"30 days\"\n{SETTINGS}"));
+    house.save(&house.home(b"photo"), b"photo");
+    house.run();
+    house.drop_list("HTCphone", &[wish(1, "destroy", b"photo", &drive::seen(5))]);
+    house.run();
+    assert!(!house.home(b"photo").exists());
+    let is_kept = |house: &House| house.books().iter().any(|line| line.contains("version photo"));
+    assert!(is_kept(&house));
+    for broken in [None, Some("undo = 30 days\n")] {
+        match broken {
+            None => std::fs::remove_file(house.boot.join("larder.toml")).expect("it was there"),
+            Some(text) => house.settings(text),
+        }
+        for words in [&["run", "--once", "--night"][..], &["dedup"], &["check", "--repair"]] {
+            let out = house.larder(words).output().expect("larder starts");
+            assert!(out.status.success(), "{words:?}: {}", drive::text(&out));
+            assert!(
+                is_kept(&house),
+                "{words:?} ended it; settings {broken:?}: {}",
+                drive::text(&out)
+            );
+        }
+        // The devices are known too, and it is said.
+        let id = if broken.is_none() { 2 } else { 3 };
+        house.drop_list("HTCphone", &[wish(id, "get", b"none", "")]);
+        let mut running = Running::start(&house);
+        eventually("it is told", || running.tells("settings-error"));
+        eventually("it is answered", || house.answer(id).is_some());
+        running.signal(rustix::process::Signal::TERM);
+        eventually("it stops when told", || !running.alive());
+        assert!(is_kept(&house));
+    }
+    // Without a good word it is not to be brought back for longer than that word said.
+    house.settings(SETTINGS);
+    let night = house.larder(&["run", "--once", "--night"]).output().expect("larder starts");
+    assert!(night.status.success() && !is_kept(&house), "{}", drive::text(&night));
+}
+
+#[test]
 fn a_drive_that_goes_and_comes_back_is_used_again() {
     let mut house = House::new(SETTINGS);
     house.save(&house.home(b"doc"), b"doc");

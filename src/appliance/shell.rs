@@ -426,7 +426,14 @@ fn settings(boot: &Path) -> (config::Config, Vec<Advice>) {
     let path = boot.join("larder.toml");
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Default::default(),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            let advice = Advice {
+                condition: Condition::SettingsError,
+                what: "larder.toml is missing from the SD card's first partition.".into(),
+                next: "Put it back, or flash the card anew; what is on the drive stays.".into(),
+            };
+            return (config::Config::default(), vec![advice]);
+        }
         Err(why) => {
             let advice = Advice {
                 condition: Condition::SettingsError,

@@ -7,6 +7,19 @@ use super::{Complaint, Config, parse_bytes};
 pub struct Settings {
     current: Config,
     complaints: Vec<Complaint>,
+    source: Source,
+}
+
+/// Where the settings in force are from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Source {
+    /// Nobody said anything yet.
+    #[default]
+    Defaults,
+    /// The file, as it is or was good last.
+    File,
+    /// What the drive remembers of an earlier run.
+    Memory,
 }
 
 /// What a look at the file changed.
@@ -32,21 +45,32 @@ impl Settings {
         &self.complaints
     }
 
-    /// Puts settings in force that were good before this run, while the file is broken.
+    /// True while nothing but the defaults is known: no good file was seen, and nothing restored.
+    pub fn are_unknown(&self) -> bool {
+        self.source == Source::Defaults
+    }
+
+    /// Puts settings in force that were good before this run, because the file is broken or missing.
     pub fn restore(&mut self, config: Config) {
         self.current = config;
+        self.source = Source::Memory;
     }
 
     /// Takes the file as it is now; `None` when there is none.
     ///
     /// Without a file the settings in force stay, as under a broken one: editors take a file away
-    /// before they put the new one in its place, and a card may be pulled out to be edited.
+    /// before they put the new one in its place, and a card may be pulled out to be edited. A file that
+    /// is missing from the start is complained of.
     pub fn update(&mut self, file: Option<&[u8]>) -> Change {
         let (next, complaints) = match file.map(parse_bytes) {
             Some(Ok(config)) => (Some(config), Vec::new()),
             Some(Err(complaints)) => (None, complaints),
-            None => (None, Vec::new()),
+            None if self.source == Source::File => (None, Vec::new()),
+            None => (None, vec![missing()]),
         };
+        if next.is_some() {
+            self.source = Source::File;
+        }
         let complaints_differ = self.complaints != complaints;
         self.complaints = complaints;
         match next {
@@ -58,4 +82,10 @@ impl Settings {
             _ => Change::None,
         }
     }
+}
+
+fn missing() -> Complaint {
+    let next =
+        "put it back, or write a new one (`larder config example` prints all that it may say)";
+    Complaint { line: 1, what: "the file is missing or can't be read".into(), next: next.into() }
 }

@@ -785,8 +785,11 @@ fn the_wireless_network_is_joined_whatever_else_is_wrong() {
 #[test]
 fn the_last_good_settings_stay() {
     let mut settings = Settings::default();
+    // None from the start: the defaults, and it is said.
+    assert_eq!(settings.update(None), Change::Complaints);
     assert_eq!(settings.update(None), Change::None);
     assert_eq!(settings.current(), &Config::default());
+    assert!(settings.complaints()[0].what.contains("missing") && settings.are_unknown());
 
     // A first file that is broken: the defaults, and the reason.
     assert_eq!(settings.update(Some(b"[web]\nprot = 81")), Change::Complaints);
@@ -808,6 +811,25 @@ fn the_last_good_settings_stay() {
     assert_eq!(settings.update(Some(b"\n[web]\nport = 81")), Change::Complaints);
     assert_eq!(settings.update(Some(b"")), Change::Settings);
     assert_eq!(settings.current(), &Config::default());
+    assert!(!settings.are_unknown(), "a file that says nothing is a file");
+}
+
+#[test]
+fn what_an_earlier_run_knew_stays_until_there_is_a_good_file() {
+    let earlier = parse("[web]\nport = 81").unwrap();
+    for (file, complaint) in [(None, "missing"), (Some(&b"[web]\nprot = 81"[..]), "prot")] {
+        let mut settings = Settings::default();
+        settings.update(file);
+        settings.restore(earlier.clone());
+        assert!(!settings.are_unknown());
+        assert_eq!(settings.current(), &earlier);
+        assert_eq!(settings.update(file), Change::None);
+        assert!(settings.complaints()[0].what.contains(complaint));
+        assert_eq!(settings.update(Some(b"[web]\nport = 81")), Change::Complaints);
+        assert_eq!((settings.current(), settings.complaints()), (&earlier, &[][..]));
+        // An editor puts another in its place.
+        assert_eq!(settings.update(None), Change::None);
+    }
 }
 
 proptest! {

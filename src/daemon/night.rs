@@ -1,7 +1,6 @@
 //! The night in the loop: slices of the engine's work between its turns, ended as soon as anybody wants something.
 
-use super::{DaemonError, Drive, House, Places, now, open_to_work, read_settings};
-use crate::config::Settings;
+use super::{DaemonError, Drive, House, Places, now, open_to_work, settings_of};
 use crate::dedup::{Event, Report};
 use crate::engine::Ours;
 use crate::status;
@@ -65,9 +64,7 @@ pub fn join_now(
     least_age: Option<i64>,
     told: &mut dyn FnMut(&Event),
 ) -> Result<(Report, status::Report), DaemonError> {
-    let mut settings = Settings::default();
-    settings.update(read_settings(places).as_deref());
-    let (mut engine, _claim) = open_to_work(places, &settings)?;
+    let (mut engine, _claim) = open_to_work(places, &mut settings_of(places))?;
     if let Some(age) = least_age {
         engine.join_from_age(age);
     }
