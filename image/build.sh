@@ -219,6 +219,15 @@ for board in $BOARDS; do
         *) cp "$dtbs/$board.dtb" "$boot/" ;;
     esac
 done
+for kernel in "$pk"/linux-image-*; do
+    release=$(basename "$kernel")
+    release=${release#linux-image-}
+    case $release in
+        *arm64) boards=("$boot"/bcm2711-*.dtb) ;;
+        *) boards=("$boot"/bcm283[67]-*.dtb) ;;
+    esac
+    python3 image/boards.py "$kernel" "$release" "$work/initramfs-$release/modules" "${boards[@]}"
+done
 for file in bootcode.bin start.elf fixup.dat start_cd.elf fixup_cd.dat start4.elf fixup4.dat start4cd.elf fixup4cd.dat; do
     cp "$pk/raspi-firmware/usr/lib/raspi-firmware/$file" "$boot/"
 done
@@ -239,7 +248,9 @@ cp LICENSE-MIT LICENSE-APACHE "$root/usr/share/doc/larder/"
 # --- the card ----------------------------------------------------------------------------------------------------
 step "squashfs"
 find "$root" -type d -exec chmod 0755 {} +
-find "$root" -type f -exec chmod u+rw,go-w,u-s,g-s {} +
+# Whoever checked the sources out, and under whichever umask.
+find "$root" -type f -perm -u+x -exec chmod 0755 {} +
+find "$root" -type f ! -perm -u+x -exec chmod 0644 {} +
 chmod 0640 "$root/etc/shadow"
 rm -f "$work/root.squashfs"
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
@@ -279,7 +290,12 @@ dd if="$work/root.squashfs" of="$img" bs=1M seek=$((BOOT_START_MIB + BOOT_MIB)) 
 
 step "compressing, listing"
 # NO_XZ=1: while working on the card, without the compressed copy.
-[ -n "${NO_XZ:-}" ] || xz -T0 -6 --block-size=16MiB -k -f "$img"
+if [ -z "${NO_XZ:-}" ]; then
+    xz -T0 -6 --block-size=16MiB -k -f "$img"
+    [ "$(stat -c %s "$img.xz")" -le $((COMPRESSED_MB * 1000000)) ] ||
+        { echo "image: compressed it is larger than $COMPRESSED_MB MB; see what came in, or raise COMPRESSED_MB in" \
+            "image/layout.env" >&2; exit 1; }
+fi
 python3 image/bmap.py "$img" >"$img.bmap"
 python3 image/sbom.py --version "$version" --packages image/packages.txt --unpacked "$pk" --lock Cargo.lock \
     --list "$work/$name.packages.txt" >"$work/$name.sbom.json"
