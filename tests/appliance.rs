@@ -739,4 +739,10 @@ fn broken_settings_are_told_and_touch_no_drive() {
     larder.says("settings-error:");
     larder.says("larder.toml, line 2");
     larder.stop();
+    // Or that are not there at all, as where the boot partition could not be mounted.
+    fs::remove_file(house.path("boot/larder.toml")).unwrap();
+    let mut larder = house.start();
+    larder.says("settings-error:");
+    larder.says("larder.toml is missing");
+    larder.stop();
 }
