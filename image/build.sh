@@ -302,6 +302,6 @@ python3 image/sbom.py --version "$version" --packages image/packages.txt --unpac
 (cd "$work" && sha256sum "$name".img* "$name".packages.txt "$name".sbom.json >"$name.sha256")
 mkdir -p "$out/boot"
 rm -f "$out"/larder-*
-cp "$boot"/kernel7.img "$boot"/initrd.img "$boot"/*.dtb "$boot"/cmdline.txt "$out/boot/"
+cp "$boot"/kernel[78].img "$boot"/initrd*.img "$boot"/*.dtb "$boot"/cmdline.txt "$out/boot/"
 mv "$work/$name".* "$out/"
 find "$out" -maxdepth 1 -type f -printf 'image: %s %f\n' | sort -k 3

@@ -14,6 +14,7 @@ import json
 import lzma
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -41,6 +42,12 @@ BROKE_DOWN = b"Internal error: Oops"
 # every page stops all four processors (TLBIMVAIS), which took 10 s a time, with nothing else running meanwhile. More room
 # for vmalloc leaves less plain memory between them (the rest is high memory): 37 s to ready instead of 47 to over 100.
 ADDRESSES = "vmalloc=832M"
+# By the bits of the kernel: the emulator, its board, and what the card has for it. A Pi 4 runs the 64-bit half of the card;
+# QEMU 7.2 has no Pi 4, so a Pi 3 runs it there.
+BOARDS = {
+    32: ("qemu-system-arm", "raspi2b", "bcm2836-rpi-2-b.dtb", "kernel7.img", "initrd.img"),
+    64: ("qemu-system-aarch64", "raspi3b", "bcm2837-rpi-3-b.dtb", "kernel8.img", "initrd8.img"),
+}
 # One socket is the hub with the network, the drives' sockets come after it.
 HUB = "1"
 NETWORK_PORT = "1.1"
@@ -74,10 +81,13 @@ def newest_image():
 
 
 def free_port():
-    """A TCP port of this machine that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of this machine that nobody uses, below those that the kernel hands out (ip(7)): one of those could be
+    somebody's before the emulator listens there."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def unpacked_kernel(packed, folder):
@@ -102,6 +112,22 @@ def unpacked_kernel(packed, folder):
     header = struct.pack(">7I4B32s", 0x27051956, zlib.crc32(header), *fields)
     path = pathlib.Path(folder) / "kernel.uimage"
     path.write_bytes(header + kernel)
+    return path
+
+
+def without_bluetooth(dtb, folder):
+    """A Pi 3's radio has the serial line that is the console here: what makes Linux look for it is blotted out in the
+    device tree (its `compatible` property becomes words that mean nothing)."""
+    data = bytearray(pathlib.Path(dtb).read_bytes())
+    found = data.find(b"brcm,bcm43438-bt\0")
+    if found < 0:
+        return dtb
+    header, nop = found - 12, struct.pack(">I", 4)
+    (length,) = struct.unpack_from(">I", data, header + 4)
+    words = 3 + (length + 3) // 4
+    data[header : header + 4 * words] = nop * words
+    path = pathlib.Path(folder) / "board.dtb"
+    path.write_bytes(data)
     return path
 
 
@@ -190,11 +216,13 @@ class Monitor:
 class Machine:
     """One emulated Pi. Use as a context: it is gone at the end, whatever happens."""
 
-    def __init__(self, card, image, folder, console_log=None):
+    def __init__(self, card, image, folder, console_log=None, bits=32):
+        self.program, self.model, dtb, kernel, self.ramdisk = BOARDS[bits]
         self.card = card
         self.boot = pathlib.Path(image).parent / "boot"
         self.folder = pathlib.Path(folder)
-        self.kernel = unpacked_kernel(self.boot / "kernel7.img", self.folder)
+        self.kernel = unpacked_kernel(self.boot / kernel, self.folder)
+        self.dtb = without_bluetooth(self.boot / dtb, self.folder)
         self.console_log = console_log
         self.page_port = free_port()
         self.ssh_port = free_port()
@@ -224,9 +252,9 @@ class Machine:
         forward = "".join(f",hostfwd={port}" for port in self._forwarded())
         cable = f"user,id=net{forward}" if network else "hubport,id=net,hubid=0"
         args = [
-            "-M", "raspi2b", "-display", "none", "-no-reboot",
-            "-kernel", self.kernel, "-initrd", self.boot / "initrd.img",
-            "-dtb", self.boot / "bcm2836-rpi-2-b.dtb", "-append", line.strip(),
+            "-M", self.model, "-display", "none", "-no-reboot",
+            "-kernel", self.kernel, "-initrd", self.boot / self.ramdisk,
+            "-dtb", self.dtb, "-append", line.strip(),
             "-drive", f"if=sd,id=card,format=raw,file={self.card.path}",
             "-device", f"usb-hub,id=hub,port={HUB}",
             "-netdev", cable, "-device", f"usb-net,netdev=net,port={NETWORK_PORT}",
@@ -239,7 +267,7 @@ class Machine:
         log = open(self.console_log, "ab") if self.console_log else None
         self.console_begins = log.tell() if log else 0
         # The emulator's own remarks go to a file: on the console they would stand in the middle of an answer.
-        words = ["-c", 'exec qemu-system-arm "$@" 2>"$0"', str(self.folder / "emulator.err"), *map(str, args)]
+        words = ["-c", f'exec {self.program} "$@" 2>"$0"', str(self.folder / "emulator.err"), *map(str, args)]
         self.serial = pexpect.spawn("/bin/sh", words, timeout=60 * slow(), logfile=log, maxread=65536)
         self.serial.delaybeforesend = None
         self.started = time.monotonic()

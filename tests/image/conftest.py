@@ -27,14 +27,20 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def machine(image, folder, request):
+def bits():
+    """Of the kernel."""
+    return 32
+
+
+@pytest.fixture(scope="module")
+def machine(image, folder, request, bits):
     """A machine that is off; the console's log goes to build/image-tests/."""
     logs = TOP / "build/image-tests"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / (request.module.__name__ + ".console")
     log.unlink(missing_ok=True)
     card = emulator.Card(image, folder / "card.img")
-    with emulator.Machine(card, image, folder, log) as pi:
+    with emulator.Machine(card, image, folder, log, bits) as pi:
         yield pi
 
 
