@@ -57,7 +57,10 @@ struct Loop(PathBuf);
 
 impl Loop {
     fn on(image: &Path) -> Self {
-        Self(sh(&format!("losetup -fP --show {}", image.display())).expect("a loop device").into())
+        let node = sh(&format!("losetup -fP --show {}", image.display())).expect("a loop device");
+        // A loop device keeps what a failed test left; a plugged-in drive is new.
+        sh(&format!("blockdev --setrw {node}"));
+        Self(node.into())
     }
 
     fn name(&self) -> String {
@@ -319,6 +322,68 @@ fn a_drive_that_only_looks_empty_is_not_written() {
         let mut larder = house.start();
         larder.says("attention:");
         larder.stop();
+    }
+}
+
+/// A drive that was pulled while something had a removed file open: whoever mounts it next frees that file,
+/// an ext4 even where nothing is to be written.
+fn pulled_with_an_orphan(house: &House, kind: &str, size: &str, fill: &str) -> Loop {
+    let disk = house.disk(size, &format!("mkfs.{kind} -q {{}}"));
+    let at = house.path(&format!("out/{kind}"));
+    fs::create_dir(&at).unwrap();
+    let mount = format!("mount {} {}", disk.0.display(), at.display());
+    // What fills it is out of the journal before the orphan comes.
+    sh(&format!("{mount} && (cd {0} && {fill}) && umount {0} && {mount}", at.display())).unwrap();
+    let orphan = at.join("orphan");
+    fs::write(&orphan, vec![7; 1 << 20]).unwrap();
+    let open = fs::File::open(&orphan).unwrap();
+    sh(&format!("sync -f {0} && rm {1} && sync -f {0}", at.display(), orphan.display())).unwrap();
+    let pulled = disk.pulled();
+    drop(open);
+    sh(&format!("umount {0} && rmdir {0}", at.display())).unwrap();
+    pulled
+}
+
+#[test]
+fn a_look_inside_writes_nothing_also_where_a_removed_file_was_open() {
+    for (size, kind) in serving() {
+        let house = House::new("");
+        let disk = pulled_with_an_orphan(&house, kind, size, "echo words >words.txt");
+        let before = md5(&disk.0);
+        house.plug(&disk);
+        let mut larder = house.start();
+        larder.says("attention:");
+        larder.stop();
+        assert_eq!(md5(&disk.0), before, "{kind}: a foreign drive was written");
+        house.pull(&disk);
+
+        // Larder's own by its folders: as a second drive, it is only looked at.
+        let first = house.disk(size, &format!("mkfs.{kind} -q -L LARDER {{}}"));
+        house.plug(&first);
+        let mut larder = house.start();
+        larder.says("ready:");
+        let ours = pulled_with_an_orphan(&house, kind, size, "mkdir BTsync BTsyncApp");
+        let before = md5(&ours.0);
+        house.plug(&ours);
+        larder.says("A second Larder drive");
+        larder.stop();
+        assert_eq!(md5(&ours.0), before, "{kind}: ours was written before it was checked");
+        house.pull(&first);
+        house.pull(&ours);
+
+        // A drive with a switch keeps it, and one without is not held any longer.
+        let node = ours.0.display();
+        sh(&format!("blockdev --setro {node}")).unwrap();
+        house.plug(&ours);
+        let mut larder = house.start();
+        larder.says("is write-protected");
+        larder.stop();
+        assert_eq!(sh(&format!("blockdev --getro {node}")).unwrap(), "1", "{kind}: its switch");
+        sh(&format!("blockdev --setrw {node}")).unwrap();
+        let mut larder = house.start();
+        larder.says("ready:");
+        larder.stop();
+        assert_eq!(sh(&format!("blockdev --getro {node}")).unwrap(), "0", "{kind}: held for ever");
     }
 }
 
@@ -727,6 +792,16 @@ fn what_a_broken_down_supervisor_left_is_cleared_away() {
     assert_eq!(house.lines("out/starts"), 2);
     larder.stop();
     assert_eq!(house.lines("out/ends"), 1, "the first engine was killed, not left");
+
+    // One that broke down while it looked inside left the disk held, too.
+    let (peek, node) = (house.path("run/peek"), disk.0.display());
+    fs::create_dir_all(&peek).unwrap();
+    sh(&format!("blockdev --setro {node} && mount -o ro,noload {node} {}", peek.display()))
+        .unwrap();
+    let mut larder = house.start();
+    larder.says("was left");
+    larder.says("ready:");
+    larder.stop();
 }
 
 #[test]

@@ -218,8 +218,9 @@ impl Machine {
         self.aside.retain(|(key, _)| !gone(key));
         self.imported.retain(|(choice, ..)| !gone(&key(choice)));
         self.disks.retain(|disk| !gone(&(disk.name.clone(), disk.sequence)));
-        if self.present.is_some() {
-            // Whatever is plugged or pulled ends the rest after an eject.
+        if self.present.as_ref().is_some_and(|before| *before != present) {
+            // Whatever is plugged or pulled ends the rest after an eject; that a disk is held for a look
+            // inside, which is heard of too, does not.
             self.ejected = false;
         }
         if self.import.as_ref().is_some_and(|(choice, _)| gone(&key(choice))) {

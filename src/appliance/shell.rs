@@ -402,10 +402,16 @@ fn clear_leftovers(options: &Options) {
             log::warn!("an engine was left behind and is killed: {killed:?}");
         }
     }
-    for at in [options.drive.clone(), options.run.join("import"), options.run.join("peek")] {
-        while matches!(mounts::at(&at), Ok(Some(_))) {
+    let peek = options.run.join("peek");
+    for at in [options.drive.clone(), options.run.join("import"), peek.clone()] {
+        while let Ok(Some(mount)) = mounts::at(&at) {
             log::warn!("{} was left mounted", at.display());
             unmount(&at, false);
+            if at == peek
+                && let Err(why) = mounting::let_go(&mount.source)
+            {
+                log::warn!("{why}");
+            }
             if matches!(mounts::at(&at), Ok(Some(_))) {
                 break;
             }

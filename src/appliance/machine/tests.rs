@@ -241,6 +241,9 @@ fn ejected_it_stays_stopped_until_something_is_plugged() {
     assert_eq!(house.on(Event::EngineEnded), [Effect::Unmount(false)]);
     assert_eq!(house.shows(), Condition::StoppedSafely);
     assert_eq!(house.on(Event::Tick), []);
+    // The same disk, read-only for the moment of a look inside.
+    house.plug(&[ours(1)]);
+    assert_eq!(house.shows(), Condition::StoppedSafely);
     house.plug(&[]);
     assert_eq!(house.shows(), Condition::WaitingForDrive);
     assert!(matches!(&house.plug(&[ours(2)])[..], [Effect::Prepare(_)]));
