@@ -518,6 +518,7 @@ fn a_blank_drive_is_offered_then_formatted_exactly_once() {
     });
     larder.says("was formatted");
     helper.join().unwrap();
+    larder.says("Take that line out");
     larder.says("ready:");
     larder.stop();
     let part = PathBuf::from(format!("{}p1", disk.0.display()));
@@ -526,8 +527,9 @@ fn a_blank_drive_is_offered_then_formatted_exactly_once() {
     let uuid = sh(&format!("blkid -p -s UUID -o value {}", part.display())).unwrap();
     assert!(uuid.len() == 36, "{uuid}");
 
-    // The same setting again: used, not formatted.
+    // The same setting again: used, not formatted, and said again.
     let mut larder = house.start();
+    larder.says("Take that line out");
     larder.says("ready:");
     larder.stop();
     assert_eq!(sh(&format!("blkid -p -s UUID -o value {}", part.display())).unwrap(), uuid);
@@ -542,6 +544,19 @@ fn a_blank_drive_is_offered_then_formatted_exactly_once() {
     larder.says("can't be read any more");
     larder.stop();
     assert_eq!(md5(&part), damaged);
+
+    // Its table lost, too, at both ends: no partition is shown, and still it is not formatted.
+    sh(&format!(
+        "partx -d {0}; for at in 0 $(($(blockdev --getsz {0}) - 34)); do \
+         dd if=/dev/zero of={0} bs=512 seek=$at count=34 conv=notrunc status=none || exit 1; done",
+        disk.0.display()
+    ))
+    .unwrap();
+    let damaged = md5(&disk.0);
+    let mut larder = house.start();
+    larder.says("can't be read any more");
+    larder.stop();
+    assert_eq!(md5(&disk.0), damaged);
 }
 
 #[test]

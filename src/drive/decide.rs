@@ -6,8 +6,10 @@
 //! an empty partition beside somebody's files waits for the owner's word. Everything else is
 //! somebody's and is not written, unless it is named under `[drive] format`. A drive that is
 //! Larder's already is never formatted, whatever the settings say: that is how one wish formats
-//! once. So is a partition that Larder formatted and whose file system is lost: formatting it
-//! again could destroy what may still be saved.
+//! once. So is a partition that Larder formatted and whose file system is lost, with or without the
+//! partition table: formatting it again could destroy what may still be saved. What has none of
+//! Larder's marks any more can't be told from a new drive. So the owner is told to take a wish that
+//! is fulfilled out of the settings, and the supervisor forgets it until it is started again.
 
 use super::signature::Kind;
 use super::{Disk, Inside, LABEL, Volume};
@@ -23,7 +25,9 @@ pub struct Decision {
     pub format: Option<(String, String)>,
     /// Volumes whose files are to be copied over.
     pub import: Vec<Choice>,
-    /// What the owner should know.
+    /// The wish to format a disk has nothing left to do: what the owner should know of it from now on.
+    pub done: Option<Advice>,
+    /// What else the owner should know.
     pub advice: Vec<Advice>,
 }
 
@@ -104,12 +108,20 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
             decision.advice.push(second_drive(other, spare));
         }
     }
-    let ours = decision.mount.is_some();
+    let mounted = decision.mount.as_ref().map(|choice| choice.disk.clone());
+    let is_larders = |disk: &&Disk| {
+        mounted.as_ref() == Some(&disk.name)
+            || was_formatted(disk)
+            || claims.iter().any(|(c, other, _)| *c > Claim::Empty && other.name == disk.name)
+    };
+    let mut wanted = disks.iter().filter(|disk| wished(&settings.format, disk));
+    decision.done = wanted.find(is_larders).map(|disk| done(&of(disk)));
+    let ours = mounted.is_some();
     for disk in disks.iter().filter(|disk| claims.iter().all(|(_, claimed, _)| claimed != disk)) {
         let formats = wished(&settings.format, disk);
         let advice = if let Some(why) = &disk.failed {
             unreadable(disk, why)
-        } else if disk.volumes.iter().any(|volume| volume.signature.marked) {
+        } else if was_formatted(disk) {
             lost(disk)
         } else if (formats || wished(&settings.adopt, disk)) && twins(disk) {
             ambiguous(disk)
@@ -137,6 +149,11 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
         }
     }
     decision
+}
+
+/// Larder formatted it once, whatever is left of that.
+fn was_formatted(disk: &Disk) -> bool {
+    disk.volumes.iter().any(|volume| volume.signature.marked)
 }
 
 /// Nobody could miss what is there. A partition that holds the files of a system's start is somebody's.
@@ -214,7 +231,21 @@ fn lost(disk: &Disk) -> Advice {
         Condition::DriveUnusable,
         format!("{} is a Larder drive, but its file system can't be read any more.", of(disk)),
         "It is left as it is, and not formatted again, because its files may still be saved: on a \
-         Linux computer, `e2fsck` can repair it. To give it up, erase it there and plug it in again.",
+         Linux computer, `e2fsck` can repair it. To give it up, erase it there, plug it in again and \
+         do what is said here then.",
+    )
+}
+
+/// The wish to format is fulfilled: by `words`, the drive that it names.
+pub fn done(words: &str) -> Advice {
+    advice(
+        Condition::Ready,
+        format!(
+            "{words} is a Larder drive: the `format` line in larder.toml has nothing more to do."
+        ),
+        "Take that line out. As long as it stands there, a drive of this serial number that has \
+         nothing of Larder on it is erased when it is plugged in after the next start: this one, if \
+         it was formatted elsewhere meanwhile, or another one in the same USB dock.",
     )
 }
 
@@ -435,6 +466,24 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_to_format_that_was_carried_out_is_told() {
+        let wished = wish(Some("ser-sda"), None, false);
+        let done = |disks: &[Disk]| decide(disks, &wished, None).done;
+        let ours = one(Kind::Ext, "LARDER", None);
+        let told = done(std::slice::from_ref(&ours)).unwrap();
+        assert_eq!(told.condition, Condition::Ready);
+        assert!(told.what.contains("serial SER-sda"), "{told:?}");
+        assert!(told.next.contains("Take that line out"), "{told:?}");
+        // Used without being formatted; beside another of its serial; and not formatted yet.
+        assert!(done(&[one(Kind::Ext, "", Some(Inside::Nothing))]).is_some());
+        let mut twin = one(Kind::Exfat, "PHOTOS", None);
+        twin.name = "sdb".into();
+        assert!(done(&[twin.clone(), ours]).is_some());
+        assert_eq!(done(&[twin]), None);
+        assert_eq!(done(&[disk("sdb", vec![volume("sdb1", Kind::Ext, "LARDER", None)])]), None);
+    }
+
+    #[test]
     fn two_drives_of_one_serial_are_not_guessed_between() {
         let mut twins = [one(Kind::Blank, "", None), one(Kind::Blank, "", None)];
         twins[1].name = "sdb".into();
@@ -612,8 +661,11 @@ mod tests {
             if let Some((name, _)) = &decision.format {
                 let disk = of(name);
                 prop_assert_eq!(Some(&disk.identity), settings.format.as_ref());
-                prop_assert!(!disk.read_only);
-                prop_assert!(disk.volumes.iter().all(|v| !v.signature.marked && !ours(v)));
+                prop_assert!(!disk.read_only && decision.done.is_none());
+                // Neither it nor another one of its serial is or was Larder's.
+                let same = disks.iter().filter(|other| other.identity == disk.identity);
+                let mut volumes = same.flat_map(|disk| &disk.volumes);
+                prop_assert!(volumes.all(|v| !v.signature.marked && !ours(v)));
                 prop_assert!(decision.mount.is_none());
             }
             if let Some(choice) = &decision.mount {
