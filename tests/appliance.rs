@@ -692,38 +692,117 @@ fn a_drive_whose_disk_fails_is_noticed_said_and_left() {
     }
 }
 
+/// A disk that another program answers for: it can fall silent, or die.
+struct Far {
+    disk: Option<Loop>,
+    daemon: Child,
+    export: PathBuf,
+}
+
+impl Far {
+    fn new(house: &House, size: &str, tool: &str) -> Self {
+        let (image, export) = (house.path("disk.raw"), house.path("export"));
+        house.put("export", "");
+        let living = living_disks();
+        sh(&format!("truncate -s {size} {0} && {tool} {0}", image.display())).unwrap();
+        drop(living);
+        let daemon = Command::new("qemu-storage-daemon")
+            .arg("--blockdev")
+            .arg(format!("driver=file,node-name=f,filename={}", image.display()))
+            .arg("--export")
+            .arg(format!("type=fuse,id=e,node-name=f,mountpoint={},writable=on", export.display()))
+            .spawn()
+            .unwrap();
+        let mut far = Self { disk: None, daemon, export };
+        let began = Instant::now();
+        while fs::metadata(&far.export).unwrap().len() == 0 {
+            assert!(began.elapsed() < PATIENCE, "the storage daemon does not export");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        far.disk = Some(Loop::on(&far.export));
+        far
+    }
+
+    fn disk(&self) -> &Loop {
+        self.disk.as_ref().unwrap()
+    }
+
+    fn dies(&mut self) {
+        self.daemon.kill().unwrap();
+        self.daemon.wait().unwrap();
+    }
+
+    /// Does not answer for as long as this lives.
+    fn silent(&self) -> Silent {
+        let daemon = self.daemon.id();
+        sh(&format!("kill -STOP {daemon}")).unwrap();
+        Silent(daemon)
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        drop(self.disk.take());
+        drop(self.daemon.kill());
+        drop(self.daemon.wait());
+        sh(&format!("umount {}", self.export.display()));
+    }
+}
+
+struct Silent(u32);
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        sh(&format!("kill -CONT {}", self.0));
+    }
+}
+
 fn the_disk_fails(size: &str, kind: &str) {
     let house = House::new("");
-    let (image, export) = (house.path("disk.raw"), house.path("export"));
-    house.put("export", "");
-    sh(&format!("truncate -s {size} {0} && mkfs.{kind} -q -L LARDER {0}", image.display()))
-        .unwrap();
-    let mut daemon = Command::new("qemu-storage-daemon")
-        .arg("--blockdev")
-        .arg(format!("driver=file,node-name=f,filename={}", image.display()))
-        .arg("--export")
-        .arg(format!("type=fuse,id=e,node-name=f,mountpoint={},writable=on", export.display()))
-        .spawn()
-        .unwrap();
-    let began = Instant::now();
-    while fs::metadata(&export).unwrap().len() == 0 {
-        assert!(began.elapsed() < PATIENCE, "the storage daemon does not export");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let disk = Loop::on(&export);
-    house.plug(&disk);
+    let mut far = Far::new(&house, size, &format!("mkfs.{kind} -q -L LARDER"));
+    house.plug(far.disk());
     let mut larder = house.start();
     larder.says("ready:");
     let _others_wait = living_disks();
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
+    far.dies();
     // The engine of this test only appends; a file system notices when it is to reach the disk.
     sh(&format!("sync -f {}", house.path("drive").display()));
     larder.says("drive-unusable:");
     larder.says("failed while it was in use");
     larder.stop();
-    drop(disk);
-    sh(&format!("umount {}", export.display()));
+}
+
+#[test]
+fn a_pulled_drive_is_noticed_while_another_one_takes_long_to_be_mounted_for_its_import() {
+    if !possible(&["mkfs.ext4", "mkfs.exfat", "qemu-storage-daemon"]) {
+        return;
+    }
+    let house = House::new("[drive]\nimport = true\n");
+    let ours = house.disk("64M", "mkfs.ext4 -q -L LARDER {}");
+    let far = Far::new(&house, "64M", "mkfs.exfat -L PHOTOS");
+    house.plug(far.disk());
+    let mut larder = house.start();
+    larder.says("drive-unusable:");
+    let _others_wait = living_disks();
+    // A kernel that has no exFAT keeps us waiting nine seconds for it; any other needs the disk.
+    let silent = far.silent();
+    house.plug(&ours);
+    larder.says("Copying the files of");
+    let pid = fs::read_to_string(house.path("run/engine.pid")).unwrap();
+    let began = Instant::now();
+    house.pull(&ours);
+    while Path::new("/proc").join(pid.trim()).exists() {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    eprintln!("measured: engine gone {:?} after the pull", began.elapsed());
+    larder.says(&format!("unmounted {}", house.path("drive").display()));
+    drop(silent);
+    larder.says("stopped after 0");
+    assert!(!mounted(&house.path("run/import")));
+    larder.stop();
+    let starts = fs::read_to_string(house.path("out/starts")).unwrap();
+    assert!(!starts.contains("import"), "an import began without its drive: {starts}");
 }
 
 /// The medium takes no more of a file's bytes, and nothing else is wrong with it.
