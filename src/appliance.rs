@@ -3,7 +3,7 @@
 //! It owns what needs root: the LED, the drive, STATUS.txt. The engine runs below it as an
 //! unprivileged user and is the only one that knows about files and devices. [`machine`] decides
 //! (pure), [`shell`] acts, `watch` hears, [`child`]
-//! starts and ends processes.
+//! starts and ends processes, `importing` copies a foreign drive.
 //!
 //! SIGTERM stops engine and mount and ends the program, the LED dark; SIGUSR1 does the same but
 //! stays and shows "may be unplugged" until a drive is plugged or pulled. It must never run the
@@ -12,6 +12,7 @@
 
 mod address;
 pub mod child;
+mod importing;
 pub mod machine;
 pub mod shell;
 mod watch;

@@ -5,7 +5,7 @@
 //! other parts are thin shells around the kernel and the file systems' own tools.
 //!
 //! It must never write to a drive that is not Larder's without the owner's word in `larder.toml`,
-//! never format a drive twice for one wish, and never write into the empty mount point.
+//! never format a drive that has Larder's marks, and never write into the empty mount point.
 
 pub mod decide;
 pub mod devices;

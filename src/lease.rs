@@ -21,6 +21,8 @@ const FIDEDUPERANGE: libc::Ioctl = 0xc018_9436;
 const FIEMAP: libc::Ioctl = 0xc020_660b;
 /// `_IO(0x12, 93)`, include/uapi/linux/fs.h.
 const BLKROSET: libc::Ioctl = 0x125d;
+/// `_IO(0x12, 94)`, include/uapi/linux/fs.h.
+const BLKROGET: libc::Ioctl = 0x125e;
 /// Extents asked for in one call.
 const EXTENTS: usize = 64;
 
@@ -52,6 +54,14 @@ pub fn set_read_only(device: BorrowedFd<'_>, on: bool) -> Result<(), Errno> {
     // SAFETY: the kernel reads one int, which lives until the call is over; the descriptor is borrowed and open.
     let answer = unsafe { libc::ioctl(device.as_raw_fd(), BLKROSET, &raw const value) };
     if answer < 0 { Err(last_error()) } else { Ok(()) }
+}
+
+/// Whether a block device must not be written, by [`set_read_only`] or by a switch of its own.
+pub fn is_read_only(device: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let mut value: libc::c_int = 0;
+    // SAFETY: the kernel writes one int, which lives until the call is over; the descriptor is borrowed and open.
+    let answer = unsafe { libc::ioctl(device.as_raw_fd(), BLKROGET, &raw mut value) };
+    if answer < 0 { Err(last_error()) } else { Ok(value != 0) }
 }
 
 fn fcntl(

@@ -57,7 +57,10 @@ struct Loop(PathBuf);
 
 impl Loop {
     fn on(image: &Path) -> Self {
-        Self(sh(&format!("losetup -fP --show {}", image.display())).expect("a loop device").into())
+        let node = sh(&format!("losetup -fP --show {}", image.display())).expect("a loop device");
+        // A loop device keeps what a failed test left; a plugged-in drive is new.
+        sh(&format!("blockdev --setrw {node}"));
+        Self(node.into())
     }
 
     fn name(&self) -> String {
@@ -322,6 +325,68 @@ fn a_drive_that_only_looks_empty_is_not_written() {
     }
 }
 
+/// A drive that was pulled while something had a removed file open: whoever mounts it next frees that file,
+/// an ext4 even where nothing is to be written.
+fn pulled_with_an_orphan(house: &House, kind: &str, size: &str, fill: &str) -> Loop {
+    let disk = house.disk(size, &format!("mkfs.{kind} -q {{}}"));
+    let at = house.path(&format!("out/{kind}"));
+    fs::create_dir(&at).unwrap();
+    let mount = format!("mount {} {}", disk.0.display(), at.display());
+    // What fills it is out of the journal before the orphan comes.
+    sh(&format!("{mount} && (cd {0} && {fill}) && umount {0} && {mount}", at.display())).unwrap();
+    let orphan = at.join("orphan");
+    fs::write(&orphan, vec![7; 1 << 20]).unwrap();
+    let open = fs::File::open(&orphan).unwrap();
+    sh(&format!("sync -f {0} && rm {1} && sync -f {0}", at.display(), orphan.display())).unwrap();
+    let pulled = disk.pulled();
+    drop(open);
+    sh(&format!("umount {0} && rmdir {0}", at.display())).unwrap();
+    pulled
+}
+
+#[test]
+fn a_look_inside_writes_nothing_also_where_a_removed_file_was_open() {
+    for (size, kind) in serving() {
+        let house = House::new("");
+        let disk = pulled_with_an_orphan(&house, kind, size, "echo words >words.txt");
+        let before = md5(&disk.0);
+        house.plug(&disk);
+        let mut larder = house.start();
+        larder.says("attention:");
+        larder.stop();
+        assert_eq!(md5(&disk.0), before, "{kind}: a foreign drive was written");
+        house.pull(&disk);
+
+        // Larder's own by its folders: as a second drive, it is only looked at.
+        let first = house.disk(size, &format!("mkfs.{kind} -q -L LARDER {{}}"));
+        house.plug(&first);
+        let mut larder = house.start();
+        larder.says("ready:");
+        let ours = pulled_with_an_orphan(&house, kind, size, "mkdir BTsync BTsyncApp");
+        let before = md5(&ours.0);
+        house.plug(&ours);
+        larder.says("A second Larder drive");
+        larder.stop();
+        assert_eq!(md5(&ours.0), before, "{kind}: ours was written before it was checked");
+        house.pull(&first);
+        house.pull(&ours);
+
+        // A drive with a switch keeps it, and one without is not held any longer.
+        let node = ours.0.display();
+        sh(&format!("blockdev --setro {node}")).unwrap();
+        house.plug(&ours);
+        let mut larder = house.start();
+        larder.says("is write-protected");
+        larder.stop();
+        assert_eq!(sh(&format!("blockdev --getro {node}")).unwrap(), "1", "{kind}: its switch");
+        sh(&format!("blockdev --setrw {node}")).unwrap();
+        let mut larder = house.start();
+        larder.says("ready:");
+        larder.stop();
+        assert_eq!(sh(&format!("blockdev --getro {node}")).unwrap(), "0", "{kind}: held for ever");
+    }
+}
+
 #[test]
 fn a_drive_that_was_taken_a_moment_before_it_was_pulled_is_known_again() {
     for (size, kind) in serving() {
@@ -453,6 +518,7 @@ fn a_blank_drive_is_offered_then_formatted_exactly_once() {
     });
     larder.says("was formatted");
     helper.join().unwrap();
+    larder.says("Take that line out");
     larder.says("ready:");
     larder.stop();
     let part = PathBuf::from(format!("{}p1", disk.0.display()));
@@ -461,8 +527,9 @@ fn a_blank_drive_is_offered_then_formatted_exactly_once() {
     let uuid = sh(&format!("blkid -p -s UUID -o value {}", part.display())).unwrap();
     assert!(uuid.len() == 36, "{uuid}");
 
-    // The same setting again: used, not formatted.
+    // The same setting again: used, not formatted, and said again.
     let mut larder = house.start();
+    larder.says("Take that line out");
     larder.says("ready:");
     larder.stop();
     assert_eq!(sh(&format!("blkid -p -s UUID -o value {}", part.display())).unwrap(), uuid);
@@ -477,6 +544,19 @@ fn a_blank_drive_is_offered_then_formatted_exactly_once() {
     larder.says("can't be read any more");
     larder.stop();
     assert_eq!(md5(&part), damaged);
+
+    // Its table lost, too, at both ends: no partition is shown, and still it is not formatted.
+    sh(&format!(
+        "partx -d {0}; for at in 0 $(($(blockdev --getsz {0}) - 34)); do \
+         dd if=/dev/zero of={0} bs=512 seek=$at count=34 conv=notrunc status=none || exit 1; done",
+        disk.0.display()
+    ))
+    .unwrap();
+    let damaged = md5(&disk.0);
+    let mut larder = house.start();
+    larder.says("can't be read any more");
+    larder.stop();
+    assert_eq!(md5(&disk.0), damaged);
 }
 
 #[test]
@@ -612,38 +692,117 @@ fn a_drive_whose_disk_fails_is_noticed_said_and_left() {
     }
 }
 
+/// A disk that another program answers for: it can fall silent, or die.
+struct Far {
+    disk: Option<Loop>,
+    daemon: Child,
+    export: PathBuf,
+}
+
+impl Far {
+    fn new(house: &House, size: &str, tool: &str) -> Self {
+        let (image, export) = (house.path("disk.raw"), house.path("export"));
+        house.put("export", "");
+        let living = living_disks();
+        sh(&format!("truncate -s {size} {0} && {tool} {0}", image.display())).unwrap();
+        drop(living);
+        let daemon = Command::new("qemu-storage-daemon")
+            .arg("--blockdev")
+            .arg(format!("driver=file,node-name=f,filename={}", image.display()))
+            .arg("--export")
+            .arg(format!("type=fuse,id=e,node-name=f,mountpoint={},writable=on", export.display()))
+            .spawn()
+            .unwrap();
+        let mut far = Self { disk: None, daemon, export };
+        let began = Instant::now();
+        while fs::metadata(&far.export).unwrap().len() == 0 {
+            assert!(began.elapsed() < PATIENCE, "the storage daemon does not export");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        far.disk = Some(Loop::on(&far.export));
+        far
+    }
+
+    fn disk(&self) -> &Loop {
+        self.disk.as_ref().unwrap()
+    }
+
+    fn dies(&mut self) {
+        self.daemon.kill().unwrap();
+        self.daemon.wait().unwrap();
+    }
+
+    /// Does not answer for as long as this lives.
+    fn silent(&self) -> Silent {
+        let daemon = self.daemon.id();
+        sh(&format!("kill -STOP {daemon}")).unwrap();
+        Silent(daemon)
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        drop(self.disk.take());
+        drop(self.daemon.kill());
+        drop(self.daemon.wait());
+        sh(&format!("umount {}", self.export.display()));
+    }
+}
+
+struct Silent(u32);
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        sh(&format!("kill -CONT {}", self.0));
+    }
+}
+
 fn the_disk_fails(size: &str, kind: &str) {
     let house = House::new("");
-    let (image, export) = (house.path("disk.raw"), house.path("export"));
-    house.put("export", "");
-    sh(&format!("truncate -s {size} {0} && mkfs.{kind} -q -L LARDER {0}", image.display()))
-        .unwrap();
-    let mut daemon = Command::new("qemu-storage-daemon")
-        .arg("--blockdev")
-        .arg(format!("driver=file,node-name=f,filename={}", image.display()))
-        .arg("--export")
-        .arg(format!("type=fuse,id=e,node-name=f,mountpoint={},writable=on", export.display()))
-        .spawn()
-        .unwrap();
-    let began = Instant::now();
-    while fs::metadata(&export).unwrap().len() == 0 {
-        assert!(began.elapsed() < PATIENCE, "the storage daemon does not export");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let disk = Loop::on(&export);
-    house.plug(&disk);
+    let mut far = Far::new(&house, size, &format!("mkfs.{kind} -q -L LARDER"));
+    house.plug(far.disk());
     let mut larder = house.start();
     larder.says("ready:");
     let _others_wait = living_disks();
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
+    far.dies();
     // The engine of this test only appends; a file system notices when it is to reach the disk.
     sh(&format!("sync -f {}", house.path("drive").display()));
     larder.says("drive-unusable:");
     larder.says("failed while it was in use");
     larder.stop();
-    drop(disk);
-    sh(&format!("umount {}", export.display()));
+}
+
+#[test]
+fn a_pulled_drive_is_noticed_while_another_one_takes_long_to_be_mounted_for_its_import() {
+    if !possible(&["mkfs.ext4", "mkfs.exfat", "qemu-storage-daemon"]) {
+        return;
+    }
+    let house = House::new("[drive]\nimport = true\n");
+    let ours = house.disk("64M", "mkfs.ext4 -q -L LARDER {}");
+    let far = Far::new(&house, "64M", "mkfs.exfat -L PHOTOS");
+    house.plug(far.disk());
+    let mut larder = house.start();
+    larder.says("drive-unusable:");
+    let _others_wait = living_disks();
+    // A kernel that has no exFAT keeps us waiting nine seconds for it; any other needs the disk.
+    let silent = far.silent();
+    house.plug(&ours);
+    larder.says("Copying the files of");
+    let pid = fs::read_to_string(house.path("run/engine.pid")).unwrap();
+    let began = Instant::now();
+    house.pull(&ours);
+    while Path::new("/proc").join(pid.trim()).exists() {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    eprintln!("measured: engine gone {:?} after the pull", began.elapsed());
+    larder.says(&format!("unmounted {}", house.path("drive").display()));
+    drop(silent);
+    larder.says("stopped after 0");
+    assert!(!mounted(&house.path("run/import")));
+    larder.stop();
+    let starts = fs::read_to_string(house.path("out/starts")).unwrap();
+    assert!(!starts.contains("import"), "an import began without its drive: {starts}");
 }
 
 /// The medium takes no more of a file's bytes, and nothing else is wrong with it.
@@ -727,6 +886,16 @@ fn what_a_broken_down_supervisor_left_is_cleared_away() {
     assert_eq!(house.lines("out/starts"), 2);
     larder.stop();
     assert_eq!(house.lines("out/ends"), 1, "the first engine was killed, not left");
+
+    // One that broke down while it looked inside left the disk held, too.
+    let (peek, node) = (house.path("run/peek"), disk.0.display());
+    fs::create_dir_all(&peek).unwrap();
+    sh(&format!("blockdev --setro {node} && mount -o ro,noload {node} {}", peek.display()))
+        .unwrap();
+    let mut larder = house.start();
+    larder.says("was left");
+    larder.says("ready:");
+    larder.stop();
 }
 
 #[test]

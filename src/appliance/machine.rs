@@ -9,7 +9,7 @@ mod words;
 
 use crate::config;
 use crate::drive::Disk;
-use crate::drive::decide::{Advice, Choice, Decision, decide};
+use crate::drive::decide::{Advice, Choice, Decision, decide, done};
 use crate::drive::import::Progress;
 use crate::model::Time;
 use crate::status::{Condition, Report};
@@ -126,6 +126,8 @@ pub struct Machine {
     /// Plugged-in disks that are left alone until plugged in anew, and why.
     aside: Vec<((String, u64), Option<Advice>)>,
     told: Option<Advice>,
+    /// The wish to format is fulfilled. Forgotten in the settings until the next start.
+    format_done: Option<Advice>,
     import: Option<(Choice, Progress)>,
     imported: Vec<(Choice, Progress, bool)>,
     ejected: bool,
@@ -151,6 +153,7 @@ impl Machine {
             advice: Vec::new(),
             aside: Vec::new(),
             told: None,
+            format_done: None,
             import: None,
             imported: Vec::new(),
             ejected: false,
@@ -218,8 +221,9 @@ impl Machine {
         self.aside.retain(|(key, _)| !gone(key));
         self.imported.retain(|(choice, ..)| !gone(&key(choice)));
         self.disks.retain(|disk| !gone(&(disk.name.clone(), disk.sequence)));
-        if self.present.is_some() {
-            // Whatever is plugged or pulled ends the rest after an eject.
+        if self.present.as_ref().is_some_and(|before| *before != present) {
+            // Whatever is plugged or pulled ends the rest after an eject; that a disk is held for a look
+            // inside, which is heard of too, does not.
             self.ejected = false;
         }
         if self.import.as_ref().is_some_and(|(choice, _)| gone(&key(choice))) {
@@ -305,7 +309,15 @@ impl Machine {
                     .into(),
             };
             self.set_aside((disk, sequence), Some(advice));
+        } else {
+            self.no_more_formatting(done(&words));
         }
+    }
+
+    /// Whatever comes with that serial number later is somebody's again.
+    fn no_more_formatting(&mut self, told: Advice) {
+        self.settings.format = None;
+        self.format_done = Some(told);
     }
 
     fn sick(&mut self, effects: &mut Vec<Effect>) {
@@ -389,6 +401,9 @@ impl Machine {
             _ => {}
         }
         self.advice = decision.advice;
+        if let Some(done) = decision.done {
+            self.no_more_formatting(done);
+        }
     }
 
     fn decision(&self, in_use: Option<&str>) -> Decision {

@@ -1,17 +1,18 @@
 //! The supervisor's hands: one loop that takes events, asks the [`Machine`] and does what it says.
 //!
-//! What may take long (probing, checking, formatting) runs on a thread of its own and answers with
-//! an event, so that a pulled drive is always noticed at once. One job runs at a time.
+//! What may take long (probing, checking, formatting, mounting for an import) runs on a thread of its
+//! own and answers with an event, so that a pulled drive is always noticed at once. One job runs at a
+//! time, and beside it an import.
 
 use super::address;
 use super::child::Child;
+use super::importing::Import;
 use super::machine::{Effect, Event, Machine};
 use super::watch::{LOOK_EVERY, look, signals};
 use super::{ApplianceError, Options, user};
 use crate::config;
 use crate::drive::decide::{Advice, Choice, words};
 use crate::drive::devices::{self, Present};
-use crate::drive::import::Progress;
 use crate::drive::mounting::{self, Checked};
 use crate::drive::{Disk, DriveError, OWN, format};
 use crate::led::player::{Player, lights};
@@ -44,7 +45,7 @@ struct Shell<'a> {
     send: Sender<Event>,
     known: Known,
     engine: Option<Child>,
-    import: Option<Child>,
+    import: Option<Import>,
     began: Instant,
     player: Option<Player>,
     status: Option<Writer>,
@@ -102,8 +103,11 @@ impl Shell<'_> {
                 Err(RecvTimeoutError::Timeout) => Event::Tick,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            for child in [&mut self.engine, &mut self.import].into_iter().flatten() {
-                child.press();
+            if let Some(engine) = &mut self.engine {
+                engine.press();
+            }
+            if let Some(import) = &mut self.import {
+                import.press();
             }
             for effect in machine.step(event, self.now()) {
                 if effect == Effect::Exit {
@@ -128,10 +132,14 @@ impl Shell<'_> {
 
     /// How long to wait for an event: to the next tick, or to the moment of a kill.
     fn patience(&self) -> Duration {
-        let deadlines =
-            [&self.engine, &self.import].into_iter().flatten().filter_map(Child::deadline);
+        let engine = self.engine.as_ref().and_then(Child::deadline);
+        let import = self.import.as_ref().and_then(Import::deadline);
         let now = Instant::now();
-        deadlines.map(|at| at.saturating_duration_since(now)).fold(LOOK_EVERY, Duration::min)
+        engine
+            .into_iter()
+            .chain(import)
+            .map(|at| at.saturating_duration_since(now))
+            .fold(LOOK_EVERY, Duration::min)
     }
 
     fn act(&mut self, effect: Effect) {
@@ -146,10 +154,13 @@ impl Shell<'_> {
                     engine.stop(Duration::from_millis(within));
                 }
             }
-            Effect::StartImport(choice) => self.start_import(&choice),
+            Effect::StartImport(choice) => {
+                let send = self.send.clone();
+                self.import = Some(Import::start(self.options, self.owner, choice, send));
+            }
             Effect::StopImport => {
                 if let Some(import) = &mut self.import {
-                    import.stop(Duration::ZERO);
+                    import.stop();
                 }
             }
             Effect::Unmount(gone) => unmount(&self.options.drive, gone),
@@ -233,36 +244,6 @@ impl Shell<'_> {
             Err(why) => {
                 log::error!("the engine can't be started: {why}");
                 tell(&self.send, Event::EngineEnded);
-            }
-        }
-    }
-
-    fn start_import(&mut self, choice: &Choice) {
-        let at = self.options.run.join("import");
-        let device = self.options.roots.dev.join(&choice.node);
-        let (uid, gid) = self.owner;
-        if let Err(why) = mounting::mount_foreign(&device, choice.kind, &at, uid, gid) {
-            log::error!("{} can't be imported: {why}", choice.words);
-            return tell(&self.send, Event::ImportEnded(false));
-        }
-        let (from, drive) = (at.to_string_lossy(), self.options.drive.to_string_lossy());
-        let args = ["import", "--from", &from, "--drive", &drive, "--id", &choice.uuid];
-        let (progress, end, point) = (self.send.clone(), self.send.clone(), at.clone());
-        let line = move |line: &str| {
-            if let Ok(so_far) = serde_json::from_str::<Progress>(line) {
-                tell(&progress, Event::Import(so_far));
-            }
-        };
-        let ended = move |well| {
-            unmount(&point, false);
-            tell(&end, Event::ImportEnded(well));
-        };
-        match Child::start(&self.options.engine, &args, self.owner, line, ended) {
-            Ok(import) => self.import = Some(import),
-            Err(why) => {
-                log::error!("the import can't be started: {why}");
-                unmount(&at, false);
-                tell(&self.send, Event::ImportEnded(false));
             }
         }
     }
@@ -374,7 +355,7 @@ fn set_clock(own: &Path) {
 }
 
 /// Unmounts; a mount that stays busy is detached.
-fn unmount(at: &Path, gone: bool) {
+pub(super) fn unmount(at: &Path, gone: bool) {
     let began = Instant::now();
     loop {
         let lazily = gone || began.elapsed() > BUSY_FOR;
@@ -402,10 +383,16 @@ fn clear_leftovers(options: &Options) {
             log::warn!("an engine was left behind and is killed: {killed:?}");
         }
     }
-    for at in [options.drive.clone(), options.run.join("import"), options.run.join("peek")] {
-        while matches!(mounts::at(&at), Ok(Some(_))) {
+    let peek = options.run.join("peek");
+    for at in [options.drive.clone(), options.run.join("import"), peek.clone()] {
+        while let Ok(Some(mount)) = mounts::at(&at) {
             log::warn!("{} was left mounted", at.display());
             unmount(&at, false);
+            if at == peek
+                && let Err(why) = mounting::let_go(&mount.source)
+            {
+                log::warn!("{why}");
+            }
             if matches!(mounts::at(&at), Ok(Some(_))) {
                 break;
             }
@@ -461,7 +448,7 @@ pub fn led(boot: &Path) -> config::Led {
     settings(boot).0.led
 }
 
-fn tell(send: &Sender<Event>, event: Event) {
+pub(super) fn tell(send: &Sender<Event>, event: Event) {
     if send.send(event).is_err() {
         log::debug!("the supervisor has ended; an event is lost");
     }

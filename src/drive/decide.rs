@@ -2,11 +2,14 @@
 //! [`Decision`] with words for the owner out.
 //!
 //! A file system that can serve (ext4, btrfs, XFS) is Larder's when it holds Larder's folders, has
-//! the label LARDER, holds nothing at all, or was named under `[drive] adopt`. Everything else is
+//! the label LARDER, was named under `[drive] adopt`, or when nothing at all is on its whole disk:
+//! an empty partition beside somebody's files waits for the owner's word. Everything else is
 //! somebody's and is not written, unless it is named under `[drive] format`. A drive that is
 //! Larder's already is never formatted, whatever the settings say: that is how one wish formats
-//! once. So is a partition that Larder formatted and whose file system is lost: formatting it
-//! again could destroy what may still be saved.
+//! once. So is a partition that Larder formatted and whose file system is lost, with or without the
+//! partition table: formatting it again could destroy what may still be saved. What has none of
+//! Larder's marks any more can't be told from a new drive. So the owner is told to take a wish that
+//! is fulfilled out of the settings, and the supervisor forgets it until it is started again.
 
 use super::signature::Kind;
 use super::{Disk, Inside, LABEL, Volume};
@@ -22,7 +25,9 @@ pub struct Decision {
     pub format: Option<(String, String)>,
     /// Volumes whose files are to be copied over.
     pub import: Vec<Choice>,
-    /// What the owner should know.
+    /// The wish to format a disk has nothing left to do: what the owner should know of it from now on.
+    pub done: Option<Advice>,
+    /// What else the owner should know.
     pub advice: Vec<Advice>,
 }
 
@@ -73,9 +78,10 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
     let twins = |disk: &Disk| disks.iter().filter(|d| d.identity == disk.identity).count() > 1;
     let mut claims = Vec::new();
     for disk in disks {
+        let adopted = wished(&settings.adopt, disk) && !twins(disk);
+        let empty = disk.volumes.iter().all(is_nothing);
         for volume in &disk.volumes {
-            let adopted = wished(&settings.adopt, disk) && !twins(disk);
-            if let Some(claim) = claim(volume, adopted) {
+            if let Some(claim) = claim(volume, adopted, empty) {
                 claims.push((claim, disk, volume));
             }
         }
@@ -90,18 +96,32 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
         } else {
             decision.mount = Some(choice(disk, volume));
         }
+        // One beside it on an adopted disk is no second drive.
+        let second = |c: &Claim, other: &Disk| match c {
+            Claim::Empty => false,
+            Claim::Adopted => other.name != disk.name,
+            Claim::Labelled | Claim::Holds => true,
+        };
         for (_, other, spare) in
-            claims.iter().filter(|(c, _, v)| *c >= Claim::Adopted && v != volume)
+            claims.iter().filter(|(c, other, v)| second(c, other) && v != volume)
         {
             decision.advice.push(second_drive(other, spare));
         }
     }
-    let ours = decision.mount.is_some();
+    let mounted = decision.mount.as_ref().map(|choice| choice.disk.clone());
+    let is_larders = |disk: &&Disk| {
+        mounted.as_ref() == Some(&disk.name)
+            || was_formatted(disk)
+            || claims.iter().any(|(c, other, _)| *c > Claim::Empty && other.name == disk.name)
+    };
+    let mut wanted = disks.iter().filter(|disk| wished(&settings.format, disk));
+    decision.done = wanted.find(is_larders).map(|disk| done(&of(disk)));
+    let ours = mounted.is_some();
     for disk in disks.iter().filter(|disk| claims.iter().all(|(_, claimed, _)| claimed != disk)) {
         let formats = wished(&settings.format, disk);
         let advice = if let Some(why) = &disk.failed {
             unreadable(disk, why)
-        } else if disk.volumes.iter().any(|volume| volume.signature.marked) {
+        } else if was_formatted(disk) {
             lost(disk)
         } else if (formats || wished(&settings.adopt, disk)) && twins(disk) {
             ambiguous(disk)
@@ -131,15 +151,26 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
     decision
 }
 
-fn claim(volume: &Volume, adopted: bool) -> Option<Claim> {
+/// Larder formatted it once, whatever is left of that.
+fn was_formatted(disk: &Disk) -> bool {
+    disk.volumes.iter().any(|volume| volume.signature.marked)
+}
+
+/// Nobody could miss what is there. A partition that holds the files of a system's start is somebody's.
+fn is_nothing(volume: &Volume) -> bool {
+    volume.signature.kind == Kind::Blank || volume.inside == Some(Inside::Nothing)
+}
+
+/// `empty`: so is the whole disk.
+fn claim(volume: &Volume, adopted: bool, empty: bool) -> Option<Claim> {
     if !volume.signature.kind.can_serve() {
         return None;
     }
     match &volume.inside {
         Some(Inside::Larder) => Some(Claim::Holds),
         _ if volume.signature.label == LABEL => Some(Claim::Labelled),
-        Some(Inside::Files) if adopted => Some(Claim::Adopted),
-        Some(Inside::Nothing) => Some(Claim::Empty),
+        Some(Inside::Nothing) if empty => Some(Claim::Empty),
+        Some(Inside::Files | Inside::Nothing) if adopted => Some(Claim::Adopted),
         _ => None,
     }
 }
@@ -200,7 +231,21 @@ fn lost(disk: &Disk) -> Advice {
         Condition::DriveUnusable,
         format!("{} is a Larder drive, but its file system can't be read any more.", of(disk)),
         "It is left as it is, and not formatted again, because its files may still be saved: on a \
-         Linux computer, `e2fsck` can repair it. To give it up, erase it there and plug it in again.",
+         Linux computer, `e2fsck` can repair it. To give it up, erase it there, plug it in again and \
+         do what is said here then.",
+    )
+}
+
+/// The wish to format is fulfilled: by `words`, the drive that it names.
+pub fn done(words: &str) -> Advice {
+    advice(
+        Condition::Ready,
+        format!(
+            "{words} is a Larder drive: the `format` line in larder.toml has nothing more to do."
+        ),
+        "Take that line out. As long as it stands there, a drive of this serial number that has \
+         nothing of Larder on it is erased when it is plugged in after the next start: this one, if \
+         it was formatted elsewhere meanwhile, or another one in the same USB dock.",
     )
 }
 
@@ -236,11 +281,28 @@ fn foreign(disk: &Disk, beside_ours: bool) -> Advice {
         "To use this drive, let Larder erase it: write `format = \"{id}\"` under `[drive]` in \
          larder.toml on the SD card and start again. ALL FILES ON IT GO."
     );
-    let main = disk.volumes.iter().max_by_key(|volume| volume.size);
+    let adopt = format!(
+        "write `adopt = \"{id}\"` under `[drive]` in larder.toml on the SD card and start again: \
+         nothing on it is changed, two folders are added."
+    );
+    let main = disk.volumes.iter().max_by_key(|volume| (!is_nothing(volume), volume.size));
     let Some(volume) = main else {
         return advice(Condition::DriveUnusable, format!("{} has no partition.", of(disk)), format);
     };
     let what = words(disk, volume);
+    let empty = disk.volumes.iter().find(|volume| volume.inside == Some(Inside::Nothing));
+    if let Some(empty) = empty.filter(|_| !beside_ours || importable(disk).is_empty()) {
+        return advice(
+            Condition::Attention,
+            format!(
+                "{what} may hold files, so an empty partition beside it ({}, {}) is not used \
+                 without your word. Nothing was written to it.",
+                empty.size,
+                empty.signature.kind.name()
+            ),
+            format!("To let Larder use the empty partition, {adopt}"),
+        );
+    }
     match (volume.signature.kind, &volume.inside) {
         (kind, _) if kind.can_be_imported() => {
             let why = format!(
@@ -275,11 +337,7 @@ fn foreign(disk: &Disk, beside_ours: bool) -> Advice {
         (kind, _) if kind.can_serve() => advice(
             Condition::Attention,
             format!("{what} has files that are not Larder's. Nothing was written to it."),
-            format!(
-                "To let Larder use it beside what is there, write `adopt = \"{id}\"` under \
-                 `[drive]` in larder.toml on the SD card and start again: nothing on it is changed, \
-                 two folders are added."
-            ),
+            format!("To let Larder use it beside what is there, {adopt}"),
         ),
         _ => advice(
             Condition::DriveUnusable,
@@ -408,6 +466,24 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_to_format_that_was_carried_out_is_told() {
+        let wished = wish(Some("ser-sda"), None, false);
+        let done = |disks: &[Disk]| decide(disks, &wished, None).done;
+        let ours = one(Kind::Ext, "LARDER", None);
+        let told = done(std::slice::from_ref(&ours)).unwrap();
+        assert_eq!(told.condition, Condition::Ready);
+        assert!(told.what.contains("serial SER-sda"), "{told:?}");
+        assert!(told.next.contains("Take that line out"), "{told:?}");
+        // Used without being formatted; beside another of its serial; and not formatted yet.
+        assert!(done(&[one(Kind::Ext, "", Some(Inside::Nothing))]).is_some());
+        let mut twin = one(Kind::Exfat, "PHOTOS", None);
+        twin.name = "sdb".into();
+        assert!(done(&[twin.clone(), ours]).is_some());
+        assert_eq!(done(&[twin]), None);
+        assert_eq!(done(&[disk("sdb", vec![volume("sdb1", Kind::Ext, "LARDER", None)])]), None);
+    }
+
+    #[test]
     fn two_drives_of_one_serial_are_not_guessed_between() {
         let mut twins = [one(Kind::Blank, "", None), one(Kind::Blank, "", None)];
         twins[1].name = "sdb".into();
@@ -466,6 +542,55 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_partition_beside_somebodys_files_waits_for_the_owners_word() {
+        let small = Bytes(1_000_000_000);
+        for (kind, inside) in [
+            (Kind::Exfat, None),
+            (Kind::Vfat, None),
+            (Kind::Ext, Some(Inside::Files)),
+            (Kind::Xfs, Some(Inside::Unreadable("torn".into()))),
+            (Kind::Other("an encrypted drive (LUKS)"), None),
+            (Kind::Unknown, None),
+        ] {
+            let mut photos = volume("sda1", kind, "PHOTOS", inside);
+            photos.size = small;
+            let empty = volume("sda2", Kind::Ext, "", Some(Inside::Nothing));
+            let drive = [disk("sda", vec![photos, empty])];
+            let told = decide(&drive, &wish(None, None, false), None);
+            assert_eq!((told.mount, told.format), (None, None), "{kind:?}");
+            assert_eq!(told.advice[0].condition, Condition::Attention);
+            assert!(told.advice[0].what.contains("\"PHOTOS\" on"), "{:?}", told.advice);
+            assert!(told.advice[0].next.contains("adopt = \"SER-sda\""), "{:?}", told.advice);
+            let adopted = mounts(&drive, &wish(None, Some("SER-sda"), false));
+            let files = kind == Kind::Ext;
+            let settings = wish(None, Some("SER-sda"), false);
+            assert_eq!(decide(&drive, &settings, None).advice, [], "{kind:?}");
+            assert_eq!(adopted.as_deref(), Some(if files { "sda1" } else { "sda2" }), "{kind:?}");
+            let formatted = decide(&drive, &wish(Some("SER-sda"), None, false), None);
+            assert_eq!(formatted.format, Some(("sda".into(), "SER-sda".into())), "{kind:?}");
+        }
+        let photos = volume("sda1", Kind::Exfat, "PHOTOS", None);
+        let empty = volume("sda2", Kind::Ext, "", Some(Inside::Nothing));
+        let both = [
+            disk("sda", vec![photos, empty.clone()]),
+            disk("sdb", vec![volume("sdb1", Kind::Ext, "LARDER", None)]),
+        ];
+        let imported = decide(&both, &wish(None, None, true), None);
+        assert_eq!(imported.import[0].node, "sda1");
+        let told = decide(&both, &wish(None, None, false), None);
+        assert!(told.advice[0].next.contains("import = true"), "{:?}", told.advice);
+        // Nothing beside it that anybody could miss.
+        let others = [
+            volume("sda1", Kind::Blank, "", None),
+            volume("sda3", Kind::Xfs, "", Some(Inside::Nothing)),
+        ];
+        for other in others {
+            let drive = [disk("sda", vec![empty.clone(), other])];
+            assert_eq!(mounts(&drive, &wish(None, None, false)).as_deref(), Some("sda2"));
+        }
+    }
+
+    #[test]
     fn a_drive_in_use_stays_when_a_better_one_is_plugged_in() {
         let labelled = one(Kind::Ext, "LARDER", None);
         let holds = disk("sdb", vec![volume("sdb1", Kind::Ext, "", Some(Inside::Larder))]);
@@ -475,32 +600,39 @@ mod tests {
         assert_eq!(decide(&disks, &none, Some("sda1")).mount.unwrap().node, "sda1");
     }
 
-    fn any_disk() -> impl Strategy<Value = Disk> {
+    fn any_volume() -> impl Strategy<Value = Volume> {
         let kind = prop_oneof![
-            Just(Kind::Ext),
-            Just(Kind::Btrfs),
-            Just(Kind::Exfat),
-            Just(Kind::Blank),
-            Just(Kind::Unknown),
-            Just(Kind::Partitioned)
+            3 => Just(Kind::Ext),
+            1 => Just(Kind::Btrfs),
+            1 => Just(Kind::Exfat),
+            2 => Just(Kind::Blank),
+            1 => Just(Kind::Unknown),
+            1 => Just(Kind::Partitioned)
         ];
         let inside = prop_oneof![
-            Just(None),
-            Just(Some(Inside::Larder)),
-            Just(Some(Inside::Nothing)),
-            Just(Some(Inside::Files)),
-            Just(Some(Inside::Unreadable("x".into())))
+            1 => Just(None),
+            1 => Just(Some(Inside::Larder)),
+            3 => Just(Some(Inside::Nothing)),
+            1 => Just(Some(Inside::Files)),
+            1 => Just(Some(Inside::Unreadable("x".into())))
         ];
-        let label = prop_oneof![Just(""), Just("LARDER"), Just("other")];
-        (kind, inside, label, any::<(bool, bool)>(), 0..3).prop_map(
-            |(kind, inside, label, (read_only, marked), id)| {
-                let mut disk = one(kind, label, inside);
-                disk.read_only = read_only;
-                disk.identity = format!("S{id}");
-                disk.volumes[0].signature.marked = marked;
-                disk
-            },
-        )
+        let label = prop_oneof![2 => Just(""), 1 => Just("LARDER"), 1 => Just("other")];
+        (kind, inside, label, any::<bool>()).prop_map(|(kind, inside, label, marked)| {
+            // Only what can serve is looked into.
+            let mut volume = volume("", kind, label, inside.filter(|_| kind.can_serve()));
+            volume.signature.marked = marked;
+            volume
+        })
+    }
+
+    fn any_disk() -> impl Strategy<Value = Disk> {
+        let volumes = proptest::collection::vec(any_volume(), 0..4);
+        (volumes, any::<bool>(), 0..3).prop_map(|(volumes, read_only, id)| {
+            let mut disk = disk("", volumes);
+            disk.read_only = read_only;
+            disk.identity = format!("S{id}");
+            disk
+        })
     }
 
     proptest! {
@@ -511,35 +643,51 @@ mod tests {
         ) {
             for (index, disk) in disks.iter_mut().enumerate() {
                 disk.name = format!("sd{index}");
-                disk.volumes[0].node = format!("sd{index}1");
+                for (at, volume) in disk.volumes.iter_mut().enumerate() {
+                    volume.node = format!("sd{index}p{at}");
+                }
             }
             let name = |wish: Option<i32>| wish.map(|id| format!("S{id}"));
             let settings = config::Drive { format: name(format), adopt: name(adopt), import };
             let decision = decide(&disks, &settings, None);
             let of = |name: &str| disks.iter().find(|disk| disk.name == name).unwrap();
+            let ours = |volume: &Volume| {
+                volume.signature.kind.can_serve()
+                    && (volume.signature.label == LABEL || volume.inside == Some(Inside::Larder))
+            };
+            let nothing = |volume: &Volume| {
+                volume.signature.kind == Kind::Blank || volume.inside == Some(Inside::Nothing)
+            };
             if let Some((name, _)) = &decision.format {
                 let disk = of(name);
                 prop_assert_eq!(Some(&disk.identity), settings.format.as_ref());
-                prop_assert!(!disk.read_only && !disk.volumes[0].signature.marked);
-                prop_assert!(claim(&disk.volumes[0], false).is_none());
-                prop_assert!(decision.mount.as_ref().is_none_or(|choice| choice.disk != *name));
+                prop_assert!(!disk.read_only && decision.done.is_none());
+                // Neither it nor another one of its serial is or was Larder's.
+                let same = disks.iter().filter(|other| other.identity == disk.identity);
+                let mut volumes = same.flat_map(|disk| &disk.volumes);
+                prop_assert!(volumes.all(|v| !v.signature.marked && !ours(v)));
+                prop_assert!(decision.mount.is_none());
             }
             if let Some(choice) = &decision.mount {
                 let disk = of(&choice.disk);
-                let volume = &disk.volumes[0];
+                let volume = disk.volumes.iter().find(|v| v.node == choice.node).unwrap();
                 prop_assert!(!disk.read_only && volume.signature.kind.can_serve());
                 prop_assert!(
-                    volume.signature.label == LABEL
-                        || matches!(volume.inside, Some(Inside::Larder | Inside::Nothing))
+                    ours(volume)
+                        || disk.volumes.iter().all(nothing)
                         || settings.adopt.as_ref() == Some(&disk.identity)
                 );
             }
-            // Every disk that is not used, formatted or imported is spoken of.
-            let handled = usize::from(decision.mount.is_some()) + decision.import.len()
-                + usize::from(decision.format.is_some()) + decision.advice.len();
-            let spare = disks.iter().filter(|d| claim(&d.volumes[0], false) == Some(Claim::Empty));
-            prop_assert!(handled + spare.count() >= disks.len() || format.is_some());
-            prop_assert!(decision.mount.is_none() || decision.format.is_none());
+            // Every disk that is not used, formatted or imported is spoken of, unless it is empty and
+            // another one is used.
+            for disk in &disks {
+                let used = decision.mount.iter().chain(&decision.import).any(|c| c.disk == disk.name);
+                let formatted = decision.format.as_ref().is_some_and(|(name, _)| *name == disk.name);
+                let told = decision.advice.iter().any(|advice| advice.what.contains(&disk.identity));
+                let empty = |volume: &Volume| volume.inside == Some(Inside::Nothing);
+                let spare = disk.volumes.iter().all(nothing) && disk.volumes.iter().any(empty);
+                prop_assert!(used || formatted || told || spare, "{disk:?}: {decision:?}");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 //! a pulled drive leaves us. The kernel's `diskseq` tells a drive that was pulled and plugged
 //! between two looks. Only USB disks are seen: never the SD card. It only reads.
 
-use super::{Disk, Inside, LABEL, Volume, mounting, signature};
+use super::{Disk, Inside, LABEL, Volume, gpt, mounting, signature};
 use crate::model::Bytes;
 use std::fs::{self, File};
 use std::io;
@@ -131,7 +131,26 @@ pub fn probe(roots: &Roots, present: &Present, peek: &Path) -> Disk {
             }
         }
     }
+    if let Err(why) = look_behind_a_lost_table(roots, present, &mut disk) {
+        disk.volumes.clear();
+        disk.failed = Some(why.to_string());
+    }
     disk
+}
+
+/// Without a partition table, or when this enclosure's sectors hide it, the mark in the partition that Larder
+/// made still stands where it began. A file system of the whole drive came after it.
+fn look_behind_a_lost_table(roots: &Roots, present: &Present, disk: &mut Disk) -> io::Result<()> {
+    if let [whole] = &mut disk.volumes[..]
+        && present.partitions.is_empty()
+        && !whole.signature.kind.can_serve()
+        && !whole.signature.kind.can_be_imported()
+    {
+        let file = File::open(roots.dev.join(&whole.node))?;
+        let read = |offset: u64, out: &mut [u8]| file.read_exact_at(out, offset);
+        whole.signature.marked |= signature::is_marked(&read, whole.size.0, gpt::ALIGN)?;
+    }
+    Ok(())
 }
 
 /// Reads the marks of one partition again: is it still what it was?
@@ -244,6 +263,29 @@ mod tests {
         assert_eq!((&*disk.identity, &*disk.model), ("4C530001", "SanDisk Ultra"));
         assert_eq!(disk.volumes[0].signature.kind, signature::Kind::Blank);
         assert_eq!(disk.failed, None);
+    }
+
+    #[test]
+    fn a_partition_that_larder_made_is_known_without_its_table() {
+        let (dir, roots) = sys();
+        let sda = fs::canonicalize(roots.sys.join("block/sda")).unwrap();
+        fs::remove_dir_all(sda.join("sda1")).unwrap();
+        let file = File::create(roots.dev.join("sda")).unwrap();
+        file.set_len(131_072 * 512).unwrap();
+        let marked = || {
+            let disk = probe(&roots, &present(&roots).unwrap()[0], dir.path());
+            assert_eq!(disk.failed, None);
+            disk.volumes[0].signature.marked
+        };
+        assert!(!marked());
+        file.write_all_at(signature::MARK, 1 << 20).unwrap();
+        assert!(marked());
+        file.write_all_at(b"EFI PART", 512).unwrap();
+        assert!(marked(), "a table for sectors of another size");
+        // Somebody made a file system of the whole drive since.
+        file.write_all_at(&[0; 512], 512).unwrap();
+        file.write_all_at(b"EXFAT   ", 3).unwrap();
+        assert!(!marked());
     }
 
     #[test]

@@ -13,8 +13,8 @@ const LINUX: [u8; 16] = [
 ];
 const ENTRIES: usize = 128;
 const ENTRY: usize = 128;
-/// Partitions begin and end at whole MiB, which suits every drive.
-const ALIGN: u64 = 1 << 20;
+/// Partitions begin and end at whole MiB, which suits every drive; ours begins at the first of them.
+pub const ALIGN: u64 = 1 << 20;
 
 /// A new table for a drive of `size` bytes in sectors of `sector`, named by two random numbers.
 /// `None`: the drive is too small, or the sector no power of two of at least 512.

@@ -1,11 +1,12 @@
 //! The hands at the drive: look inside, check, mount, prepare the folders, unmount.
 //!
 //! In comes a volume that [`super::decide`] chose; out comes a mounted drive or an error in words.
-//! Always `nosuid,nodev,noexec`: what lies on a drive is never run. A look inside replays no
-//! journal. It must never follow a symbolic link on the drive and never create the mount point.
+//! Always `nosuid,nodev,noexec`: what lies on a drive is never run. A look inside writes
+//! nothing and replays no journal. It must never follow a symbolic link on the drive and never create the mount point.
 
 use super::signature::Kind;
 use super::{DriveError, Inside, OWN, SHARED};
+use crate::lease;
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -32,53 +33,76 @@ fn safe() -> MountFlags {
     MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME
 }
 
-/// What is in a file system, without writing a byte to it: mounted read-only at `at` for a moment.
+/// What is in a file system, without writing a byte to it: mounted read-only at `at` for a moment, while
+/// its disk is held.
 pub fn peek(device: &Path, kind: Kind, at: &Path) -> Inside {
-    let options = match kind {
-        Kind::Ext => "noload",
-        Kind::Btrfs => "rescue=nologreplay",
-        _ => "norecovery",
-    };
-    let names = std::fs::create_dir_all(at)
-        .map_err(DriveError::io("preparing", at))
-        .and_then(|()| attach(device, kind, at, safe() | MountFlags::RDONLY, options))
-        .and_then(|()| {
-            let names = names(at).map_err(DriveError::io("reading", device));
-            unmount(at, false).and(names)
-        });
-    match names {
-        Ok(names) if [SHARED, OWN].iter().all(|name| names.iter().any(|n| n == name)) => {
-            Inside::Larder
-        }
-        Ok(names) if names.iter().all(|name| name == "lost+found") => {
-            match has_nothing_to_replay(device, kind, at) {
-                Ok(()) => Inside::Nothing,
-                Err(_) => Inside::Unreadable(
-                    "it looks empty, but was pulled while something was written to it, and that \
-                     can't be looked at without writing"
-                        .into(),
-                ),
-            }
-        }
-        Ok(_) => Inside::Files,
+    match look_inside(device, kind, at) {
+        Ok(inside) => inside,
         Err(DriveError::Io { source, .. }) => Inside::Unreadable(source.to_string()),
         Err(why) => Inside::Unreadable(why.to_string()),
     }
 }
 
-/// Makes sure that what was passed over in a look inside is nothing: a journal may have all that
-/// anybody put on the drive, when it was pulled soon after. With it, a file system can't be mounted
-/// while nobody may write to its disk.
-fn has_nothing_to_replay(device: &Path, kind: Kind, at: &Path) -> Result<(), DriveError> {
-    let disk = std::fs::File::open(device).map_err(DriveError::io("opening", device))?;
-    let hold = |on| {
-        crate::lease::set_read_only(disk.as_fd(), on)
-            .map_err(|why| DriveError::io("holding", device)(io::Error::from(why)))
+fn look_inside(device: &Path, kind: Kind, at: &Path) -> Result<Inside, DriveError> {
+    let options = match kind {
+        Kind::Ext => "noload",
+        Kind::Btrfs => "rescue=nologreplay",
+        _ => "norecovery",
     };
-    hold(true)?;
-    let looked =
+    std::fs::create_dir_all(at).map_err(DriveError::io("preparing", at))?;
+    let _held = Held::on(device)?;
+    attach(device, kind, at, safe() | MountFlags::RDONLY, options)?;
+    let names = names(at).map_err(DriveError::io("reading", device));
+    let names = unmount(at, false).and(names)?;
+    if [SHARED, OWN].iter().all(|name| names.iter().any(|n| n == name)) {
+        return Ok(Inside::Larder);
+    }
+    if names.iter().any(|name| name != "lost+found") {
+        return Ok(Inside::Files);
+    }
+    // A journal may have all that anybody put on the drive, when it was pulled soon after. With one that
+    // is to be replayed, a file system can't be mounted while nobody may write to its disk.
+    let replayed =
         attach(device, kind, at, safe() | MountFlags::RDONLY, "").and_then(|()| unmount(at, false));
-    hold(false).and(looked)
+    Ok(match replayed {
+        Ok(()) => Inside::Nothing,
+        Err(_) => Inside::Unreadable(
+            "it looks empty, but was pulled while something was written to it, and that can't be \
+             looked at without writing"
+                .into(),
+        ),
+    })
+}
+
+/// A disk or partition that nobody may write to, for as long as this lives. A mount that is asked to be
+/// read-only is not enough: ext4 frees the removed files that somebody had open all the same.
+struct Held(std::fs::File);
+
+impl Held {
+    /// `None` when it must not be written anyway: what says so (a switch on the drive) stays.
+    fn on(device: &Path) -> Result<Option<Self>, DriveError> {
+        let disk = std::fs::File::open(device).map_err(DriveError::io("opening", device))?;
+        if lease::is_read_only(disk.as_fd()).map_err(DriveError::io("holding", device))? {
+            return Ok(None);
+        }
+        lease::set_read_only(disk.as_fd(), true).map_err(DriveError::io("holding", device))?;
+        Ok(Some(Self(disk)))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Err(why) = lease::set_read_only(self.0.as_fd(), false) {
+            log::error!("a drive stays read-only until it is plugged in anew: {why}");
+        }
+    }
+}
+
+/// Ends the hold on a device that somebody who broke down was looking inside. A switch on the drive is not
+/// overruled: since Linux 5.12 the kernel keeps that apart.
+pub fn let_go(device: &Path) -> Result<(), DriveError> {
+    let disk = std::fs::File::open(device).map_err(DriveError::io("opening", device))?;
+    lease::set_read_only(disk.as_fd(), false).map_err(DriveError::io("letting go of", device))
 }
 
 fn names(at: &Path) -> io::Result<Vec<String>> {

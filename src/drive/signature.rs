@@ -88,7 +88,7 @@ pub struct Signature {
     pub label: String,
     /// The file system's own number, as others write it; empty when there is none.
     pub uuid: String,
-    /// Larder formatted this partition once, whatever is left of it.
+    /// Larder formatted this partition once, or one of this drive without partitions, whatever is left of it.
     pub marked: bool,
 }
 
@@ -151,6 +151,12 @@ pub fn read(read: &ReadAt<'_>, size: u64) -> io::Result<Signature> {
     };
     signature.marked = marked;
     Ok(signature)
+}
+
+/// Whether a partition that Larder formatted begins at `start` of a drive of `size` bytes.
+pub fn is_marked(read: &ReadAt<'_>, size: u64, start: u64) -> io::Result<bool> {
+    const LENGTH: usize = MARK.len();
+    Ok(Reader { read, size }.bytes::<LENGTH>(start)? == MARK)
 }
 
 fn plain(kind: Kind) -> Signature {

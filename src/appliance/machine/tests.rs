@@ -197,6 +197,42 @@ fn a_wished_drive_is_formatted_looked_at_again_and_used() {
 }
 
 #[test]
+fn a_wish_to_format_is_carried_out_once_whatever_else_has_its_serial() {
+    let wish = || config::Drive { format: Some("SERsda".into()), ..config::Drive::default() };
+    let other = |sequence| disk("sda", sequence, Kind::Exfat, "PHOTOS");
+    // By us: then another disk is put into the same dock.
+    let mut house = House::new(wish());
+    house.plug(&[disk("sda", 1, Kind::Blank, "")]);
+    house.on(Event::Formatted(Ok(())));
+    assert!(house.says().contains("Take that line out"), "{}", house.says());
+    assert_eq!(house.on(Event::Disks(vec![])), []);
+    assert_eq!(house.plug(&[]), []);
+    assert_eq!(house.plug(&[other(2)]), []);
+    assert!(house.says().contains("no hard links"), "{}", house.says());
+    // Earlier: as it is in use, as it is told, and as it was lost.
+    let mut lost = disk("sda", 1, Kind::Unknown, "");
+    lost.volumes[0].signature.marked = true;
+    for found in [ours(1), lost] {
+        let mut house = House::new(wish());
+        house.plug(std::slice::from_ref(&found));
+        house.on(Event::Prepared(Ok(false)));
+        house.on(Event::Engine(Box::default()));
+        assert!(house.says().contains("Take that line out"), "{}", house.says());
+        house.plug(&[]);
+        house.on(Event::EngineEnded);
+        assert_eq!(house.plug(&[other(2)]), [], "{found:?}");
+        assert!(house.says().contains("Take that line out"), "{}", house.says());
+    }
+    // Set aside, it still is the one that was meant.
+    let mut house = House::new(wish());
+    house.plug(&[ours(1)]);
+    house.on(Event::Prepared(Err("e2fsck gave up".into())));
+    let mut twin = other(2);
+    twin.name = "sdb".into();
+    assert_eq!(house.plug(&[ours(1), twin]), []);
+}
+
+#[test]
 fn a_format_that_fails_is_told_and_not_tried_again() {
     let wish = config::Drive { format: Some("SERsda".into()), ..config::Drive::default() };
     let mut house = House::new(wish);
@@ -241,6 +277,9 @@ fn ejected_it_stays_stopped_until_something_is_plugged() {
     assert_eq!(house.on(Event::EngineEnded), [Effect::Unmount(false)]);
     assert_eq!(house.shows(), Condition::StoppedSafely);
     assert_eq!(house.on(Event::Tick), []);
+    // The same disk, read-only for the moment of a look inside.
+    house.plug(&[ours(1)]);
+    assert_eq!(house.shows(), Condition::StoppedSafely);
     house.plug(&[]);
     assert_eq!(house.shows(), Condition::WaitingForDrive);
     assert!(matches!(&house.plug(&[ours(2)])[..], [Effect::Prepare(_)]));

@@ -67,6 +67,7 @@ impl Machine {
         }
         all.extend(self.aside.iter().filter_map(|(_, why)| why.clone()));
         all.extend(self.told.clone());
+        all.extend(self.format_done.clone());
         all.extend(self.advice.iter().cloned());
         // The engine reads the whole file and says it better.
         if self.report.is_none() {
