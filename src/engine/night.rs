@@ -395,8 +395,8 @@ impl Engine {
             self.tell("check", Condition::Attention, now, what, first.next);
             return Ok(true);
         }
-        // A turn puts right what it can, by looking at everything: no work for a slice, which is to end as soon as
-        // anything moves. Then all is verified once more.
+        // The next turn puts right what it can, by looking at everything: no work for a slice, which is to end as
+        // soon as anything moves. Then all is verified once more.
         self.tell("check", Condition::Ready, now, what, "Larder has put it right");
         self.night.look_at_all = true;
         self.published.clear();

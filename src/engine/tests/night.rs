@@ -500,7 +500,7 @@ fn what_is_found_is_put_right_and_told() {
     assert_eq!(house.told(), "");
 }
 
-/// A phone that has `a` and `b`, the one pinned, and may hold one file by now.
+/// A phone that has `a` and `b`, these of them pinned, and whose new settings let it hold one.
 fn brought_down(pinned: &[&str]) -> House {
     let mut house = House::with_quota(2);
     for at in ["a", "b"] {

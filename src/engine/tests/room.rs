@@ -555,7 +555,7 @@ fn what_stays_behind_goes_when_the_owner_says_so_and_is_kept() {
     }
 }
 
-// The naive model.
+// A wrong clock.
 
 /// Ten years.
 const YEARS: i64 = 10 * 365 * 86_400;
@@ -613,6 +613,8 @@ fn what_is_used_by_a_clock_that_goes_behind_is_not_the_first_to_go() {
         assert_eq!(house.phone_files(), there.map(|at| format!("{at}=x")));
     }
 }
+
+// The naive model.
 
 const PATHS: [&str; 8] = ["a", "b", "d/a", "d/b", "d/e/c", "d/e/f", "d.x", "z"];
 const FOLDERS: [&str; 3] = ["", "d", "d/e"];
