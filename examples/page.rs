@@ -4,9 +4,9 @@
 //! [--now SECONDS] [--home URL]`
 //! Cases: `plain` (default), `empty`, `hostile`, `news` (answers, notices, versions, shares),
 //! `log` (a change is appended to a base), `wide` (nine devices), `child` (may only get and open),
-//! `tight` (the phone is nearly full, files made room lately, some share a content), `storm` (the
-//! tablet changes much more than ever), `own-storm` (the phone does), `unlisted` (more files have
-//! older versions than a page lists).
+//! `tight` (the phone is nearly full, files made room lately, some share a content), `twins` (so
+//! does most of what the phone has and lacks), `storm` (the tablet changes much more than ever),
+//! `own-storm` (the phone does), `unlisted` (more files have older versions than a page lists).
 //! Writes `catalogue/catalogue.html` (the page of HTCphone), `home/catalogue.html` (the common
 //! page) and says on one line what it cost.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
@@ -222,6 +222,41 @@ fn book(files: &Tree<Stat>, lot: &mut Lot, folders: u64, single: u64) -> Tree<Li
     book
 }
 
+/// Films by their contents: size, names, and how many seconds ago the phone last used the first of them.
+const FILMS: [(u64, &[&str], Option<i64>); 7] = [
+    (5_000_000_000, &["Films/Long film.mkv", "Copies/Long film.mkv"], Some(50)),
+    (600_000_000, &["Films/Second film.mkv", "Copies/Second film.mkv"], Some(90)),
+    (1_000_000_000, &["Films/Old film.mkv", "Mixed/Old film.mkv"], Some(9_000)),
+    (300_000_000, &["Films/Young film.mkv"], Some(70)),
+    (
+        1_000_000_000,
+        &["Trip/First name.mkv", "Trip/Second name.mkv", "Trip again/Third name.mkv"],
+        None,
+    ),
+    (1_200_000_000, &["Mixed/New film.mkv"], None),
+    (6_000_000_000, &["Films/Longest film.mkv"], None),
+];
+
+/// Puts the films at home and says what the phone has of them.
+fn films(files: &mut Tree<Stat>, twins: &mut Twins) -> Tree<Link> {
+    let mut phone = Tree::new();
+    for ((size, names, used), ino) in FILMS.into_iter().zip(1..) {
+        let id = FileId { ino, size, mtime: Time::from_secs(now() - 9_999_999) };
+        let names: Vec<RelPath> = names.iter().map(|name| path(name)).collect();
+        for name in &names {
+            files.insert(name, Stat { id, ..Stat::default() });
+        }
+        if let Some(ago) = used {
+            let charge = Bytes(size.next_multiple_of(4_096));
+            phone.insert(&names[0], Link { id, charge, used: now() - ago });
+        }
+        if names.len() > 1 {
+            twins.groups.push(names);
+        }
+    }
+    phone
+}
+
 struct Args {
     files: usize,
     out: PathBuf,
@@ -284,6 +319,7 @@ fn main() {
             twins.groups.push(vec![at, twin]);
         }
     }
+    let films = (args.case == "twins").then(|| films(&mut files, &mut twins));
     let mut known = vec![
         ("HTCphone", "Phone", 12, 8, Some(Bytes(8_000_000_000))),
         ("LinuxLaptop", "Laptop", 30, 40, None),
@@ -296,7 +332,8 @@ fn main() {
     }
     known.sort_by_key(|d| d.0);
     let names: Vec<DeviceName> = known.iter().map(|d| DeviceName::new(d.0).unwrap()).collect();
-    let books: Vec<Tree<Link>> = known.iter().map(|d| book(&files, &mut lot, d.2, d.3)).collect();
+    let mut books: Vec<Tree<Link>> =
+        known.iter().map(|d| book(&files, &mut lot, d.2, d.3)).collect();
     let mut pins = BTreeSet::new();
     let mut follows = BTreeSet::new();
     let mut live: Vec<BTreeMap<RelPath, Live>> = vec![BTreeMap::new(); books.len()];
@@ -315,6 +352,11 @@ fn main() {
                 live[d].insert(at, Live::Syncing(30));
             }
         });
+    }
+    if let Some(films) = films {
+        books[0] = films;
+        (pins, follows) = ([path("Films/Long film.mkv")].into(), BTreeSet::new());
+        live[0] = [(path("Films/Second film.mkv"), Live::Syncing(50))].into();
     }
     let none = BTreeSet::new();
     let of_devices = Action::of_devices();

@@ -370,6 +370,13 @@ impl Ledger {
                     params![device, path.as_bytes(), at],
                 )?;
             }
+            Fact::NotUsedSince(device, path, at) => {
+                let device = self.device(device)?;
+                self.run(
+                    "UPDATE links SET used = min(used, ?3) WHERE device = ?1 AND path = ?2",
+                    params![device, path.as_bytes(), at],
+                )?;
+            }
             Fact::Version(number, v) => {
                 let why = serde_json::to_string(&v.why).unwrap_or_default();
                 self.run(
@@ -501,6 +508,9 @@ mod tests {
             Fact::Except(device.clone(), path.clone()),
             Fact::Pin(device.clone(), path.clone()),
             Fact::Used(device.clone(), path.clone(), 99),
+            Fact::NotUsedSince(device.clone(), path.clone(), 98),
+            Fact::Used(device.clone(), path.clone(), 97),
+            Fact::NotUsedSince(device.clone(), path.clone(), 100),
             Fact::Version(8, version),
         ] {
             ledger.record(&fact).unwrap();
@@ -512,6 +522,7 @@ mod tests {
         assert_eq!(world.versions, expected.versions);
         let (a, b) = (&world.devices[&device], &expected.devices[&device]);
         assert_eq!(a.book.get(&path), b.book.get(&path));
+        assert_eq!(a.book.get(&path).unwrap().used, 98);
         assert_eq!((&a.follows, &a.exceptions, &a.pins), (&b.follows, &b.exceptions, &b.pins));
         assert_eq!(a.used(), b.used());
     }

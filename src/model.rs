@@ -194,7 +194,8 @@ pub struct Link {
     pub id: FileId,
     /// What it costs the device's quota.
     pub charge: Bytes,
-    /// Last use: got, opened through the page, or changed by the device. Seconds since 1970.
+    /// Last use: got, opened through the page, or changed by the device. Seconds since 1970, taken
+    /// back once they are seen to lie ahead of the clock.
     pub used: i64,
 }
 

@@ -17,6 +17,7 @@ mod reconcile;
 mod running;
 mod share;
 mod storm;
+mod uses;
 pub mod versions;
 mod wish;
 mod world;
@@ -188,6 +189,8 @@ pub enum Fact {
     Unpin(DeviceName, RelPath),
     /// Used at that time (seconds since 1970).
     Used(DeviceName, RelPath, i64),
+    /// Not used after that time (seconds since 1970), whatever was recorded.
+    NotUsedSince(DeviceName, RelPath, i64),
     /// An old content is kept.
     Version(u64, Version),
     /// An old content is not kept any more.
@@ -307,6 +310,9 @@ impl fmt::Display for Fact {
             Self::Pin(device, path) => write!(f, "{device} pins {path}"),
             Self::Unpin(device, path) => write!(f, "{device} unpins {path}"),
             Self::Used(device, path, _) => write!(f, "{device} used {path}"),
+            Self::NotUsedSince(device, path, _) => {
+                write!(f, "{device} used {path} when the clock was wrong")
+            }
             Self::Version(number, v) => write!(f, "version {number} of {} is kept", v.path),
             Self::NoVersion(number) => write!(f, "version {number} is not kept any more"),
             Self::Share(name, share) => match share.state {

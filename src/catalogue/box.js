@@ -74,7 +74,7 @@ function openBox(x) {
   const tight = own && !here && device.quota !== null && device.used + needs > device.quota;
   const buttons = [
     own && may("get") && { op: "get", icon: "get", label: "Get", main: true, off: here || (own.moving && !dir),
-      hint: here ? "already here" : own.moving && !dir ? "on its way" : tight ? "makes room first" : dir ? "copy all to this device" : "copy to this device", act: () => askGet(x, [me], () => ask("get"), backTo(x)) },
+      hint: here ? "already here" : own.moving && !dir ? "on its way" : tight ? "may make room first" : dir ? "copy all to this device" : "copy to this device", act: () => askGet(x, [me], () => ask("get"), backTo(x)) },
     !dir && { op: "open", icon: "open", label: "Open", off: own && !here, main: here && !may("get"), hint: own && !here ? "get it first" : "in a new tab", act: () => openFile(x) },
     others && may("get") && { op: "get-for", icon: "devices", label: own ? "Get for others" : "Get", main: !own, hint: own ? "choose the devices" : "choose the devices", act: () => devicesStep(x, "get") },
     dir && may("mkdir") && { op: "mkdir", icon: "mkdir", label: "Create folder", hint: top ? "at the top" : "inside this folder", act: () => folderStep(x) },

@@ -47,10 +47,19 @@ function oldest(d) {
   return firsts.get(d);
 }
 
-// The sizes and times of what a device lacks of a file or folder.
-async function lacking(x, d) {
-  if (!isFolder(x)) return stateOf(x, d) === ABSENT ? [{ s: x.s, m: x.m }] : [];
-  const all = [], look = file => { if (stateOf(file, d) === ABSENT) all.push({ s: file.s, m: file.m }); };
+// The sizes and times of what a device lacks of a file or folder and what costs it room: each content once, and none
+// that it has, or has on its way, under another name. `counted` are contents that are counted already.
+async function lacking(x, d, counted = new Set()) {
+  const groups = await readTwins(), all = [];
+  const look = file => {
+    if (!file.s || stateOf(file, d) !== ABSENT) return;
+    const group = groups.size && groups.get(pathOf(file));
+    if (group) {
+      if (counted.has(group) || group.some(name => stateOf(name, d) !== ABSENT)) return;
+      counted.add(group);
+    }
+    all.push({ s: file.s, m: file.m });
+  };
   const walk = async f => {
     if (f.files > f.here[d] + f.moving[d]) {
       await eachInBase(f, (data, i) => look(fileAt(f, data, i)));
@@ -58,7 +67,7 @@ async function lacking(x, d) {
     }
     for (const kid of f.kids) await walk(kid);
   };
-  await walk(x);
+  if (isFolder(x)) await walk(x); else look(x);
   return all;
 }
 
@@ -75,11 +84,11 @@ function surelyFits(x, d) {
 }
 
 // What other gets for a device need, that wait or are on their way.
-async function promised(d, path) {
+async function promised(d, path, counted) {
   let bytes = 0;
   for (const w of gets(d, path).slice(0, 100)) {
     const x = await find(fromPercent(w.path));
-    if (x) bytes += sum(await lacking(x, d));
+    if (x) bytes += sum(await lacking(x, d, counted));
   }
   return bytes;
 }
@@ -88,9 +97,11 @@ async function promised(d, path) {
 async function preview(x, d) {
   const device = house.devices[d];
   if (device.quota === null || !device.room) return null;
-  const lacks = await lacking(x, d), need = sum(lacks), before = need ? await promised(d, pathOf(x)) : 0;
+  const counted = new Set(), lacks = await lacking(x, d, counted), need = sum(lacks), before = need ? await promised(d, pathOf(x), counted) : 0;
   if (!need || device.used + before + need <= device.quota) return null;
-  const all = await oldest(d), inside = content => content.names.some(name => isWithin(name, x));
+  const all = await oldest(d), groups = await readTwins();
+  // What gets another name stays.
+  const inside = content => content.names.some(name => isWithin(name, x) || (groups.get(pathOf(name)) || []).some(other => isWithin(other, x)));
   const stays = all.filter(inside).reduce((bytes, content) => bytes + content.cost, 0);
   let room = device.quota + device.room[0] - stays - device.used - before, taken = 0, left = 0, leftBytes = 0;
   for (const file of lacks.sort((a, b) => b.m - a.m)) {
@@ -119,7 +130,7 @@ function numbers(device) {
 
 function previewParts(p) {
   const where = p.d === me ? "this device" : clean(p.device.label), parts = [];
-  if (!p.taken) return [h("p", { class: "text no-room" }, "It does not fit " + where + ": it needs " + size(p.need) + "; " + numbers(p.device) + ".")];
+  if (!p.taken) return [h("p", { class: "text no-room" }, "As far as this page knows, it does not fit " + where + ": it needs " + size(p.need) + "; " + numbers(p.device) + ".")];
   if (p.left) parts.push(h("p", { class: "text" }, "Not all of it fits " + where + ". The newest files are taken first; " + plural(p.left, "file") + " (" + size(p.leftBytes) + ") will be missing: " + numbers(p.device) + "."));
   if (p.bytes) {
     const n = p.going.length, costs = p.going.reduce((all, g) => all + g.cost, 0);
@@ -133,18 +144,21 @@ function previewParts(p) {
   return parts;
 }
 
-// Gets something: at once where it fits, else after saying what has to go.
+// Gets something: at once where it fits, else after saying what has to go. Where nothing fits it can be asked for all
+// the same: the NAS decides, and the page may be older than the NAS.
 async function askGet(x, devices, go, back) {
   const unsure = devices.filter(d => !surelyFits(x, d));
   if (!unsure.length) return go();
   const found = (await Promise.all(unsure.map(d => preview(x, d)))).filter(p => p && (p.bytes || p.left || !p.taken));
   if (!found.length) return go();
-  const none = found.filter(p => !p.taken).length, all = none === devices.length, some = found.some(p => p.left && p.taken);
-  step({ icon: "get", title: (none ? "No room for " : "Get ") + titleOf(x) + (none ? "" : "?"), facts: factsOf(x), back, parts: found.flatMap(previewParts),
+  const none = found.some(p => !p.taken), some = found.some(p => p.left && p.taken), parts = found.flatMap(previewParts);
+  if (none) parts.push(h("p", { class: "text" }, "The NAS may know better: ask it all the same, and it answers on this page."));
+  step({ icon: "get", title: (none ? "No room for " : "Get ") + titleOf(x) + (none ? "" : "?"), facts: factsOf(x), back, parts,
     buttons: [
-      !none && { op: "go", icon: "get", label: some ? "Get what fits" : "Get", hint: "makes room first", main: true, huge: true, act: go },
-      { op: "cancel", icon: "close", label: all || none ? "Close" : "Cancel", hint: "change nothing", huge: true, act: closeBox },
+      { op: "go", icon: "get", label: none ? "Ask all the same" : some ? "Get what fits" : "Get", hint: none ? "the NAS decides" : "makes room first", main: !none, huge: true, act: go },
+      { op: "cancel", icon: "close", label: none ? "Close" : "Cancel", hint: "change nothing", huge: true, act: closeBox },
     ] });
+  if (none) by("box").querySelector(".grid button:last-child").focus();
 }
 
 // How full a device is: pinned, on its way, the rest, and what is free.
@@ -211,7 +225,7 @@ function stormStep(s, label, op) {
   if (!keep) by("box").querySelector(".grid button:last-child").focus();
 }
 
-// Where the content of each file that has several names is: by path, all its names.
+// The files whose content has several names: by path, all of them.
 let twins;
 function readTwins() {
   twins = twins || (async () => {
@@ -219,7 +233,7 @@ function readTwins() {
     let group = [];
     for await (const { x, mark } of places(house.twins)) {
       if (!mark) group = [];
-      if (x) { group.push(pathOf(x)); groups.set(pathOf(x), group); }
+      if (x) { group.push(x); groups.set(pathOf(x), group); }
     }
     return groups;
   })();
@@ -233,7 +247,7 @@ async function staysWords(x) {
   let files = 0;
   for (const [path, group] of groups) {
     if (!within(path)) continue;
-    const out = group.filter(other => !within(other));
+    const out = group.map(pathOf).filter(other => !within(other));
     if (out.length) files++;
     out.forEach(other => there.add(other));
   }

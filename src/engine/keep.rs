@@ -1,6 +1,7 @@
 //! Old contents and the room they take: what goes by day, because the drive needs the room, and what goes
 //! in the night, because its time is over.
 
+use super::look::LOOKS;
 use super::{Engine, EngineError};
 use crate::apply::{Applier, ApplyError};
 use crate::config::Config;
@@ -24,6 +25,14 @@ impl Engine {
         let jumped = self.world.running.look(now);
         if jumped || !(0..REMEMBERED).contains(&now.since(self.running_noted)) {
             self.remember_running(now)?;
+        }
+        // Nothing is used by a clock that was put back before what it says of earlier uses is put right.
+        let back = self.world.take_uses_back(now, LOOKS);
+        if !back.is_empty() {
+            log::info!("the clock was put back: {} links were used before now", back.len());
+        }
+        for fact in back {
+            self.act(&Op::Note(fact), now)?;
         }
         Ok(())
     }

@@ -13,7 +13,8 @@ pub(super) const LOOKS: usize = 16_384;
 
 impl Engine {
     /// Looks where something happened.
-    pub(super) fn look(&mut self, pending: Pending, now: Time) -> Result<(), EngineError> {
+    pub(super) fn look(&mut self, mut pending: Pending, now: Time) -> Result<(), EngineError> {
+        pending.lost |= std::mem::take(&mut self.night.look_at_all);
         self.look_at_unseen(pending.lost, now)?;
         match &pending.trouble {
             Some(what) => {

@@ -64,6 +64,8 @@ pub(super) struct Night {
     ledger_is_verified: bool,
     /// What was found was put right, and is looked at once more.
     again: bool,
+    /// The next turn looks at everything, because of what was found.
+    pub(super) look_at_all: bool,
     /// The pages do not show yet what was joined.
     pub(super) unpublished: bool,
 }
@@ -88,6 +90,7 @@ impl Night {
             verification: Verification::default(),
             ledger_is_verified: false,
             again: false,
+            look_at_all: false,
             unpublished: false,
         }
     }
@@ -392,9 +395,10 @@ impl Engine {
             self.tell("check", Condition::Attention, now, what, first.next);
             return Ok(true);
         }
-        // An ordinary run puts right what it can: everything is looked at, and looked at once more.
+        // The next turn puts right what it can, by looking at everything: no work for a slice, which is to end as
+        // soon as anything moves. Then all is verified once more.
         self.tell("check", Condition::Ready, now, what, "Larder has put it right");
-        self.look(Pending { lost: true, ..Pending::default() }, now)?;
+        self.night.look_at_all = true;
         self.published.clear();
         self.stale = true;
         Ok(false)

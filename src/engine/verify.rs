@@ -7,7 +7,7 @@
 use crate::config::Config;
 use crate::fs::{Entry, FileSystem, FsError, Listing};
 use crate::model::{DeviceName, FileId, Place, RelPath, Spot, Stat, Tree};
-use crate::plan::{NOTE, Share, ShareState, Version, World, behind, kept, on};
+use crate::plan::{Holding, NOTE, Share, ShareState, Version, World, behind, come_down, kept, on};
 use crate::scan::is_transient;
 use crate::worklist;
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,11 +216,12 @@ impl Verification {
         self.todo.extend(below.map(|path| Step::Folder(device.clone(), path)));
     }
 
+    /// What nothing may make room for is no broken promise: it is told anyhow.
     fn quota(&mut self, known: &Known<'_>, device: &DeviceName) {
         let quota = known.config.devices.get(device).and_then(|d| d.quota);
-        let used = known.world.devices.get(device).map(crate::plan::Holding::used);
+        let used = known.world.devices.get(device).map(Holding::used);
         if let (Some(quota), Some(used)) = (quota, used)
-            && used > quota
+            && !come_down(known.world, device, Some(quota)).0.is_empty()
         {
             self.find(7, format!("{device} holds {used} of {quota}"), RUN);
         }

@@ -32,6 +32,8 @@ pub struct World {
     /// Inodes of masters that the deduplication joined to others just now, and to which: a link of one means
     /// the same content as a master of the other. Known only until the links have followed.
     pub deduplicated: HashMap<u64, u64>,
+    /// No link was used later, as far as is recorded (seconds since 1970).
+    pub(super) latest_use: i64,
     /// The sha1 of contents, by inode, with what they are true for.
     sums: HashMap<u64, (FileId, [u8; 20])>,
 }
@@ -243,7 +245,10 @@ impl World {
             Fact::NoVersion(number) => {
                 self.versions.remove(number);
             }
-            Fact::Link(device, path, link) => self.holding(device).put(path, *link),
+            Fact::Link(device, path, link) => {
+                self.latest_use = self.latest_use.max(link.used);
+                self.holding(device).put(path, *link);
+            }
             Fact::NoLink(device, path) => self.holding(device).take(path),
             Fact::Follow(device, path) => {
                 self.holding(device).follows.insert(path.clone());
@@ -264,8 +269,14 @@ impl World {
                 self.holding(device).pins.remove(path);
             }
             Fact::Used(device, path, at) => {
+                self.latest_use = self.latest_use.max(*at);
                 if let Some(link) = self.holding(device).book.get_mut(path) {
                     link.used = link.used.max(*at);
+                }
+            }
+            Fact::NotUsedSince(device, path, at) => {
+                if let Some(link) = self.holding(device).book.get_mut(path) {
+                    link.used = link.used.min(*at);
                 }
             }
             Fact::Evicted(device, evicted) => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
@@ -23,6 +23,7 @@ test("what the page says would go is what the engine takes", async t => {
   // Sizes that are no whole blocks, and times in no order of the names.
   for (let n = 0; n < 30; n++) put(["a/", "b/", "b/deep/"][n % 3] + "file " + n, 1 + n * 977 % 9000, n * 7 % 30);
   put("film", 50_000, 0);
+  linkSync(join(files, "film"), join(files, "film again"));
   put("too large", 400_000, 0);
   const run = () => execFileSync(program, ["run", "--once", "--settle", "1", "--drive", drive, "--boot", boot], { stdio: "ignore" });
   const pages = join(drive, "BTsync/catalogue/HTCphone");
@@ -45,7 +46,7 @@ test("what the page says would go is what the engine takes", async t => {
   const page = await visit(await browser(t), join(pages, "catalogue.html"));
   await row(page, "too large").click();
   await act(page, "get").click();
-  assert.match(await page.locator(".no-room").innerText(), /It does not fit this device: it needs 401 kB; the limit there is 205 kB, 4\.1 kB of it pinned\./);
+  assert.match(await page.locator(".no-room").innerText(), /it does not fit this device: it needs 401 kB; the limit there is 205 kB, 4\.1 kB of it pinned\./);
   await page.keyboard.press("Escape");
   await row(page, "film").click();
   await act(page, "get").click();
@@ -68,5 +69,13 @@ test("what the page says would go is what the engine takes", async t => {
   await page.locator("#box .went li").first().waitFor();
   const went = (await page.locator("#box .went li span > bdi:first-child").allInnerTexts()).sort();
   assert.ok(said.every(name => went.includes(name)), said + " in " + went);
+
+  // Another name of what is there needs nothing: nothing is said, and nothing goes.
+  await page.keyboard.press("Escape");
+  await row(page, "film again").click();
+  await act(page, "get").click();
+  await page.locator("#box:not([open])").waitFor({ state: "attached" });
+  wished([{ op: "get", path: (await wishes(page)).at(-1).path }]);
+  assert.deepEqual(there(), [...after, "film again"].sort());
   assert.deepEqual(page.trouble, []);
 });

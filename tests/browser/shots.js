@@ -1,5 +1,5 @@
 // Takes pictures of the page: `node shots.js PAGES OUT`. For people to look at; nothing is tested. PAGES has
-// what `examples/page --case CASE --out PAGES/CASE` makes: plain, news, empty, hostile, people, tight, storm,
+// what `examples/page --case CASE --out PAGES/CASE` makes: plain, news, empty, hostile, people, tight, twins, storm,
 // own-storm and unlisted. ONLY=tree or ONLY=phone-dark takes those whose name has it.
 
 import { chromium } from "playwright-core";
@@ -78,6 +78,9 @@ for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"])
   await shot("makes-room", kind, scheme, tight, page => getting(page, "Documents"));
   await shot("makes-room-end", kind, scheme, tight, async page => { await getting(page, "Documents"); await toTheEnd(page); });
   await shot("fits-in-part", kind, scheme, tight, page => getting(page, "Photos"));
+  const twins = "twins/catalogue/catalogue.html";
+  await shot("no-room", kind, scheme, twins, async page => { await expand(page, "Films"); await row(page, "Longest film").click(); await page.locator("#box [data-op=get]").click(); await page.locator("#box .no-room").waitFor(); });
+  await shot("makes-room-for-names", kind, scheme, twins, page => getting(page, "Mixed"));
   await shot("makes-room-elsewhere", kind, scheme, "tight/home/catalogue.html", async page => {
     await row(page, "Documents").locator(".more").click(); await page.locator("[data-op=get-for]").click();
     await page.locator(".choice", { hasText: "Phone" }).click(); await page.locator("#box [data-op=go]").click(); await page.locator("#box [data-op=cancel]").waitFor();

@@ -46,6 +46,8 @@ pub(super) struct Drive {
     pub(super) damaged: Option<Spot>,
     /// The contents of files of the house that lost their last name by a call of the engine.
     pub(super) lost: Vec<Vec<u8>>,
+    /// How many folders were listed.
+    pub(super) listed: usize,
 }
 
 impl Drive {
@@ -100,7 +102,9 @@ impl FileSystem for Handle {
         dir: &Spot,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Option<Listing>>, FsError> {
-        self.0.borrow_mut().now.list_until(dir, stop)
+        let mut drive = self.0.borrow_mut();
+        drive.listed += 1;
+        drive.now.list_until(dir, stop)
     }
     fn make_dir(&mut self, at: &Spot) -> Result<(), FsError> {
         self.change(|m| m.make_dir(at))

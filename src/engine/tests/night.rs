@@ -5,7 +5,7 @@ use super::house::{BLOCK, House, device, is_done, path, settings};
 use super::{furnished, phone_page};
 use crate::config::Config;
 use crate::dedup::{Event, Join};
-use crate::engine::{Engine, News};
+use crate::engine::{Engine, Known, News, Verification};
 use crate::fs::{FileSystem as _, Memory, Real};
 use crate::ledger::Ledger;
 use crate::model::{Action, Bytes, Origin, Place, RelPath, Spot, Time, Tree};
@@ -498,6 +498,85 @@ fn what_is_found_is_put_right_and_told() {
     house.fall_asleep();
     house.sleep();
     assert_eq!(house.told(), "");
+}
+
+/// A phone that has `a` and `b`, these of them pinned, and whose new settings let it hold one.
+fn brought_down(pinned: &[&str]) -> House {
+    let mut house = House::with_quota(2);
+    for at in ["a", "b"] {
+        house.home(at, "x");
+        house.turn();
+        house.phone_asks(Action::Get, at);
+    }
+    for at in pinned {
+        house.phone_asks(Action::Pin, at);
+    }
+    house.config.devices.insert(device("HTCphone"), settings("HTCphone", Some(BLOCK)));
+    house
+}
+
+#[test]
+fn what_is_pinned_above_a_lowered_quota_is_no_broken_promise() {
+    let mut house = brought_down(&["a", "b"]);
+    house.configure();
+    let holds = "HTCphone holds 8.2 kB, more than it may: quota 4.1 kB, 8.2 kB of it pinned";
+    let told = house.told();
+    assert!(told.starts_with(holds) && told.lines().count() == 1, "{told}");
+    house.fall_asleep();
+    house.sleep();
+    assert_eq!(house.told(), told, "the check has nothing to add");
+}
+
+#[test]
+fn what_may_go_above_a_quota_is_found() {
+    let found = |pinned: &[&str], untold: bool| {
+        let mut house = brought_down(pinned);
+        let (config, mut fs) = (house.config.clone(), house.drive.clone());
+        if untold {
+            house.engine().carried([device("HTCphone")]);
+        }
+        let world = house.engine().world();
+        let known = Known { world, versions: &world.versions, config: &config };
+        let mut verification = Verification::default();
+        assert!(verification.go_on(&mut fs, &known, &mut || false).unwrap());
+        verification.found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let broken =
+        "HTCphone holds 8.2 kB of 4.1 kB; `larder check --repair` or an ordinary run puts it right";
+    assert_eq!(found(&[], false), [broken]);
+    assert_eq!(found(&["a"], false), [broken]);
+    assert_eq!(found(&["a", "b"], false), [""; 0]);
+    assert_eq!(found(&[], true), [""; 0], "all of it may be on its way");
+}
+
+#[test]
+fn what_is_found_is_put_right_by_the_next_turn_and_not_by_the_night() {
+    let mut house = House::new();
+    for n in 0..50 {
+        house.home(&format!("d{n}/a"), "x");
+    }
+    house.phone_asks(Action::Get, "d7/a");
+    house.settle();
+    house.fall_asleep();
+    house.memory().take(&on(&device("HTCphone"), &path("d7/a")));
+    while house.tonight() != Some(Task::Check) {
+        house.slice(10_000);
+    }
+    // How much it looks at after the last question whether somebody else wants the drive.
+    let (now, drive, listed) = (house.now, house.drive.clone(), Cell::new(0));
+    let mut disturbed = |_: &crate::engine::Ours<'_>| {
+        if let Ok(drive) = drive.0.try_borrow() {
+            listed.set(drive.listed);
+        }
+        false
+    };
+    house.engine().work_in_the_night(now, &mut disturbed).unwrap();
+    assert!(house.told().contains("the night's check found: "), "{}", house.told());
+    assert_eq!(house.drive.0.borrow().listed, listed.get());
+    house.try_turn().unwrap();
+    assert!(house.drive.0.borrow().listed > listed.get() + 50, "everything was looked at");
+    house.wait(11);
+    assert_eq!(house.engine().world().devices[&device("HTCphone")].book.len(), 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::Sorted as _;
 use super::house::{BLOCK, House, device, is_done, path, refusal, settings};
 use crate::engine::News;
 use crate::fs::FileSystem as _;
-use crate::model::{Action, Answer, Bytes, Link, Origin, RelPath, Tree};
+use crate::model::{Action, Answer, Bytes, Link, Origin, RelPath, Time, Tree};
 use crate::plan::{EVICTED, master, on};
 use proptest::prelude::*;
 use rustix::io::Errno;
@@ -555,6 +555,65 @@ fn what_stays_behind_goes_when_the_owner_says_so_and_is_kept() {
     }
 }
 
+// A wrong clock.
+
+/// Ten years.
+const YEARS: i64 = 10 * 365 * 86_400;
+
+/// A phone that may hold three of the files `a` to `f`.
+fn three_of_six() -> House {
+    let mut house = House::with_quota(3);
+    for at in ["a", "b", "c", "d", "e", "f"] {
+        house.home(at, "x");
+    }
+    house.settle();
+    house
+}
+
+/// Gets something a minute later.
+fn gets(house: &mut House, at: &str) {
+    house.wait(60);
+    assert!(is_done(&house.phone_asks(Action::Get, at)));
+}
+
+#[test]
+fn what_was_used_by_a_clock_that_ran_ahead_is_not_the_last_to_go() {
+    let mut house = three_of_six();
+    house.now = house.now.plus_secs(YEARS);
+    gets(&mut house, "a");
+    gets(&mut house, "b");
+    house.now = house.now.plus_secs(-YEARS);
+    gets(&mut house, "c");
+    house.wait(60);
+    house.phone_asks(Action::Open, "a");
+    house.restart();
+    for (new, there) in [("d", ["a", "c", "d"]), ("e", ["a", "d", "e"]), ("f", ["d", "e", "f"])] {
+        gets(&mut house, new);
+        assert_eq!(house.phone_files(), there.map(|at| format!("{at}=x")));
+    }
+}
+
+#[test]
+fn what_is_used_by_a_clock_that_goes_behind_is_not_the_first_to_go() {
+    let mut house = three_of_six();
+    for at in ["b", "a"] {
+        gets(&mut house, at);
+    }
+    // It starts anew, and the clock with it.
+    let right = house.now;
+    house.now = Time::from_secs(60);
+    house.restart();
+    for at in ["c", "d"] {
+        gets(&mut house, at);
+    }
+    assert_eq!(house.phone_files(), ["a=x", "c=x", "d=x"]);
+    house.now = right.plus_secs(3_600);
+    for (new, there) in [("e", ["c", "d", "e"]), ("f", ["d", "e", "f"])] {
+        gets(&mut house, new);
+        assert_eq!(house.phone_files(), there.map(|at| format!("{at}=x")));
+    }
+}
+
 // The naive model.
 
 const PATHS: [&str; 8] = ["a", "b", "d/a", "d/b", "d/e/c", "d/e/f", "d.x", "z"];
@@ -582,6 +641,8 @@ enum Step {
     Tells,
     /// It does not tell.
     Keeps,
+    /// The clock of the NAS jumps: it is ahead by so many seconds from now on.
+    Clock(i64),
 }
 
 fn step() -> impl Strategy<Value = (i64, Step)> {
@@ -605,6 +666,7 @@ fn step() -> impl Strategy<Value = (i64, Step)> {
         2 => Just(Step::RestartsUntold),
         2 => Just(Step::Tells),
         1 => Just(Step::Keeps),
+        1 => prop::sample::select(vec![0, 0, 3, -3, 3_600, -86_400, YEARS]).prop_map(Step::Clock),
     ];
     (prop::sample::select(vec![0, 0, 1, 7]), step)
 }
@@ -619,6 +681,8 @@ struct Content {
 #[derive(Default)]
 struct Model {
     now: i64,
+    /// By how much the clock is ahead.
+    ahead: i64,
     masters: BTreeMap<String, Content>,
     phone: BTreeMap<String, (Content, i64)>,
     pins: BTreeSet<String>,
@@ -935,6 +999,7 @@ impl Model {
 
     /// A wish is looked at; `true`: it waits.
     fn fulfil(&mut self, step: &Step, pressed: i64, seen: Option<Content>) -> bool {
+        let pressed = pressed.min(self.now);
         match step {
             Step::Gets(p) => return self.get(PATHS[*p]),
             Step::GetsFolder(f) => return self.get_folder(FOLDERS[*f], pressed),
@@ -997,6 +1062,19 @@ impl Model {
             if (&self.phone, self.waiting.len()) == (&before.0, before.1) {
                 return;
             }
+        }
+    }
+
+    /// The clock is another one. What it says was used later was used before all that is used from now on, in the
+    /// same order, and not before what it says was used earlier.
+    fn clock_jumps(&mut self, ahead: i64) {
+        self.now += ahead - self.ahead;
+        self.ahead = ahead;
+        let uses: BTreeSet<i64> = self.phone.values().map(|(_, used)| *used).collect();
+        let earlier = uses.iter().copied().filter(|used| *used <= self.now).max();
+        for (_, used) in self.phone.values_mut().filter(|(_, used)| *used > self.now) {
+            let later = uses.iter().filter(|other| **other > *used).count() as i64;
+            *used = (self.now - later).max(earlier.unwrap_or(i64::MIN));
         }
     }
 
@@ -1175,6 +1253,10 @@ impl Life {
                 if std::mem::take(&mut self.model.untold) {
                     self.model.all_reach_phone();
                 }
+            }
+            Step::Clock(ahead) => {
+                self.model.clock_jumps(*ahead);
+                self.house.now = Time::from_secs(self.model.now);
             }
         }
         self.model.come_to_rest();
