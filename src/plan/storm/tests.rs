@@ -3,8 +3,8 @@
 use super::pace::{CALM, CALM_DAY, TIMES};
 use super::*;
 use crate::config::Config;
-use crate::model::{Action, Answer, Bytes, FileId, Wish, WishId};
-use crate::plan::{Attempt, Version, wish};
+use crate::model::{Action, Answer, Bytes, DeviceName, FileId, Origin, Wish, WishId};
+use crate::plan::{Attempt, Fact, Op, Version, Why, World, wish};
 
 const NOW: Time = Time::from_secs(1_795_428_000);
 
