@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("ledger/schema.sql"),
     include_str!("ledger/shares.sql"),
     include_str!("ledger/turns.sql"),
@@ -30,6 +30,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("ledger/room.sql"),
     include_str!("ledger/folders.sql"),
     include_str!("ledger/night.sql"),
+    include_str!("ledger/successors.sql"),
 ];
 
 /// What went wrong with the ledger.
@@ -266,22 +267,31 @@ impl Ledger {
         }
         let mut versions = self
             .db
-            .prepare("SELECT number, path, ino, size, mtime, at, why FROM versions")
+            .prepare(
+                "SELECT number, path, ino, size, mtime, at, why, new_ino, new_size, new_mtime
+                 FROM versions",
+            )
             .map_err(self.fail(DOING))?;
         let mut rows = versions.query([]).map_err(self.fail(DOING))?;
         while let Some(row) = rows.next().map_err(self.fail(DOING))? {
-            let read = || -> rusqlite::Result<(u64, Vec<u8>, FileId, Time, String)> {
-                let id = FileId {
-                    ino: row.get::<_, i64>(2)?.cast_unsigned(),
-                    size: row.get::<_, i64>(3)?.cast_unsigned(),
-                    mtime: Time(row.get(4)?),
-                };
-                let number = row.get::<_, i64>(0)?.cast_unsigned();
-                Ok((number, row.get(1)?, id, Time(row.get(5)?), row.get(6)?))
+            let id = |first: usize| -> rusqlite::Result<Option<FileId>> {
+                let Some(ino) = row.get::<_, Option<i64>>(first)? else { return Ok(None) };
+                Ok(Some(FileId {
+                    ino: ino.cast_unsigned(),
+                    size: row.get::<_, i64>(first + 1)?.cast_unsigned(),
+                    mtime: Time(row.get(first + 2)?),
+                }))
             };
-            let (number, bytes, id, at, why) = read().map_err(self.fail(DOING))?;
+            let read = || -> rusqlite::Result<(u64, Vec<u8>, Time, String)> {
+                let number = row.get::<_, i64>(0)?.cast_unsigned();
+                Ok((number, row.get(1)?, Time(row.get(5)?), row.get(6)?))
+            };
+            let (number, bytes, at, why) = read().map_err(self.fail(DOING))?;
             let why = serde_json::from_str(&why).map_err(|e| self.damaged(e.to_string()))?;
-            world.note(&Fact::Version(number, Version { path: path(&bytes)?, id, at, why }));
+            let (path, successor) = (path(&bytes)?, id(7).map_err(self.fail(DOING))?);
+            // The columns of the first are never null.
+            let id = id(2).map_err(self.fail(DOING))?.unwrap_or_default();
+            world.note(&Fact::Version(number, Version { path, id, at, why, successor }));
         }
         drop(rows);
         drop(versions);
@@ -372,9 +382,11 @@ impl Ledger {
             }
             Fact::Version(number, v) => {
                 let why = serde_json::to_string(&v.why).unwrap_or_default();
+                let new = v.successor;
                 self.run(
-                    "INSERT OR REPLACE INTO versions (number, path, ino, size, mtime, at, why)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT OR REPLACE INTO versions
+                     (number, path, ino, size, mtime, at, why, new_ino, new_size, new_mtime)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                     params![
                         number.cast_signed(),
                         v.path.as_bytes(),
@@ -382,7 +394,10 @@ impl Ledger {
                         v.id.size.cast_signed(),
                         v.id.mtime.0,
                         v.at.0,
-                        why
+                        why,
+                        new.map(|id| id.ino.cast_signed()),
+                        new.map(|id| id.size.cast_signed()),
+                        new.map(|id| id.mtime.0)
                     ],
                 )?;
             }
@@ -491,8 +506,9 @@ mod tests {
         let path = RelPath::new(b"a/\xff").unwrap();
         let id = FileId { ino: u64::MAX, size: 3, mtime: Time(-4) };
         let link = Link { id, charge: Bytes(5), used: 6 };
-        let version =
-            Version { path: path.clone(), id, at: Time(7), why: Why::Edited(device.clone()) };
+        let (at, why) = (Time(7), Why::Edited(device.clone()));
+        let old = Version { path: path.clone(), id, at, why, successor: None };
+        let replaced = Version { successor: Some(FileId { ino: 9, ..id }), ..old.clone() };
         let mut expected = World::default();
         let mut ledger = Ledger::open(&file).unwrap();
         for fact in [
@@ -501,7 +517,8 @@ mod tests {
             Fact::Except(device.clone(), path.clone()),
             Fact::Pin(device.clone(), path.clone()),
             Fact::Used(device.clone(), path.clone(), 99),
-            Fact::Version(8, version),
+            Fact::Version(8, old),
+            Fact::Version(9, replaced),
         ] {
             ledger.record(&fact).unwrap();
             expected.note(&fact);

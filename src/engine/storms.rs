@@ -4,7 +4,7 @@ use super::look::LOOKS;
 use super::{Engine, EngineError};
 use crate::catalogue::StormView;
 use crate::fs::FsError;
-use crate::model::{DeviceName, RelPath, Stat, Time};
+use crate::model::{DeviceName, Link, RelPath, Stat, Time};
 use crate::plan::{
     Doing, Fact, Op, Span, Storm, Version, Why, doing, extent, in_disguise, is_disguised, on,
     versions,
@@ -119,12 +119,12 @@ impl Engine {
         held
     }
 
-    /// Counts what a device did to a name, once it is taken in.
+    /// Counts what a device did to a name, once it is taken in, and the link that it had there before.
     pub(super) fn count(
         &mut self,
         device: &DeviceName,
         path: &RelPath,
-        did: Doing,
+        (did, had): (Doing, Option<Link>),
         now: Time,
     ) -> Result<(), EngineError> {
         let Some(holding) = self.world.devices.get(device) else { return Ok(()) };
@@ -141,11 +141,11 @@ impl Engine {
         pace.add(now, rewritten, deleted);
         let storm = pace.storm(now, 0, 0, holding.book.len());
         let storm = storm.map(|span| Storm::noticed(&pace, span, now));
-        if did == Doing::Deleted
+        if let (Doing::Deleted, Some(had)) = (did, had)
             && let Some(holding) = self.world.devices.get_mut(device)
         {
-            holding.deleted.retain(|_, at| (0..Span::Day.length()).contains(&now.since(*at)));
-            holding.deleted.insert(path.clone(), now);
+            holding.deleted.retain(|_, (at, _)| (0..Span::Day.length()).contains(&now.since(*at)));
+            holding.deleted.insert(path.clone(), (now, had.id.ino));
         }
         self.remember(&Fact::Pace(device.clone(), pace))?;
         match storm {

@@ -226,7 +226,8 @@ mod tests {
         for (number, days, why, size) in versions {
             let path = RelPath::new(format!("{number}").as_bytes()).unwrap();
             let id = FileId { ino: *number, size: *size, mtime: Time(0) };
-            let version = Version { path, id, at: NOW.plus_secs(-days * DAY), why: why.clone() };
+            let (at, why) = (NOW.plus_secs(-days * DAY), why.clone());
+            let version = Version { path, id, at, why, successor: None };
             world.note(&Fact::Version(*number, version));
         }
         world
@@ -411,7 +412,8 @@ mod tests {
             let path = RelPath::new(name.as_bytes()).unwrap();
             let id = FileId { ino: *number, size: 40, mtime: Time(0) };
             let at = NOW.plus_secs(-minutes * 60);
-            world.note(&Fact::Version(*number, Version { path, id, at, why: why.clone() }));
+            let version = Version { path, id, at, why: why.clone(), successor: None };
+            world.note(&Fact::Version(*number, version));
         }
         world
     }
@@ -518,7 +520,8 @@ mod tests {
                 let why = if *why == 0 { Why::Destroyed } else { edited() };
                 let id = FileId { ino: *ino, ..FileId::default() };
                 let at = NOW.plus_secs(-1_800 * [0, 1, 2, 5, 47, 48][*hours]);
-                world.note(&Fact::Version(number, Version { path, id, at, why }));
+                let version = Version { path, id, at, why, successor: None };
+                world.note(&Fact::Version(number, version));
             }
             let names = |ino: u64| {
                 let here = all.iter().filter(|(i, ..)| *i == ino).count() as u32;

@@ -109,18 +109,19 @@ impl Asked<'_> {
     }
 
     /// The owner says that it was not meant: the device gets again what it had, as far as its quota goes. What it
-    /// wrote is kept as versions, and what was taken in before the storm was noticed is turned back.
+    /// wrote is kept as versions, and what was taken in before the storm was noticed is turned back. Both are found by
+    /// their inodes where somebody renamed them at home since; the answer counts what could not be turned back.
     pub(in crate::plan) fn keep_mine(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
         let turn = |device: &DeviceName, holding: &Holding, ops: &mut Vec<Op>| {
-            let before = ops.len();
+            let (before, mut left) = (ops.len(), 0);
             if let Some(storm) = &holding.storm {
-                turn_back(self.world, device, storm, ops);
+                left = turn_back(self.world, device, storm, ops);
             }
             if ops.len() > before {
                 // First the masters: what the device gets, and what that costs, is seen when they are back.
                 return Ok(Part { more: true, missing: None });
             }
-            let mut back = Back::new(self, device, holding);
+            let mut back = Back::new(self, device, holding, left);
             for (path, seen) in &holding.held {
                 if ops.len() >= CHUNK {
                     break;
@@ -179,6 +180,6 @@ impl Asked<'_> {
 struct Part {
     /// There is more to do for it.
     more: bool,
-    /// What to say of what had no room.
+    /// What to say of what could not be turned back or had no room.
     missing: Option<String>,
 }

@@ -1,37 +1,178 @@
-//! Masters that mean again what they meant before a storm. Pure.
+//! Masters that mean again what they meant before a storm, wherever they are by now. Pure.
 
 use super::Storm;
-use crate::model::{DeviceName, RelPath};
-use crate::plan::{CHUNK, Op, Why, World, kept, master};
-use std::collections::BTreeMap;
+use crate::model::{DeviceName, FileId, RelPath, Stat};
+use crate::plan::behind::like;
+use crate::plan::{CHUNK, LinkName, Op, Version, Why, World, kept, master, moved_masters};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Masters that the device replaced since the storm began mean again what they meant before. A
-/// master that somebody else changed in between is left alone.
-pub(super) fn turn_back(world: &World, device: &DeviceName, storm: &Storm, ops: &mut Vec<Op>) {
-    let mut since: BTreeMap<&RelPath, Option<u64>> = BTreeMap::new();
+/// What a device wrote over a master since its storm began.
+struct Change<'w> {
+    /// What was there before, and its number.
+    number: u64,
+    was: &'w Version,
+    /// What took its place: by the device, by a cut in the middle of that, by other storms. `None`: not known.
+    wrote: Vec<Option<FileId>>,
+    /// Somebody else changed it since, so it is left alone.
+    changed: bool,
+    /// An answer has turned it back, to this or to something else.
+    turned: bool,
+}
+
+/// What becomes of it.
+enum Turn<'w> {
+    /// What was written lies here: it goes for what was there before.
+    Back(RelPath, &'w Stat),
+    /// What was there before gets the name that it had.
+    Restore,
+    /// It is back already, and a cut came before its old content was forgotten.
+    Already,
+    /// Something else is there.
+    Left,
+    /// It is nobody's any more, or another answer turned it back.
+    Over,
+}
+
+/// Plans that masters which the device replaced since the storm began mean again what they meant before. What was
+/// renamed at home since is found by what the device wrote; what is nowhere comes back under its old name. Says how
+/// many could not be turned back, because something else has their place.
+pub(super) fn turn_back(
+    world: &World,
+    device: &DeviceName,
+    storm: &Storm,
+    ops: &mut Vec<Op>,
+) -> u64 {
+    let mut chains: BTreeMap<&RelPath, Vec<(u64, &Version)>> = BTreeMap::new();
+    let mut put_away = HashMap::new();
     for (number, version) in world.versions.iter().filter(|(_, v)| v.at >= storm.since) {
-        let by_it = matches!(&version.why, Why::Edited(d) if d == device);
-        let first = since.entry(&version.path).or_insert(Some(*number));
-        if !by_it {
-            *first = None;
-        }
+        chains.entry(&version.path).or_default().push((*number, version));
+        put_away.insert(version.id.ino, version);
     }
-    for (path, number) in since {
-        let (Some(number), Some(m)) = (number, world.files.get(path)) else { continue };
-        let Some(version) = world.versions.get(&number) else { continue };
+    let changes = chains.values().filter_map(|chain| Change::of(world, device, chain));
+    let changes: Vec<Change<'_>> = changes.collect();
+    let moved = moved(world, device, &changes);
+    let (mut left, mut taken) = (0, HashSet::new());
+    for change in &changes {
         if ops.len() >= CHUNK {
             break;
         }
-        // Cut off between bringing it back and forgetting the version.
-        if m.id.ino != version.id.ino {
-            ops.push(Op::Replace {
-                at: master(path),
-                old: m.id.ino,
-                by: kept(number, path),
-                new: version.id.ino,
-                why: Why::Stormed(device.clone()),
-            });
+        let (number, was) = (change.number, change.was);
+        match change.turn(world, moved.get(&(device.clone(), was.path.clone())), &put_away) {
+            // Two that would be at one name: the other is another part's.
+            Turn::Back(at, m) if taken.insert(at.clone()) => {
+                ops.push(Op::Replace {
+                    at: master(&at),
+                    old: m.id.ino,
+                    by: kept(number, &was.path),
+                    new: was.id.ino,
+                    why: Why::Stormed(device.clone()),
+                });
+                ops.push(Op::DropVersion(number));
+            }
+            Turn::Restore if taken.insert(was.path.clone()) => {
+                ops.push(Op::Restore { version: number, path: was.path.clone() });
+            }
+            Turn::Already => ops.push(Op::DropVersion(number)),
+            Turn::Left => left += 1,
+            Turn::Back(..) | Turn::Restore | Turn::Over => {}
         }
-        ops.push(Op::DropVersion(number));
+    }
+    left
+}
+
+/// Where those went that are not at their names any more: one walk over all masters.
+fn moved(world: &World, device: &DeviceName, changes: &[Change<'_>]) -> HashMap<LinkName, RelPath> {
+    let missing = changes.iter().filter(|change| change.there(world).is_none());
+    let missing = missing
+        .filter_map(|change| Some(((device.clone(), change.was.path.clone()), change.last()?.ino)));
+    moved_masters(world, &missing.collect::<Vec<_>>(), |_| true)
+}
+
+impl<'w> Change<'w> {
+    /// The change that a device made, from all old contents of one name since the storm began.
+    fn of(world: &World, device: &DeviceName, chain: &[(u64, &'w Version)]) -> Option<Self> {
+        let edited = |v: &Version| matches!(&v.why, Why::Edited(d) if d == device);
+        // Found after a cut: what took its place is what the device has, or had when it wrote again.
+        let has = |ino| world.devices.get(device).is_some_and(|h| h.links_of(ino) > 0);
+        let rescued = |v: &Version| {
+            let wrote = v.successor.filter(|_| v.why == Why::Rescued);
+            let again = |ino| chain.iter().any(|(_, v)| v.id.ino == ino && edited(v));
+            wrote.is_some_and(|id| has(id.ino) || again(id.ino))
+        };
+        let stormy = |v: &Version| match &v.why {
+            Why::Edited(other) => {
+                let storm = world.devices.get(other).and_then(|h| h.storm);
+                other == device || storm.is_some_and(|storm| v.at >= storm.since)
+            }
+            why => *why == Why::Rescued,
+        };
+        let turned = |v: &Version| matches!(v.why, Why::Stormed(_));
+        let first = chain.iter().position(|(_, v)| edited(v) || rescued(v))?;
+        let (number, was) = chain[first];
+        let since = || chain[first..].iter().map(|(_, v)| *v);
+        Some(Self {
+            number,
+            was,
+            wrote: since().filter(|v| stormy(v)).map(|v| v.successor).collect(),
+            changed: since().any(|v| !stormy(v) && !turned(v)),
+            turned: since().any(turned),
+        })
+    }
+
+    /// What was written last, as far as that is known.
+    fn last(&self) -> Option<FileId> {
+        self.wrote.last().copied().flatten()
+    }
+
+    /// The master, while it is still what was written.
+    fn there(&self, world: &'w World) -> Option<&'w Stat> {
+        let m = world.files.get(&self.was.path)?;
+        let wrote = |id: &FileId| id.ino == m.id.ino || like(id, &m.id);
+        let unknown = self.wrote.contains(&None) && !self.turned;
+        (unknown || self.wrote.iter().flatten().any(wrote)).then_some(m)
+    }
+
+    /// What becomes of it. `moved` is where a master means what was written last, should it not be at its name;
+    /// `put_away` are all old contents since the storm began, by their inodes.
+    fn turn(
+        &self,
+        world: &'w World,
+        moved: Option<&RelPath>,
+        put_away: &HashMap<u64, &Version>,
+    ) -> Turn<'w> {
+        let path = &self.was.path;
+        let means = |at: &RelPath| world.files.get(at).is_some_and(|m| m.id.ino == self.was.id.ino);
+        if means(path) {
+            return Turn::Already;
+        }
+        let here = world.files.get(path);
+        if self.changed {
+            // Of what was destroyed nothing is left to turn back.
+            return if here.is_some() { Turn::Left } else { Turn::Over };
+        }
+        if let Some(m) = self.there(world) {
+            return Turn::Back(path.clone(), m);
+        }
+        let last = self.last();
+        // Its inode may be another file's by now.
+        let at = moved.and_then(|at| Some((at, world.files.get(at)?)));
+        if let Some((at, m)) = at.filter(|(_, m)| Some(m.id) == last) {
+            return Turn::Back(at.clone(), m);
+        }
+        if let Some(away) = last.and_then(|id| put_away.get(&id.ino)) {
+            if means(&away.path) {
+                return Turn::Already;
+            }
+            if matches!(away.why, Why::Stormed(_)) {
+                return Turn::Over;
+            }
+        }
+        let in_the_way = |above: &RelPath| world.files.get(above).is_some();
+        match here {
+            None if !world.is_folder(path) && !path.ancestors().iter().any(in_the_way) => {
+                Turn::Restore
+            }
+            _ => Turn::Left,
+        }
     }
 }
