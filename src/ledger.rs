@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("ledger/schema.sql"),
     include_str!("ledger/shares.sql"),
     include_str!("ledger/turns.sql"),
@@ -31,6 +31,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("ledger/folders.sql"),
     include_str!("ledger/night.sql"),
     include_str!("ledger/successors.sql"),
+    include_str!("ledger/storms.sql"),
 ];
 
 /// What went wrong with the ledger.
@@ -531,6 +532,40 @@ mod tests {
         assert_eq!(a.book.get(&path), b.book.get(&path));
         assert_eq!((&a.follows, &a.exceptions, &a.pins), (&b.follows, &b.exceptions, &b.pins));
         assert_eq!(a.used(), b.used());
+    }
+
+    #[test]
+    fn a_storm_that_is_on_when_larder_is_updated_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ledger.sqlite");
+        for (ages, first) in [(&[1, 2, 9, 9, 1, 9, 9][..], 6), (&[9, 9], 1), (&[1, 2], 3), (&[], 0)]
+        {
+            let db = Connection::open(&file).unwrap();
+            for migration in &MIGRATIONS[..7] {
+                db.execute_batch(migration).unwrap();
+            }
+            db.pragma_update(None, "user_version", 7).unwrap();
+            db.execute_batch(
+                "INSERT INTO devices VALUES (1, 'HTCphone'), (2, 'LinuxLaptop');
+                 INSERT INTO paces VALUES (2, NULL, NULL),
+                 (1, NULL, '{\"since\":5,\"at\":8,\"rewritten\":3,\"deleted\":4}');",
+            )
+            .unwrap();
+            for (number, at) in (1..).zip(ages) {
+                let why = r#"{"why":"replaced"}"#;
+                let row = params![number, b"a", 7, 8, 9, at, why];
+                db.execute("INSERT INTO versions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", row)
+                    .unwrap();
+            }
+            drop(db);
+            let world = Ledger::open(&file).unwrap().load().unwrap();
+            let storm = world.devices[&DeviceName::new("HTCphone").unwrap()].storm.unwrap();
+            assert_eq!((storm.first, storm.since, storm.rewritten), (first, Time(5), 3));
+            assert!(world.versions.values().all(|v| v.successor.is_none() && v.id.ino == 7));
+            assert_eq!(world.versions.len(), ages.len());
+            #[allow(clippy::disallowed_methods)]
+            std::fs::remove_file(&file).unwrap();
+        }
     }
 
     #[test]

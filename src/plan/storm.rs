@@ -24,8 +24,9 @@ mod turn;
 
 pub use pace::{Pace, Span};
 
-use super::Holding;
-use crate::model::{Link, RelPath, Stat, Time};
+use super::night::CLOCK_IS_SET;
+use super::{Holding, Why, World};
+use crate::model::{DeviceName, Link, RelPath, Stat, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -59,7 +60,9 @@ pub fn doing(book: Option<&Link>, seen: Option<&Stat>, home: Option<&Stat>) -> D
 /// A storm that waits for the owner's word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Storm {
-    /// Since when what the device did counts to it: a part may be taken in already.
+    /// The old content that it begins with, by number: a part may be taken in already.
+    pub first: u64,
+    /// Since when what the device did was counted, by the clock of then.
     pub since: Time,
     /// When it was noticed.
     pub at: Time,
@@ -70,16 +73,42 @@ pub struct Storm {
 }
 
 impl Storm {
-    /// A storm that is noticed now, for what was done over a span.
-    pub fn noticed(pace: &Pace, span: Span, now: Time) -> Self {
+    /// A storm of a device that is noticed now, for what was done over a span.
+    pub fn noticed(world: &World, device: &DeviceName, pace: &Pace, span: Span, now: Time) -> Self {
         let (rewritten, deleted) = pace.lately(span, now);
-        Self { since: pace.since(span, now), at: now, rewritten, deleted }
+        let first = first(world, device, span, now);
+        Self { first, since: pace.since(span, now), at: now, rewritten, deleted }
     }
 
     /// Over which span it was noticed.
-    fn span(&self) -> Span {
+    pub fn span(&self) -> Span {
         if self.at.since(self.since) > Span::Hour.length() { Span::Day } else { Span::Hour }
     }
+}
+
+/// How many seconds ago that was, as far as they were seen passing: clocks are set. Where no clock was ever set,
+/// it is as good as any.
+pub fn age(world: &World, at: Time, now: Time) -> i64 {
+    match at < CLOCK_IS_SET && now < CLOCK_IS_SET {
+        true => now.since(at).max(0),
+        false => world.running.since(at),
+    }
+}
+
+/// The first old content that a device's storm may have left, over a span until now. One that is older for certain
+/// ends the search: of older ones a wrong clock may say anything.
+fn first(world: &World, device: &DeviceName, span: Span, now: Time) -> u64 {
+    let mut first = world.versions.last_key_value().map_or(0, |(number, _)| number + 1);
+    for (number, version) in world.versions.iter().rev() {
+        if age(world, version.at, now) >= span.length() {
+            break;
+        }
+        let by_it = matches!(&version.why, Why::Edited(d) if d == device);
+        if by_it || version.why == Why::Rescued {
+            first = *number;
+        }
+    }
+    first
 }
 
 /// How many files a storm rewrote, deleted and created, taken in or held.

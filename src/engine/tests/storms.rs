@@ -315,6 +315,67 @@ fn what_was_taken_in_before_a_power_cut_is_turned_back_too() {
 }
 
 #[test]
+fn keep_mine_turns_back_what_was_taken_in_before_the_clock_was_set() {
+    // Ahead, as after a start on a stale clock, and back.
+    for days in [3, -3] {
+        let mut house = with_many(120);
+        house.days(2);
+        house.phone(&name(119), "edited days before");
+        house.days(2);
+        house.phone_deletes(&name(118));
+        for i in 0..40 {
+            house.phone(&name(i), &format!("encrypted {i}"));
+        }
+        house.settle();
+        house.wait(days * 86_400);
+        for i in 40..100 {
+            house.phone(&name(i), &format!("encrypted {i}"));
+        }
+        house.settle();
+        assert!(storming(&mut house));
+        assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+        house.settle();
+        let mut before = as_it_was(120);
+        before[119] = format!("{}=edited days before", name(119));
+        assert_eq!(house.masters(), before, "{days}");
+        assert_eq!(house.phone_files(), before, "{days}");
+    }
+}
+
+#[test]
+fn keep_mine_leaves_what_was_edited_long_before_on_a_clock_that_was_ahead() {
+    let mut house = with_many(120);
+    house.wait(10 * 86_400);
+    for i in 100..114 {
+        for edit in ["edited", "edited again"] {
+            house.phone(&name(i), &format!("{edit} {i}"));
+            house.wait(60);
+        }
+    }
+    house.wait(-10 * 86_400);
+    house.phone_deletes(&name(119));
+    house.settle();
+    // Before the old contents that are dated ahead get a new date.
+    house.wait(12 * 3_600);
+    // Those are rewritten, too, each of them counts, and nothing of it is left out.
+    for i in (100..110).chain(0..60) {
+        house.phone(&name(i), &format!("encrypted {i}"));
+        house.wait(20);
+    }
+    assert!(storming(&mut house));
+    let taken = house.masters().iter().filter(|m| m.contains("encrypted")).count();
+    assert_eq!(taken, 50);
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+    house.settle();
+    let mut before = as_it_was(120);
+    for (i, file) in before.iter_mut().enumerate().skip(100).take(14) {
+        *file = format!("{}=edited again {i}", name(i));
+    }
+    assert_eq!(house.masters(), before);
+    assert_eq!(house.phone_files(), before[..119], "what it deleted hours before stays deleted");
+}
+
+#[test]
 fn renaming_to_another_extension_is_rewriting() {
     // All at once, and one after the other.
     for pause in [0, 15] {
@@ -566,7 +627,7 @@ fn small_storm(renamed: bool) -> House {
     house.phone("m/taken", "taken in by then");
     house.settle();
     let now = house.now;
-    let storm = crate::plan::Storm { since: START, at: now, rewritten: 1, deleted: 0 };
+    let storm = crate::plan::Storm { first: 0, since: START, at: now, rewritten: 1, deleted: 0 };
     let fact = crate::plan::Fact::Storm(device("HTCphone"), storm);
     house.engine().remember(&fact).unwrap();
     house.phone("m/edited", "edited and held");

@@ -128,9 +128,7 @@ impl Asked<'_> {
                 }
                 back.held(path, *seen, ops);
             }
-            if let Some(storm) = &holding.storm {
-                back.deleted(storm, ops);
-            }
+            back.deleted(ops);
             let more = ops.len() >= CHUNK;
             let missing = if more { None } else { back.give_up(ops) };
             Ok(Part { more, missing })

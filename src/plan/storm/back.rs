@@ -1,6 +1,5 @@
 //! What a device gets back when the owner keeps what was there before its storm. Pure.
 
-use super::Storm;
 use crate::model::{Bytes, DeviceName, Link, RelPath, Stat};
 use crate::plan::quota::{Held, Keep, Oldest, Shortfall};
 use crate::plan::wish::Asked;
@@ -154,9 +153,9 @@ impl<'a> Back<'a> {
     }
 
     /// What it deleted before its storm was noticed.
-    pub(super) fn deleted(&mut self, storm: &Storm, ops: &mut Vec<Op>) {
+    pub(super) fn deleted(&mut self, ops: &mut Vec<Op>) {
         let (device, holding) = (self.device, self.holding);
-        for (path, _) in holding.deleted.iter().filter(|(_, (at, _))| *at >= storm.since) {
+        for path in holding.deleted.keys() {
             if ops.len() >= CHUNK {
                 break;
             }

@@ -95,7 +95,7 @@ fn what_grows_hour_by_hour_is_a_storm_of_the_day() {
     assert_eq!(pace.storm(after(240), CALM_DAY - 150, 0, 10_000), None);
     assert_eq!(pace.storm(after(240), CALM_DAY - 149, 0, 10_000), Some(Span::Day));
     // It began with the first of it.
-    let storm = Storm::noticed(&pace, Span::Day, after(240));
+    let storm = Storm::noticed(&World::default(), &htc(), &pace, Span::Day, after(240));
     assert_eq!((storm.since.0 <= NOW.0, storm.rewritten, storm.span()), (true, 150, Span::Day));
     // Said to be in order, as much a day is; an hour's measure it is not.
     pace.accept(Span::Day, 201, 0);
@@ -164,7 +164,7 @@ fn stormy_world() -> World {
     let successor = Some(stat(11).id);
     let old = Version { path: path("taken"), id, at: NOW, why: Why::Edited(htc()), successor };
     world.note(&Fact::Version(7, old));
-    let storm = Storm { since: NOW, at: NOW, rewritten: 1, deleted: 0 };
+    let storm = Storm { first: 5, since: NOW, at: NOW, rewritten: 1, deleted: 0 };
     world.note(&Fact::Storm(htc(), storm));
     let holding = world.devices.get_mut(&htc()).unwrap();
     holding.held.insert(path("edited"), Some(stat(12)));

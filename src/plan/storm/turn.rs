@@ -44,7 +44,7 @@ pub(super) fn turn_back(
 ) -> u64 {
     let mut chains: BTreeMap<&RelPath, Vec<(u64, &Version)>> = BTreeMap::new();
     let mut put_away = HashMap::new();
-    for (number, version) in world.versions.iter().filter(|(_, v)| v.at >= storm.since) {
+    for (number, version) in world.versions.range(storm.first..) {
         chains.entry(&version.path).or_default().push((*number, version));
         put_away.insert(version.id.ino, version);
     }
@@ -99,23 +99,23 @@ impl<'w> Change<'w> {
             let again = |ino| chain.iter().any(|(_, v)| v.id.ino == ino && edited(v));
             wrote.is_some_and(|id| has(id.ino) || again(id.ino))
         };
-        let stormy = |v: &Version| match &v.why {
+        let stormy = |number: u64, v: &Version| match &v.why {
             Why::Edited(other) => {
                 let storm = world.devices.get(other).and_then(|h| h.storm);
-                other == device || storm.is_some_and(|storm| v.at >= storm.since)
+                other == device || storm.is_some_and(|storm| number >= storm.first)
             }
             why => *why == Why::Rescued,
         };
         let turned = |v: &Version| matches!(v.why, Why::Stormed(_));
         let first = chain.iter().position(|(_, v)| edited(v) || rescued(v))?;
         let (number, was) = chain[first];
-        let since = || chain[first..].iter().map(|(_, v)| *v);
+        let since = || chain[first..].iter().copied();
         Some(Self {
             number,
             was,
-            wrote: since().filter(|v| stormy(v)).map(|v| v.successor).collect(),
-            changed: since().any(|v| !stormy(v) && !turned(v)),
-            turned: since().any(turned),
+            wrote: since().filter(|(n, v)| stormy(*n, v)).map(|(_, v)| v.successor).collect(),
+            changed: since().any(|(n, v)| !stormy(n, v) && !turned(v)),
+            turned: since().any(|(_, v)| turned(v)),
         })
     }
 
