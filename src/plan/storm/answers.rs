@@ -7,6 +7,7 @@ use crate::model::{Action, Answer, DeviceName, Origin, RelPath};
 use crate::plan::reconcile::{NotYet, Sight, reconcile};
 use crate::plan::wish::{Asked, Planned};
 use crate::plan::{CHUNK, Fact, Holding, Op, Why};
+use std::collections::BTreeSet;
 
 /// The devices that a wish about storms is for; why not, otherwise.
 fn stormy<'a>(
@@ -113,7 +114,7 @@ impl Asked<'_> {
     /// their inodes where somebody renamed them at home since; the answer counts what could not be turned back.
     pub(in crate::plan) fn keep_mine(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
         let turn = |device: &DeviceName, holding: &Holding, ops: &mut Vec<Op>| {
-            let (before, mut left) = (ops.len(), 0);
+            let (before, mut left) = (ops.len(), BTreeSet::new());
             if let Some(storm) = &holding.storm {
                 left = turn_back(self.world, device, storm, ops);
             }

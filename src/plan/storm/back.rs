@@ -18,8 +18,8 @@ pub(super) struct Back<'a> {
     counted: BTreeSet<u64>,
     /// Where the masters are by now whose names are gone at home.
     moved: HashMap<LinkName, RelPath>,
-    /// How many files could not be turned back.
-    left: u64,
+    /// Masters that could not be turned back.
+    left: BTreeSet<RelPath>,
     /// How many files have no room, what their contents need, and what becomes of the names that get nothing.
     files: u64,
     lacking: BTreeMap<u64, u64>,
@@ -48,12 +48,12 @@ fn moved(world: &World, device: &DeviceName, holding: &Holding) -> HashMap<LinkN
 }
 
 impl<'a> Back<'a> {
-    /// `left` masters could not be turned back before.
+    /// The masters `left` could not be turned back before.
     pub(super) fn new(
         asked: &'a Asked<'a>,
         device: &'a DeviceName,
         holding: &'a Holding,
-        left: u64,
+        left: BTreeSet<RelPath>,
     ) -> Self {
         let quota = asked.quota(device);
         let room = quota.map_or(u64::MAX, |quota| quota.0.saturating_sub(holding.used().0));
@@ -104,7 +104,7 @@ impl<'a> Back<'a> {
         let m = self.asked.world.files.get(&home);
         if m.is_none() && had {
             let let_go = seen.map_or_else(gone, release);
-            return self.held_elsewhere(path, let_go, ops);
+            return self.held_elsewhere(path, home, let_go, ops);
         }
         match (seen, m.filter(|_| had || self.holding.wants(path))) {
             (Some(seen), Some(m)) if seen.id.ino == m.id.ino => {}
@@ -126,10 +126,10 @@ impl<'a> Back<'a> {
 
     /// The master is not at its name any more: the device gets it under the name that it has now, and lets go of the
     /// old one.
-    fn held_elsewhere(&mut self, path: &RelPath, let_go: Op, ops: &mut Vec<Op>) {
+    fn held_elsewhere(&mut self, path: &RelPath, was: RelPath, let_go: Op, ops: &mut Vec<Op>) {
         let (device, holding) = (self.device, self.holding);
         let Some((to, home, m)) = self.now(path) else {
-            self.left += 1;
+            self.left.insert(was);
             // Counted until the last part of the plan.
             self.names.push(let_go);
             return;
@@ -176,7 +176,7 @@ impl<'a> Back<'a> {
     /// turned back.
     pub(super) fn give_up(self, ops: &mut Vec<Op>) -> Option<String> {
         let files = |n: u64| if n == 1 { "1 file".into() } else { format!("{n} files") };
-        let left = match self.left {
+        let left = match self.left.len() as u64 {
             0 => String::new(),
             n => format!(
                 "; {} of it could not be turned back, because something else has their place or they \
@@ -186,7 +186,7 @@ impl<'a> Back<'a> {
         };
         ops.extend(self.names);
         let Some(quota) = self.asked.quota(self.device).filter(|_| self.files > 0) else {
-            return (self.left > 0).then_some(left);
+            return (!left.is_empty()).then_some(left);
         };
         let Held { pinned, .. } = Oldest::on(self.asked.world, self.holding, Keep::default()).held;
         let need = self.lacking.values().fold(0, |sum: u64, need| sum.saturating_add(*need));

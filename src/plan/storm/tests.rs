@@ -369,6 +369,33 @@ fn what_was_renamed_is_turned_back_where_it_is_and_what_is_gone_under_its_old_na
 }
 
 #[test]
+fn what_was_renamed_and_rewritten_once_more_is_turned_back_to_the_first() {
+    let mut world = stormy_world();
+    world.note(&Fact::NoMaster(path("taken")));
+    world.note(&Fact::Master(path("else/where"), stat(12)));
+    let (at, id, successor) = (NOW, stat(11).id, Some(stat(12).id));
+    let again = |why| Version { path: path("else/where"), id, at, why, successor };
+    world.note(&Fact::Version(8, again(Why::Edited(htc()))));
+    let turned = |world: &World| answer(world, Action::KeepMine, &Origin::Home).0[1..].to_vec();
+    let back = ["replace F:else/where by versions/7/taken", "let go version 7"];
+    assert_eq!(turned(&world), back);
+    // Somebody else rewrote it there: that stays, and what was there before comes back beside it.
+    world.note(&Fact::Version(8, again(Why::Edited(DeviceName::new("LinuxLaptop").unwrap()))));
+    assert_eq!(turned(&world), ["restore version 7 -> F:taken"]);
+}
+
+#[test]
+fn what_the_night_joined_since_is_turned_back_all_the_same() {
+    let mut world = stormy_world();
+    let joined = Stat { id: FileId { mtime: Time(5), ..stat(40).id }, ..stat(40) };
+    world.note(&Fact::Master(path("taken"), joined));
+    let turned = |world: &World| answer(world, Action::KeepMine, &Origin::Home).0[1].clone();
+    assert_eq!(turned(&world), "replace P:edited by F:edited", "saved anew at home");
+    world.note(&Fact::Link(htc(), path("taken"), Link { id: joined.id, ..link(40) }));
+    assert_eq!(turned(&world), "replace F:taken by versions/7/taken");
+}
+
+#[test]
 fn what_has_no_place_any_more_is_counted() {
     for in_the_way in ["taken/in the way", "taken"] {
         let mut world = stormy_world();

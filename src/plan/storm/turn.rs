@@ -4,7 +4,7 @@ use super::Storm;
 use crate::model::{DeviceName, FileId, RelPath, Stat};
 use crate::plan::behind::like;
 use crate::plan::{CHUNK, LinkName, Op, Version, Why, World, kept, master, moved_masters};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What a device wrote over a master since its storm began.
 struct Change<'w> {
@@ -17,6 +17,8 @@ struct Change<'w> {
     changed: bool,
     /// An answer has turned it back, to this or to something else.
     turned: bool,
+    /// Old contents that are a part of it: what it wrote was renamed at home, and then overwritten by a storm.
+    more: Vec<u64>,
 }
 
 /// What becomes of it.
@@ -34,30 +36,34 @@ enum Turn<'w> {
 }
 
 /// Plans that masters which the device replaced since the storm began mean again what they meant before. What was
-/// renamed at home since is found by what the device wrote; what is nowhere comes back under its old name. Says how
-/// many could not be turned back, because something else has their place.
+/// renamed at home since is found by what the device wrote; what is nowhere comes back under its old name. Says which
+/// could not be turned back, because something else has their place.
 pub(super) fn turn_back(
     world: &World,
     device: &DeviceName,
     storm: &Storm,
     ops: &mut Vec<Op>,
-) -> u64 {
+) -> BTreeSet<RelPath> {
     let mut chains: BTreeMap<&RelPath, Vec<(u64, &Version)>> = BTreeMap::new();
     let mut put_away = HashMap::new();
     for (number, version) in world.versions.range(storm.first..) {
         chains.entry(&version.path).or_default().push((*number, version));
-        put_away.insert(version.id.ino, version);
+        put_away.insert(version.id.ino, (*number, version));
     }
     let changes = chains.values().filter_map(|chain| Change::of(world, device, chain));
-    let changes: Vec<Change<'_>> = changes.collect();
+    let mut changes: Vec<Change<'_>> = changes.collect();
+    changes.iter_mut().for_each(|change| change.go_on(world, device, &put_away));
+    let parts: HashSet<u64> = changes.iter().flat_map(|change| change.more.clone()).collect();
+    changes.retain(|change| !parts.contains(&change.number));
     let moved = moved(world, device, &changes);
-    let (mut left, mut taken) = (0, HashSet::new());
+    let (mut left, mut taken) = (BTreeSet::new(), HashSet::new());
     for change in &changes {
         if ops.len() >= CHUNK {
             break;
         }
         let (number, was) = (change.number, change.was);
-        match change.turn(world, moved.get(&(device.clone(), was.path.clone())), &put_away) {
+        let now = moved.get(&(device.clone(), was.path.clone()));
+        match change.turn(world, device, now, &put_away) {
             // Two that would be at one name: the other is another part's.
             Turn::Back(at, m) if taken.insert(at.clone()) => {
                 ops.push(Op::Replace {
@@ -73,7 +79,7 @@ pub(super) fn turn_back(
                 ops.push(Op::Restore { version: number, path: was.path.clone() });
             }
             Turn::Already => ops.push(Op::DropVersion(number)),
-            Turn::Left => left += 1,
+            Turn::Left => drop(left.insert(was.path.clone())),
             Turn::Back(..) | Turn::Restore | Turn::Over => {}
         }
     }
@@ -88,6 +94,21 @@ fn moved(world: &World, device: &DeviceName, changes: &[Change<'_>]) -> HashMap<
     moved_masters(world, &missing.collect::<Vec<_>>(), |_| true)
 }
 
+/// True for what a storm wrote over an old content: that of the device, or of another one. What was found after a cut
+/// is nobody's reason to leave anything.
+fn is_stormy(world: &World, device: &DeviceName, number: u64, version: &Version) -> bool {
+    match &version.why {
+        Why::Edited(other) => {
+            let storm = world.devices.get(other).and_then(|h| h.storm);
+            other == device || storm.is_some_and(|storm| number >= storm.first)
+        }
+        why => *why == Why::Rescued,
+    }
+}
+
+/// All old contents since a storm began, by their inodes, with their numbers.
+type PutAway<'w> = HashMap<u64, (u64, &'w Version)>;
+
 impl<'w> Change<'w> {
     /// The change that a device made, from all old contents of one name since the storm began.
     fn of(world: &World, device: &DeviceName, chain: &[(u64, &'w Version)]) -> Option<Self> {
@@ -99,13 +120,7 @@ impl<'w> Change<'w> {
             let again = |ino| chain.iter().any(|(_, v)| v.id.ino == ino && edited(v));
             wrote.is_some_and(|id| has(id.ino) || again(id.ino))
         };
-        let stormy = |number: u64, v: &Version| match &v.why {
-            Why::Edited(other) => {
-                let storm = world.devices.get(other).and_then(|h| h.storm);
-                other == device || storm.is_some_and(|storm| number >= storm.first)
-            }
-            why => *why == Why::Rescued,
-        };
+        let stormy = |number: u64, v: &Version| is_stormy(world, device, number, v);
         let turned = |v: &Version| matches!(v.why, Why::Stormed(_));
         let first = chain.iter().position(|(_, v)| edited(v) || rescued(v))?;
         let (number, was) = chain[first];
@@ -116,7 +131,24 @@ impl<'w> Change<'w> {
             wrote: since().filter(|(n, v)| stormy(*n, v)).map(|(_, v)| v.successor).collect(),
             changed: since().any(|(n, v)| !stormy(n, v) && !turned(v)),
             turned: since().any(|(_, v)| turned(v)),
+            more: Vec::new(),
         })
+    }
+
+    /// Follows what it wrote to other names, where a storm overwrote that.
+    fn go_on(&mut self, world: &World, device: &DeviceName, put_away: &PutAway<'_>) {
+        let mut newest = self.number;
+        while let Some((number, version)) = self.last().and_then(|id| put_away.get(&id.ino)) {
+            let goes_on = *number > newest && version.path != self.was.path;
+            if !goes_on || !is_stormy(world, device, *number, version) {
+                break;
+            }
+            // What is not known leads nowhere.
+            let Some(wrote) = version.successor else { break };
+            newest = *number;
+            self.more.push(newest);
+            self.wrote.push(Some(wrote));
+        }
     }
 
     /// What was written last, as far as that is known.
@@ -132,13 +164,13 @@ impl<'w> Change<'w> {
         (unknown || self.wrote.iter().flatten().any(wrote)).then_some(m)
     }
 
-    /// What becomes of it. `moved` is where a master means what was written last, should it not be at its name;
-    /// `put_away` are all old contents since the storm began, by their inodes.
+    /// What becomes of it. `moved` is where a master means what was written last, should it not be at its name.
     fn turn(
         &self,
         world: &'w World,
+        device: &DeviceName,
         moved: Option<&RelPath>,
-        put_away: &HashMap<u64, &Version>,
+        put_away: &PutAway<'_>,
     ) -> Turn<'w> {
         let path = &self.was.path;
         let means = |at: &RelPath| world.files.get(at).is_some_and(|m| m.id.ino == self.was.id.ino);
@@ -159,13 +191,20 @@ impl<'w> Change<'w> {
         if let Some((at, m)) = at.filter(|(_, m)| Some(m.id) == last) {
             return Turn::Back(at.clone(), m);
         }
-        if let Some(away) = last.and_then(|id| put_away.get(&id.ino)) {
+        if let Some((_, away)) = last.and_then(|id| put_away.get(&id.ino)) {
             if means(&away.path) {
                 return Turn::Already;
             }
             if matches!(away.why, Why::Stormed(_)) {
                 return Turn::Over;
             }
+        }
+        // The night joined what it wrote to an equal file, and its link with it.
+        let at = world.path_on(device, path);
+        let has = at.and_then(|at| world.devices.get(device)?.book.get(&at));
+        if let Some(m) = here.filter(|m| !self.turned && has.is_some_and(|l| l.id.ino == m.id.ino))
+        {
+            return Turn::Back(path.clone(), m);
         }
         let in_the_way = |above: &RelPath| world.files.get(above).is_some();
         match here {
