@@ -377,7 +377,11 @@ fn what_was_renamed_and_rewritten_once_more_is_turned_back_to_the_first() {
     let again = |why| Version { path: path("else/where"), id, at, why, successor };
     world.note(&Fact::Version(8, again(Why::Edited(htc()))));
     let turned = |world: &World| answer(world, Action::KeepMine, &Origin::Home).0[1..].to_vec();
-    let back = ["replace F:else/where by versions/7/taken", "let go version 7"];
+    let back = [
+        "note version 8 of else/where is kept",
+        "replace F:else/where by versions/7/taken",
+        "let go version 7",
+    ];
     assert_eq!(turned(&world), back);
     // Somebody else rewrote it there: that stays, and what was there before comes back beside it.
     world.note(&Fact::Version(8, again(Why::Edited(DeviceName::new("LinuxLaptop").unwrap()))));
@@ -387,12 +391,52 @@ fn what_was_renamed_and_rewritten_once_more_is_turned_back_to_the_first() {
 #[test]
 fn what_the_night_joined_since_is_turned_back_all_the_same() {
     let mut world = stormy_world();
-    let joined = Stat { id: FileId { mtime: Time(5), ..stat(40).id }, ..stat(40) };
-    world.note(&Fact::Master(path("taken"), joined));
+    let joined = |ino| Stat { id: FileId { mtime: Time(5), ..stat(ino).id }, ..stat(ino) };
+    world.note(&Fact::Master(path("taken"), joined(41)));
     let turned = |world: &World| answer(world, Action::KeepMine, &Origin::Home).0[1].clone();
     assert_eq!(turned(&world), "replace P:edited by F:edited", "saved anew at home");
-    world.note(&Fact::Link(htc(), path("taken"), Link { id: joined.id, ..link(40) }));
+    // It is what it wrote to another file.
+    let (id, at, why, successor) = (stat(31).id, NOW, Why::Edited(htc()), Some(stat(41).id));
+    world.note(&Fact::Master(path("twin"), stat(41)));
+    world.note(&Fact::Version(8, Version { path: path("twin"), id, at, why, successor }));
     assert_eq!(turned(&world), "replace F:taken by versions/7/taken");
+}
+
+#[test]
+fn what_the_storm_wrote_itself_is_never_what_comes_back() {
+    // Known or not, what it wrote twice is nowhere any more.
+    for (first, second) in [(Some(11), Some(12)), (None, None), (Some(11), None)] {
+        let mut world = stormy_world();
+        world.note(&Fact::NoMaster(path("taken")));
+        let old = |ino, new: Option<u64>| {
+            let (path, id, successor) = (path("taken"), stat(ino).id, new.map(|ino| stat(ino).id));
+            Version { path, id, at: NOW, why: Why::Edited(htc()), successor }
+        };
+        world.note(&Fact::Version(7, old(1, first)));
+        world.note(&Fact::Version(8, old(11, second)));
+        let wished = keep_mine();
+        let plan =
+            |world: &World| wish(world, &config(), &Origin::Home, &wished, Attempt::Again, NOW).ops;
+        let mut ops = plan(&world);
+        let restores = |op: &Op| matches!(op, Op::Restore { version: 7, .. });
+        assert!(ops.iter().any(restores), "{ops:?}");
+        for op in ops.drain(..) {
+            if let Op::Note(fact) = op {
+                world.note(&fact);
+            }
+        }
+        world.note(&Fact::NoVersion(7));
+        world.note(&Fact::Master(path("taken"), stat(1)));
+        world.note(&Fact::Link(htc(), path("taken"), link(1)));
+        assert!(world.versions[&8].why == Why::Stormed(htc()));
+        let touches = |op: &Op| matches!(op, Op::Replace { at, .. } if at.path == path("taken"));
+        assert!(!plan(&world).iter().any(touches));
+        // Nor when a cut took the note away, where it is known.
+        if second.is_some() {
+            world.note(&Fact::Version(8, old(11, second)));
+            assert!(!plan(&world).iter().any(touches));
+        }
+    }
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use super::Storm;
 use crate::model::{DeviceName, FileId, RelPath, Stat};
-use crate::plan::behind::like;
-use crate::plan::{CHUNK, LinkName, Op, Version, Why, World, kept, master, moved_masters};
+use crate::plan::{CHUNK, Fact, LinkName, Op, Version, Why, World, kept, master, moved_masters};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What a device wrote over a master since its storm began.
@@ -17,8 +16,8 @@ struct Change<'w> {
     changed: bool,
     /// An answer has turned it back, to this or to something else.
     turned: bool,
-    /// Old contents that are a part of it: what it wrote was renamed at home, and then overwritten by a storm.
-    more: Vec<u64>,
+    /// Old contents that are a part of it, of what a storm wrote and overwrote again.
+    parts: Vec<(u64, &'w Version)>,
 }
 
 /// What becomes of it.
@@ -53,9 +52,13 @@ pub(super) fn turn_back(
     let changes = chains.values().filter_map(|chain| Change::of(world, device, chain));
     let mut changes: Vec<Change<'_>> = changes.collect();
     changes.iter_mut().for_each(|change| change.go_on(world, device, &put_away));
-    let parts: HashSet<u64> = changes.iter().flat_map(|change| change.more.clone()).collect();
+    let parts: HashSet<u64> =
+        changes.iter().flat_map(|change| change.parts.iter().map(|(number, _)| *number)).collect();
     changes.retain(|change| !parts.contains(&change.number));
-    let moved = moved(world, device, &changes);
+    // The night may have joined what was written here to what was written there.
+    let written: HashSet<u64> =
+        changes.iter().flat_map(|change| change.wrote.iter().flatten().map(|id| id.ino)).collect();
+    let moved = moved(world, device, &changes, &written);
     let (mut left, mut taken) = (BTreeSet::new(), HashSet::new());
     for change in &changes {
         if ops.len() >= CHUNK {
@@ -63,7 +66,11 @@ pub(super) fn turn_back(
         }
         let (number, was) = (change.number, change.was);
         let now = moved.get(&(device.clone(), was.path.clone()));
-        match change.turn(world, device, now, &put_away) {
+        let turn = change.turn(world, now, &put_away, &written);
+        if matches!(turn, Turn::Back(..) | Turn::Restore | Turn::Already) {
+            ops.extend(change.disown(device));
+        }
+        match turn {
             // Two that would be at one name: the other is another part's.
             Turn::Back(at, m) if taken.insert(at.clone()) => {
                 ops.push(Op::Replace {
@@ -87,8 +94,13 @@ pub(super) fn turn_back(
 }
 
 /// Where those went that are not at their names any more: one walk over all masters.
-fn moved(world: &World, device: &DeviceName, changes: &[Change<'_>]) -> HashMap<LinkName, RelPath> {
-    let missing = changes.iter().filter(|change| change.there(world).is_none());
+fn moved(
+    world: &World,
+    device: &DeviceName,
+    changes: &[Change<'_>],
+    written: &HashSet<u64>,
+) -> HashMap<LinkName, RelPath> {
+    let missing = changes.iter().filter(|change| change.there(world, written).is_none());
     let missing = missing
         .filter_map(|change| Some(((device.clone(), change.was.path.clone()), change.last()?.ino)));
     moved_masters(world, &missing.collect::<Vec<_>>(), |_| true)
@@ -131,12 +143,12 @@ impl<'w> Change<'w> {
             wrote: since().filter(|(n, v)| stormy(*n, v)).map(|(_, v)| v.successor).collect(),
             changed: since().any(|(n, v)| !stormy(n, v) && !turned(v)),
             turned: since().any(|(_, v)| turned(v)),
-            more: Vec::new(),
+            parts: since().skip(1).filter(|(n, v)| stormy(*n, v)).collect(),
         })
     }
 
     /// Follows what it wrote to other names, where a storm overwrote that.
-    fn go_on(&mut self, world: &World, device: &DeviceName, put_away: &PutAway<'_>) {
+    fn go_on(&mut self, world: &World, device: &DeviceName, put_away: &PutAway<'w>) {
         let mut newest = self.number;
         while let Some((number, version)) = self.last().and_then(|id| put_away.get(&id.ino)) {
             let goes_on = *number > newest && version.path != self.was.path;
@@ -146,9 +158,22 @@ impl<'w> Change<'w> {
             // What is not known leads nowhere.
             let Some(wrote) = version.successor else { break };
             newest = *number;
-            self.more.push(newest);
+            self.parts.push((newest, version));
             self.wrote.push(Some(wrote));
         }
+    }
+
+    /// Notes of what a storm wrote, and overwrote again, that it is no content to turn back to.
+    fn disown(&self, device: &DeviceName) -> impl Iterator<Item = Op> {
+        let wrote = |v: &Version| {
+            let known = self.wrote.iter().flatten().any(|id| id.ino == v.id.ino);
+            matches!(v.why, Why::Edited(_)) && (known || self.wrote.contains(&None))
+        };
+        let theirs = self.parts.iter().filter(move |(_, v)| wrote(v));
+        theirs.map(|(number, version)| {
+            let why = Why::Stormed(device.clone());
+            Op::Note(Fact::Version(*number, Version { why, ..(*version).clone() }))
+        })
     }
 
     /// What was written last, as far as that is known.
@@ -157,20 +182,20 @@ impl<'w> Change<'w> {
     }
 
     /// The master, while it is still what was written.
-    fn there(&self, world: &'w World) -> Option<&'w Stat> {
+    fn there(&self, world: &'w World, written: &HashSet<u64>) -> Option<&'w Stat> {
         let m = world.files.get(&self.was.path)?;
-        let wrote = |id: &FileId| id.ino == m.id.ino || like(id, &m.id);
         let unknown = self.wrote.contains(&None) && !self.turned;
-        (unknown || self.wrote.iter().flatten().any(wrote)).then_some(m)
+        (unknown || written.contains(&m.id.ino)).then_some(m)
     }
 
-    /// What becomes of it. `moved` is where a master means what was written last, should it not be at its name.
+    /// What becomes of it. `moved` is where a master means what was written last, should it not be at its name;
+    /// `written` are the inodes of all that was written.
     fn turn(
         &self,
         world: &'w World,
-        device: &DeviceName,
         moved: Option<&RelPath>,
         put_away: &PutAway<'_>,
+        written: &HashSet<u64>,
     ) -> Turn<'w> {
         let path = &self.was.path;
         let means = |at: &RelPath| world.files.get(at).is_some_and(|m| m.id.ino == self.was.id.ino);
@@ -182,7 +207,7 @@ impl<'w> Change<'w> {
             // Of what was destroyed nothing is left to turn back.
             return if here.is_some() { Turn::Left } else { Turn::Over };
         }
-        if let Some(m) = self.there(world) {
+        if let Some(m) = self.there(world, written) {
             return Turn::Back(path.clone(), m);
         }
         let last = self.last();
@@ -199,18 +224,12 @@ impl<'w> Change<'w> {
                 return Turn::Over;
             }
         }
-        // The night joined what it wrote to an equal file, and its link with it.
-        let at = world.path_on(device, path);
-        let has = at.and_then(|at| world.devices.get(device)?.book.get(&at));
-        if let Some(m) = here.filter(|m| !self.turned && has.is_some_and(|l| l.id.ino == m.id.ino))
-        {
-            return Turn::Back(path.clone(), m);
-        }
         let in_the_way = |above: &RelPath| world.files.get(above).is_some();
         match here {
             None if !world.is_folder(path) && !path.ancestors().iter().any(in_the_way) => {
                 Turn::Restore
             }
+            _ if self.turned => Turn::Over,
             _ => Turn::Left,
         }
     }
