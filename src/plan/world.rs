@@ -62,7 +62,8 @@ pub struct Holding {
     /// What the device did lately to files that it had.
     pub pace: Pace,
     /// Names that it deleted within the last day, when, and which inodes they meant; while a storm waits, those that
-    /// it deleted before that was noticed. In memory only: after a restart, what a storm deleted before it was noticed is got again by hand.
+    /// it deleted before that was noticed. In memory only: after a restart, what a storm deleted before it was noticed
+    /// is got again by hand.
     pub deleted: BTreeMap<RelPath, (Time, u64)>,
     /// It did so much that the owner is asked first.
     pub storm: Option<Storm>,
