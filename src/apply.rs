@@ -258,7 +258,11 @@ impl Applier {
         };
         let mut kept = None;
         if at.place == Place::Files || was.nlink < 2 {
-            kept = Some(keep_at(fs, &transit, number, was_at, why.clone(), now)?);
+            let mut fact = keep_at(fs, &transit, number, was_at, why.clone(), now)?;
+            if let (Fact::Version(_, version), Place::Files) = (&mut fact, &at.place) {
+                version.successor = Some(stat.id);
+            }
+            kept = Some(fact);
         } else {
             fs.unlink(&transit)?;
         }
@@ -346,7 +350,8 @@ fn keep_at(
     let to = kept(number, path);
     make_room_for(fs, &to)?;
     carry(fs, at, stat.id.ino, &to)?;
-    Ok(Fact::Version(number, Version { path: path.clone(), id: stat.id, at: now, why }))
+    let version = Version { path: path.clone(), id: stat.id, at: now, why, successor: None };
+    Ok(Fact::Version(number, version))
 }
 
 /// Writes a text of ours completely in transit, then gives it its name.

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("ledger/schema.sql"),
     include_str!("ledger/shares.sql"),
     include_str!("ledger/turns.sql"),
@@ -30,6 +30,8 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("ledger/room.sql"),
     include_str!("ledger/folders.sql"),
     include_str!("ledger/night.sql"),
+    include_str!("ledger/successors.sql"),
+    include_str!("ledger/storms.sql"),
 ];
 
 /// What went wrong with the ledger.
@@ -266,22 +268,31 @@ impl Ledger {
         }
         let mut versions = self
             .db
-            .prepare("SELECT number, path, ino, size, mtime, at, why FROM versions")
+            .prepare(
+                "SELECT number, path, ino, size, mtime, at, why, new_ino, new_size, new_mtime
+                 FROM versions",
+            )
             .map_err(self.fail(DOING))?;
         let mut rows = versions.query([]).map_err(self.fail(DOING))?;
         while let Some(row) = rows.next().map_err(self.fail(DOING))? {
-            let read = || -> rusqlite::Result<(u64, Vec<u8>, FileId, Time, String)> {
-                let id = FileId {
-                    ino: row.get::<_, i64>(2)?.cast_unsigned(),
-                    size: row.get::<_, i64>(3)?.cast_unsigned(),
-                    mtime: Time(row.get(4)?),
-                };
-                let number = row.get::<_, i64>(0)?.cast_unsigned();
-                Ok((number, row.get(1)?, id, Time(row.get(5)?), row.get(6)?))
+            let id = |first: usize| -> rusqlite::Result<Option<FileId>> {
+                let Some(ino) = row.get::<_, Option<i64>>(first)? else { return Ok(None) };
+                Ok(Some(FileId {
+                    ino: ino.cast_unsigned(),
+                    size: row.get::<_, i64>(first + 1)?.cast_unsigned(),
+                    mtime: Time(row.get(first + 2)?),
+                }))
             };
-            let (number, bytes, id, at, why) = read().map_err(self.fail(DOING))?;
+            let read = || -> rusqlite::Result<(u64, Vec<u8>, Time, String)> {
+                let number = row.get::<_, i64>(0)?.cast_unsigned();
+                Ok((number, row.get(1)?, Time(row.get(5)?), row.get(6)?))
+            };
+            let (number, bytes, at, why) = read().map_err(self.fail(DOING))?;
             let why = serde_json::from_str(&why).map_err(|e| self.damaged(e.to_string()))?;
-            world.note(&Fact::Version(number, Version { path: path(&bytes)?, id, at, why }));
+            let (path, successor) = (path(&bytes)?, id(7).map_err(self.fail(DOING))?);
+            // The columns of the first are never null.
+            let id = id(2).map_err(self.fail(DOING))?.unwrap_or_default();
+            world.note(&Fact::Version(number, Version { path, id, at, why, successor }));
         }
         drop(rows);
         drop(versions);
@@ -379,9 +390,11 @@ impl Ledger {
             }
             Fact::Version(number, v) => {
                 let why = serde_json::to_string(&v.why).unwrap_or_default();
+                let new = v.successor;
                 self.run(
-                    "INSERT OR REPLACE INTO versions (number, path, ino, size, mtime, at, why)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT OR REPLACE INTO versions
+                     (number, path, ino, size, mtime, at, why, new_ino, new_size, new_mtime)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                     params![
                         number.cast_signed(),
                         v.path.as_bytes(),
@@ -389,7 +402,10 @@ impl Ledger {
                         v.id.size.cast_signed(),
                         v.id.mtime.0,
                         v.at.0,
-                        why
+                        why,
+                        new.map(|id| id.ino.cast_signed()),
+                        new.map(|id| id.size.cast_signed()),
+                        new.map(|id| id.mtime.0)
                     ],
                 )?;
             }
@@ -498,8 +514,9 @@ mod tests {
         let path = RelPath::new(b"a/\xff").unwrap();
         let id = FileId { ino: u64::MAX, size: 3, mtime: Time(-4) };
         let link = Link { id, charge: Bytes(5), used: 6 };
-        let version =
-            Version { path: path.clone(), id, at: Time(7), why: Why::Edited(device.clone()) };
+        let (at, why) = (Time(7), Why::Edited(device.clone()));
+        let old = Version { path: path.clone(), id, at, why, successor: None };
+        let replaced = Version { successor: Some(FileId { ino: 9, ..id }), ..old.clone() };
         let mut expected = World::default();
         let mut ledger = Ledger::open(&file).unwrap();
         for fact in [
@@ -511,7 +528,8 @@ mod tests {
             Fact::NotUsedSince(device.clone(), path.clone(), 98),
             Fact::Used(device.clone(), path.clone(), 97),
             Fact::NotUsedSince(device.clone(), path.clone(), 100),
-            Fact::Version(8, version),
+            Fact::Version(8, old),
+            Fact::Version(9, replaced),
         ] {
             ledger.record(&fact).unwrap();
             expected.note(&fact);
@@ -525,6 +543,40 @@ mod tests {
         assert_eq!(a.book.get(&path).unwrap().used, 98);
         assert_eq!((&a.follows, &a.exceptions, &a.pins), (&b.follows, &b.exceptions, &b.pins));
         assert_eq!(a.used(), b.used());
+    }
+
+    #[test]
+    fn a_storm_that_is_on_when_larder_is_updated_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ledger.sqlite");
+        for (ages, first) in [(&[1, 2, 9, 9, 1, 9, 9][..], 6), (&[9, 9], 1), (&[1, 2], 3), (&[], 0)]
+        {
+            let db = Connection::open(&file).unwrap();
+            for migration in &MIGRATIONS[..7] {
+                db.execute_batch(migration).unwrap();
+            }
+            db.pragma_update(None, "user_version", 7).unwrap();
+            db.execute_batch(
+                "INSERT INTO devices VALUES (1, 'HTCphone'), (2, 'LinuxLaptop');
+                 INSERT INTO paces VALUES (2, NULL, NULL),
+                 (1, NULL, '{\"since\":5,\"at\":8,\"rewritten\":3,\"deleted\":4}');",
+            )
+            .unwrap();
+            for (number, at) in (1..).zip(ages) {
+                let why = r#"{"why":"replaced"}"#;
+                let row = params![number, b"a", 7, 8, 9, at, why];
+                db.execute("INSERT INTO versions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", row)
+                    .unwrap();
+            }
+            drop(db);
+            let world = Ledger::open(&file).unwrap().load().unwrap();
+            let storm = world.devices[&DeviceName::new("HTCphone").unwrap()].storm.unwrap();
+            assert_eq!((storm.first, storm.since, storm.rewritten), (first, Time(5), 3));
+            assert!(world.versions.values().all(|v| v.successor.is_none() && v.id.ino == 7));
+            assert_eq!(world.versions.len(), ages.len());
+            #[allow(clippy::disallowed_methods)]
+            std::fs::remove_file(&file).unwrap();
+        }
     }
 
     #[test]

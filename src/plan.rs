@@ -32,7 +32,7 @@ pub use quota::{Going, Held, Keep, NoRoom, Oldest, Shortfall, come_down, evict, 
 pub use reconcile::{NotYet, Sight, conflict_name, reconcile};
 pub use running::Running;
 pub use share::{Share, ShareState, emptied_shares, end_share, follow_in_shares, share_meant};
-pub use storm::{Doing, Pace, Span, Storm, doing, extent, in_disguise, is_disguised};
+pub use storm::{Doing, Pace, Span, Storm, age, doing, extent, in_disguise, is_disguised};
 pub use wish::{Attempt, OFFERED, Planned, wish};
 pub use world::{EVICTED, Evicted, Holding, Version, Why, World};
 

@@ -3,7 +3,7 @@
 use super::{Applier, ApplyError, keep_at, tidy};
 use crate::fs::{Entry, FileSystem};
 use crate::model::{FileId, Place, RelPath, Spot, Stat, Time};
-use crate::plan::{Fact, NOTE_BEGINS, Version, Why, World, kept};
+use crate::plan::{Fact, NOTE_BEGINS, Version, Why, World, kept, master, on};
 use std::collections::HashSet;
 
 /// A page in transit is the engine's matter: `tmp/page@` and the device's name.
@@ -50,13 +50,15 @@ pub fn recover(
     let numbers = left.iter().chain(&old).filter_map(|(spot, _)| split(&spot.path)).map(|(n, _)| n);
     let numbers = numbers.chain(world.versions.keys().copied());
     let mut applier = Applier::new(numbers.max().map_or(0, |n| n + 1).max(next));
+    let inodes: HashSet<u64> = world.versions.values().map(|v| v.id.ino).collect();
     let mut facts = Vec::new();
     for (at, stat) in &old {
         if let Some((number, path)) = split(&at.path)
             && !world.versions.contains_key(&number)
         {
-            let version = Version { path, id: stat.id, at: now, why: Why::Rescued };
-            facts.push(Fact::Version(number, version));
+            let (id, why) = (stat.id, Why::Rescued);
+            let version = Version { path, id, at: now, why, successor: None };
+            facts.push(rescued(fs, world, &inodes, (number, version))?);
         }
     }
     for (at, stat) in &left {
@@ -74,7 +76,11 @@ pub fn recover(
             };
             let number = applier.number();
             log::warn!("{} had lost its name; it is kept as version {number}", path);
-            facts.push(keep_at(fs, at, number, &path, Why::Rescued, now)?);
+            let kept = keep_at(fs, at, number, &path, Why::Rescued, now)?;
+            facts.push(match kept {
+                Fact::Version(number, version) => rescued(fs, world, &inodes, (number, version))?,
+                other => other,
+            });
             debug_assert_eq!(stat.nlink, 1, "{at}");
         }
         tidy(fs, at)?;
@@ -87,6 +93,32 @@ pub fn recover(
         }
     }
     Ok((facts, applier))
+}
+
+/// What is known of an old content that was found. When somebody had a link of it by our book, and has what is the
+/// master now, it was that which took its place: he wrote it, or has got it since. But an old content, of which
+/// `old` are the inodes, was brought back.
+fn rescued(
+    fs: &mut dyn FileSystem,
+    world: &World,
+    old: &HashSet<u64>,
+    (number, mut version): (u64, Version),
+) -> Result<Fact, ApplyError> {
+    let mut id_at = |at: &Spot| match fs.stat(at) {
+        Err(e) if e.trouble().is_some() => Err(e),
+        // What is no file has no part in this.
+        seen => Ok(seen.ok().flatten().map(|stat| stat.id)),
+    };
+    let wrote = |now: &FileId| now.ino != version.id.ino && !old.contains(&now.ino);
+    if let Some(now) = id_at(&master(&version.path))?.filter(wrote) {
+        for (holder, at, link) in world.links_for(&version.path) {
+            let had = link.id.ino == version.id.ino;
+            if had && id_at(&on(holder, &at))?.is_some_and(|has| has.ino == now.ino) {
+                version.successor = Some(now);
+            }
+        }
+    }
+    Ok(Fact::Version(number, version))
 }
 
 /// Removes the empty folders below one.
@@ -163,7 +195,8 @@ mod tests {
             }
             if number % 100 != 9 {
                 let (id, why) = (FileId::default(), Why::Replaced);
-                world.note(&Fact::Version(number, Version { path, id, at: Time(1), why }));
+                let version = Version { path, id, at: Time(1), why, successor: None };
+                world.note(&Fact::Version(number, version));
             }
         }
         let (facts, applier) = recover(&mut fs, &world, 1, Time(2)).unwrap();

@@ -465,7 +465,7 @@ impl Engine {
                 return Ok(false);
             }
         }
-        self.count(device, path, did, now)?;
+        self.count(device, path, (did, booked), now)?;
         self.tell_what_happened(device, path, &ops);
         Ok(true)
     }

@@ -4,9 +4,9 @@ use super::look::LOOKS;
 use super::{Engine, EngineError};
 use crate::catalogue::StormView;
 use crate::fs::FsError;
-use crate::model::{DeviceName, RelPath, Stat, Time};
+use crate::model::{DeviceName, Link, RelPath, Stat, Time};
 use crate::plan::{
-    Doing, Fact, Op, Span, Storm, Version, Why, doing, extent, in_disguise, is_disguised, on,
+    Doing, Fact, Op, Span, Storm, Version, Why, age, doing, extent, in_disguise, is_disguised, on,
     versions,
 };
 use crate::status::Condition;
@@ -71,7 +71,7 @@ impl Engine {
             // What is absent and nothing else may come back yet, and is asked about when much vanished.
             let all = holding.book.len();
             if let Some(span) = holding.pace.storm(now, rewritten + disguised, 0, all) {
-                let storm = Storm::noticed(&holding.pace, span, now);
+                let storm = Storm::noticed(&self.world, &device, &holding.pace, span, now);
                 self.hold(&device, storm)?;
             }
         }
@@ -95,7 +95,18 @@ impl Engine {
             let absent = holding.absent.keys().map(|path| (path.clone(), None));
             holding.held.extend(absent);
         }
+        self.forget_deleted(device, storm.span(), storm.at);
         self.remember(&Fact::Storm(device.clone(), storm))
+    }
+
+    /// What a device deleted before a span until now is of no storm that is noticed now.
+    fn forget_deleted(&mut self, device: &DeviceName, span: Span, now: Time) {
+        let Some(holding) = self.world.devices.get_mut(device) else { return };
+        let mut deleted = std::mem::take(&mut holding.deleted);
+        deleted.retain(|_, (at, _)| age(&self.world, *at, now) < span.length());
+        if let Some(holding) = self.world.devices.get_mut(device) {
+            holding.deleted = deleted;
+        }
     }
 
     /// Holds what a device did to a name while a storm waits for its answer; `true` when it did
@@ -119,12 +130,12 @@ impl Engine {
         held
     }
 
-    /// Counts what a device did to a name, once it is taken in.
+    /// Counts what a device did to a name, once it is taken in, and the link that it had there before.
     pub(super) fn count(
         &mut self,
         device: &DeviceName,
         path: &RelPath,
-        did: Doing,
+        (did, had): (Doing, Option<Link>),
         now: Time,
     ) -> Result<(), EngineError> {
         let Some(holding) = self.world.devices.get(device) else { return Ok(()) };
@@ -140,12 +151,12 @@ impl Engine {
         let mut pace = holding.pace.clone();
         pace.add(now, rewritten, deleted);
         let storm = pace.storm(now, 0, 0, holding.book.len());
-        let storm = storm.map(|span| Storm::noticed(&pace, span, now));
-        if did == Doing::Deleted
-            && let Some(holding) = self.world.devices.get_mut(device)
-        {
-            holding.deleted.retain(|_, at| (0..Span::Day.length()).contains(&now.since(*at)));
-            holding.deleted.insert(path.clone(), now);
+        let storm = storm.map(|span| Storm::noticed(&self.world, device, &pace, span, now));
+        if let (Doing::Deleted, Some(had)) = (did, had) {
+            self.forget_deleted(device, Span::Day, now);
+            if let Some(holding) = self.world.devices.get_mut(device) {
+                holding.deleted.insert(path.clone(), (now, had.id.ino));
+            }
         }
         self.remember(&Fact::Pace(device.clone(), pace))?;
         match storm {
@@ -160,7 +171,7 @@ impl Engine {
         let Some(home) = self.world.home_of(device, path) else { return false };
         // This time's is among them.
         let lately = self.world.versions.values().rev();
-        let lately = lately.take_while(|v| now.since(v.at) < Span::Hour.length());
+        let lately = lately.take_while(|v| age(&self.world, v.at, now) < Span::Hour.length());
         let by_it = |v: &&Version| v.path == home && v.why == Why::Edited(device.clone());
         lately.filter(by_it).nth(1).is_some()
     }

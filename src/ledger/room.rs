@@ -121,7 +121,7 @@ mod tests {
         };
         let mut pace = Pace::default();
         pace.add(Time::from_secs(1_000), 7, 8);
-        let storm = Storm { since: Time(1), at: Time(2), rewritten: 3, deleted: 4 };
+        let storm = Storm { first: 9, since: Time(1), at: Time(2), rewritten: 3, deleted: 4 };
         let mut expected = World::default();
         let mut ledger = Ledger::open(&file).unwrap();
         let went = (0..EVICTED + 20).chain([30]).map(|n| Fact::Evicted(device.clone(), evicted(n)));

@@ -4,7 +4,7 @@ use super::quota::{Held, Keep, NoRoom, Oldest, Shortfall, evict, make_room};
 use super::wish::{Asked, Attempt, Planned};
 use super::{CHUNK, Fact, Holding, Op, World, behind, master, on};
 use crate::config::Config;
-use crate::model::{Bytes, DeviceName, DirId, RelPath, Seen, Spot, Stat, Time, Tree};
+use crate::model::{Action, Bytes, DeviceName, DirId, RelPath, Seen, Spot, Stat, Time, Tree};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The part of a folder get that is to be done now.
@@ -31,7 +31,7 @@ pub(super) fn get_folder(
         plan.ops.push(Op::Note(Fact::Follow(device.clone(), path.clone())));
     }
     // Who presses [get] on a folder wants all of it, what was left out before included.
-    if asked.attempt == Attempt::First {
+    if !leaves_out(asked) {
         for except in within(&holding.exceptions, path) {
             plan.ops.push(Op::Note(Fact::Unexcept(device.clone(), except)));
         }
@@ -49,9 +49,8 @@ pub(super) fn get_folder(
     if !fits_whole {
         return get_what_fits(asked, device, path, plan);
     }
-    let begun = asked.attempt == Attempt::Again;
     missing_in(asked, holding, dir, |path, stat| {
-        if !(begun && holding.excepts(&path)) {
+        if !(leaves_out(asked) && holding.excepts(&path)) {
             let to = on(device, &path);
             plan.ops.push(Op::Link { from: master(&path), ino: stat.id.ino, to });
         }
@@ -59,6 +58,13 @@ pub(super) fn get_folder(
     });
     used(asked, device, path, &mut plan.ops);
     Ok(plan)
+}
+
+/// True when an exception is what an earlier part of the plan found no room for. A move leaves nothing out: it is
+/// refused when not all of it fits, so whatever is an exception was one before. It was marked as begun before its first
+/// plan, which may have had to wait, or a cut came in between.
+fn leaves_out(asked: &Asked<'_>) -> bool {
+    asked.attempt == Attempt::Again && asked.wish.action != Action::Move
 }
 
 /// What is there already is used by a get, too.
@@ -111,7 +117,7 @@ fn get_what_fits(
     // Each content once, whatever names it has in the folder.
     let mut lacking: HashMap<u64, u64> = HashMap::new();
     missing(asked, holding, path, |p, stat| {
-        if asked.attempt == Attempt::Again && holding.excepts(&p) {
+        if leaves_out(asked) && holding.excepts(&p) {
             // The first part of this plan found no room for it.
             plan.left_out += 1;
             lacking.insert(stat.id.ino, holding.price(stat).0);

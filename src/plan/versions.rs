@@ -79,11 +79,11 @@ pub fn at_most(world: &World) -> Bytes {
     Bytes(counted.fold(0, |sum, v| sum.saturating_add(blocks(v))))
 }
 
-/// Since when the earliest storm lasts that waits for the owner's word.
-pub fn storm_since(world: &World, config: &Config) -> Option<Time> {
+/// The number of the old content that the earliest storm begins with which waits for the owner's word.
+pub fn storm_since(world: &World, config: &Config) -> Option<u64> {
     let ours = |device| config.devices.contains_key(device) || world.is_joined(device);
     let storms = world.devices.iter().filter(|(device, _)| ours(device));
-    storms.filter_map(|(_, holding)| Some(holding.storm?.since)).min()
+    storms.filter_map(|(_, holding)| Some(holding.storm?.first)).min()
 }
 
 /// What may be the beginning of a storm that is not noticed yet, by number, and the seconds for which it is.
@@ -144,15 +144,14 @@ pub fn make_space(
     free_now: Bytes,
     total: Bytes,
     weights: &BTreeMap<u64, Weight>,
-    storm: Option<Time>,
+    storm: Option<u64>,
 ) -> Vec<Op> {
     if !is_short(free_now, total) {
         return Vec::new();
     }
     let need = (total.0 / ENOUGH).saturating_sub(free_now.0);
-    // What a clock put away that was never set may be of the storm.
-    let before = |v: &Version| storm.is_none_or(|since| (CLOCK_IS_SET..since).contains(&v.at));
-    free(world.versions.iter().filter(|(_, v)| before(v)), &fresh(world), weights, need)
+    let before = world.versions.range(..storm.unwrap_or(u64::MAX));
+    free(before, &fresh(world), weights, need)
 }
 
 type Weighed<'a> = (u64, &'a Version, Weight);
@@ -226,7 +225,8 @@ mod tests {
         for (number, days, why, size) in versions {
             let path = RelPath::new(format!("{number}").as_bytes()).unwrap();
             let id = FileId { ino: *number, size: *size, mtime: Time(0) };
-            let version = Version { path, id, at: NOW.plus_secs(-days * DAY), why: why.clone() };
+            let (at, why) = (NOW.plus_secs(-days * DAY), why.clone());
+            let version = Version { path, id, at, why, successor: None };
             world.note(&Fact::Version(*number, version));
         }
         world
@@ -326,7 +326,7 @@ mod tests {
         let mut world = world(&[(1, 90, edited(), 1)]);
         let (phone, mut config) = (DeviceName::new("HTCphone").unwrap(), config());
         config.devices.insert(phone.clone(), crate::config::Device::named("HTC phone"));
-        let storm = crate::plan::Storm { since: NOW, at: NOW, rewritten: 1, deleted: 0 };
+        let storm = crate::plan::Storm { first: 1, since: NOW, at: NOW, rewritten: 1, deleted: 0 };
         world.note(&Fact::Storm(phone.clone(), storm));
         assert_eq!(expired(&world, &config, NOW), []);
         assert_eq!(overdue(&world, &config, NOW), []);
@@ -411,7 +411,8 @@ mod tests {
             let path = RelPath::new(name.as_bytes()).unwrap();
             let id = FileId { ino: *number, size: 40, mtime: Time(0) };
             let at = NOW.plus_secs(-minutes * 60);
-            world.note(&Fact::Version(*number, Version { path, id, at, why: why.clone() }));
+            let version = Version { path, id, at, why: why.clone(), successor: None };
+            world.note(&Fact::Version(*number, version));
         }
         world
     }
@@ -453,20 +454,21 @@ mod tests {
             (3, "c", 100, edited()),
             (4, "d", 99, edited()),
         ]);
-        // With a clock that was never set: who knows.
-        world.versions.get_mut(&2).unwrap().at = Time::from_secs(60);
+        // Whatever the clock said.
+        world.versions.get_mut(&2).unwrap().at = NOW.plus_secs(60);
+        world.versions.get_mut(&4).unwrap().at = Time::from_secs(60);
         let weights = weights(&world);
         let phone = DeviceName::new("HTCphone").unwrap();
         let since = NOW.plus_secs(-100 * 60);
-        let storm = crate::plan::Storm { since, at: NOW, rewritten: 1, deleted: 0 };
+        let storm = crate::plan::Storm { first: 3, since, at: NOW, rewritten: 1, deleted: 0 };
         world.note(&Fact::Storm(phone.clone(), storm));
         let mut config = config();
         assert_eq!(storm_since(&world, &config), None, "nobody could answer for it");
         config.devices.insert(phone, crate::config::Device::named("HTC phone"));
         let storm = storm_since(&world, &config);
-        assert_eq!(storm, Some(since));
+        assert_eq!(storm, Some(3));
         let all = make_space(&world, Bytes(0), Bytes(30_000), &weights, storm);
-        assert_eq!(going(&all), [1]);
+        assert_eq!(going(&all), [1, 2]);
     }
 
     /// What goes, thought simply: inode after inode, in the order of the youngest of its names, until it is enough.
@@ -518,7 +520,8 @@ mod tests {
                 let why = if *why == 0 { Why::Destroyed } else { edited() };
                 let id = FileId { ino: *ino, ..FileId::default() };
                 let at = NOW.plus_secs(-1_800 * [0, 1, 2, 5, 47, 48][*hours]);
-                world.note(&Fact::Version(number, Version { path, id, at, why }));
+                let version = Version { path, id, at, why, successor: None };
+                world.note(&Fact::Version(number, version));
             }
             let names = |ino: u64| {
                 let here = all.iter().filter(|(i, ..)| *i == ino).count() as u32;

@@ -63,9 +63,10 @@ pub struct Holding {
     pub held: BTreeMap<RelPath, Option<Stat>>,
     /// What the device did lately to files that it had.
     pub pace: Pace,
-    /// Names that it deleted within the last day, and when. In memory only: after a restart, what a storm
-    /// deleted before it was noticed is got again by hand.
-    pub deleted: BTreeMap<RelPath, Time>,
+    /// Names that it deleted within the last day, when, and which inodes they meant; while a storm waits, those that
+    /// it deleted before that was noticed. In memory only: after a restart, what a storm deleted before it was noticed
+    /// is got again by hand.
+    pub deleted: BTreeMap<RelPath, (Time, u64)>,
     /// It did so much that the owner is asked first.
     pub storm: Option<Storm>,
     /// What made room lately, the last first.
@@ -100,6 +101,9 @@ pub struct Version {
     pub at: Time,
     /// Why it is.
     pub why: Why,
+    /// What took its place as the master when it was replaced, where that is known: it is found by this when it
+    /// was renamed since.
+    pub successor: Option<FileId>,
 }
 
 /// Why a content is old.

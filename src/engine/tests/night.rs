@@ -441,8 +441,10 @@ fn what_a_storm_that_nobody_noticed_yet_replaced_outlives_its_share() {
 /// A storm of the phone that began so many seconds ago waits for an answer.
 fn begin_storm(house: &mut House, ago: i64) {
     let now = house.now;
-    let storm =
-        crate::plan::Storm { since: now.plus_secs(-ago), at: now, rewritten: 1, deleted: 0 };
+    let since = now.plus_secs(-ago);
+    let versions = house.engine().world().versions.clone();
+    let first = versions.iter().find(|(_, v)| v.at >= since).map_or(u64::MAX, |(n, _)| *n);
+    let storm = crate::plan::Storm { first, since, at: now, rewritten: 1, deleted: 0 };
     let fact = crate::plan::Fact::Storm(device("HTCphone"), storm);
     house.engine().remember(&fact).unwrap();
     house.turn();

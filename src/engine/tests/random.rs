@@ -223,7 +223,7 @@ impl Life {
             }
             Step::Storms(d) => {
                 let at = self.house.now;
-                let storm = Storm { since: START, at, rewritten: 0, deleted: 0 };
+                let storm = Storm { first: 0, since: START, at, rewritten: 0, deleted: 0 };
                 let fact = Fact::Storm(device(DEVICES[*d]), storm);
                 self.house.engine().remember(&fact).unwrap();
             }

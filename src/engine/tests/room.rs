@@ -6,7 +6,7 @@ use super::Sorted as _;
 use super::house::{BLOCK, House, device, is_done, path, refusal, settings};
 use crate::engine::News;
 use crate::fs::FileSystem as _;
-use crate::model::{Action, Answer, Bytes, Link, Origin, RelPath, Time, Tree};
+use crate::model::{Action, Answer, Bytes, Link, Origin, Place, RelPath, Time, Tree, Wish};
 use crate::plan::{EVICTED, master, on};
 use proptest::prelude::*;
 use rustix::io::Errno;
@@ -215,6 +215,83 @@ fn a_folder_that_waits_for_that_word_gets_what_was_left_out_of_it_before() {
     carry(&mut house, &[]);
     house.turn();
     assert_eq!(house.phone_files().len(), 2, "as much as fits");
+}
+
+/// All of `d` is on the phone; the laptop, which is full, has what is left of it after "d/a" made room there. Nobody
+/// has told yet what is on its way to it.
+fn with_a_gap() -> House {
+    let mut house = House::new();
+    let laptop = device("LinuxLaptop");
+    house.config.devices.insert(laptop.clone(), settings("LinuxLaptop", Some(3 * BLOCK)));
+    house.configure();
+    for at in ["d/a", "d/b", "1", "2"] {
+        house.home(at, at);
+        house.wait(10);
+    }
+    assert!(is_done(&house.phone_asks(Action::Get, "d")));
+    for at in ["d", "1", "2"] {
+        let mut wish = house.wish(Action::Get, at);
+        wish.to = vec![laptop.clone()];
+        assert!(is_done(&house.phone_wishes(wish)));
+        house.wait(10);
+    }
+    assert_eq!(house.all(&Place::Device(laptop.clone())), ["1=1", "2=2", "d/b=d/b"]);
+    let holding = &house.engine().world().devices[&laptop];
+    assert!(holding.exceptions.contains(&path("d/a")), "it does not come back by itself");
+    house.restart();
+    house.engine().carried([laptop]);
+    house
+}
+
+/// The phone moves `d` to the laptop.
+fn moves_on(house: &mut House) -> (Wish, Answer) {
+    let mut wish = house.wish(Action::Move, "d");
+    wish.to = vec![device("LinuxLaptop")];
+    let answer = house.phone_wishes(wish.clone());
+    (wish, answer)
+}
+
+#[test]
+fn a_folder_whose_move_waits_for_that_word_goes_whole() {
+    // Room can be made, or there is enough of it by then.
+    for quota in [3, 5] {
+        let mut house = with_a_gap();
+        let laptop = device("LinuxLaptop");
+        let (wish, answer) = moves_on(&mut house);
+        assert!(matches!(answer, Answer::Waiting(_)), "{answer:?}");
+        assert_eq!(house.phone_files(), ["d/a=d/a", "d/b=d/b"]);
+        let settings = settings("LinuxLaptop", Some(quota * BLOCK));
+        house.config.devices.insert(laptop.clone(), settings);
+        house.configure();
+        let now = house.now;
+        house.engine().hear(News::Lacking(laptop.clone(), vec![]), now).unwrap();
+        house.turn();
+        let answer = house.answer(&Origin::Device(device("HTCphone")), wish.id);
+        assert!(is_done(&answer), "{answer:?}");
+        assert_eq!(house.phone_files(), [""; 0]);
+        let there = house.all(&Place::Device(laptop));
+        assert!(there.ends_with(&["d/a=d/a".into(), "d/b=d/b".into()]), "{there:?}");
+    }
+}
+
+#[test]
+fn a_folder_goes_whole_when_a_cut_came_right_after_its_move_was_begun() {
+    let mut house = with_a_gap();
+    let (laptop, origin) = (device("LinuxLaptop"), Origin::Device(device("HTCphone")));
+    house.config.devices.insert(laptop.clone(), settings("LinuxLaptop", None));
+    let mut wish = house.wish(Action::Move, "d");
+    wish.to = vec![laptop.clone()];
+    let list = house.worklist(std::slice::from_ref(&wish));
+    let now = house.now;
+    house.engine().receive(&origin, &crate::worklist::parse(&list), now).unwrap();
+    let open = house.engine().ledger.open_wishes(&origin, 0, 9).unwrap();
+    house.engine().ledger.begin_wish(open[0].seq).unwrap();
+    house.engine().ledger.commit().unwrap();
+    house.restart();
+    assert!(is_done(&house.answer(&origin, wish.id)));
+    assert_eq!(house.phone_files(), [""; 0]);
+    let there = house.all(&Place::Device(laptop));
+    assert_eq!(there, ["1=1", "2=2", "d/a=d/a", "d/b=d/b"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::house::{BLOCK, Drive, House, START, device, is_done, path, refusal, settings};
 use super::{phone_page, with_many};
-use crate::model::{Action, Answer, Bytes, Origin, Wish};
+use crate::model::{Action, Answer, Bytes, Origin, Place, Spot, Wish};
 use crate::plan::{Why, master, on};
 use crate::watch::Pending;
 use rustix::io::Errno;
@@ -140,6 +140,239 @@ fn a_storm_that_comes_file_by_file_is_noticed_and_turned_back() {
     let by_it = house.engine().world().versions.values();
     assert!(by_it.clone().all(|v| v.why == Why::Stormed(device("HTCphone"))));
     assert_eq!(by_it.count(), 70);
+}
+
+/// The folder `m` is renamed at home; the links of it that can follow do.
+fn rename_at_home(house: &mut House, to: &str) {
+    let below = |at: &Spot| at.place == Place::Files && at.path.is_within(&path("m"));
+    let all: Vec<Spot> =
+        house.memory().files().filter(|(at, _)| below(at)).map(|(at, _)| at.clone()).collect();
+    for at in all {
+        let name = format!("{to}/{}", String::from_utf8_lossy(at.path.name().unwrap()));
+        house.shift(at, master(&path(&name)));
+    }
+    house.settle();
+}
+
+fn in_pics(all: &[String]) -> Vec<String> {
+    all.iter().map(|file| file.replacen("m/", "pics/", 1)).collect()
+}
+
+/// 120 files on the phone: it rewrote forty that were taken in, then forty that are held.
+fn half_taken_in() -> House {
+    let mut house = with_many(120);
+    for many in [0..40, 40..80] {
+        for i in many {
+            house.phone(&name(i), &format!("encrypted {i}"));
+        }
+        house.settle();
+    }
+    assert!(storming(&mut house));
+    let taken = house.masters().iter().filter(|m| m.contains("encrypted")).count();
+    assert_eq!(taken, 40);
+    // What was taken in is rewritten once more.
+    for i in 0..5 {
+        house.phone(&name(i), &format!("encrypted again {i}"));
+    }
+    house.settle();
+    house
+}
+
+#[test]
+fn keep_mine_turns_back_what_was_renamed_at_home_meanwhile() {
+    // In one life, and over a restart.
+    for restarts in [false, true] {
+        let mut house = half_taken_in();
+        rename_at_home(&mut house, "pics");
+        if restarts {
+            house.restart();
+        }
+        assert!(storming(&mut house));
+        let (_, answer) = say(&mut house, &Origin::Home, Action::KeepMine);
+        let Answer::Done(text) = &answer else { panic!("{answer:?}") };
+        assert!(text.ends_with("among the old versions"), "{text}");
+        house.settle();
+        let before = in_pics(&as_it_was(120));
+        assert_eq!(house.masters(), before);
+        assert_eq!(house.phone_files(), before);
+        assert_eq!(house.kept().len(), 85, "what it wrote is kept");
+        assert!(house.kept().iter().all(|kept| kept.contains("=encrypted")));
+        assert!(!storming(&mut house));
+    }
+}
+
+#[test]
+fn keep_mine_gives_back_what_was_deleted_and_then_renamed_at_home() {
+    let mut house = with_many(120);
+    for i in 0..40 {
+        house.phone_deletes(&name(i));
+    }
+    house.settle();
+    for i in 40..100 {
+        house.phone(&name(i), &format!("encrypted {i}"));
+    }
+    house.phone_deletes(&name(110));
+    house.settle();
+    assert!(storming(&mut house));
+    rename_at_home(&mut house, "pics");
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+    house.settle();
+    let before = in_pics(&as_it_was(120));
+    assert_eq!(house.masters(), before);
+    assert_eq!(house.phone_files(), before);
+}
+
+#[test]
+fn keep_mine_brings_back_under_its_old_name_what_is_nowhere_at_home() {
+    let mut house = half_taken_in();
+    // Somebody at home takes what was encrypted for rubbish, also on the phone.
+    for i in 0..20 {
+        house.take(master(&path(&name(i))));
+        house.phone_deletes(&name(i));
+    }
+    // Of others there is a new one at home, which stays.
+    for i in 20..23 {
+        house.home(&name(i), "saved anew");
+    }
+    house.settle();
+    let (_, answer) = say(&mut house, &Origin::Home, Action::KeepMine);
+    let Answer::Done(text) = &answer else { panic!("{answer:?}") };
+    let told = "; 3 files of it could not be turned back, because something else has their place";
+    assert!(text.contains(told), "{text}");
+    house.settle();
+    for i in 0..120 {
+        let now = if (20..23).contains(&i) { "saved anew".into() } else { format!("content {i}") };
+        assert_eq!(house.at_home(&name(i)), Some(now));
+    }
+}
+
+#[test]
+fn two_devices_that_storm_over_the_same_files_are_both_turned_back() {
+    let (laptop, phone) = (device("LinuxLaptop"), device("HTCphone"));
+    // Each answer first.
+    for (first, second) in [(&phone, &laptop), (&laptop, &phone)] {
+        let mut house = with_many(100);
+        let mut wish = house.wish(Action::Get, "m");
+        wish.to = vec![laptop.clone()];
+        assert!(is_done(&house.phone_wishes(wish)));
+        house.settle();
+        for who in [&phone, &laptop] {
+            for i in 0..70 {
+                house.on(who.as_str(), &name(i), &format!("encrypted {i} on {who}"));
+                house.wait(20);
+            }
+        }
+        house.settle();
+        for who in [&phone, &laptop] {
+            assert!(house.engine().world().devices[who].storm.is_some(), "{who}");
+        }
+        for who in [first, second] {
+            let mut wish = house.wish(Action::KeepMine, "");
+            wish.to = vec![who.clone()];
+            house.press(&Origin::Home, std::slice::from_ref(&wish));
+            house.turn();
+            let answer = house.answer(&Origin::Home, wish.id);
+            let Answer::Done(text) = &answer else { panic!("{answer:?}") };
+            assert!(text.ends_with("among the old versions"), "{text}");
+            house.settle();
+        }
+        let before = as_it_was(100);
+        assert_eq!(house.masters(), before, "{first} first");
+        assert_eq!(house.phone_files(), before, "{first} first");
+        let at_laptop = house.all(&Place::Device(laptop.clone()));
+        assert_eq!(at_laptop, before, "{first} first");
+    }
+}
+
+#[test]
+fn what_was_taken_in_before_a_power_cut_is_turned_back_too() {
+    let mut house = with_many(100);
+    for i in 0..10 {
+        house.phone(&name(i), &format!("encrypted {i}"));
+    }
+    house.settle();
+    // The drive has the next ones, and the ledger does not know of them.
+    for i in 5..40 {
+        house.phone(&name(i), &format!("encrypted again {i}"));
+    }
+    let (pending, now) = (std::mem::take(&mut house.pending), house.now);
+    house.engine().look(pending, now).unwrap();
+    house.engine().reconcile(now).unwrap();
+    house.restart();
+    let rescued = house.engine().world().versions.values().filter(|v| v.why == Why::Rescued);
+    assert_eq!(rescued.count(), 35);
+    for i in 40..95 {
+        house.phone(&name(i), &format!("encrypted {i}"));
+    }
+    house.settle();
+    assert!(storming(&mut house));
+    rename_at_home(&mut house, "pics");
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+    house.settle();
+    let before = in_pics(&as_it_was(100));
+    assert_eq!(house.masters(), before);
+    assert_eq!(house.phone_files(), before);
+}
+
+#[test]
+fn keep_mine_turns_back_what_was_taken_in_before_the_clock_was_set() {
+    // Ahead, as after a start on a stale clock, and back.
+    for days in [3, -3] {
+        let mut house = with_many(120);
+        house.days(2);
+        house.phone(&name(119), "edited days before");
+        house.days(2);
+        house.phone_deletes(&name(118));
+        for i in 0..40 {
+            house.phone(&name(i), &format!("encrypted {i}"));
+        }
+        house.settle();
+        house.wait(days * 86_400);
+        for i in 40..100 {
+            house.phone(&name(i), &format!("encrypted {i}"));
+        }
+        house.settle();
+        assert!(storming(&mut house));
+        assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+        house.settle();
+        let mut before = as_it_was(120);
+        before[119] = format!("{}=edited days before", name(119));
+        assert_eq!(house.masters(), before, "{days}");
+        assert_eq!(house.phone_files(), before, "{days}");
+    }
+}
+
+#[test]
+fn keep_mine_leaves_what_was_edited_long_before_on_a_clock_that_was_ahead() {
+    let mut house = with_many(120);
+    house.wait(10 * 86_400);
+    for i in 100..114 {
+        for edit in ["edited", "edited again"] {
+            house.phone(&name(i), &format!("{edit} {i}"));
+            house.wait(60);
+        }
+    }
+    house.wait(-10 * 86_400);
+    house.phone_deletes(&name(119));
+    house.settle();
+    // Before the old contents that are dated ahead get a new date.
+    house.wait(12 * 3_600);
+    // Those are rewritten, too, each of them counts, and nothing of it is left out.
+    for i in (100..110).chain(0..60) {
+        house.phone(&name(i), &format!("encrypted {i}"));
+        house.wait(20);
+    }
+    assert!(storming(&mut house));
+    let taken = house.masters().iter().filter(|m| m.contains("encrypted")).count();
+    assert_eq!(taken, 50);
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+    house.settle();
+    let mut before = as_it_was(120);
+    for (i, file) in before.iter_mut().enumerate().skip(100).take(14) {
+        *file = format!("{}=edited again {i}", name(i));
+    }
+    assert_eq!(house.masters(), before);
+    assert_eq!(house.phone_files(), before[..119], "what it deleted hours before stays deleted");
 }
 
 #[test]
@@ -344,13 +577,15 @@ fn nobody_destroys_what_is_held_before_it_is_answered() {
 
 #[test]
 fn a_storm_and_its_answers_lose_nothing_wherever_they_are_cut() {
-    for action in [Action::Allow, Action::KeepMine] {
+    for (action, renamed) in
+        [(Action::Allow, false), (Action::KeepMine, false), (Action::KeepMine, true)]
+    {
         let mut cut = 0;
         loop {
-            let mut house = small_storm();
+            let mut house = small_storm(renamed);
             let (before, expected) = {
                 let before = Drive::contents(&house.memory());
-                (before, undisturbed(action))
+                (before, undisturbed(action, renamed))
             };
             let mut wish = house.wish(action, "");
             wish.to = vec![device("HTCphone")];
@@ -382,7 +617,7 @@ fn a_storm_and_its_answers_lose_nothing_wherever_they_are_cut() {
 }
 
 /// A storm is on, of few files: one taken in before, one rewritten, one deleted, one new.
-fn small_storm() -> House {
+fn small_storm(renamed: bool) -> House {
     let mut house = House::new();
     for at in ["m/taken", "m/edited", "m/gone"] {
         house.home(at, at);
@@ -392,7 +627,7 @@ fn small_storm() -> House {
     house.phone("m/taken", "taken in by then");
     house.settle();
     let now = house.now;
-    let storm = crate::plan::Storm { since: START, at: now, rewritten: 1, deleted: 0 };
+    let storm = crate::plan::Storm { first: 0, since: START, at: now, rewritten: 1, deleted: 0 };
     let fact = crate::plan::Fact::Storm(device("HTCphone"), storm);
     house.engine().remember(&fact).unwrap();
     house.phone("m/edited", "edited and held");
@@ -401,21 +636,30 @@ fn small_storm() -> House {
     house.settle();
     let held = &house.engine().world().devices[&device("HTCphone")].held;
     assert_eq!(held.len(), 3);
+    if renamed {
+        rename_at_home(&mut house, "pics");
+    }
     house
 }
 
-fn undisturbed(action: Action) -> (Vec<String>, Vec<String>) {
-    let mut house = small_storm();
+fn undisturbed(action: Action, renamed: bool) -> (Vec<String>, Vec<String>) {
+    let mut house = small_storm(renamed);
     assert!(is_done(&say(&mut house, &Origin::Home, action).1));
     house.restart();
     house.settle();
-    let gone = on(&device("HTCphone"), &path("m/gone"));
-    assert_eq!(house.memory().content(&gone).is_some(), action == Action::KeepMine);
+    let folder = if renamed { "pics" } else { "m" };
+    let gone = house.at_phone(&format!("{folder}/gone"));
+    assert_eq!(gone.is_some(), action == Action::KeepMine);
     let edited = match action {
         Action::KeepMine => "m/edited",
         _ => "edited and held",
     };
-    assert_eq!(house.memory().content(&master(&path("m/edited"))), Some(edited.as_bytes()));
+    assert_eq!(house.at_home(&format!("{folder}/edited")).as_deref(), Some(edited));
+    if action == Action::KeepMine {
+        let files = ["edited", "gone", "taken"];
+        let before = files.map(|file| format!("{folder}/{file}=m/{file}"));
+        assert_eq!((house.masters(), house.phone_files()), (before.to_vec(), before.to_vec()));
+    }
     (house.masters(), house.phone_files())
 }
 

@@ -3,8 +3,8 @@
 use super::pace::{CALM, CALM_DAY, TIMES};
 use super::*;
 use crate::config::Config;
-use crate::model::{Action, Answer, Bytes, FileId, Wish, WishId};
-use crate::plan::{Attempt, Version, wish};
+use crate::model::{Action, Answer, Bytes, DeviceName, FileId, Origin, Wish, WishId};
+use crate::plan::{Attempt, Fact, Op, Version, Why, World, wish};
 
 const NOW: Time = Time::from_secs(1_795_428_000);
 
@@ -95,7 +95,7 @@ fn what_grows_hour_by_hour_is_a_storm_of_the_day() {
     assert_eq!(pace.storm(after(240), CALM_DAY - 150, 0, 10_000), None);
     assert_eq!(pace.storm(after(240), CALM_DAY - 149, 0, 10_000), Some(Span::Day));
     // It began with the first of it.
-    let storm = Storm::noticed(&pace, Span::Day, after(240));
+    let storm = Storm::noticed(&World::default(), &htc(), &pace, Span::Day, after(240));
     assert_eq!((storm.since.0 <= NOW.0, storm.rewritten, storm.span()), (true, 150, Span::Day));
     // Said to be in order, as much a day is; an hour's measure it is not.
     pace.accept(Span::Day, 201, 0);
@@ -161,9 +161,10 @@ fn stormy_world() -> World {
         world.note(&Fact::Link(htc(), path(at), link(ino)));
     }
     let id = stat(1).id;
-    let old = Version { path: path("taken"), id, at: NOW, why: Why::Edited(htc()) };
+    let successor = Some(stat(11).id);
+    let old = Version { path: path("taken"), id, at: NOW, why: Why::Edited(htc()), successor };
     world.note(&Fact::Version(7, old));
-    let storm = Storm { since: NOW, at: NOW, rewritten: 1, deleted: 0 };
+    let storm = Storm { first: 5, since: NOW, at: NOW, rewritten: 1, deleted: 0 };
     world.note(&Fact::Storm(htc(), storm));
     let holding = world.devices.get_mut(&htc()).unwrap();
     holding.held.insert(path("edited"), Some(stat(12)));
@@ -247,8 +248,9 @@ fn keep_mine_gives_back_what_was_there_and_keeps_what_it_wrote() {
 /// What turning back comes to.
 fn turned_back(world: &mut World) {
     world.note(&Fact::Master(path("taken"), stat(1)));
-    let stormed =
-        Version { path: path("taken"), id: stat(11).id, at: NOW, why: Why::Stormed(htc()) };
+    let (id, why) = (stat(11).id, Why::Stormed(htc()));
+    let successor = Some(stat(1).id);
+    let stormed = Version { path: path("taken"), id, at: NOW, why, successor };
     world.note(&Fact::Version(8, stormed));
     world.note(&Fact::NoVersion(7));
 }
@@ -257,7 +259,7 @@ fn turned_back(world: &mut World) {
 fn what_was_rewritten_and_then_deleted_comes_back_as_it_was_before_both() {
     let mut world = stormy_world();
     world.note(&Fact::NoLink(htc(), path("taken")));
-    world.devices.get_mut(&htc()).unwrap().deleted.insert(path("taken"), NOW);
+    world.devices.get_mut(&htc()).unwrap().deleted.insert(path("taken"), (NOW, 11));
     let linked = |world: &World| {
         let wished = keep_mine();
         let planned = wish(world, &config(), &Origin::Home, &wished, Attempt::Again, NOW);
@@ -327,10 +329,162 @@ fn room_for_one_is_seen_before_it_is_made_for_the_next() {
 #[test]
 fn what_somebody_else_changed_in_between_is_not_turned_back() {
     let mut world = stormy_world();
-    let later = Version { path: path("taken"), id: stat(11).id, at: NOW, why: Why::Replaced };
+    let (id, why) = (stat(11).id, Why::Replaced);
+    let later = Version { path: path("taken"), id, at: NOW, why, successor: None };
     world.note(&Fact::Version(8, later));
     let (ops, _) = answer(&world, Action::KeepMine, &Origin::Home);
     assert_eq!(ops[1], "replace P:edited by F:edited");
+}
+
+#[test]
+fn what_somebody_else_changed_before_is_what_comes_back() {
+    let mut world = stormy_world();
+    let laptop = Why::Edited(DeviceName::new("LinuxLaptop").unwrap());
+    let (id, successor) = (stat(21).id, Some(stat(1).id));
+    let before = Version { path: path("taken"), id, at: NOW, why: laptop, successor };
+    world.note(&Fact::Version(6, before));
+    let (ops, _) = answer(&world, Action::KeepMine, &Origin::Home);
+    assert_eq!(ops[1..], ["replace F:taken by versions/7/taken", "let go version 7"]);
+}
+
+#[test]
+fn what_was_renamed_is_turned_back_where_it_is_and_what_is_gone_under_its_old_name() {
+    let mut world = stormy_world();
+    world.note(&Fact::NoMaster(path("taken")));
+    let turned = |world: &World| answer(world, Action::KeepMine, &Origin::Home);
+    assert_eq!(turned(&world).0[1..], ["restore version 7 -> F:taken"]);
+    world.note(&Fact::Master(path("else/where"), stat(11)));
+    let there = ["replace F:else/where by versions/7/taken", "let go version 7"];
+    assert_eq!(turned(&world).0[1..], there);
+    // Its inode is another file's by now.
+    let other = FileId { size: 11, ..stat(11).id };
+    world.note(&Fact::Master(path("else/where"), Stat { id: other, ..stat(11) }));
+    assert_eq!(turned(&world).0[1..], ["restore version 7 -> F:taken"]);
+    // Turned back there already, and a cut came before that was remembered.
+    world.note(&Fact::Master(path("else/where"), stat(1)));
+    let (id, at, why) = (stat(11).id, NOW, Why::Rescued);
+    let found = Version { path: path("else/where"), id, at, why, successor: None };
+    world.note(&Fact::Version(8, found));
+    assert_eq!(turned(&world).0[1..], ["let go version 7"]);
+}
+
+#[test]
+fn what_was_renamed_and_rewritten_once_more_is_turned_back_to_the_first() {
+    let mut world = stormy_world();
+    world.note(&Fact::NoMaster(path("taken")));
+    world.note(&Fact::Master(path("else/where"), stat(12)));
+    let (at, id, successor) = (NOW, stat(11).id, Some(stat(12).id));
+    let again = |why| Version { path: path("else/where"), id, at, why, successor };
+    world.note(&Fact::Version(8, again(Why::Edited(htc()))));
+    let turned = |world: &World| answer(world, Action::KeepMine, &Origin::Home).0[1..].to_vec();
+    let back = [
+        "note version 8 of else/where is kept",
+        "replace F:else/where by versions/7/taken",
+        "let go version 7",
+    ];
+    assert_eq!(turned(&world), back);
+    // Somebody else rewrote it there: that stays, and what was there before comes back beside it.
+    world.note(&Fact::Version(8, again(Why::Edited(DeviceName::new("LinuxLaptop").unwrap()))));
+    assert_eq!(turned(&world), ["restore version 7 -> F:taken"]);
+}
+
+#[test]
+fn what_the_night_joined_since_is_turned_back_all_the_same() {
+    let mut world = stormy_world();
+    let joined = |ino| Stat { id: FileId { mtime: Time(5), ..stat(ino).id }, ..stat(ino) };
+    world.note(&Fact::Master(path("taken"), joined(41)));
+    let turned = |world: &World| answer(world, Action::KeepMine, &Origin::Home).0[1].clone();
+    assert_eq!(turned(&world), "replace P:edited by F:edited", "saved anew at home");
+    // It is what it wrote to another file.
+    let (id, at, why, successor) = (stat(31).id, NOW, Why::Edited(htc()), Some(stat(41).id));
+    world.note(&Fact::Master(path("twin"), stat(41)));
+    world.note(&Fact::Version(8, Version { path: path("twin"), id, at, why, successor }));
+    assert_eq!(turned(&world), "replace F:taken by versions/7/taken");
+}
+
+#[test]
+fn what_the_storm_wrote_itself_is_never_what_comes_back() {
+    // Known or not, what it wrote twice is nowhere any more.
+    for (first, second) in [(Some(11), Some(12)), (None, None), (Some(11), None)] {
+        let mut world = stormy_world();
+        world.note(&Fact::NoMaster(path("taken")));
+        let old = |ino, new: Option<u64>| {
+            let (path, id, successor) = (path("taken"), stat(ino).id, new.map(|ino| stat(ino).id));
+            Version { path, id, at: NOW, why: Why::Edited(htc()), successor }
+        };
+        world.note(&Fact::Version(7, old(1, first)));
+        world.note(&Fact::Version(8, old(11, second)));
+        let wished = keep_mine();
+        let plan =
+            |world: &World| wish(world, &config(), &Origin::Home, &wished, Attempt::Again, NOW).ops;
+        let mut ops = plan(&world);
+        let restores = |op: &Op| matches!(op, Op::Restore { version: 7, .. });
+        assert!(ops.iter().any(restores), "{ops:?}");
+        for op in ops.drain(..) {
+            if let Op::Note(fact) = op {
+                world.note(&fact);
+            }
+        }
+        world.note(&Fact::NoVersion(7));
+        world.note(&Fact::Master(path("taken"), stat(1)));
+        world.note(&Fact::Link(htc(), path("taken"), link(1)));
+        assert!(world.versions[&8].why == Why::Stormed(htc()));
+        let touches = |op: &Op| matches!(op, Op::Replace { at, .. } if at.path == path("taken"));
+        assert!(!plan(&world).iter().any(touches));
+        // Nor when a cut took the note away, where it is known.
+        if second.is_some() {
+            world.note(&Fact::Version(8, old(11, second)));
+            assert!(!plan(&world).iter().any(touches));
+        }
+    }
+}
+
+#[test]
+fn what_has_no_place_any_more_is_counted() {
+    for in_the_way in ["taken/in the way", "taken"] {
+        let mut world = stormy_world();
+        world.note(&Fact::NoMaster(path("taken")));
+        let id = FileId { mtime: Time(5), ..stat(30).id };
+        world.note(&Fact::Master(path(in_the_way), Stat { id, ..stat(30) }));
+        let (ops, answer) = answer(&world, Action::KeepMine, &Origin::Home);
+        assert_eq!(ops[1], "replace P:edited by F:edited", "nothing is turned back");
+        let Answer::Done(text) = answer else { panic!("{answer:?}") };
+        assert!(text.contains("; 1 file of it could not be turned back"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_held_and_not_at_home_any_more_is_counted_and_renamed_is_had_under_its_new_name() {
+    let mut world = stormy_world();
+    turned_back(&mut world);
+    for gone in ["edited", "gone"] {
+        world.note(&Fact::NoMaster(path(gone)));
+        world.note(&Fact::Pin(htc(), path(gone)));
+    }
+    world.note(&Fact::Master(path("else/where"), stat(2)));
+    let (ops, answer) = answer(&world, Action::KeepMine, &Origin::Home);
+    assert_eq!(
+        ops[1..ops.len() - 1],
+        [
+            "note HTCphone pins else/where",
+            "note HTCphone unpins edited",
+            "link F:else/where -> P:else/where",
+            "unlink P:edited",
+            "unlink P:new",
+            "note HTCphone does not have gone any more",
+        ]
+    );
+    let Answer::Done(text) = answer else { panic!("{answer:?}") };
+    assert!(text.contains("; 1 file of it could not be turned back"), "{text}");
+}
+
+#[test]
+fn what_an_older_larder_did_not_remember_is_turned_back_by_its_name() {
+    let mut world = stormy_world();
+    let old = Version { successor: None, ..world.versions[&7].clone() };
+    world.note(&Fact::Version(7, old));
+    let (ops, _) = answer(&world, Action::KeepMine, &Origin::Home);
+    assert_eq!(ops[1..], ["replace F:taken by versions/7/taken", "let go version 7"]);
 }
 
 #[test]

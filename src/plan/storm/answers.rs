@@ -1,0 +1,184 @@
+//! The two answers to a storm: let it happen, and keep mine. Pure.
+
+use super::back::Back;
+use super::turn::turn_back;
+use super::{Span, extent};
+use crate::model::{Action, Answer, DeviceName, Origin, RelPath};
+use crate::plan::reconcile::{NotYet, Sight, reconcile};
+use crate::plan::wish::{Asked, Planned};
+use crate::plan::{CHUNK, Fact, Holding, Op, Why};
+use std::collections::BTreeSet;
+
+/// The devices that a wish about storms is for; why not, otherwise.
+fn stormy<'a>(
+    asked: &Asked<'_>,
+    to: &[&'a DeviceName],
+    origin: &Origin,
+) -> Result<Vec<&'a DeviceName>, Planned> {
+    let storming = |d: &DeviceName| asked.world.devices.get(d).is_some_and(|h| h.storm.is_some());
+    if let Origin::Device(own) = origin
+        && (to.contains(&own) || storming(own))
+    {
+        return Err(Planned::refused(
+            "a device can't speak for itself here: answer on the common page, or on the page of \
+             another device",
+        ));
+    }
+    Ok(to.iter().copied().filter(|d| storming(d)).collect())
+}
+
+/// Wishes that are refused while their device is in a storm: what wrote its files may have written these.
+fn takes_away(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Delete
+            | Action::Destroy
+            | Action::Move
+            | Action::DestroyFolder
+            | Action::RevokeShare
+            | Action::Undo
+    )
+}
+
+impl Asked<'_> {
+    /// True when a wish of a device's page is refused until its storm is answered.
+    pub(in crate::plan) fn may_not_take_away(&self, own: &DeviceName) -> bool {
+        takes_away(self.wish.action) && self.holding(own).is_some_and(|h| h.storm.is_some())
+    }
+
+    pub(in crate::plan) fn not_before_the_word(&self, device: &DeviceName) -> Planned {
+        // A page that waited for days would not be what anybody sees now.
+        Planned::refused(format!(
+            "not while nobody has said what to make of all that {} changed; answer that first, then \
+             press again",
+            self.label(device)
+        ))
+    }
+
+    /// Why nothing is destroyed while any device holds back what it did there.
+    pub(in crate::plan) fn refused_before_the_word(&self, path: &RelPath) -> Option<Planned> {
+        let held = |(device, h): &(&DeviceName, &Holding)| match device.joined_folder() {
+            None => h.holds_back(path),
+            Some(_) => {
+                let mut homes = h.held.keys().filter_map(|p| self.world.home_of(device, p));
+                homes.any(|home| home.is_within(path))
+            }
+        };
+        let (device, _) = self.world.devices.iter().find(held)?;
+        Some(self.not_before_the_word(device))
+    }
+
+    /// The owner says that what a device did was meant: it is taken in like any change, the old
+    /// contents kept as versions. As much is no storm from then on.
+    pub(in crate::plan) fn allow(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
+        let take_in = |device: &DeviceName, holding: &Holding, ops: &mut Vec<Op>| {
+            for (path, seen) in &holding.held {
+                if ops.len() >= CHUNK {
+                    break;
+                }
+                let sight = Sight {
+                    device,
+                    path,
+                    seen: *seen,
+                    settled: true,
+                    moved: None,
+                    quota: self.quota(device),
+                    now: self.now,
+                };
+                match reconcile(self.world, &sight) {
+                    Ok(what) => {
+                        let gets = |op: &Op| matches!(op, Op::Replace { why: Why::Replaced, .. });
+                        let got = what.iter().any(gets);
+                        ops.extend(what);
+                        if got && sight.quota.is_some() {
+                            // How much room is left for the next is seen when it has that.
+                            return Ok(Part { more: true, missing: None });
+                        }
+                    }
+                    Err(NotYet::Untold) => return Err(self.waits_for_word(device)),
+                    Err(NotYet::Settling) => {}
+                }
+            }
+            Ok(Part { more: ops.len() >= CHUNK, missing: None })
+        };
+        let what = "what was held is taken in; the old contents are kept for a while";
+        let usual = |holding: &Holding| {
+            let (rewritten, deleted, _) = extent(holding);
+            (rewritten, deleted)
+        };
+        self.answer_storms(to, origin, what, usual, take_in)
+    }
+
+    /// The owner says that it was not meant: the device gets again what it had, as far as its quota goes. What it
+    /// wrote is kept as versions, and what was taken in before the storm was noticed is turned back. Both are found by
+    /// their inodes where somebody renamed them at home since; the answer counts what could not be turned back.
+    pub(in crate::plan) fn keep_mine(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
+        let turn = |device: &DeviceName, holding: &Holding, ops: &mut Vec<Op>| {
+            let (before, mut left) = (ops.len(), BTreeSet::new());
+            if let Some(storm) = &holding.storm {
+                left = turn_back(self.world, device, storm, ops);
+            }
+            if ops.len() > before {
+                // First the masters: what the device gets, and what that costs, is seen when they are back.
+                return Ok(Part { more: true, missing: None });
+            }
+            let mut back = Back::new(self, device, holding, left);
+            for (path, seen) in &holding.held {
+                if ops.len() >= CHUNK {
+                    break;
+                }
+                back.held(path, *seen, ops);
+            }
+            back.deleted(ops);
+            let more = ops.len() >= CHUNK;
+            let missing = if more { None } else { back.give_up(ops) };
+            Ok(Part { more, missing })
+        };
+        let what = "the device gets again what it had; what it wrote is kept for a while, among the \
+                    old versions";
+        self.answer_storms(to, origin, what, |_| (0, 0), turn)
+    }
+
+    /// Plans an answer for each device, and the end of its storm once that was all. What is `usual` from then on is
+    /// noted with the first part, of all that was held.
+    fn answer_storms(
+        &self,
+        to: &[&DeviceName],
+        origin: &Origin,
+        what: &str,
+        usual: impl Fn(&Holding) -> (u32, u32),
+        plan: impl Fn(&DeviceName, &Holding, &mut Vec<Op>) -> Result<Part, Planned>,
+    ) -> Planned {
+        let devices = match stormy(self, to, origin) {
+            Ok(devices) => devices,
+            Err(refused) => return refused,
+        };
+        let (mut ops, mut what, mut more) = (Vec::new(), what.to_owned(), false);
+        for device in devices {
+            let Some(holding) = self.holding(device) else { continue };
+            let mut pace = holding.pace.clone();
+            let span = holding.storm.map_or(Span::Hour, |storm| storm.span());
+            let (rewritten, deleted) = usual(holding);
+            pace.accept(span, rewritten, deleted);
+            ops.push(Op::Note(Fact::Pace(device.clone(), pace)));
+            let part = match plan(device, holding, &mut ops) {
+                Ok(part) => part,
+                Err(not_now) => return not_now,
+            };
+            more |= part.more;
+            what.extend(part.missing);
+            if !part.more {
+                ops.push(Op::Note(Fact::Calm(device.clone())));
+            }
+        }
+        Planned { ops, answer: Answer::Done(what), more }
+    }
+}
+
+/// What is planned for one device.
+struct Part {
+    /// There is more to do for it.
+    more: bool,
+    /// What to say of what could not be turned back or had no room.
+    missing: Option<String>,
+}
