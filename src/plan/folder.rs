@@ -30,11 +30,8 @@ pub(super) fn get_folder(
     if !holding.follows.contains(path) {
         plan.ops.push(Op::Note(Fact::Follow(device.clone(), path.clone())));
     }
-    // Who presses [get] on a folder wants all of it, what was left out before included.
     if !leaves_out(asked) {
-        for except in within(&holding.exceptions, path) {
-            plan.ops.push(Op::Note(Fact::Unexcept(device.clone(), except)));
-        }
+        plan.ops.extend(leave_nothing_out(device, holding, path));
     }
     let fits_whole = match asked.quota(device) {
         None => true,
@@ -58,6 +55,27 @@ pub(super) fn get_folder(
     });
     used(asked, device, path, &mut plan.ops);
     Ok(plan)
+}
+
+/// What the first part of a get does for devices whose turn comes in a later one, which can't tell what was left out
+/// before from what an earlier part found no room for.
+pub(super) fn before_later_parts(asked: &Asked<'_>, devices: &[&DeviceName]) -> Vec<Op> {
+    let path = &asked.wish.path;
+    if asked.attempt == Attempt::Again || asked.world.files.dir(path).is_none() {
+        return Vec::new();
+    }
+    let holdings = devices.iter().filter_map(|&device| Some((device, asked.holding(device)?)));
+    holdings.flat_map(|(device, holding)| leave_nothing_out(device, holding, path)).collect()
+}
+
+/// Who presses [get] on a folder wants all of it, what was left out before included.
+fn leave_nothing_out(
+    device: &DeviceName,
+    holding: &Holding,
+    path: &RelPath,
+) -> impl Iterator<Item = Op> {
+    let exceptions = within(&holding.exceptions, path).into_iter();
+    exceptions.map(|except| Op::Note(Fact::Unexcept(device.clone(), except)))
 }
 
 /// True when an exception is what an earlier part of the plan found no room for. A move leaves nothing out: it is

@@ -4,7 +4,7 @@
 //! only what is missing comes out. What can be checked only once (that the file is the one the user
 //! saw) is checked on the first attempt alone.
 
-use super::folder::{delete_folder, destroy_folder, get_folder, seen_folder};
+use super::folder::{before_later_parts, delete_folder, destroy_folder, get_folder, seen_folder};
 use super::quota::{Keep, evict, make_room};
 use super::share::release;
 use super::{CHUNK, Fact, Holding, Op, Why, World, behind, master};
@@ -219,7 +219,7 @@ impl<'a> Asked<'a> {
         let path = &self.wish.path;
         let mut ops = Vec::new();
         let mut missing = String::new();
-        for &device in to {
+        for (n, &device) in to.iter().enumerate() {
             let Some(holding) = self.holding(device) else { continue };
             if holding.held.contains_key(path) {
                 return Err(self.not_before_the_word(device));
@@ -254,6 +254,7 @@ impl<'a> Asked<'a> {
                 return Err(self.not_there());
             }
             if ops.len() >= CHUNK {
+                ops.extend(before_later_parts(self, &to[n + 1..]));
                 break;
             }
         }

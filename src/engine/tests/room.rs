@@ -7,7 +7,7 @@ use super::house::{BLOCK, House, device, is_done, path, refusal, settings};
 use crate::engine::News;
 use crate::fs::FileSystem as _;
 use crate::model::{Action, Answer, Bytes, Link, Origin, Place, RelPath, Time, Tree, Wish};
-use crate::plan::{EVICTED, master, on};
+use crate::plan::{CHUNK, EVICTED, master, on};
 use proptest::prelude::*;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -292,6 +292,35 @@ fn a_folder_goes_whole_when_a_cut_came_right_after_its_move_was_begun() {
     assert_eq!(house.phone_files(), [""; 0]);
     let there = house.all(&Place::Device(laptop));
     assert_eq!(there, ["1=1", "2=2", "d/a=d/a", "d/b=d/b"]);
+}
+
+#[test]
+fn a_large_folder_for_two_devices_goes_whole_to_the_second_too() {
+    let mut house = House::new();
+    let laptop = device("LinuxLaptop");
+    house.config.devices.insert(laptop.clone(), settings("LinuxLaptop", None));
+    house.configure();
+    house.home("d/left out", "x");
+    house.turn();
+    let mut wish = house.wish(Action::Get, "d");
+    wish.to = vec![laptop.clone()];
+    assert!(is_done(&house.phone_wishes(wish)));
+    let mut wish = house.wish(Action::Delete, "d/left out");
+    wish.to = vec![laptop.clone()];
+    assert!(is_done(&house.phone_wishes(wish)));
+    assert_eq!(house.all(&Place::Device(laptop.clone())), [""; 0]);
+    // The first part is the phone's alone.
+    for n in 0..=CHUNK {
+        house.home(&format!("d/{}/{n}", n % 100), "");
+    }
+    house.turn();
+    let mut wish = house.wish(Action::Get, "d");
+    wish.to = vec![device("HTCphone"), laptop.clone()];
+    assert!(is_done(&house.phone_wishes(wish)));
+    house.settle();
+    let there = house.all(&Place::Device(laptop));
+    assert!(there.contains(&"d/left out=x".into()), "{}", there.len());
+    assert_eq!(there.len(), CHUNK + 2);
 }
 
 #[test]
