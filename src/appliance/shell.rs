@@ -385,18 +385,16 @@ fn clear_leftovers(options: &Options) {
     }
     let peek = options.run.join("peek");
     for at in [options.drive.clone(), options.run.join("import"), peek.clone()] {
-        while let Ok(Some(mount)) = mounts::at(&at) {
+        while matches!(mounts::at(&at), Ok(Some(_))) {
             log::warn!("{} was left mounted", at.display());
             unmount(&at, false);
-            if at == peek
-                && let Err(why) = mounting::let_go(&mount.source)
-            {
-                log::warn!("{why}");
-            }
             if matches!(mounts::at(&at), Ok(Some(_))) {
                 break;
             }
         }
+    }
+    if let Err(why) = mounting::let_go(&peek) {
+        log::warn!("{why}");
     }
 }
 

@@ -88,7 +88,9 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
     }
     // The first of the greatest claims: max_by_key takes the last of equals, hence the reversal.
     let best = claims.iter().rev().max_by_key(|(claim, disk, volume)| {
-        (in_use == Some(volume.node.as_str()), !disk.read_only, *claim)
+        // The owner was asked for the empty one, where there is one.
+        let asked_for = *claim == Claim::Adopted && is_nothing(volume);
+        (in_use == Some(volume.node.as_str()), !disk.read_only, *claim, asked_for)
     });
     if let Some((_, disk, volume)) = best {
         if disk.read_only {
@@ -231,8 +233,9 @@ fn lost(disk: &Disk) -> Advice {
         Condition::DriveUnusable,
         format!("{} is a Larder drive, but its file system can't be read any more.", of(disk)),
         "It is left as it is, and not formatted again, because its files may still be saved: on a \
-         Linux computer, `e2fsck` can repair it. To give it up, erase it there, plug it in again and \
-         do what is said here then.",
+         Linux computer, `e2fsck` can repair it. To give it up, erase its first 4 MiB there (`dd \
+         if=/dev/zero of=/dev/sdX bs=1M count=4`, with its own letter for X), plug it in again and do \
+         what is said here then.",
     )
 }
 
@@ -562,10 +565,9 @@ mod tests {
             assert!(told.advice[0].what.contains("\"PHOTOS\" on"), "{:?}", told.advice);
             assert!(told.advice[0].next.contains("adopt = \"SER-sda\""), "{:?}", told.advice);
             let adopted = mounts(&drive, &wish(None, Some("SER-sda"), false));
-            let files = kind == Kind::Ext;
             let settings = wish(None, Some("SER-sda"), false);
             assert_eq!(decide(&drive, &settings, None).advice, [], "{kind:?}");
-            assert_eq!(adopted.as_deref(), Some(if files { "sda1" } else { "sda2" }), "{kind:?}");
+            assert_eq!(adopted.as_deref(), Some("sda2"), "what was asked for; {kind:?}");
             let formatted = decide(&drive, &wish(Some("SER-sda"), None, false), None);
             assert_eq!(formatted.format, Some(("sda".into(), "SER-sda".into())), "{kind:?}");
         }

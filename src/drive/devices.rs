@@ -6,7 +6,8 @@
 //! a pulled drive leaves us. The kernel's `diskseq` tells a drive that was pulled and plugged
 //! between two looks. Only USB disks are seen: never the SD card. It only reads.
 
-use super::{Disk, Inside, LABEL, Volume, gpt, mounting, signature};
+use super::signature::{self, Kind};
+use super::{Disk, Inside, LABEL, Volume, gpt, mounting};
 use crate::model::Bytes;
 use std::fs::{self, File};
 use std::io;
@@ -143,8 +144,7 @@ pub fn probe(roots: &Roots, present: &Present, peek: &Path) -> Disk {
 fn look_behind_a_lost_table(roots: &Roots, present: &Present, disk: &mut Disk) -> io::Result<()> {
     if let [whole] = &mut disk.volumes[..]
         && present.partitions.is_empty()
-        && !whole.signature.kind.can_serve()
-        && !whole.signature.kind.can_be_imported()
+        && matches!(whole.signature.kind, Kind::Blank | Kind::Unknown | Kind::Partitioned)
     {
         let file = File::open(roots.dev.join(&whole.node))?;
         let read = |offset: u64, out: &mut [u8]| file.read_exact_at(out, offset);
@@ -261,7 +261,7 @@ mod tests {
         let seen = present(&roots).unwrap();
         let disk = probe(&roots, &seen[0], dir.path());
         assert_eq!((&*disk.identity, &*disk.model), ("4C530001", "SanDisk Ultra"));
-        assert_eq!(disk.volumes[0].signature.kind, signature::Kind::Blank);
+        assert_eq!(disk.volumes[0].signature.kind, Kind::Blank);
         assert_eq!(disk.failed, None);
     }
 

@@ -10,11 +10,13 @@ use crate::lease;
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
-use std::ffi::{CStr, CString};
-use std::io;
+use std::ffi::{CStr, CString, OsString};
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -50,7 +52,7 @@ fn look_inside(device: &Path, kind: Kind, at: &Path) -> Result<Inside, DriveErro
         _ => "norecovery",
     };
     std::fs::create_dir_all(at).map_err(DriveError::io("preparing", at))?;
-    let _held = Held::on(device)?;
+    let _held = Held::on(device, at)?;
     attach(device, kind, at, safe() | MountFlags::RDONLY, options)?;
     let names = names(at).map_err(DriveError::io("reading", device));
     let names = unmount(at, false).and(names)?;
@@ -76,33 +78,61 @@ fn look_inside(device: &Path, kind: Kind, at: &Path) -> Result<Inside, DriveErro
 
 /// A disk or partition that nobody may write to, for as long as this lives. A mount that is asked to be
 /// read-only is not enough: ext4 frees the removed files that somebody had open all the same.
-struct Held(std::fs::File);
+struct Held {
+    disk: File,
+    note: PathBuf,
+}
 
 impl Held {
-    /// `None` when it must not be written anyway: what says so (a switch on the drive) stays.
-    fn on(device: &Path) -> Result<Option<Self>, DriveError> {
-        let disk = std::fs::File::open(device).map_err(DriveError::io("opening", device))?;
+    /// `None` when it must not be written anyway: what says so (a switch on the drive) stays. Until it is let go, a
+    /// note beside `at` names it.
+    fn on(device: &Path, at: &Path) -> Result<Option<Self>, DriveError> {
+        let disk = File::open(device).map_err(DriveError::io("opening", device))?;
         if lease::is_read_only(disk.as_fd()).map_err(DriveError::io("holding", device))? {
             return Ok(None);
         }
+        let note = note_beside(at);
+        File::create(&note)
+            .and_then(|mut file| file.write_all(device.as_os_str().as_bytes()))
+            .map_err(DriveError::io("writing", &note))?;
         lease::set_read_only(disk.as_fd(), true).map_err(DriveError::io("holding", device))?;
-        Ok(Some(Self(disk)))
+        Ok(Some(Self { disk, note }))
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Err(why) = lease::set_read_only(self.0.as_fd(), false) {
+        let let_go = lease::set_read_only(self.disk.as_fd(), false).map_err(io::Error::from);
+        // An empty note names nobody.
+        if let Err(why) = let_go.and_then(|()| File::create(&self.note).map(drop)) {
             log::error!("a drive stays read-only until it is plugged in anew: {why}");
         }
     }
 }
 
-/// Ends the hold on a device that somebody who broke down was looking inside. A switch on the drive is not
-/// overruled: since Linux 5.12 the kernel keeps that apart.
-pub fn let_go(device: &Path) -> Result<(), DriveError> {
-    let disk = std::fs::File::open(device).map_err(DriveError::io("opening", device))?;
-    lease::set_read_only(disk.as_fd(), false).map_err(DriveError::io("letting go of", device))
+fn note_beside(at: &Path) -> PathBuf {
+    at.with_extension("holds")
+}
+
+/// Ends the hold on a disk that somebody was looking inside at `at` who broke down. A switch on the drive is
+/// not overruled: since Linux 5.12 the kernel keeps that apart.
+pub fn let_go(at: &Path) -> Result<(), DriveError> {
+    let note = note_beside(at);
+    let device = match std::fs::read(&note) {
+        Ok(device) if device.is_empty() => return Ok(()),
+        Ok(device) => PathBuf::from(OsString::from_vec(device)),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(why) => return Err(DriveError::io("reading", &note)(why)),
+    };
+    log::warn!("{} was left read-only", device.display());
+    match File::open(&device) {
+        Ok(disk) => lease::set_read_only(disk.as_fd(), false)
+            .map_err(DriveError::io("letting go of", &device))?,
+        // Unplugged since.
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+        Err(why) => return Err(DriveError::io("opening", &device)(why)),
+    }
+    File::create(&note).map(drop).map_err(DriveError::io("writing", &note))
 }
 
 fn names(at: &Path) -> io::Result<Vec<String>> {

@@ -196,6 +196,9 @@ fn a_wished_drive_is_formatted_looked_at_again_and_used() {
     assert!(matches!(&effects[..], [Effect::Prepare(_)]), "{effects:?}");
 }
 
+// What is promised for a pulled drive is two seconds, half of one of them to notice it.
+const _: () = assert!(GONE_MS <= 1_500);
+
 #[test]
 fn a_wish_to_format_is_carried_out_once_whatever_else_has_its_serial() {
     let wish = || config::Drive { format: Some("SERsda".into()), ..config::Drive::default() };
