@@ -141,13 +141,16 @@ fn settings_of(places: &Places) -> Settings {
 /// The last good settings outlive a restart: a file that is broken or missing then must not make the devices, and what
 /// they wished, unknown, nor end old contents that it was to keep.
 fn recall_settings(ledger: &Ledger, settings: &mut Settings) -> Result<(), LedgerError> {
-    if settings.are_unknown()
-        && let Some(text) = ledger.meta(GOOD_SETTINGS)?
-        && let Ok(config) = crate::config::parse(&text)
-    {
-        log::warn!("larder.toml is broken or missing; the last good settings stay");
-        settings.restore(config);
+    if settings.are_of_the_file() {
+        return Ok(());
     }
+    let text = ledger.meta(GOOD_SETTINGS)?;
+    let config = text.and_then(|text| crate::config::parse(&text).ok());
+    if config.is_some() {
+        log::warn!("larder.toml is broken or missing; the last good settings stay");
+    }
+    // Never those of the drive that was there before.
+    settings.restore(config.unwrap_or_default());
     Ok(())
 }
 
@@ -446,6 +449,8 @@ impl House {
         lay_out(&mut open_drive(&self.places)?).map_err(EngineError::from)?;
         let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
         let (mut engine, claim) = open_to_work(&self.places, &mut self.settings)?;
+        // Whose password it is may be known by the drive alone.
+        self.network.configure(self.settings.current());
         engine.settle_after(self.settle);
         if let Some(fault) = status::writer::fault(&self.places.boot) {
             // The file can't say it itself: the lamp and the page do.

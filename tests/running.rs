@@ -5,9 +5,12 @@
 
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/port.rs"]
+mod port;
 
 use drive::{House, SETTINGS, wish};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -250,6 +253,34 @@ fn settings_that_are_missing_or_broken_at_a_start_end_nothing_that_the_good_ones
     house.settings(SETTINGS);
     let night = house.larder(&["run", "--once", "--night"]).output().expect("larder starts");
     assert!(night.status.success() && !is_kept(&house), "{}", drive::text(&night));
+}
+
+/// The status of what the web answers to somebody without a password; 0 where nobody answers.
+fn status_of_the_page(port: u16) -> u16 {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return 0 };
+    let request = "GET / HTTP/1.1\r\nhost: larder.local\r\nconnection: close\r\n\r\n";
+    let mut answer = String::new();
+    if stream.write_all(request.as_bytes()).is_err() || stream.read_to_string(&mut answer).is_err()
+    {
+        return 0;
+    }
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_password_outlives_settings_that_break() {
+    let port = port::free_port();
+    let web = format!("[web]\nport = {port}\npassword = \"open sesame\"\n");
+    let house = House::new(&format!("{SETTINGS}{web}"));
+    house.save(&house.home(b"doc"), b"doc");
+    let mut running = Running::start(&house);
+    eventually("it is asked for", || status_of_the_page(port) == 401);
+    running.signal(rustix::process::Signal::TERM);
+    eventually("it stops when told", || !running.alive());
+    house.settings(&format!("{SETTINGS}[web]\nport = no number\n"));
+    let again = Running::start(&house);
+    eventually("the mistake is told", || again.tells("settings-error"));
+    eventually("it is asked for as before", || status_of_the_page(port) == 401);
 }
 
 #[test]

@@ -7,19 +7,7 @@ use super::{Complaint, Config, parse_bytes};
 pub struct Settings {
     current: Config,
     complaints: Vec<Complaint>,
-    source: Source,
-}
-
-/// Where the settings in force are from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Source {
-    /// Nobody said anything yet.
-    #[default]
-    Defaults,
-    /// The file, as it is or was good last.
-    File,
-    /// What the drive remembers of an earlier run.
-    Memory,
+    of_the_file: bool,
 }
 
 /// What a look at the file changed.
@@ -45,15 +33,15 @@ impl Settings {
         &self.complaints
     }
 
-    /// True while nothing but the defaults is known: no good file was seen, and nothing restored.
-    pub fn are_unknown(&self) -> bool {
-        self.source == Source::Defaults
+    /// True once a good file was seen: else the settings in force are the defaults, or were restored.
+    pub fn are_of_the_file(&self) -> bool {
+        self.of_the_file
     }
 
     /// Puts settings in force that were good before this run, because the file is broken or missing.
     pub fn restore(&mut self, config: Config) {
         self.current = config;
-        self.source = Source::Memory;
+        self.of_the_file = false;
     }
 
     /// Takes the file as it is now; `None` when there is none.
@@ -65,12 +53,10 @@ impl Settings {
         let (next, complaints) = match file.map(parse_bytes) {
             Some(Ok(config)) => (Some(config), Vec::new()),
             Some(Err(complaints)) => (None, complaints),
-            None if self.source == Source::File => (None, Vec::new()),
+            None if self.of_the_file => (None, Vec::new()),
             None => (None, vec![missing()]),
         };
-        if next.is_some() {
-            self.source = Source::File;
-        }
+        self.of_the_file |= next.is_some();
         let complaints_differ = self.complaints != complaints;
         self.complaints = complaints;
         match next {

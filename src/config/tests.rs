@@ -789,7 +789,7 @@ fn the_last_good_settings_stay() {
     assert_eq!(settings.update(None), Change::Complaints);
     assert_eq!(settings.update(None), Change::None);
     assert_eq!(settings.current(), &Config::default());
-    assert!(settings.complaints()[0].what.contains("missing") && settings.are_unknown());
+    assert!(settings.complaints()[0].what.contains("missing") && !settings.are_of_the_file());
 
     // A first file that is broken: the defaults, and the reason.
     assert_eq!(settings.update(Some(b"[web]\nprot = 81")), Change::Complaints);
@@ -811,7 +811,7 @@ fn the_last_good_settings_stay() {
     assert_eq!(settings.update(Some(b"\n[web]\nport = 81")), Change::Complaints);
     assert_eq!(settings.update(Some(b"")), Change::Settings);
     assert_eq!(settings.current(), &Config::default());
-    assert!(!settings.are_unknown(), "a file that says nothing is a file");
+    assert!(settings.are_of_the_file(), "a file that says nothing is a file");
 }
 
 #[test]
@@ -821,7 +821,7 @@ fn what_an_earlier_run_knew_stays_until_there_is_a_good_file() {
         let mut settings = Settings::default();
         settings.update(file);
         settings.restore(earlier.clone());
-        assert!(!settings.are_unknown());
+        assert!(!settings.are_of_the_file());
         assert_eq!(settings.current(), &earlier);
         assert_eq!(settings.update(file), Change::None);
         assert!(settings.complaints()[0].what.contains(complaint));
