@@ -436,7 +436,7 @@ impl Engine {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
             Fact::Calm(device) => {
                 self.in_vain = None;
-                self.calm_down(device);
+                self.calm_down(device)?;
             }
             Fact::Version(..) => {
                 self.in_vain = None;

@@ -96,8 +96,8 @@ pub fn recover(
 }
 
 /// What is known of an old content that was found. When somebody had a link of it by our book, and has what is the
-/// master now, it was that which took its place: he wrote it, or has got it since. But an old content, of which
-/// `old` are the inodes, was brought back.
+/// master now, it was that which took its place: he wrote it, or has got it since. An old content, of which `old` are the
+/// inodes, was brought back in its stead.
 fn rescued(
     fs: &mut dyn FileSystem,
     world: &World,
@@ -109,8 +109,11 @@ fn rescued(
         // What is no file has no part in this.
         seen => Ok(seen.ok().flatten().map(|stat| stat.id)),
     };
-    let wrote = |now: &FileId| now.ino != version.id.ino && !old.contains(&now.ino);
-    if let Some(now) = id_at(&master(&version.path))?.filter(wrote) {
+    let other = |now: &FileId| now.ino != version.id.ino;
+    let now = id_at(&master(&version.path))?.filter(other);
+    if now.is_some_and(|now| old.contains(&now.ino)) {
+        version.why = Why::Undone;
+    } else if let Some(now) = now {
         for (holder, at, link) in world.links_for(&version.path) {
             let had = link.id.ino == version.id.ino;
             if had && id_at(&on(holder, &at))?.is_some_and(|has| has.ino == now.ino) {

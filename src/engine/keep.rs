@@ -26,13 +26,16 @@ impl Engine {
         if jumped || !(0..REMEMBERED).contains(&now.since(self.running_noted)) {
             self.remember_running(now)?;
         }
-        // Nothing is used by a clock that was put back before what it says of earlier uses is put right.
-        let back = self.world.take_uses_back(now, LOOKS);
-        if !back.is_empty() {
+        // Nothing is used by a clock that was put back before what it says of all earlier uses is put right.
+        loop {
+            let back = self.world.take_uses_back(now, LOOKS);
+            if back.is_empty() {
+                break;
+            }
             log::info!("the clock was put back: {} links were used before now", back.len());
-        }
-        for fact in back {
-            self.act(&Op::Note(fact), now)?;
+            for fact in back {
+                self.act(&Op::Note(fact), now)?;
+            }
         }
         Ok(())
     }

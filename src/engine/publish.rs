@@ -261,10 +261,12 @@ impl Engine {
                     Why::Replaced => "replaced at home".into(),
                     Why::Destroyed => "destroyed".into(),
                     Why::Undone => "an older version was brought back".into(),
-                    Why::Stormed(device) => match self.config.devices.get(device) {
-                        Some(settings) => format!("not wanted from {}", settings.label),
-                        None => format!("not wanted from {device}"),
-                    },
+                    Why::Stormed(device) | Why::Overwrote(device) => {
+                        match self.config.devices.get(device) {
+                            Some(settings) => format!("not wanted from {}", settings.label),
+                            None => format!("not wanted from {device}"),
+                        }
+                    }
                     Why::Rescued => "found after a power cut".into(),
                 },
             })

@@ -177,12 +177,16 @@ impl Engine {
     }
 
     /// A storm was answered: whatever of it is left is looked at as ever.
-    pub(super) fn calm_down(&mut self, device: &DeviceName) {
-        let Some(holding) = self.world.devices.get_mut(device) else { return };
+    pub(super) fn calm_down(&mut self, device: &DeviceName) -> Result<(), EngineError> {
+        let spoken_of = self.world.versions.last_key_value().map_or(0, |(number, _)| number + 1);
+        let Some(holding) = self.world.devices.get_mut(device) else { return Ok(()) };
         holding.deleted.clear();
         for path in std::mem::take(&mut holding.held).into_keys() {
             self.dirty.entry((device.clone(), path)).or_insert(0);
         }
+        let mut pace = holding.pace.clone();
+        pace.spoken_of = spoken_of;
+        self.remember(&Fact::Pace(device.clone(), pace))
     }
 
     /// Tells the owner of a storm, or that it is over.

@@ -76,7 +76,7 @@ impl Storm {
     /// A storm of a device that is noticed now, for what was done over a span.
     pub fn noticed(world: &World, device: &DeviceName, pace: &Pace, span: Span, now: Time) -> Self {
         let (rewritten, deleted) = pace.lately(span, now);
-        let first = first(world, device, span, now);
+        let first = first(world, device, span, now).max(pace.spoken_of);
         Self { first, since: pace.since(span, now), at: now, rewritten, deleted }
     }
 

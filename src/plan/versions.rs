@@ -91,7 +91,7 @@ fn fresh(world: &World) -> BTreeMap<u64, i64> {
     let mut names = HashSet::new();
     let mut fresh = BTreeMap::new();
     for (number, version) in &world.versions {
-        if matches!(version.why, Why::Destroyed | Why::Stormed(_)) {
+        if matches!(version.why, Why::Destroyed | Why::Stormed(_) | Why::Overwrote(_)) {
             continue;
         }
         let age = world.running.since(version.at);

@@ -122,6 +122,8 @@ pub enum Why {
     Rescued,
     /// A device wrote it in a storm of changes that nobody wanted.
     Stormed(DeviceName),
+    /// A device wrote it in such a storm, and wrote over it once more: nothing to go back to.
+    Overwrote(DeviceName),
 }
 
 impl Holding {

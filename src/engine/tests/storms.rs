@@ -142,6 +142,52 @@ fn a_storm_that_comes_file_by_file_is_noticed_and_turned_back() {
     assert_eq!(by_it.count(), 70);
 }
 
+#[test]
+fn keep_mine_goes_back_to_what_the_owner_let_happen_and_no_further() {
+    let mut house = with_many(320);
+    // In two parts: of the first, some was taken in before it was noticed.
+    for part in [0..30, 30..70] {
+        for i in part {
+            house.phone(&name(i), &format!("retouched {i}"));
+        }
+        house.settle();
+    }
+    assert!(storming(&mut house));
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::Allow).1));
+    house.settle();
+    let mut allowed = house.masters();
+    allowed.sort();
+    house.wait(1_800);
+    for i in 0..310 {
+        house.phone(&name(i), &format!("encrypted {i}"));
+        if i == 60 {
+            house.settle();
+        }
+    }
+    house.settle();
+    assert!(storming(&mut house));
+    assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
+    house.settle();
+    let mut after = house.masters();
+    after.sort();
+    assert_eq!(after, allowed);
+}
+
+#[test]
+fn keep_mine_leaves_what_somebody_at_home_wrote_over_it_in_place() {
+    let mut house = half_taken_in();
+    let now = house.now;
+    house.memory().write_in_place(&master(&path(&name(20))), b"the owner's good one", now);
+    house.pending = Pending { lost: true, ..Pending::default() };
+    house.settle();
+    let (_, answer) = say(&mut house, &Origin::Home, Action::KeepMine);
+    let Answer::Done(told) = answer else { panic!("{answer:?}") };
+    assert!(told.contains("1 file of it could not be turned back"), "{told}");
+    house.settle();
+    assert_eq!(house.at_home(&name(20)).unwrap(), "the owner's good one");
+    assert_eq!(house.at_home(&name(21)).unwrap(), "content 21");
+}
+
 /// The folder `m` is renamed at home; the links of it that can follow do.
 fn rename_at_home(house: &mut House, to: &str) {
     let below = |at: &Spot| at.place == Place::Files && at.path.is_within(&path("m"));
@@ -598,6 +644,11 @@ fn a_storm_and_its_answers_lose_nothing_wherever_they_are_cut() {
             }
             house.memory().fail_from = None;
             assert_eq!(Drive::contents(&house.memory()), before, "{action} cut at call {cut}");
+            if cut % 2 == 0 {
+                // No power cut: the drive fails, and what is known by then is remembered.
+                let now = house.now;
+                house.engine().leave(now).unwrap();
+            }
             house.restart();
             house.settle();
             assert_eq!(Drive::contents(&house.memory()), before, "{action} after call {cut}");
@@ -616,18 +667,21 @@ fn a_storm_and_its_answers_lose_nothing_wherever_they_are_cut() {
     }
 }
 
-/// A storm is on, of few files: one taken in before, one rewritten, one deleted, one new.
+/// A storm is on, of few files: one taken in before, one twice, one rewritten, one deleted, one new.
 fn small_storm(renamed: bool) -> House {
     let mut house = House::new();
-    for at in ["m/taken", "m/edited", "m/gone"] {
+    for at in ["m/taken", "m/twice", "m/edited", "m/gone"] {
         house.home(at, at);
     }
     house.turn();
     assert!(is_done(&house.phone_asks(Action::Get, "m")));
     house.phone("m/taken", "taken in by then");
+    house.phone("m/twice", "taken in by then, too");
+    house.settle();
+    house.phone("m/twice", "and once more");
     house.settle();
     let now = house.now;
-    let storm = crate::plan::Storm { first: 0, since: START, at: now, rewritten: 1, deleted: 0 };
+    let storm = crate::plan::Storm { first: 0, since: START, at: now, rewritten: 2, deleted: 0 };
     let fact = crate::plan::Fact::Storm(device("HTCphone"), storm);
     house.engine().remember(&fact).unwrap();
     house.phone("m/edited", "edited and held");
@@ -656,7 +710,7 @@ fn undisturbed(action: Action, renamed: bool) -> (Vec<String>, Vec<String>) {
     };
     assert_eq!(house.at_home(&format!("{folder}/edited")).as_deref(), Some(edited));
     if action == Action::KeepMine {
-        let files = ["edited", "gone", "taken"];
+        let files = ["edited", "gone", "taken", "twice"];
         let before = files.map(|file| format!("{folder}/{file}=m/{file}"));
         assert_eq!((house.masters(), house.phone_files()), (before.to_vec(), before.to_vec()));
     }

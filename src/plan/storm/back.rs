@@ -36,7 +36,7 @@ fn moved(world: &World, device: &DeviceName, holding: &Holding) -> HashMap<LinkN
     });
     let gone: Vec<_> = gone.map(|(path, ino)| ((device.clone(), path.clone()), ino)).collect();
     let mut moved = moved_masters(world, &gone, |_| true);
-    let by_it = |v: &&Version| matches!(&v.why, Why::Stormed(d) if d == device);
+    let by_it = |v: &&Version| matches!(&v.why, Why::Stormed(d) | Why::Overwrote(d) if d == device);
     let away = world.versions.values().filter(by_it);
     let away: HashMap<u64, &RelPath> = away.map(|v| (v.id.ino, &v.path)).collect();
     for (link, ino) in gone {

@@ -97,6 +97,9 @@ pub struct Pace {
     /// The most files rewritten in one day.
     #[serde(default)]
     pub most_in_a_day: u32,
+    /// Of old contents before this number the owner has spoken: they are of no later storm.
+    #[serde(default)]
+    pub spoken_of: u64,
 }
 
 impl Pace {

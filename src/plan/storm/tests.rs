@@ -428,7 +428,7 @@ fn what_the_storm_wrote_itself_is_never_what_comes_back() {
         world.note(&Fact::NoVersion(7));
         world.note(&Fact::Master(path("taken"), stat(1)));
         world.note(&Fact::Link(htc(), path("taken"), link(1)));
-        assert!(world.versions[&8].why == Why::Stormed(htc()));
+        assert!(world.versions[&8].why == Why::Overwrote(htc()));
         let touches = |op: &Op| matches!(op, Op::Replace { at, .. } if at.path == path("taken"));
         assert!(!plan(&world).iter().any(touches));
         // Nor when a cut took the note away, where it is known.

@@ -55,9 +55,10 @@ pub(super) fn turn_back(
     let parts: HashSet<u64> =
         changes.iter().flat_map(|change| change.parts.iter().map(|(number, _)| *number)).collect();
     changes.retain(|change| !parts.contains(&change.number));
-    // The night may have joined what was written here to what was written there.
-    let written: HashSet<u64> =
-        changes.iter().flat_map(|change| change.wrote.iter().flatten().map(|id| id.ino)).collect();
+    // The night may have joined what was written here to what was written there. Of another size it is somebody
+    // else's, in place or by an inode that was free again; another time is no change of it.
+    let written: Written =
+        changes.iter().flat_map(|c| c.wrote.iter().flatten().map(|id| (id.ino, id.size))).collect();
     let moved = moved(world, device, &changes, &written);
     let (mut left, mut taken) = (BTreeSet::new(), HashSet::new());
     for change in &changes {
@@ -68,6 +69,7 @@ pub(super) fn turn_back(
         let now = moved.get(&(device.clone(), was.path.clone()));
         let turn = change.turn(world, now, &put_away, &written);
         if matches!(turn, Turn::Back(..) | Turn::Restore | Turn::Already) {
+            // First: once it is back, nothing tells any more that they were parts of it.
             ops.extend(change.disown(device));
         }
         match turn {
@@ -98,7 +100,7 @@ fn moved(
     world: &World,
     device: &DeviceName,
     changes: &[Change<'_>],
-    written: &HashSet<u64>,
+    written: &Written,
 ) -> HashMap<LinkName, RelPath> {
     let missing = changes.iter().filter(|change| change.there(world, written).is_none());
     let missing = missing
@@ -114,9 +116,12 @@ fn is_stormy(world: &World, device: &DeviceName, number: u64, version: &Version)
             let storm = world.devices.get(other).and_then(|h| h.storm);
             other == device || storm.is_some_and(|storm| number >= storm.first)
         }
-        why => *why == Why::Rescued,
+        why => matches!(why, Why::Rescued | Why::Overwrote(_)),
     }
 }
+
+/// What storms wrote: inodes and sizes.
+type Written = HashSet<(u64, u64)>;
 
 /// All old contents since a storm began, by their inodes, with their numbers.
 type PutAway<'w> = HashMap<u64, (u64, &'w Version)>;
@@ -171,7 +176,7 @@ impl<'w> Change<'w> {
         };
         let theirs = self.parts.iter().filter(move |(_, v)| wrote(v));
         theirs.map(|(number, version)| {
-            let why = Why::Stormed(device.clone());
+            let why = Why::Overwrote(device.clone());
             Op::Note(Fact::Version(*number, Version { why, ..(*version).clone() }))
         })
     }
@@ -182,10 +187,10 @@ impl<'w> Change<'w> {
     }
 
     /// The master, while it is still what was written.
-    fn there(&self, world: &'w World, written: &HashSet<u64>) -> Option<&'w Stat> {
+    fn there(&self, world: &'w World, written: &Written) -> Option<&'w Stat> {
         let m = world.files.get(&self.was.path)?;
         let unknown = self.wrote.contains(&None) && !self.turned;
-        (unknown || written.contains(&m.id.ino)).then_some(m)
+        (unknown || written.contains(&(m.id.ino, m.id.size))).then_some(m)
     }
 
     /// What becomes of it. `moved` is where a master means what was written last, should it not be at its name;
@@ -195,7 +200,7 @@ impl<'w> Change<'w> {
         world: &'w World,
         moved: Option<&RelPath>,
         put_away: &PutAway<'_>,
-        written: &HashSet<u64>,
+        written: &Written,
     ) -> Turn<'w> {
         let path = &self.was.path;
         let means = |at: &RelPath| world.files.get(at).is_some_and(|m| m.id.ino == self.was.id.ino);
@@ -220,7 +225,8 @@ impl<'w> Change<'w> {
             if means(&away.path) {
                 return Turn::Already;
             }
-            if matches!(away.why, Why::Stormed(_)) {
+            // An old content is there again, by an answer or by somebody's wish.
+            if matches!(away.why, Why::Stormed(_) | Why::Undone) {
                 return Turn::Over;
             }
         }
