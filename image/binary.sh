@@ -69,7 +69,8 @@ if [ "${1:-build}" = test ]; then
     export LARDER_LIVES=${LARDER_LIVES:-40}
     log=build/armv7-tests.log
     mkdir -p build
-    cargo test --locked --target "$target" --lib -- "${rooms[@]/%/::}" --skip a_real_ 2>&1 | tee "$log"
+    # Nor what takes tens of thousands of files: minutes here, seconds on this machine.
+    cargo test --locked --target "$target" --lib -- "${rooms[@]/%/::}" --skip a_real_ --skip a_large_folder_ 2>&1 | tee "$log"
     # A filter that matches nothing is no failure to cargo.
     for room in "${rooms[@]}"; do
         if ! grep -q "^test $room::.* ok$" "$log"; then
