@@ -403,6 +403,22 @@ fn what_the_night_joined_since_is_turned_back_all_the_same() {
 }
 
 #[test]
+fn what_somebody_wrote_over_it_in_place_is_left_also_once_the_storm_had_it_again() {
+    let mut world = stormy_world();
+    let mut good = stat(11).id;
+    good.size += 1;
+    let (at, why, successor) = (NOW, Why::Edited(htc()), Some(stat(14).id));
+    let version = Version { path: path("taken"), id: good, at, why, successor };
+    world.note(&Fact::Version(8, version));
+    world.note(&Fact::Master(path("taken"), stat(14)));
+    world.note(&Fact::Link(htc(), path("taken"), link(14)));
+    let (ops, told) = answer(&world, Action::KeepMine, &Origin::Home);
+    assert!(!ops.iter().any(|op| op.contains("versions/") || op.contains("version 8")), "{ops:?}");
+    let Answer::Done(told) = told else { panic!("{told:?}") };
+    assert!(told.contains("1 file of it could not be turned back"), "{told}");
+}
+
+#[test]
 fn what_the_storm_wrote_itself_is_never_what_comes_back() {
     // Known or not, what it wrote twice is nowhere any more.
     for (first, second) in [(Some(11), Some(12)), (None, None), (Some(11), None)] {

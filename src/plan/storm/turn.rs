@@ -120,6 +120,11 @@ fn is_stormy(world: &World, device: &DeviceName, number: u64, version: &Version)
     }
 }
 
+/// The same content, as far as that is seen: another time alone is no change of it.
+fn same(a: &FileId, b: &FileId) -> bool {
+    (a.ino, a.size) == (b.ino, b.size)
+}
+
 /// What storms wrote: inodes and sizes.
 type Written = HashSet<(u64, u64)>;
 
@@ -142,11 +147,16 @@ impl<'w> Change<'w> {
         let first = chain.iter().position(|(_, v)| edited(v) || rescued(v))?;
         let (number, was) = chain[first];
         let since = || chain[first..].iter().copied();
+        let wrote: Vec<Option<FileId>> =
+            since().filter(|(n, v)| stormy(*n, v)).map(|(_, v)| v.successor).collect();
+        // Written over it in place, before the storm had it again.
+        let others =
+            |v: &Version| wrote.iter().flatten().any(|id| id.ino == v.id.ino && !same(id, &v.id));
         Some(Self {
             number,
             was,
-            wrote: since().filter(|(n, v)| stormy(*n, v)).map(|(_, v)| v.successor).collect(),
-            changed: since().any(|(n, v)| !stormy(n, v) && !turned(v)),
+            changed: since().any(|(n, v)| others(v) || (!stormy(n, v) && !turned(v))),
+            wrote,
             turned: since().any(|(_, v)| turned(v)),
             parts: since().skip(1).filter(|(n, v)| stormy(*n, v)).collect(),
         })
@@ -171,7 +181,7 @@ impl<'w> Change<'w> {
     /// Notes of what a storm wrote, and overwrote again, that it is no content to turn back to.
     fn disown(&self, device: &DeviceName) -> impl Iterator<Item = Op> {
         let wrote = |v: &Version| {
-            let known = self.wrote.iter().flatten().any(|id| id.ino == v.id.ino);
+            let known = self.wrote.iter().flatten().any(|id| same(id, &v.id));
             matches!(v.why, Why::Edited(_)) && (known || self.wrote.contains(&None))
         };
         let theirs = self.parts.iter().filter(move |(_, v)| wrote(v));
