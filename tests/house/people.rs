@@ -230,6 +230,10 @@ fn people_join_a_folder_up_to_its_limit_and_keep_what_they_have_when_it_is_revok
     look(&friend);
     until("it is full", || house.tells("Band is full"));
     until("the page says so", || on_page(&house, "Band").is_some_and(|s| s["full"] == true));
+    // Said when it is decided; the sync engine follows.
+    let sync = house.drive("../BTsyncApp/syncthing/config.xml");
+    let only_sends = || String::from_utf8_lossy(&content(&sync)).contains("type=\"sendonly\"");
+    until("nothing more is taken", only_sends);
     put(&theirs, "late.txt", b"late");
     look(&friend);
     put(&house.drive("files"), "Band/ours.txt", b"ours");
