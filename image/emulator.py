@@ -11,7 +11,6 @@ import contextlib
 import errno
 import glob
 import json
-import lzma
 import os
 import pathlib
 import random
@@ -19,13 +18,13 @@ import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import tempfile
 import time
-import zlib
 
 import pexpect
+
+import loading
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROMPT = "larder# "
@@ -42,12 +41,6 @@ BROKE_DOWN = b"Internal error: Oops"
 # every page stops all four processors (TLBIMVAIS), which took 10 s a time, with nothing else running meanwhile. More room
 # for vmalloc leaves less plain memory between them (the rest is high memory): 37 s to ready instead of 47 to over 100.
 ADDRESSES = "vmalloc=832M"
-# By the bits of the kernel: the emulator, its board, and what the card has for it. A Pi 4 runs the 64-bit half of the card;
-# QEMU 7.2 has no Pi 4, so a Pi 3 runs it there.
-BOARDS = {
-    32: ("qemu-system-arm", "raspi2b", "bcm2836-rpi-2-b.dtb", "kernel7.img", "initrd.img"),
-    64: ("qemu-system-aarch64", "raspi3b", "bcm2837-rpi-3-b.dtb", "kernel8.img", "initrd8.img"),
-}
 # One socket is the hub with the network, the drives' sockets come after it.
 HUB = "1"
 NETWORK_PORT = "1.1"
@@ -88,58 +81,6 @@ def free_port():
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-
-
-def unpacked_kernel(packed, folder):
-    """The kernel as it is after unpacking itself, for the emulator's loader (U-Boot's image format says where it goes).
-    The emulated processor takes a quarter of a minute for what a Pi does in a second or two: no start is worth that.
-    A kernel that is packed otherwise than by xz unpacks itself."""
-    data = pathlib.Path(packed).read_bytes()
-    for found in re.finditer(re.escape(b"\xfd7zXZ\0"), data):
-        with contextlib.suppress(lzma.LZMAError):
-            kernel = lzma.LZMADecompressor().decompress(data[found.start() :])
-            break
-    else:
-        return packed
-    # Where it wants to be stands in the table of its packed form (arch/arm/boot/compressed/vmlinux.lds.S).
-    table = data.find(struct.pack("<2I", 6, 0x5A534C4B))
-    if table < 0:
-        return packed
-    (at,) = struct.unpack_from("<I", data, table + 16)
-    linux, arm, kind, not_packed = 5, 2, 2, 0
-    fields = [0, len(kernel), at, at, zlib.crc32(kernel), linux, arm, kind, not_packed, b"larder"]
-    header = struct.pack(">7I4B32s", 0x27051956, 0, *fields)
-    header = struct.pack(">7I4B32s", 0x27051956, zlib.crc32(header), *fields)
-    path = pathlib.Path(folder) / "kernel.uimage"
-    path.write_bytes(header + kernel)
-    return path
-
-
-def without_bluetooth(dtb, folder):
-    """A Pi 3's radio has the serial line that is the console here: what makes Linux look for it is blotted out in the
-    device tree (its `compatible` property becomes words that mean nothing)."""
-    data = bytearray(pathlib.Path(dtb).read_bytes())
-    found = data.find(b"brcm,bcm43438-bt\0")
-    if found < 0:
-        return dtb
-    header, nop = found - 12, struct.pack(">I", 4)
-    (length,) = struct.unpack_from(">I", data, header + 4)
-    words = 3 + (length + 3) // 4
-    data[header : header + 4 * words] = nop * words
-    path = pathlib.Path(folder) / "board.dtb"
-    path.write_bytes(data)
-    return path
-
-
-class Drive:
-    """A USB drive: an image file with a serial number."""
-
-    def __init__(self, path, serial, read_only=False):
-        self.path = pathlib.Path(path)
-        self.serial = serial
-        self.read_only = read_only
-        self.node = "disk-" + serial
-        self.device = "usb-" + serial
 
 
 class Card:
@@ -217,12 +158,12 @@ class Machine:
     """One emulated Pi. Use as a context: it is gone at the end, whatever happens."""
 
     def __init__(self, card, image, folder, console_log=None, bits=32):
-        self.program, self.model, dtb, kernel, self.ramdisk = BOARDS[bits]
+        self.program, self.model, dtb, kernel, self.ramdisk = loading.BOARDS[bits]
         self.card = card
         self.boot = pathlib.Path(image).parent / "boot"
         self.folder = pathlib.Path(folder)
-        self.kernel = unpacked_kernel(self.boot / kernel, self.folder)
-        self.dtb = without_bluetooth(self.boot / dtb, self.folder)
+        self.kernel = loading.unpacked_kernel(self.boot / kernel, self.folder)
+        self.dtb = loading.without_bluetooth(self.boot / dtb, self.folder)
         self.console_log = console_log
         self.page_port = free_port()
         self.ssh_port = free_port()
@@ -532,75 +473,6 @@ def recognise(looks, patterns, light=HEADER):
             if share > best[1]:
                 best = (name, share)
     return best
-
-
-def family_tree(folder):
-    """A small family's files, for a drive to begin with: one that was a Larder's before."""
-    folder = pathlib.Path(folder)
-    (folder / "BTsyncApp").mkdir(parents=True)
-    files = {
-        "BTsync/files/Photos/2012/a beach.jpg": os.urandom(200_000),
-        "BTsync/files/Photos/2012/the garden.jpg": os.urandom(150_000),
-        "BTsync/files/Photos/2013/snow.jpg": os.urandom(120_000),
-        "BTsync/files/Music/evening.ogg": os.urandom(900_000),
-        "BTsync/files/Papers/house/insurance.txt": b"Number 4711, to be paid in March.\n",
-        "BTsync/files/Papers/recipes/bread.txt": b"Flour, water, salt, and a night.\n",
-    }
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-
-def make_drive(path, serial, kind="ext4", size="256M", label="FAMILY", tree=None, read_only=False):
-    """A drive image with a file system (ext4, btrfs, xfs, exfat, vfat, ntfs), or with none (kind None). `tree`: what is on
-    it from the start, for ext4 and btrfs."""
-    path = pathlib.Path(path)
-    assert tree is None or kind in ("ext4", "btrfs"), f"{kind} is made empty"
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    subprocess.run(["truncate", "-s", size, str(path)], check=True)
-    sbin = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
-    if kind == "ext4":
-        source = ["-d", str(tree)] if tree else []
-        command = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, "-E", "root_owner=1000:1000", *source, str(path)]
-        subprocess.run(command, check=True, env=sbin)
-    elif kind == "btrfs":
-        source = ["--rootdir", str(tree)] if tree else []
-        subprocess.run(["mkfs.btrfs", "-q", "-L", label, *source, str(path)], check=True, env=sbin, capture_output=True)
-    elif kind == "xfs":
-        subprocess.run(["mkfs.xfs", "-q", "-L", label, str(path)], check=True, env=sbin)
-    elif kind == "exfat":
-        subprocess.run(["mkfs.exfat", "-L", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
-    elif kind == "vfat":
-        subprocess.run(["mkfs.vfat", "-n", label, str(path)], check=True, env=sbin, stdout=subprocess.DEVNULL)
-    elif kind == "ntfs":
-        subprocess.run(["mkfs.ntfs", "-Q", "-q", "-F", "-L", label, str(path)], check=True, env=sbin, capture_output=True)
-    return Drive(path, serial, read_only)
-
-
-def has_tool(name):
-    """Whether this machine has the program."""
-    return shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is not None
-
-
-def _tool(*command):
-    sbin = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
-    return subprocess.run([str(word) for word in command], capture_output=True, env=sbin, check=False)
-
-
-def fsck(path, kind="ext4"):
-    """Looks at an image and repairs nothing: 0 when there is nothing to repair."""
-    looks = {"ext4": ["e2fsck", "-f", "-n"], "btrfs": ["btrfs", "check", "--readonly"], "xfs": ["xfs_repair", "-n"]}
-    return _tool(*looks[kind], path).returncode
-
-
-def debugfs(path, *requests):
-    """Changes an ext4 image by debugfs."""
-    for request in requests:
-        done = _tool("debugfs", "-w", "-R", request, path)
-        if done.returncode:
-            raise RuntimeError(f"debugfs {request}: {done.stderr.decode()}")
 
 
 @contextlib.contextmanager

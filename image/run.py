@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 
+import drives
 import emulator
 
 SETTINGS = """
@@ -85,10 +86,10 @@ def main():
     # However it is told to end, the emulator ends with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with emulator.work_folder(args.keep) as folder:
-        drive = emulator.Drive(folder / "drive.img", "FAMILY001")
+        drive = drives.Drive(folder / "drive.img", "FAMILY001")
         if not drive.path.exists():
-            emulator.family_tree(folder / "tree")
-            drive = emulator.make_drive(drive.path, drive.serial, tree=folder / "tree")
+            drives.family_tree(folder / "tree")
+            drive = drives.make_drive(drive.path, drive.serial, tree=folder / "tree")
         card = emulator.Card(image, folder / "card.img")
         card.write("larder.toml", SETTINGS)
         with emulator.Machine(card, image, folder, args.log) as machine:

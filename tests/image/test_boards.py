@@ -2,7 +2,7 @@
 
 import os
 
-import emulator
+import drives
 import pytest
 
 WISHED = "Papers/recipes/bread.txt"
@@ -18,8 +18,8 @@ def bits(image):
 @pytest.fixture(scope="module")
 def drive(folder):
     tree = folder / "tree"
-    emulator.family_tree(tree)
-    return emulator.make_drive(folder / "family.img", "FAMILY001", tree=tree)
+    drives.family_tree(tree)
+    return drives.make_drive(folder / "family.img", "FAMILY001", tree=tree)
 
 
 def test_the_64_bit_kernel_carries_out_a_wish(machine, drive):

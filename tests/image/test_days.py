@@ -7,6 +7,7 @@ import shutil
 import time
 import urllib.request
 
+import drives
 import emulator
 import pexpect
 import pytest
@@ -40,12 +41,12 @@ SCATTERED = 300
 @pytest.fixture(scope="module")
 def drive(folder):
     tree = folder / "tree"
-    emulator.family_tree(tree)
+    drives.family_tree(tree)
     for number in range(SCATTERED):
         path = tree / f"BTsync/files/Scattered/{number % 10}/leaf {number}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"leaf {number}\n" * 20)
-    return emulator.make_drive(folder / "family.img", "FAMILY001", tree=tree)
+    return drives.make_drive(folder / "family.img", "FAMILY001", tree=tree)
 
 
 def links(machine, below):
@@ -250,7 +251,7 @@ def test_switched_off_in_order(machine, drive, folder):
     """`poweroff` ends with the drive taken off cleanly."""
     machine.power_off()
     shutil.copyfile(drive.path, folder / "after.img")
-    found = emulator.fsck(folder / "after.img")
+    found = drives.fsck(folder / "after.img")
     assert found == 0
 
 

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import time
 
+import drives
 import emulator
 import pytest
 import serving
@@ -63,7 +64,7 @@ def test_starts_without_a_drive(machine, key):
 
 
 def test_exfat_is_left_alone(machine, folder):
-    drive = emulator.make_drive(folder / "exfat.img", "EXFAT0001", "exfat", "64M", "CAMERA")
+    drive = drives.make_drive(folder / "exfat.img", "EXFAT0001", "exfat", "64M", "CAMERA")
     before = digest(drive)
     with plugged(machine, drive):
         machine.wait_condition("drive-unusable", 45)
@@ -74,16 +75,16 @@ def test_exfat_is_left_alone(machine, folder):
 
 
 def blank(folder):
-    return emulator.make_drive(folder / "blank.img", "BLANK0001", None, "64M")
+    return drives.make_drive(folder / "blank.img", "BLANK0001", None, "64M")
 
 
 def locked(folder):
-    return emulator.make_drive(folder / "locked.img", "LOCKED001", size="64M", label="LARDER", read_only=True)
+    return drives.make_drive(folder / "locked.img", "LOCKED001", size="64M", label="LARDER", read_only=True)
 
 
 def badly_damaged(folder):
     """Damage that e2fsck won't repair unasked."""
-    drive = emulator.make_drive(folder / "damaged.img", "DAMAGED01", size="64M", label="LARDER")
+    drive = drives.make_drive(folder / "damaged.img", "DAMAGED01", size="64M", label="LARDER")
     with open(drive.path, "r+b") as file:
         # The group descriptors and the first inode table, root directory included; the superblock stays.
         file.seek(4096)
@@ -138,13 +139,13 @@ def test_status_says_of_each_drive_what_it_is_and_what_to_do(machine, folder):
 @pytest.mark.parametrize("kind", ["btrfs", "xfs"])
 def test_other_file_systems_serve_as_they_are(machine, folder, kind):
     """A family's drive of btrfs, an empty one of XFS: used, pulled without a word, used again, switched off in order."""
-    if not emulator.has_tool(f"mkfs.{kind}"):
+    if not drives.has_tool(f"mkfs.{kind}"):
         pytest.skip(f"SKIPPED: a drive of {kind} was not tried: mkfs.{kind} is not installed (.ci/setup emulator)")
     tree = None
     if kind == "btrfs":
         tree = folder / "tree"
-        emulator.family_tree(tree)
-    drive = emulator.make_drive(folder / f"{kind}.img", f"SERVES-{kind}", kind, "320M", tree=tree)
+        drives.family_tree(tree)
+    drive = drives.make_drive(folder / f"{kind}.img", f"SERVES-{kind}", kind, "320M", tree=tree)
     with plugged(machine, drive):
         machine.wait_condition("ready", 90)
         assert f" /drive {kind} rw,nosuid,nodev,noexec" in machine.sh("cat /proc/mounts")
@@ -167,13 +168,13 @@ def test_other_file_systems_serve_as_they_are(machine, folder, kind):
         serving.check(machine)
         machine.sh("kill -USR1 $(cat /run/larder/appliance.pid)", check=True)
         machine.wait_condition("stopped-safely", 45)
-    assert emulator.fsck(drive.path, kind) == 0
+    assert drives.fsck(drive.path, kind) == 0
 
 
 def test_slightly_damaged_drive_is_repaired(machine, folder):
     """Wrong counts, as after a power cut: put right on the way, and used. Also: a drive that is plugged in later."""
-    drive = emulator.make_drive(folder / "later.img", "LATER0001", size="64M", label="LARDER")
-    emulator.debugfs(drive.path, "set_super_value free_blocks_count 7", "set_super_value state 0")
+    drive = drives.make_drive(folder / "later.img", "LATER0001", size="64M", label="LARDER")
+    drives.debugfs(drive.path, "set_super_value free_blocks_count 7", "set_super_value state 0")
     with plugged(machine, drive):
         begin = time.monotonic()
         machine.wait("the mount", lambda: " /drive ext4 rw" in machine.sh("cat /proc/mounts"), 45)
@@ -183,11 +184,11 @@ def test_slightly_damaged_drive_is_repaired(machine, folder):
         machine.sh("kill -USR1 $(cat /run/larder/appliance.pid)", check=True)
         machine.wait_condition("stopped-safely", 45)
         assert " /drive " not in machine.sh("cat /proc/mounts")
-    assert emulator.fsck(drive.path) == 0
+    assert drives.fsck(drive.path) == 0
 
 
 def test_the_one_drive_named_in_the_settings_is_formatted(machine, folder):
-    drive = emulator.make_drive(folder / "new.img", "FORMATME1", "exfat", "128M", "OLD")
+    drive = drives.make_drive(folder / "new.img", "FORMATME1", "exfat", "128M", "OLD")
     machine.plug(drive)
     machine.wait_condition("ready", 120)
     mount = next(line for line in machine.sh("cat /proc/mounts").splitlines() if " /drive " in line)

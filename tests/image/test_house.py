@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 
+import drives
 import emulator
 import pytest
 import written
@@ -29,13 +30,13 @@ def laptop(folder):
 @pytest.fixture(scope="module")
 def drive(folder):
     tree = folder / "tree"
-    emulator.family_tree(tree)
+    drives.family_tree(tree)
     (tree / "BTsync/files" / WISHED).write_bytes(SONG)
     for number in range(MANY):
         path = tree / f"BTsync/files/Many/{number // 100}/picture {number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"%d" % number)
-    return emulator.make_drive(folder / "family.img", "FAMILY001", size="512M", tree=tree)
+    return drives.make_drive(folder / "family.img", "FAMILY001", size="512M", tree=tree)
 
 
 def test_ready_with_ten_thousand_files(machine, drive, laptop, folder):
@@ -136,7 +137,7 @@ def fill(machine, drive, kind, files):
 @pytest.mark.parametrize("kind", ["vfat", "ntfs", "exfat"])
 def test_files_of_a_foreign_drive_are_imported(machine, folder, kind):
     """`import = true`: they are in files/ of the Larder drive, and the foreign drive is as it was, byte by byte."""
-    foreign = emulator.make_drive(folder / f"{kind}.img", f"OTHER-{kind}", kind, "64M", "OTHER")
+    foreign = drives.make_drive(folder / f"{kind}.img", f"OTHER-{kind}", kind, "64M", "OTHER")
     files = {f"from {kind}.txt": b"some words", f"and {kind} again.bin": b"x" * 3000}
     fill(machine, foreign, kind, files)
     digest = hashlib.sha256(foreign.path.read_bytes()).digest()
@@ -180,4 +181,4 @@ def test_a_drive_that_works_again(machine, drive):
     names = f"'/drive/BTsync/files/{WISHED}' '/drive/BTsync/devices/laptop/{WISHED}'"
     assert len(set(machine.sh(f"stat -c %i {names}", check=True).split())) == 1
     machine.power_off()
-    assert emulator.fsck(drive.path) == 0
+    assert drives.fsck(drive.path) == 0
