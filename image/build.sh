@@ -165,12 +165,20 @@ done
 # --- kernels: modules, initial RAM disks, boot files --------------------------------------------------------------
 step "kernels"
 mkdir -p "$boot"
+dtbs=$(echo "$pk"/linux-image-*-armmp-lpae/usr/lib/linux-image-*)
+dtbs64=$(echo "$pk"/linux-image-*-arm64/usr/lib/linux-image-*/broadcom)
+for board in $BOARDS; do
+    case $board in
+        bcm2711-*) [ ! -e "$dtbs64/$board.dtb" ] || cp "$dtbs64/$board.dtb" "$boot/" ;;
+        *) cp "$dtbs/$board.dtb" "$boot/" ;;
+    esac
+done
 for kernel in "$pk"/linux-image-*; do
     release=$(basename "$kernel")
     release=${release#linux-image-}
     case $release in
-        *armmp-lpae) image=kernel7.img initrd=initrd.img ;;
-        *arm64) image=kernel8.img initrd=initrd8.img ;;
+        *armmp-lpae) image=kernel7.img initrd=initrd.img boards=("$boot"/bcm283[67]-*.dtb) ;;
+        *arm64) image=kernel8.img initrd=initrd8.img boards=("$boot"/bcm2711-*.dtb) ;;
     esac
     closure() { # module names: their files, in the order to load them
         local name
@@ -204,6 +212,7 @@ for kernel in "$pk"/linux-image-*; do
     done
     copy_modules "$ramdisk" "${early[@]}"
     closure "${early[@]}" | sed "s|^.*\(/lib/modules/$release/.*\.ko\)\(\.xz\)\?\$|\1|" >"$ramdisk/modules"
+    python3 image/boards.py "$kernel" "$release" "$ramdisk/modules" "${boards[@]}"
     install -m 0755 image/initramfs/init "$ramdisk/init"
     find "$ramdisk" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
     (cd "$ramdisk" && find . -mindepth 1 -printf '%P\n' | sort | cpio --quiet -o -H newc --reproducible -R 0:0) |
@@ -211,23 +220,6 @@ for kernel in "$pk"/linux-image-*; do
     cp "$kernel/boot/vmlinuz-$release" "$boot/$image"
 done
 
-dtbs=$(echo "$pk"/linux-image-*-armmp-lpae/usr/lib/linux-image-*)
-dtbs64=$(echo "$pk"/linux-image-*-arm64/usr/lib/linux-image-*/broadcom)
-for board in $BOARDS; do
-    case $board in
-        bcm2711-*) [ ! -e "$dtbs64/$board.dtb" ] || cp "$dtbs64/$board.dtb" "$boot/" ;;
-        *) cp "$dtbs/$board.dtb" "$boot/" ;;
-    esac
-done
-for kernel in "$pk"/linux-image-*; do
-    release=$(basename "$kernel")
-    release=${release#linux-image-}
-    case $release in
-        *arm64) boards=("$boot"/bcm2711-*.dtb) ;;
-        *) boards=("$boot"/bcm283[67]-*.dtb) ;;
-    esac
-    python3 image/boards.py "$kernel" "$release" "$work/initramfs-$release/modules" "${boards[@]}"
-done
 for file in bootcode.bin start.elf fixup.dat start_cd.elf fixup_cd.dat start4.elf fixup4.dat start4cd.elf fixup4cd.dat; do
     cp "$pk/raspi-firmware/usr/lib/raspi-firmware/$file" "$boot/"
 done

@@ -43,8 +43,8 @@ pub(super) fn note(known: &mut Vec<Known>, one: Known) {
 }
 
 /// Drops the classes of which every inode was compared by an earlier job, and puts them among what was decided
-/// on, before anything else is known. Returns the inodes of which what was remembered is not true any more; `None` when it was stopped, and what
-/// is remembered is still there. `found` comes sorted by class.
+/// on, before anything else is known. Returns the inodes of which what was remembered is not true any more; `None`
+/// when it was stopped, and what is remembered is still there. `found` comes sorted by class.
 pub(super) fn skip_compared(
     found: &mut Vec<Candidate>,
     remembered: &mut Vec<Mark>,

@@ -10,9 +10,9 @@ use super::{Fact, World};
 use crate::model::{Link, RelPath, Time, Tree};
 
 impl World {
-    /// Takes uses that lie ahead of the clock back, at most so many at a time, the earliest of a device first. The last of
-    /// a device becomes one of now, those before it are a second earlier each; those of the same second stay so if they
-    /// are taken back together. None comes before a use that does not lie ahead.
+    /// Takes uses that lie ahead of the clock back, at most so many at a time, the earliest of a device first. The last
+    /// of a device becomes one of now, those before it are a second earlier each; those of the same second stay so if
+    /// they are taken back together. None comes before a use that does not lie ahead.
     ///
     /// Looks at every link only when some use may lie ahead.
     pub fn take_uses_back(&mut self, now: Time, most: usize) -> Vec<Fact> {

@@ -204,7 +204,7 @@ impl<'w> Change<'w> {
     }
 
     /// What becomes of it. `moved` is where a master means what was written last, should it not be at its name;
-    /// `written` are the inodes of all that was written.
+    /// `written` is all that was written.
     fn turn(
         &self,
         world: &'w World,
