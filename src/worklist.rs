@@ -11,6 +11,7 @@
 //! through, not by what the page says of itself.
 
 mod item;
+pub mod mac;
 mod page;
 mod problem;
 mod scan;
