@@ -4,7 +4,7 @@
 //! unless `LARDER_BENCH_REPEAT` says otherwise); medians are printed, and the ratio to fclones. `find` only
 //! says what is equal, `join` also makes hard links. Cold means with an empty page cache, which only root can
 //! make. Programs that are not installed are left out and named; fclones is also looked for in
-//! `build/peers/bin` (`cargo install fclones --root build/peers`). `LARDER_BENCH_DIR` is where the
+//! `build/peers/bin` (`.ci/setup peers` compiles it there). `LARDER_BENCH_DIR` is where the
 //! tree is made, `build` unless it says otherwise; `LARDER_BENCH_FILES` how many files it has;
 //! `LARDER_BENCH_PEERS` names the others to run, all unless it says otherwise. Joining ends with
 //! syncfs(2), which the others leave out: on a drive that others write to, it waits for their bytes too.

@@ -6,6 +6,7 @@
 # Comes in: packages.txt (what and which version), modules.txt, layout.env, the two directories, the binary.
 # Goes out: larder-VERSION.img, .img.xz, .img.bmap, .sha256, .packages.txt, .sbom.json, and boot/ for the emulator.
 # The same inputs give the same bytes: every time stamp is that of the last commit, everything is sorted.
+# What is there from the same inputs is left as it is (AGAIN=1: made again all the same).
 # Must never: need root, run code from the packages, or leave a half-written image under the final name.
 set -euo pipefail
 export LC_ALL=C TZ=UTC
@@ -30,10 +31,28 @@ debs=build/debs
 work=build/work
 root=$work/root
 boot=$work/boot
-rm -rf "$work"
-mkdir -p "$work" "$root" "$boot" "$out"
 
 step() { echo "image: $*"; }
+
+# --- what is there already ---------------------------------------------------------------------------------------
+# By content, not by time: a checkout touches every file, and the card has the time of the commit in it.
+inputs=$({
+    echo "$version $SOURCE_DATE_EPOCH ${NO_XZ:+without .xz}"
+    sha256sum "$binary" Cargo.lock LICENSE-*
+    find image overlay -name __pycache__ -prune -o \( -type f -o -type l \) -print | sort | while read -r path; do
+        if [ -x "$path" ]; then echo "$path, a program"; else echo "$path"; fi
+        if [ -L "$path" ]; then readlink "$path"; else sha256sum <"$path"; fi
+    done
+} | sha256sum | cut -d ' ' -f 1)
+if [ -z "${AGAIN:-}" ] && [ "$(cat "$out/inputs" 2>/dev/null)" = "$inputs" ] &&
+    [ -d "$out/boot" ] && (cd "$out" && sha256sum --quiet --status -c "larder-$version.sha256" 2>/dev/null); then
+    echo "image: $out/larder-$version.img is as its sources are"
+    exit 0
+fi
+mkdir -p "$out"
+rm -f "$out/inputs"
+rm -rf "$work"
+mkdir -p "$work" "$root" "$boot"
 
 # --- packages, unpacked side by side -----------------------------------------------------------------------------
 image/packages.sh fetch "$debs"
@@ -296,4 +315,5 @@ mkdir -p "$out/boot"
 rm -f "$out"/larder-*
 cp "$boot"/kernel[78].img "$boot"/initrd*.img "$boot"/*.dtb "$boot"/cmdline.txt "$out/boot/"
 mv "$work/$name".* "$out/"
+echo "$inputs" >"$out/inputs"
 find "$out" -maxdepth 1 -type f -printf 'image: %s %f\n' | sort -k 3
