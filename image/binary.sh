@@ -83,4 +83,3 @@ fi
 cargo build --release --locked --target "$target" --bin larder
 binary=target/$target/release/larder
 ls -l "$binary"
-file -b "$binary" 2>/dev/null || true
