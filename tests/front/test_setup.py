@@ -43,6 +43,8 @@ SHELL_NOISE = re.compile(r"(^|\s)#[^\n]*|<<'?(\w+)'?\n.*?\n\2\n", re.DOTALL | re
 POSITION = (r"(?:^|[|&;({`]|\$\(|\b(?:then|do|else|if|elif|while|until|exec|env|sudo|xargs|command -v|timeout \d+|try|again)\s|!\s)"
             r"\s*(?:[A-Za-z_]+=\S*\s+)*(?:/usr)?(?:/s?bin/)?")
 
+COMMAND = re.compile(r"(?=" + POSITION + r"([\w.+-]+)(?=[\s;)|&]|$))", re.MULTILINE)
+
 
 def tracked():
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=TOP, check=True, capture_output=True, text=True)
@@ -96,9 +98,8 @@ class Uses:
         text = re.sub(r'\.ci/step \S+ \S+ \S+ "[^"]*"', "; ", text)
         for words in re.findall(r"\bfor tool in ([^;\n]*)", text):
             text += "".join(f"\n{word}" for word in words.split() if re.fullmatch(r"[\w.+-]+", word))
-        for name in PROGRAMS:
-            if re.search(POSITION + re.escape(name) + r"(?=[\s;)|&]|$)", text, re.MULTILINE):
-                self.program(name, where)
+        for name in PROGRAMS.keys() & set(COMMAND.findall(text)):
+            self.program(name, where)
         for name in ("deny", "fmt", "clippy"):
             if re.search(rf"\bcargo {name}\b", text):
                 self.program(f"cargo-{name}", where)
