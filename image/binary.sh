@@ -58,7 +58,8 @@ if [ ! -d "$sysroot/lib/rustlib/$target/lib" ]; then
         mv "$work/unpacked/usr/lib/rustlib/$target" "$sysroot/lib/rustlib/"
         rm -rf "$work/unpacked"
     fi
-    export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_RUSTFLAGS="--sysroot=$sysroot"
+    # The other variables are split at spaces, which the clone's folder may have in its name.
+    export CARGO_ENCODED_RUSTFLAGS="--sysroot=$sysroot"
 fi
 
 if [ "${1:-build}" = test ]; then
