@@ -63,7 +63,7 @@ def seconds(machine):
 
 
 def test_starts_and_is_ready(machine, drive, folder):
-    """From power on to the steady light; how long that took is printed (`make test-image` shows it), and the README has
+    """From power on to the steady light; how long that took is printed (`make test-image` shows it), and docs/figures.md has
     it from a quiet machine. Leaves the machine ready, its LED on pin 27 as the settings say."""
     machine.card.write("larder.toml", SETTINGS)
     shutil.copyfile(machine.card.path, folder / "card.before")
