@@ -1,6 +1,7 @@
 //! The command line.
 
 mod settings;
+mod torrent;
 
 use crate::appliance;
 use crate::check::check;
@@ -104,6 +105,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: settings::Command,
+    },
+    /// Torrents of what is at home
+    Torrent {
+        #[command(subcommand)]
+        command: torrent::Command,
     },
     /// The status LED
     Led {
@@ -283,6 +289,7 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
             dedup(&places.into(), dry_run, any_age, out)?;
         }
         Command::Config { command } => return settings::run(command, out),
+        Command::Torrent { command } => torrent::run(command, out)?,
         Command::Where { path, places } => tell_where(&places.into(), &path, out)?,
     }
     Ok(ExitCode::SUCCESS)

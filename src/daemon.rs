@@ -117,7 +117,7 @@ pub fn read_settings(places: &Places) -> Option<Vec<u8>> {
 }
 
 /// Opens the door to a drive, if the drive is Larder's or empty, and makes the folders on it.
-fn open_drive(places: &Places) -> Result<Real, DaemonError> {
+pub(crate) fn open_drive(places: &Places) -> Result<Real, DaemonError> {
     let root = &places.drive;
     let no_drive = |source| DaemonError::NoDrive { root: root.clone(), source };
     let names: Vec<_> = std::fs::read_dir(root)

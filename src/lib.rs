@@ -22,6 +22,7 @@ pub mod plan;
 pub mod scan;
 pub mod status;
 pub mod sync;
+pub mod torrent;
 pub mod watch;
 pub mod web;
 pub mod worklist;

@@ -15,8 +15,18 @@ const CORE: &[&str] = &["model", "config", "worklist", "plan", "catalogue", "sta
 const ADAPTERS: &[&str] =
     &["fs", "scan", "watch", "ledger", "sync", "web", "led", "drive", "mounts", "lease"];
 /// Rooms that put the others together. They may know everybody above them in this list.
-const SHELL: &[&str] =
-    &["apply", "dedup", "engine", "carrier", "daemon", "check", "appliance", "cli", "main"];
+const SHELL: &[&str] = &[
+    "apply",
+    "dedup",
+    "torrent",
+    "engine",
+    "carrier",
+    "daemon",
+    "check",
+    "appliance",
+    "cli",
+    "main",
+];
 
 /// Adapters that the engine has no business with: it works the same without network, lamp and plug.
 const NOT_FOR_THE_ENGINE: &[&str] = &["sync", "web", "led", "drive", "mounts", "lease"];

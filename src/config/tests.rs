@@ -71,7 +71,7 @@ fn reads_a_whole_file() {
         "keep_versions = \"1 hour\"\nversions_share = \"25%\"\nundo = \"2 weeks\"\n\
          nas = {{ name = \"Home\", timezone = \"europe/berlin\" }}\n\
          devices.tablet.quota = 5_000_000_000\n\
-         devices.HTCphone = {{ id = \"{}\", role = \"device\", quota = 0 }}\n\
+         devices.HTCphone = {{ id = \"{}\", role = \"device\", quota = \"0 bytes\" }}\n\
          [devices.cellar]\nrole = \"vault\"\nmay = []\nquota = \"None\"\n\
          [night]\nfrom = 23:30\nto = \"5:05\"\ndedup = false\n\
          [led]\npin = \"none\"\nactive_low = true\n[web]\nenabled = false\nport = 0x1F90\n\
@@ -250,6 +250,30 @@ fn tells_line_thing_and_next_step() {
             format!("{phone}quota = \"16\""),
             vec![
                 "line 2: `quota` would be only 16 bytes; write the unit: quota = \"16 GB\", or \"16 bytes\"",
+            ],
+        ),
+        (
+            format!("{phone}quota = \"1,000 GB\""),
+            vec![
+                "line 2: `1,000 GB` can be read in two ways; write quota = \"1000 GB\" or quota = \"1 GB\"",
+            ],
+        ),
+        (
+            format!("{phone}quota = \"1.000 GB\""),
+            vec![
+                "line 2: `1.000 GB` can be read in two ways; write quota = \"1000 GB\" or quota = \"1 GB\"",
+            ],
+        ),
+        (
+            format!("{phone}quota = \"0\""),
+            vec![
+                "line 2: `quota` would let the device hold nothing; write quota = \"none\" for no limit, or \"0 bytes\" if it is to hold nothing at all",
+            ],
+        ),
+        (
+            format!("{phone}quota = 0"),
+            vec![
+                "line 2: `quota` would let the device hold nothing; write quota = \"none\" for no limit, or \"0 bytes\" if it is to hold nothing at all",
             ],
         ),
         (
@@ -557,7 +581,7 @@ fn tells_line_thing_and_next_step() {
         ),
         (
             format!(
-                "[devices.b]\nid = \"{PHONE}\"\n[devices.a]\nquota = 0\nid = \"{}\"",
+                "[devices.b]\nid = \"{PHONE}\"\n[devices.a]\nquota = \"0 bytes\"\nid = \"{}\"",
                 PHONE.to_lowercase()
             ),
             vec!["line 5: `a` has the same id as `b`; every device has its own; copy it again"],

@@ -3,7 +3,7 @@
 use super::Role;
 use super::complaint::{Wrong, clip, closest};
 use super::section::{integer, kind_of, list, text};
-use crate::model::{Action, Bytes, DeviceName};
+use crate::model::{Action, Bytes, DeviceName, SizeError};
 use toml::de::DeValue;
 
 const MINUTE: i64 = 60;
@@ -31,8 +31,13 @@ pub(super) fn quota(key: &str, value: &DeValue<'_>) -> Result<Option<Bytes>, Wro
     let (bytes, bare) = match value {
         DeValue::String(text) if is_none(text) => return Ok(None),
         DeValue::String(text) => {
-            let bytes = Bytes::parse(text)
-                .map_err(|_| Wrong::new(format!("`{}` is no size", clip(text)), &*example))?;
+            let bytes = Bytes::parse(text).map_err(|error| match error {
+                SizeError::Form(_) => Wrong::new(format!("`{}` is no size", clip(text)), &*example),
+                SizeError::TwoReadings { large, small, .. } => Wrong::new(
+                    format!("`{}` can be read in two ways", clip(text)),
+                    format!("write {key} = \"{large}\" or {key} = \"{small}\""),
+                ),
+            })?;
             (bytes, text.trim().ends_with(|c: char| c.is_ascii_digit()))
         }
         DeValue::Integer(number) => {
@@ -52,6 +57,12 @@ pub(super) fn quota(key: &str, value: &DeValue<'_>) -> Result<Option<Bytes>, Wro
             ));
         }
     };
+    if bare && bytes.0 == 0 {
+        let next = format!(
+            "write {key} = \"none\" for no limit, or \"0 bytes\" if it is to hold nothing at all"
+        );
+        return Err(Wrong::new(format!("`{key}` would let the device hold nothing"), next));
+    }
     if bare && (1..SMALLEST_BARE).contains(&bytes.0) {
         let next = format!("write the unit: {key} = \"{} GB\", or \"{} bytes\"", bytes.0, bytes.0);
         return Err(Wrong::new(format!("`{key}` would be only {bytes}"), next));

@@ -24,12 +24,13 @@ PROGRAMS = {
     "flake8": "python3-flake8", "fsck.vfat": "dosfstools", "g++": "g++", "gcc": "gcc", "genimage": "genimage", "git": "git",
     "gpgv": "gpgv", "jdupes": "jdupes", "make": "make", "mcopy": "mtools", "mdir": "mtools", "mke2fs": "e2fsprogs",
     "mkfs.btrfs": "btrfs-progs", "mkfs.exfat": "exfatprogs", "mkfs.ext4": "e2fsprogs", "mkfs.ntfs": "ntfs-3g",
-    "mkfs.vfat": "dosfstools", "mkfs.xfs": "xfsprogs", "mksquashfs": "squashfs-tools", "mmdebstrap": "mmdebstrap",
+    "mkfs.vfat": "dosfstools", "mkfs.xfs": "xfsprogs", "mktorrent": "mktorrent", "mksquashfs": "squashfs-tools", "mmdebstrap": "mmdebstrap",
     "modprobe": "kmod", "mount": "mount", "mtype": "mtools", "node": "nodejs", "npm": "npm", "ntfscp": "ntfs-3g", "patch": "patch", "perl": "perl",
     "python3": "python3", "qemu-arm-static": "qemu-user-static", "qemu-img": "qemu-utils", "qemu-storage-daemon": "qemu-system-common",
     "qemu-system-aarch64": "qemu-system-arm", "qemu-system-arm": "qemu-system-arm", "readelf": "binutils", "rmlint": "rmlint",
     "rsync": "rsync", "rustc": "rustc-web", "setpriv": "util-linux", "sfdisk": "fdisk", "shellcheck": "shellcheck", "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client", "strace": "strace", "umount": "mount", "unshare": "util-linux", "unsquashfs": "squashfs-tools",
+    "ssh-keygen": "openssh-client", "strace": "strace", "transmission-show": "transmission-cli",
+    "umount": "mount", "unshare": "util-linux", "unsquashfs": "squashfs-tools",
     "unzip": "unzip", "wget": "wget", "xz": "xz-utils", "zbarimg": "zbar-tools",
 }
 MODULES = {"pexpect": "python3-pexpect", "pytest": "python3-pytest", "magic": "python3-magic", "flake8": "python3-flake8"}
