@@ -89,15 +89,14 @@ impl History {
     }
 
     /// Everything that the drive has now is acknowledged, and the pages were read by somebody.
-    pub(crate) fn see(&mut self, view: &dyn DriveView) {
-        let drive = Snapshot::of(view);
+    pub(crate) fn see(&mut self, drive: &Snapshot<'_>) {
         for path in drive.family() {
             if let Some(sum) = drive.sum(&path) {
                 self.contents.entry(sum).or_default().insert(path);
                 self.by_hand.remove(&sum);
             }
         }
-        for at in page::all(&drive) {
+        for at in page::all(drive) {
             let Some(bytes) = drive.bytes(&at) else { continue };
             let Ok(page) = page::read(&bytes) else { continue };
             self.generations.insert(at, (page.generation, sum(&bytes)));
@@ -115,27 +114,26 @@ impl History {
     pub(crate) fn act<T>(&mut self, view: &dyn DriveView, act: impl FnOnce() -> T) -> T {
         let before = Snapshot::of(view).sums();
         let done = act();
-        self.acted(&before, view);
+        self.acted(&before, &Snapshot::of(view));
         done
     }
 
     /// The same where the act is over: `before` is what the drive had.
-    pub(crate) fn acted(&mut self, before: &BTreeSet<Hash>, view: &dyn DriveView) {
-        let after = Snapshot::of(view).sums();
+    pub(crate) fn acted(&mut self, before: &BTreeSet<Hash>, now: &Snapshot<'_>) {
+        let after = now.sums();
         self.by_hand.extend(before.difference(&after));
-        self.see(view);
+        self.see(now);
     }
 
     /// A wish is pressed on a device's page, or on the common one (`""`).
     pub(crate) fn press(
         &mut self,
-        view: &dyn DriveView,
+        drive: &Snapshot<'_>,
         origin: &str,
         id: &str,
         (op, path): (&str, &[u8]),
         to: &[&str],
     ) {
-        let drive = Snapshot::of(view);
         let files = drive.files(b"BTsync/files");
         let within = |master: &[u8]| rest(master, path).is_some();
         let masters: BTreeSet<Vec<u8>> =

@@ -30,7 +30,9 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
                 folder && (name == b"joined" || name.iter().all(u8::is_ascii_digit))
             }
             [b"BTsync", b"devices" | b"files" | b"shared" | b"fleet" | b"inbox", ..] => true,
-            [b"BTsyncApp", b"versions" | b"tmp" | b"syncthing" | b"torrents" | b"fleet", ..] => true,
+            [b"BTsyncApp", b"versions" | b"tmp" | b"syncthing" | b"torrents" | b"fleet", ..] => {
+                true
+            }
             _ => false,
         }
     };

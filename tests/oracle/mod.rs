@@ -144,9 +144,9 @@ pub(crate) fn judge(
 }
 
 /// Judges what must hold at every moment, whatever is still to be done: no content is lost.
-pub(crate) fn judge_contents(view: &dyn DriveView, history: &History) -> Vec<Violation> {
+pub(crate) fn judge_contents(drive: &Snapshot<'_>, history: &History) -> Vec<Violation> {
     let mut verdict = Verdict(Vec::new());
-    contents::judge(&Snapshot::of(view), None, history, &mut verdict);
+    contents::judge(drive, None, history, &mut verdict);
     verdict.0
 }
 

@@ -63,8 +63,7 @@ const DATA: &str = "<script type=\"text/plain\" class=\"data\">";
 const LOG: &str = "<script type=\"text/plain\" id=\"log\">";
 const HOUSE: &str = "<script type=\"text/plain\" id=\"house\">";
 const CFG: &str = "<script type=\"application/json\" id=\"cfg\">";
-const WORK: &str =
-    "<!--WORKLIST-BEGIN--><script type=\"application/json\" id=\"work\">";
+const WORK: &str = "<!--WORKLIST-BEGIN--><script type=\"application/json\" id=\"work\">";
 const END: &str = "</script>";
 const LAST: &str = "<!--WORKLIST-END-->";
 
@@ -217,7 +216,11 @@ impl<'a> In<'a> {
     }
 
     fn end(&self) -> Read<()> {
-        if self.0.is_empty() { Ok(()) } else { Err("there is more data than there should be".into()) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err("there is more data than there should be".into())
+        }
     }
 }
 

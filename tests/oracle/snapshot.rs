@@ -141,9 +141,13 @@ impl<'v> Snapshot<'v> {
     /// Every name of a family's file, where its content may have its name.
     pub(crate) fn family(&self) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
-        for place in
-            ["BTsync/files", "BTsync/devices", "BTsync/shared", "BTsync/fleet", "BTsyncApp/versions"]
-        {
+        for place in [
+            "BTsync/files",
+            "BTsync/devices",
+            "BTsync/shared",
+            "BTsync/fleet",
+            "BTsyncApp/versions",
+        ] {
             for path in self.files(place.as_bytes()).into_keys() {
                 let path = super::below(place.as_bytes(), path);
                 // What the deduplication puts by for a moment is no place to be.

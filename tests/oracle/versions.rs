@@ -53,7 +53,8 @@ fn dates(case: &Case<'_>, page: &page::Page, verdict: &mut Verdict) {
         });
         // Until when is told to the hour.
         if !tells || old.until < old.at - 3_600 {
-            let what = format!("the page tells version {} of {} wrongly", old.number, show(&old.path));
+            let what =
+                format!("the page tells version {} of {} wrongly", old.number, show(&old.path));
             verdict.find(Kind::VersionDate, what);
         }
     }
