@@ -3,6 +3,7 @@
 
 use super::snapshot::{DriveView, Hash, Snapshot, sum};
 use super::{Charging, below, page, rest};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A wish that was pressed.
@@ -163,6 +164,29 @@ impl History {
             masters,
         });
         self.events.push(Event::Pressed(number));
+    }
+
+    /// The wishes of all worklists that lie in the pages' folders and wait to be harvested.
+    pub(crate) fn press_what_waits(&mut self, drive: &Snapshot<'_>) {
+        for at in drive.files(b"BTsync/catalogue").into_keys() {
+            let (device, name) = match at.iter().position(|&b| b == b'/') {
+                Some(cut) => (&at[..cut], &at[cut + 1..]),
+                None => (&b""[..], at),
+            };
+            if !name.starts_with(b"catalogue-worklist-") {
+                continue;
+            }
+            let device = String::from_utf8_lossy(device);
+            let list = drive.bytes(&below(b"BTsync/catalogue", at)).unwrap_or_default();
+            let list: Value = serde_json::from_slice(&list).unwrap_or_default();
+            for wish in list["items"].as_array().into_iter().flatten() {
+                let text = |member: &str| wish[member].as_str().unwrap_or_default();
+                let path = page::unescape(text("path")).unwrap_or_default();
+                let to: Vec<&str> =
+                    wish["to"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                self.press(drive, &device, text("id"), (text("op"), &path), &to);
+            }
+        }
     }
 
     /// Somebody saved, renamed or removed something at home.

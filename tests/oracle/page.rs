@@ -126,7 +126,7 @@ fn old(value: &Value) -> Option<Old> {
 }
 
 /// The bytes of a percent-encoded path.
-fn unescape(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut out = Vec::new();
     while let Some(byte) = bytes.next() {
