@@ -8,4 +8,7 @@ mod drive;
 #[path = "mod.rs"]
 mod oracle;
 
+mod faults;
+mod limits;
 mod mutants;
+mod scene;
