@@ -176,9 +176,9 @@ struct ApplianceArgs {
 impl ApplianceArgs {
     fn options(self) -> std::io::Result<appliance::Options> {
         Ok(appliance::Options {
-            boot: self.boot,
-            drive: self.drive,
-            run: self.run,
+            boot: absolute(self.boot),
+            drive: absolute(self.drive),
+            run: absolute(self.run),
             user: self.user,
             engine: self.engine.map_or_else(std::env::current_exe, Ok)?,
             roots: Roots { sys: self.sys, dev: "/dev".into(), any_bus: self.bench },
@@ -200,8 +200,15 @@ struct PlaceArgs {
 
 impl From<PlaceArgs> for Places {
     fn from(args: PlaceArgs) -> Self {
-        Self { drive: args.drive, boot: args.boot }
+        Self { drive: absolute(args.drive), boot: absolute(args.boot) }
     }
+}
+
+/// A folder named from the root down, once for everybody: the kernel names what changes by the whole path, and a
+/// program that is started may have another working folder.
+fn absolute(dir: PathBuf) -> PathBuf {
+    // Fails for an empty path, or without a working folder: opening it then says why.
+    std::path::absolute(&dir).unwrap_or(dir)
 }
 
 /// Runs the program.

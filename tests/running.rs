@@ -24,7 +24,10 @@ struct Running {
 
 impl Running {
     fn start(house: &House) -> Self {
-        let mut command = house.larder(&["run", "--report-fd", "1"]);
+        Self::spawn(house, house.larder(&["run", "--report-fd", "1"]))
+    }
+
+    fn spawn(house: &House, mut command: Command) -> Self {
         let log = std::fs::File::create(house.dir.path().join("log")).expect("a log");
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("larder starts");
         let out = child.stdout.take().expect("its reports");
@@ -105,6 +108,24 @@ fn a_worklist_becomes_a_link_and_a_new_page() {
     assert!(running.child.wait().expect("it is ours").success());
     eventually("it says so", || running.tells("stopped-safely"));
     assert_eq!(house.check(), [""; 0]);
+}
+
+#[test]
+fn folders_named_from_where_one_stands_are_watched_like_others() {
+    let mut house = House::new(SETTINGS);
+    house.save(&house.home(b"doc"), b"doc");
+    let mut command = Command::new(drive::LARDER);
+    command.args(["run", "--report-fd", "1", "--drive", "drive", "--boot", "./boot/../boot"]);
+    command.current_dir(house.dir.path());
+    let running = Running::spawn(&house, command);
+    eventually("the page is there", || house.page("HTCphone").exists());
+    house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
+    eventually("a live wish is fulfilled", || house.on("HTCphone", b"doc").exists());
+    house.save(&house.on("HTCphone", b"photo"), b"photo");
+    eventually("a live file comes home", || house.home(b"photo").exists());
+    house.settings(&format!("{SETTINGS}[devices.tablet]\n"));
+    eventually("a change of the settings is taken in", || house.page("tablet").exists());
+    drop(running);
 }
 
 #[test]
