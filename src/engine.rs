@@ -17,6 +17,7 @@ mod joined;
 mod keep;
 mod left_out;
 mod look;
+mod markers;
 mod night;
 mod notices;
 mod publish;
@@ -122,6 +123,7 @@ pub struct Engine {
     /// Bytes of all masters, as of the last scan or page.
     weight: Bytes,
     carrying: carry::Carrying,
+    markers: markers::Markers,
     decided: devices::Decided,
     shares: shares::Shares,
     twins: room::KnownTwins,
@@ -203,6 +205,7 @@ impl Engine {
             space,
             weight: Bytes(0),
             carrying: carry::Carrying::default(),
+            markers: markers::Markers::default(),
             decided: devices::Decided::default(),
             shares: shares::Shares::default(),
             twins: room::KnownTwins::default(),
@@ -340,6 +343,7 @@ impl Engine {
         self.keep_quotas(now)?;
         self.tell_behind(now);
         self.tell_not_taken(now);
+        self.tend_markers(now)?;
         self.tell_of_devices(now);
         self.keep_room(now)?;
         if !self.unruly {

@@ -173,6 +173,7 @@ impl Carrying {
         }
         self.carrier.refuse(&self.handle, &engine.take_turned_away());
         self.carrier.changed(&self.handle, &engine.take_changed());
+        self.carrier.reset(&self.handle, &engine.take_remade());
         self.carrier.ask(&self.handle, engine);
         Ok(())
     }

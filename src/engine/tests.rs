@@ -4,6 +4,7 @@
 mod carried;
 mod house;
 mod joined;
+mod markers;
 mod night;
 mod pairing;
 mod random;

@@ -8,6 +8,7 @@
 
 mod events;
 mod home;
+mod markers;
 mod process;
 mod rest;
 mod serve;

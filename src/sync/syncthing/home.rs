@@ -22,6 +22,7 @@ pub(super) const IGNORED: &str = "\
 // Written by Larder; changed by hand it is put right.
 (?d)*.crswap
 (?d).larder-*
+(?d).stfolder.removed-*
 (?d).~lock.*#
 (?d).fuse_hidden*
 (?d).nfs????????????????*
