@@ -467,6 +467,36 @@ fn killed_at_any_moment_it_goes_on() {
     assert!(!Path::new(&house.drive.join("BTsyncApp/tmp/1")).exists());
 }
 
+#[test]
+fn an_engine_ends_with_the_supervisor_that_is_killed() {
+    let house = House::new(SETTINGS);
+    // A supervisor of one line: it says whose end is the engine's, and waits.
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "LARDER_ENDS_WITH=$$ \"$@\" & echo $!; wait", "sh", drive::LARDER]);
+    house.add_to(&mut shell, &["run"]);
+    let mut shell = shell.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a shell");
+    let mut first = String::new();
+    let out = shell.stdout.take().expect("its words");
+    BufReader::new(out).read_line(&mut first).expect("a number");
+    // Gone, or ended and not yet collected by its new parent.
+    let lives = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", first.trim()));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    eventually("the page is there", || house.page("HTCphone").exists());
+    assert!(lives());
+    shell.kill().expect("it runs");
+    let killed = Instant::now();
+    while lives() {
+        assert!(killed.elapsed() < Duration::from_secs(2), "the engine lives on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(shell.wait());
+    // One whose supervisor has ended before it asked does not begin.
+    let out = house.larder(&["run"]).env("LARDER_ENDS_WITH", "1").output().expect("it starts");
+    assert!(!out.status.success());
+}
+
 /// Settings in which it is night for two hours, around now.
 fn asleep() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
