@@ -11,13 +11,17 @@
 mod behind;
 mod carry;
 mod devices;
+mod elsewhere;
 mod join;
 mod joined;
 mod keep;
 mod look;
+mod mend;
 mod night;
 mod notices;
+mod obstacles;
 mod publish;
+mod reconcile;
 mod room;
 mod settle;
 mod shares;
@@ -37,9 +41,9 @@ use crate::catalogue::{CatalogueError, Encoder};
 use crate::config::Config;
 use crate::fs::{FileSystem, FsError, Space, Trouble};
 use crate::ledger::{Ledger, LedgerError};
-use crate::model::{Bytes, DeviceName, FileId, Origin, Place, RelPath, Time};
+use crate::model::{Bytes, DeviceName, FileId, Origin, Place, RelPath, Spot, Time};
 use crate::plan::{Fact, Op, World, in_force};
-use crate::status::{Condition, Notice, Report};
+use crate::status::{Notice, Report};
 use crate::watch::Pending;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,6 +89,7 @@ impl EngineError {
     pub fn trouble(&self) -> Option<Trouble> {
         match self {
             Self::Fs(e) => e.trouble(),
+            Self::Ledger(LedgerError::NoInodes { .. }) => Some(Trouble::NoInodes),
             Self::Ledger(e) if e.is_full() => Some(Trouble::Full),
             Self::Ledger(e) => (!e.is_damage()).then_some(Trouble::Failing),
             Self::Catalogue(_) => None,
@@ -129,12 +134,24 @@ pub struct Engine {
     published: BTreeMap<Origin, (FileId, u64)>,
     /// Of each page, wishes from here on (by arrival) have not been looked at in this round.
     wish_cursors: BTreeMap<Origin, i64>,
+    /// What each wish that is done in parts met so far that stays in its way: how often, and the first.
+    wish_causes: BTreeMap<i64, (usize, String)>,
     /// How often each waiting wish met a moving target.
     wish_tries: BTreeMap<i64, u32>,
     /// What was last said of each waiting wish.
     waiting: BTreeMap<i64, String>,
-    /// Names in devices' folders that could not be taken in, and when that was last tried.
-    stuck: BTreeMap<(DeviceName, RelPath), Time>,
+    /// Names in devices' folders that could not be taken in: when that was last tried, and why not.
+    stuck: BTreeMap<(DeviceName, RelPath), (Time, Option<String>)>,
+    /// What the last operation that could not be done met.
+    met: Option<obstacles::Obstacle>,
+    /// What may not be done to files and folders, and when that was last seen.
+    obstacles: BTreeMap<Spot, (Time, String)>,
+    /// In places other than `files/`: what lies on another file system.
+    hidden: BTreeSet<Spot>,
+    /// When what lies on another file system was last looked at.
+    looked_elsewhere: Time,
+    /// Masters with more than one name that were written in place, by inode.
+    rewritten: BTreeMap<u64, mend::Rewritten>,
     /// Masters that can't be looked at: when that was last tried, and why.
     unseen: BTreeMap<RelPath, (Time, String)>,
     /// Pages are written; tests of many thousand turns do without.
@@ -219,8 +236,14 @@ impl Engine {
             published: BTreeMap::new(),
             wish_cursors: BTreeMap::new(),
             wish_tries: BTreeMap::new(),
+            wish_causes: BTreeMap::new(),
             waiting: BTreeMap::new(),
             stuck: BTreeMap::new(),
+            met: None,
+            obstacles: BTreeMap::new(),
+            hidden: BTreeSet::new(),
+            looked_elsewhere: now,
+            rewritten: BTreeMap::new(),
             unseen: BTreeMap::new(),
             publishes: true,
             unruly: false,
@@ -360,6 +383,7 @@ impl Engine {
         self.see_running(now)?;
         self.look(pending, now)?;
         let more_looks = self.reconcile(now)?;
+        self.give_back(now)?;
         self.harvest(now)?;
         let more_wishes = self.fulfil(now)?;
         self.follow_decisions(now)?;
@@ -367,6 +391,8 @@ impl Engine {
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
         self.tell_behind(now);
+        self.tell_elsewhere(now);
+        self.tell_obstacles(now);
         self.tell_of_devices(now);
         self.keep_room(now)?;
         if !self.unruly {
@@ -416,8 +442,7 @@ impl Engine {
             Err(ApplyError::Fs(e)) if e.trouble().is_some() => Err(e.into()),
             Err(e) => {
                 log::info!("not now: {op}: {e}");
-                self.unruly = true;
-                self.tell("operation", Condition::Ready, now, e.to_string(), "Larder tries again");
+                self.stumble(&e, now);
                 Ok(false)
             }
         }

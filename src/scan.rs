@@ -4,7 +4,7 @@
 //! on a rotating drive. Symbolic links, devices and pipes are passed over, and so are the names that
 //! sync engines and browsers use while they write.
 
-use crate::fs::{Entry, FsError, look_at};
+use crate::fs::{Device, Entry, FsError, look_at};
 use crate::model::{Place, RelPath, Stat, Tree};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, openat2};
 use rustix::io::Errno;
@@ -22,6 +22,9 @@ pub struct Scan {
     pub tree: Tree<Stat>,
     /// Folders that could not be read: nothing is known of what is in them, least of all that it is gone.
     pub blind: Vec<RelPath>,
+    /// Names that lie on another file system. Nothing is known of what is in them, as of `blind`; and it is nobody's
+    /// business here.
+    pub elsewhere: Vec<RelPath>,
     /// Names passed over because they are no regular files, or too deep or long.
     pub passed_over: u64,
 }
@@ -41,7 +44,10 @@ pub fn is_transient(name: &[u8]) -> bool {
 ///
 /// An error is the drive's trouble; a folder that merely may not be read is `blind`.
 pub fn scan(handle: &OwnedFd, place: &Place, from: &RelPath) -> Result<Scan, FsError> {
+    let device = Device::of(handle)
+        .map_err(|e| FsError::new(&place.clone().at(from.clone()), "look at the folder", e))?;
     let state = State {
+        device,
         work: Mutex::new(Work { todo: vec![from.clone()], busy: 0, error: None }),
         more: Condvar::new(),
         found: Mutex::new(Scan::default()),
@@ -59,10 +65,13 @@ pub fn scan(handle: &OwnedFd, place: &Place, from: &RelPath) -> Result<Scan, FsE
     let mut found = state.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.tree.shrink();
     found.blind.sort();
+    found.elsewhere.sort();
     Ok(found)
 }
 
 struct State {
+    /// Of the place, which is that of the drive's root.
+    device: Device,
     work: Mutex<Work>,
     more: Condvar,
     found: Mutex<Scan>,
@@ -103,6 +112,7 @@ fn read_folders(state: &State, handle: &OwnedFd, place: &Place) {
                 match error {
                     // It went while we looked: its parent will be looked at again.
                     FsError::Missing { .. } => {}
+                    FsError::OtherFileSystem { .. } => lock(&state.found).elsewhere.push(dir),
                     error if error.trouble().is_some() => work.error = Some(error),
                     _ => lock(&state.found).blind.push(dir),
                 }
@@ -125,6 +135,10 @@ fn read_folder(
         | ResolveFlags::NO_MAGICLINKS
         | ResolveFlags::NO_XDEV;
     let fd = openat2(handle, path, flags, Mode::empty(), how)?;
+    if Device::of(&fd)? != state.device {
+        // A subvolume, which is no mount.
+        return Err(Errno::XDEV);
+    }
     // Names of this folder, one after the other, and for each its inode and place.
     let mut names = Vec::new();
     let mut entries: Vec<(u64, u32, u16, FileType)> = Vec::new();
@@ -144,16 +158,21 @@ fn read_folder(
     let mut files: Vec<(u32, u16, Stat)> = Vec::new();
     let mut below = Vec::new();
     let mut passed_over = 0;
+    let mut elsewhere = Vec::new();
     for (_, start, len, kind) in entries {
         let name = name_at(start, len);
         let kind = match kind {
             FileType::RegularFile | FileType::Unknown => {
-                match look_at(fd.as_fd(), name, AtFlags::empty()) {
+                match look_at(fd.as_fd(), name, AtFlags::empty(), state.device) {
                     Ok(Entry::File(stat)) => {
                         files.push((start, len, stat));
                         continue;
                     }
                     Ok(Entry::Dir) => FileType::Directory,
+                    Ok(Entry::Elsewhere) => {
+                        elsewhere.extend(dir.join(name));
+                        continue;
+                    }
                     Ok(Entry::Other) => FileType::Unknown,
                     Err(Errno::NOENT) => continue,
                     Err(e) => return Err(e),
@@ -169,6 +188,7 @@ fn read_folder(
     files.sort_unstable_by(|a, b| name_at(a.0, a.1).cmp(name_at(b.0, b.1)));
     let mut found = lock(&state.found);
     found.passed_over += passed_over;
+    found.elsewhere.append(&mut elsewhere);
     let id = found.tree.insert_dir(dir);
     for (start, len, stat) in files {
         found.tree.insert_in(id, name_at(start, len), stat);
