@@ -274,6 +274,8 @@ impl Engine {
             engine.scan_device(&device, now)?;
         }
         engine.scan_joined(now)?;
+        engine.find_rewritten()?;
+        engine.tell_elsewhere(now);
         Ok(engine)
     }
 

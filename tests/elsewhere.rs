@@ -141,8 +141,6 @@ fn a_snapshot_takes_no_masters_place() {
     assert!(told.contains("BTsync/files/snap"), "{told}");
     assert!(told.contains("another file system"), "{told}");
     assert!(!told.contains("remove"), "{told}");
-    let page = std::fs::read_to_string(house.page("HTCphone")).unwrap();
-    assert!(page.contains("another file system"), "the page says it, too");
     // A get of what is in it is answered with the cause.
     let inside = format!("snap/{}/BTsync/files/Docs/t", drive.display());
     get(&mut house, 2, &inside);
@@ -206,7 +204,7 @@ fn what_is_mounted_below_files_is_told_and_left_alone() {
     let phone = house.on("HTCphone", b"Photos/a");
     assert_eq!(std::fs::read(&phone).unwrap(), b"Photos/a", "hidden is not gone");
     let told = status(&house);
-    assert!(told.contains("3 ") && told.contains("BTsync/files/Photos"), "{told}");
+    assert!(told.contains("3 names") && told.contains("BTsync/files/Photos"), "{told}");
     assert!(told.contains("another file system"), "{told}");
     get(&mut house, 2, "one");
     assert_eq!(house.answer(2).unwrap().0, "refused");
@@ -277,8 +275,9 @@ fn somebody_elses_files_are_named_with_the_cause() {
     // The rest of the folder is done all the same.
     assert_eq!(std::fs::read(house.on("HTCphone", b"d/ours")).unwrap(), b"d/ours");
     assert_eq!(std::fs::read(&protected).unwrap(), b"d/protected");
-    let told = status(&house);
-    assert!(told.contains("d/closed") && told.contains("can't be read"), "{told}");
+    let mut asked = house.larder(&["status"]);
+    let told = text(&asked.uid(NOBODY).gid(NOBODY).output().unwrap());
+    assert!(told.contains("1 folders in BTsync/files can't be read"), "{told}");
 }
 
 #[test]

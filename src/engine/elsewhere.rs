@@ -3,7 +3,6 @@
 //! Their inode numbers are not ours, so the port hands nothing of them out. They are never descended into, never
 //! removed, and told in one notice. What such a thing hides is unread, not gone.
 
-use super::notices::and_more;
 use super::settle::STUCK;
 use super::{Engine, EngineError};
 use crate::fs::Entry;
@@ -74,15 +73,13 @@ impl Engine {
             return;
         };
         let number = self.world.elsewhere.len() + self.hidden.len();
-        let (lies, them) = match number {
-            1 => ("lies", "it"),
-            _ => ("lie", "them"),
+        let why = "another file system (a mount, a subvolume or a snapshot)";
+        let what = match number {
+            1 => format!("{first} lies on {why}: nothing in it is taken in or changed"),
+            n => format!(
+                "{n} names lie on {why}, the first is {first}: nothing in them is taken in or changed"
+            ),
         };
-        let what = format!(
-            "{first}{} {lies} on another file system (a mount, a subvolume or a snapshot): nothing in {them} is \
-             taken in or changed",
-            and_more(number - 1)
-        );
         let next = "to have it in the catalogue, copy what you want of it into an ordinary folder in BTsync/files";
         self.tell("elsewhere", Condition::Ready, now, what, next);
     }

@@ -49,6 +49,31 @@ impl Engine {
         });
     }
 
+    /// The same of what happened before a start: a name means a file that was written after the name was joined to it, and
+    /// its own content still waits.
+    pub(super) fn find_rewritten(&mut self) -> Result<(), EngineError> {
+        for batch in set_aside(&mut *self.fs)? {
+            let name = batch.path.name().and_then(|name| std::str::from_utf8(name).ok());
+            let Some(joined) = name.and_then(|name| name.parse::<i64>().ok()) else { continue };
+            let found = self.fs.scan(&batch)?.tree;
+            let (world, rewritten) = (&self.world, &mut self.rewritten);
+            found.for_each(Tree::<Stat>::ROOT, |path, old| {
+                let path = path.strip_prefix(batch.path.as_bytes()).and_then(|p| p.get(1..));
+                let home = path.and_then(|path| RelPath::new(path).ok());
+                if let Some(now) = home.and_then(|home| world.files.get(&home))
+                    && (now.nlink > 1 && now.id.ino != old.id.ino)
+                    && (now.id.size, now.id.mtime) != (old.id.size, old.id.mtime)
+                    && now.id.mtime.secs() >= joined
+                {
+                    let was = FileId { ino: now.id.ino, ..old.id };
+                    let new = || Rewritten { was, by: BTreeSet::new() };
+                    rewritten.entry(was.ino).or_insert_with(new);
+                }
+            });
+        }
+        Ok(())
+    }
+
     /// Gives names that changed with another one their own content back.
     pub(super) fn give_back(&mut self, now: Time) -> Result<(), EngineError> {
         if self.rewritten.is_empty() {
@@ -67,7 +92,7 @@ impl Engine {
                 names.entry(stat.id.ino).or_default().push(path);
             }
         });
-        let mut ops = Vec::new();
+        let mut ops: Vec<Op> = Vec::new();
         for (ino, Rewritten { was, by }) in rewritten {
             let names = self.still_named(names.remove(&ino).unwrap_or_default(), ino)?;
             let mut joined: BTreeMap<u64, Vec<Waiting>> = BTreeMap::new();

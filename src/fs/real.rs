@@ -339,6 +339,15 @@ impl FileSystem for Real {
                 }
                 linked => linked,
             }
+        })
+        .map_err(|e| match e {
+            // Nothing about the new name forbids it, so it is the file.
+            FsError::Denied { cause: Denial::Unknown, doing, .. } => {
+                cause::denied(&self.root, from.clone(), doing)
+            }
+            // Of the two it is the file that lies behind another mount.
+            FsError::OtherFileSystem { .. } => FsError::OtherFileSystem { at: from.clone() },
+            e => e,
         })?;
         self.touch(to)?;
         stat.nlink = stat.nlink.saturating_add(1);
