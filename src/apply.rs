@@ -405,6 +405,8 @@ fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
         let here = at.place.clone().at(path);
         let transient = crate::model::is_private(&name);
         match entry {
+            // What may be a family's stays.
+            Entry::Elsewhere => {}
             Entry::File(_) if !transient => {}
             Entry::File(_) | Entry::Other => fs.unlink(&here)?,
             Entry::Dir if !transient => clear_out(fs, &here)?,

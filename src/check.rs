@@ -28,7 +28,7 @@ pub fn check(places: &Places, engine: &Engine) -> Result<Vec<Finding>, CheckErro
     let mut ledger = Ledger::open_copy(&places.ledger())?;
     // As it is on the disk: `engine` has put in order, in memory, what a cut left.
     let versions = ledger.load()?.versions;
-    let mut verification = Verification::default();
+    let mut verification = Verification::thorough();
     if let Some(what) = ledger.verify()? {
         verification.found.push(Finding::of_ledger(&what));
     }

@@ -27,6 +27,7 @@ mod sort;
 #[cfg(test)]
 mod tests;
 
+pub use join::set_aside;
 pub use read::Begun;
 pub use settle::{Elsewhere, settle};
 

@@ -11,6 +11,7 @@
 mod behind;
 mod carry;
 mod devices;
+mod elsewhere;
 mod error;
 mod join;
 mod joined;
@@ -18,9 +19,12 @@ mod keep;
 mod left_out;
 mod look;
 mod markers;
+mod mend;
 mod night;
 mod notices;
+mod obstacles;
 mod publish;
+mod reconcile;
 mod room;
 mod settle;
 mod shares;
@@ -41,9 +45,9 @@ use crate::catalogue::Encoder;
 use crate::config::Config;
 use crate::fs::{FileSystem, FsError, Space};
 use crate::ledger::{Ledger, LedgerError};
-use crate::model::{Bytes, DeviceName, FileId, NotTaken, Origin, Place, RelPath, Time};
+use crate::model::{Bytes, DeviceName, FileId, NotTaken, Origin, Place, RelPath, Spot, Time};
 use crate::plan::{Fact, Op, World, in_force};
-use crate::status::{Condition, Notice, Report};
+use crate::status::{Notice, Report};
 use crate::watch::Pending;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,12 +104,24 @@ pub struct Engine {
     published: BTreeMap<Origin, (FileId, u64)>,
     /// Of each page, wishes from here on (by arrival) have not been looked at in this round.
     wish_cursors: BTreeMap<Origin, i64>,
+    /// What each wish that is done in parts met so far that stays in its way: how often, and the first.
+    wish_causes: BTreeMap<i64, (usize, String)>,
     /// How often each waiting wish met a moving target.
     wish_tries: BTreeMap<i64, u32>,
     /// What was last said of each waiting wish.
     waiting: BTreeMap<i64, String>,
-    /// Names in devices' folders that could not be taken in, and when that was last tried.
-    stuck: BTreeMap<(DeviceName, RelPath), Time>,
+    /// Names in devices' folders that could not be taken in: when that was last tried, and why not.
+    stuck: BTreeMap<(DeviceName, RelPath), (Time, Option<String>)>,
+    /// What the last operation that could not be done met.
+    met: Option<obstacles::Obstacle>,
+    /// What may not be done to files and folders, and when that was last seen.
+    obstacles: BTreeMap<Spot, (Time, String)>,
+    /// In places other than `files/`: what lies on another file system.
+    hidden: BTreeSet<Spot>,
+    /// When what lies on another file system was last looked at.
+    looked_elsewhere: Time,
+    /// Masters with more than one name that were written in place, by inode.
+    rewritten: BTreeMap<u64, mend::Rewritten>,
     /// Masters that can't be looked at: when that was last tried, and why.
     unseen: BTreeMap<RelPath, (Time, String)>,
     /// Pages are written; tests of many thousand turns do without.
@@ -193,8 +209,14 @@ impl Engine {
             published: BTreeMap::new(),
             wish_cursors: BTreeMap::new(),
             wish_tries: BTreeMap::new(),
+            wish_causes: BTreeMap::new(),
             waiting: BTreeMap::new(),
             stuck: BTreeMap::new(),
+            met: None,
+            obstacles: BTreeMap::new(),
+            hidden: BTreeSet::new(),
+            looked_elsewhere: now,
+            rewritten: BTreeMap::new(),
             unseen: BTreeMap::new(),
             publishes: true,
             unruly: false,
@@ -227,6 +249,8 @@ impl Engine {
         }
         engine.scan_joined(now)?;
         engine.tell_not_taken(now);
+        engine.find_rewritten()?;
+        engine.tell_elsewhere(now);
         Ok(engine)
     }
 
@@ -336,6 +360,7 @@ impl Engine {
         self.see_running(now)?;
         self.look(pending, now)?;
         let more_looks = self.reconcile(now)?;
+        self.give_back(now)?;
         self.harvest(now)?;
         let more_wishes = self.fulfil(now)?;
         self.follow_decisions(now)?;
@@ -345,6 +370,8 @@ impl Engine {
         self.tell_behind(now);
         self.tell_not_taken(now);
         self.tend_markers(now)?;
+        self.tell_elsewhere(now);
+        self.tell_obstacles(now);
         self.tell_of_devices(now);
         self.keep_room(now)?;
         if !self.unruly {
@@ -394,8 +421,7 @@ impl Engine {
             Err(ApplyError::Fs(e)) if e.trouble().is_some() => Err(e.into()),
             Err(e) => {
                 log::info!("not now: {op}: {e}");
-                self.unruly = true;
-                self.tell("operation", Condition::Ready, now, e.to_string(), "Larder tries again");
+                self.stumble(&e, now);
                 Ok(false)
             }
         }

@@ -7,16 +7,19 @@
 //! What it must never do: overwrite a name, follow a symbolic link, touch what is not a regular
 //! file or a folder, or act on another inode than the one it was told.
 
+mod cause;
 #[cfg(test)]
 mod contract;
 mod dry_run;
 mod memory;
 mod real;
+mod stat;
 
+pub use cause::Denial;
 pub use dry_run::DryRun;
 pub use memory::Memory;
 pub use real::Real;
-pub(crate) use real::{kind_at, look_at};
+pub(crate) use stat::{Device, kind_at, look_at};
 
 use crate::model::{Bytes, FileId, Spot, Stat, Untaken, is_private};
 use crate::scan::{Scan, tells_reserved};
@@ -25,12 +28,26 @@ use rustix::io::Errno;
 /// What keeps the drive from working. Work stops; nothing is recorded as done or refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trouble {
-    /// No room (ENOSPC, EDQUOT).
+    /// No space (ENOSPC, EDQUOT).
     Full,
+    /// There is space, but the file system has no inode left for another file or folder (ENOSPC).
+    NoInodes,
     /// It may not be written (EROFS).
     ReadOnly,
     /// It fails or is gone (EIO, ENODEV, ENXIO, ESTALE …).
     Failing,
+}
+
+impl Trouble {
+    /// What the kernel said; it says "no space" of inodes, too.
+    fn say(&self, source: &Errno) -> String {
+        match self {
+            Self::NoInodes => {
+                "the drive has space, but its number of files is used up (no inodes left)".into()
+            }
+            _ => source.to_string(),
+        }
+    }
 }
 
 /// Why an operation did not happen. Unless it says otherwise, nothing was changed.
@@ -55,8 +72,35 @@ pub enum FsError {
         at: Spot,
     },
     /// A symbolic link, a device, a pipe, or a folder where a file was meant.
-    #[error("{at}: it is not a regular file (or lies behind a symbolic link); remove it by hand")]
+    #[error(
+        "{at}: it is not a regular file, or lies behind a symbolic link; it is left alone: move it elsewhere"
+    )]
     NotRegular {
+        /// Which name.
+        at: Spot,
+    },
+    /// It lies on another file system: a mount, a subvolume, a snapshot (EXDEV).
+    #[error(
+        "{at}: it lies on another file system (a mount, a subvolume or a snapshot), and is left alone; \
+         copy what you want of it into an ordinary folder in BTsync/files"
+    )]
+    OtherFileSystem {
+        /// Which name.
+        at: Spot,
+    },
+    /// The kernel forbids it (EPERM, EACCES).
+    #[error("{at}: {doing}: not permitted, {cause}")]
+    Denied {
+        /// The name or folder that is the cause.
+        at: Spot,
+        /// What was tried.
+        doing: &'static str,
+        /// Why it is forbidden, and the next step.
+        cause: Denial,
+    },
+    /// The name is longer than the file system takes (ENAMETOOLONG).
+    #[error("{at}: the name is too long for this drive; give it a shorter one")]
+    NameTooLong {
         /// Which name.
         at: Spot,
     },
@@ -67,7 +111,7 @@ pub enum FsError {
         at: Spot,
     },
     /// The drive does not work. Everything waits until it does.
-    #[error("{at}: {doing}: {source}")]
+    #[error("{at}: {doing}: {}", .trouble.say(.source))]
     Drive {
         /// What is the matter with it.
         trouble: Trouble,
@@ -98,7 +142,10 @@ impl FsError {
         match source {
             Errno::NOENT | Errno::NOTDIR => Self::Missing { at },
             Errno::EXIST | Errno::NOTEMPTY => Self::Exists { at },
-            Errno::LOOP | Errno::XDEV | Errno::ISDIR => Self::NotRegular { at },
+            Errno::LOOP | Errno::ISDIR => Self::NotRegular { at },
+            Errno::XDEV => Self::OtherFileSystem { at },
+            Errno::PERM | Errno::ACCESS => Self::Denied { at, doing, cause: Denial::Unknown },
+            Errno::NAMETOOLONG => Self::NameTooLong { at },
             Errno::MLINK => Self::TooManyLinks { at },
             Errno::NOSPC | Errno::DQUOT => trouble(Trouble::Full),
             Errno::ROFS => trouble(Trouble::ReadOnly),
@@ -108,6 +155,12 @@ impl FsError {
             }
             _ => Self::Other { at, doing, source },
         }
+    }
+
+    /// True when somebody else was at the same name in that moment: looking again shows what is there now. Every
+    /// other error has a cause that stays until somebody removes it.
+    pub fn is_race(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::Exists { .. } | Self::Changed { .. })
     }
 
     /// The trouble with the drive, when that is why.
@@ -126,6 +179,8 @@ pub enum Entry {
     File(Stat),
     /// A folder.
     Dir,
+    /// Something on another file system, which Larder leaves alone.
+    Elsewhere,
     /// Anything else, which Larder leaves alone.
     Other,
 }
@@ -140,6 +195,8 @@ pub struct Space {
     pub free: Bytes,
     /// The size of the file system.
     pub total: Bytes,
+    /// No further file or folder can be made, however much space there is.
+    pub no_inodes: bool,
 }
 
 /// The drive, as far as Larder changes and reads it.
@@ -204,6 +261,9 @@ pub trait FileSystem {
     /// How much room there is.
     fn space(&mut self) -> Result<Space, FsError>;
 
+    /// What forbids to link, rename or unlink a file; `None` when nothing that can be seen does.
+    fn denial(&mut self, at: &Spot) -> Option<Denial>;
+
     /// The real drive behind the door, for those who work on opened files: leases, extents. `None`
     /// where there is none.
     fn real(&mut self) -> Option<&mut Real> {
@@ -220,9 +280,24 @@ pub trait FileSystem {
         let mut found = Scan::default();
         let mut todo = vec![from.path.clone()];
         while let Some(dir) = todo.pop() {
+            let listed = match self.list(&from.place.clone().at(dir.clone())) {
+                Ok(listed) => listed.unwrap_or_default(),
+                Err(e) if e.trouble().is_some() => return Err(e),
+                Err(FsError::OtherFileSystem { .. }) => {
+                    found.elsewhere.push(dir);
+                    continue;
+                }
+                Err(FsError::NotRegular { at }) if dir == from.path => {
+                    return Err(FsError::NotRegular { at });
+                }
+                Err(FsError::Missing { .. }) => continue,
+                Err(_) => {
+                    found.blind.push(dir);
+                    continue;
+                }
+            };
             let id = found.tree.insert_dir(&dir);
-            for (name, entry) in self.list(&from.place.clone().at(dir.clone()))?.unwrap_or_default()
-            {
+            for (name, entry) in listed {
                 let path = dir.join(&name);
                 let here = from.place.clone().at(path.clone().unwrap_or_else(|_| dir.clone()));
                 let why = match (entry, path) {
@@ -237,6 +312,10 @@ pub trait FileSystem {
                         todo.push(path);
                         continue;
                     }
+                    (Entry::Elsewhere, Ok(path)) => {
+                        found.elsewhere.push(path);
+                        continue;
+                    }
                     (Entry::Other, Ok(_)) if self.leads_elsewhere(&here)? => Untaken::Symlink,
                     (Entry::Other, Ok(_)) => Untaken::Special,
                 };
@@ -244,6 +323,8 @@ pub trait FileSystem {
                 found.not_taken.add(&raw, why);
             }
         }
+        found.blind.sort();
+        found.elsewhere.sort();
         Ok(found)
     }
 
@@ -252,6 +333,7 @@ pub trait FileSystem {
         match self.look(at)? {
             None => Ok(None),
             Some(Entry::File(stat)) => Ok(Some(stat)),
+            Some(Entry::Elsewhere) => Err(FsError::OtherFileSystem { at: at.clone() }),
             Some(_) => Err(FsError::NotRegular { at: at.clone() }),
         }
     }

@@ -5,18 +5,20 @@
 //! no file: links are recognised by their inodes, and pages of an older ledger are told apart by its
 //! epoch.
 
+mod error;
 mod night;
 mod pairs;
 mod room;
 mod shares;
 mod wishes;
 
+pub use error::LedgerError;
 pub use wishes::{Answered, Entry};
 
 use crate::model::{Answer, Bytes, DeviceName, FileId, Link, RelPath, Time};
 use crate::plan::{Fact, Version, World};
+use error::has_no_inodes;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use rustix::io::Errno;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
@@ -33,89 +35,6 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("ledger/successors.sql"),
     include_str!("ledger/storms.sql"),
 ];
-
-/// What went wrong with the ledger.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// SQLite said no.
-    #[error("{}: {doing}: {source}", .path.display())]
-    Sqlite {
-        /// The database.
-        path: PathBuf,
-        /// What was tried.
-        doing: &'static str,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
-    /// It was written by a newer Larder.
-    #[error(
-        "{}: it was written by a newer Larder (its version is {found}, this one knows {known}); \
-         update this NAS", .path.display()
-    )]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its version.
-        found: usize,
-        /// Ours.
-        known: usize,
-    },
-    /// Its folder can't be made.
-    #[error("{}: {source}", .path.display())]
-    Folder {
-        /// The database.
-        path: PathBuf,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
-    /// The kernel has no random numbers, and no secret is made without.
-    #[error("the kernel gives no random numbers ({0}); restart")]
-    Random(String),
-    /// A row makes no sense.
-    #[error("{}: {what}; `larder check` tells more", .path.display())]
-    Damaged {
-        /// The database.
-        path: PathBuf,
-        /// What makes no sense.
-        what: String,
-    },
-}
-
-impl LedgerError {
-    /// True when the content is damaged, so that a new ledger has to be begun; not when the drive
-    /// fails or is full.
-    pub fn is_damage(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        match self {
-            Self::Damaged { .. } => true,
-            Self::Sqlite { source, .. } => {
-                matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
-            }
-            Self::Newer { .. } | Self::Folder { .. } | Self::Random(_) => false,
-        }
-    }
-
-    /// True when reading or writing it failed as on a drive that breaks or may only be read.
-    pub fn is_failed_drive(&self) -> bool {
-        use rusqlite::ErrorCode::{CannotOpen, ReadOnly, SystemIoFailure};
-        match self {
-            // A drive that turned read-only shows as a database that can't be opened.
-            Self::Sqlite { source, .. } => {
-                matches!(source.sqlite_error_code(), Some(SystemIoFailure | ReadOnly | CannotOpen))
-            }
-            Self::Folder { source, .. } => {
-                matches!(Errno::from_io_error(source), Some(Errno::IO | Errno::ROFS))
-            }
-            Self::Newer { .. } | Self::Random(_) | Self::Damaged { .. } => false,
-        }
-    }
-
-    /// True when there is no room for it.
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::Sqlite { source, .. }
-            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
-    }
-}
 
 /// The open ledger.
 #[derive(Debug)]
@@ -165,6 +84,21 @@ impl Ledger {
     }
 
     fn with(
+        path: &Path,
+        open: impl FnOnce() -> rusqlite::Result<Connection>,
+    ) -> Result<Self, LedgerError> {
+        Self::set_up(path, open).map_err(|e| match e {
+            LedgerError::Sqlite { source, .. }
+                if source.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen)
+                    && has_no_inodes(path) =>
+            {
+                LedgerError::NoInodes { path: path.to_owned() }
+            }
+            e => e,
+        })
+    }
+
+    fn set_up(
         path: &Path,
         open: impl FnOnce() -> rusqlite::Result<Connection>,
     ) -> Result<Self, LedgerError> {

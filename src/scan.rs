@@ -4,7 +4,7 @@
 //! on a rotating drive. Symbolic links, devices and pipes, what lies too deep, and names that are ours are not taken
 //! in, which is told ([`NotTaken`]). Names that sync engines and browsers use while they write are nobody's files.
 
-use crate::fs::{Entry, FsError, kind_at, look_at};
+use crate::fs::{Device, Entry, FsError, kind_at, look_at};
 use crate::model::{NotTaken, Place, RelPath, Stat, Tree, Untaken, is_private, is_reserved};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, openat2};
 use rustix::io::Errno;
@@ -22,6 +22,9 @@ pub struct Scan {
     pub tree: Tree<Stat>,
     /// Folders that could not be read: nothing is known of what is in them, least of all that it is gone.
     pub blind: Vec<RelPath>,
+    /// Names that lie on another file system. Nothing is known of what is in them, as of `blind`; and it is nobody's
+    /// business here.
+    pub elsewhere: Vec<RelPath>,
     /// What is there and not taken in, and why.
     pub not_taken: NotTaken,
 }
@@ -36,7 +39,10 @@ pub fn tells_reserved(place: &Place, name: &[u8]) -> bool {
 ///
 /// An error is the drive's trouble; a folder that merely may not be read is `blind`.
 pub fn scan(handle: &OwnedFd, place: &Place, from: &RelPath) -> Result<Scan, FsError> {
+    let device = Device::of(handle)
+        .map_err(|e| FsError::new(&place.clone().at(from.clone()), "look at the folder", e))?;
     let state = State {
+        device,
         work: Mutex::new(Work { todo: vec![from.clone()], busy: 0, error: None }),
         more: Condvar::new(),
         found: Mutex::new(Scan::default()),
@@ -54,10 +60,13 @@ pub fn scan(handle: &OwnedFd, place: &Place, from: &RelPath) -> Result<Scan, FsE
     let mut found = state.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.tree.shrink();
     found.blind.sort();
+    found.elsewhere.sort();
     Ok(found)
 }
 
 struct State {
+    /// Of the place, which is that of the drive's root.
+    device: Device,
     work: Mutex<Work>,
     more: Condvar,
     found: Mutex<Scan>,
@@ -98,6 +107,7 @@ fn read_folders(state: &State, handle: &OwnedFd, place: &Place) {
                 match error {
                     // It went while we looked: its parent will be looked at again.
                     FsError::Missing { .. } => {}
+                    FsError::OtherFileSystem { .. } => lock(&state.found).elsewhere.push(dir),
                     error if error.trouble().is_some() => work.error = Some(error),
                     _ => lock(&state.found).blind.push(dir),
                 }
@@ -121,6 +131,10 @@ fn read_folder(
         | ResolveFlags::NO_MAGICLINKS
         | ResolveFlags::NO_XDEV;
     let fd = openat2(handle, path, flags, Mode::empty(), how)?;
+    if Device::of(&fd)? != state.device {
+        // A subvolume, which is no mount.
+        return Err(Errno::XDEV);
+    }
     // Names of this folder, one after the other, and for each its inode and place.
     let mut names = Vec::new();
     let mut entries: Vec<(u64, u32, u16, FileType)> = Vec::new();
@@ -146,6 +160,7 @@ fn read_folder(
     let name_at = |start: u32, len: u16| &names[start as usize..][..usize::from(len)];
     let mut files: Vec<(u32, u16, Stat)> = Vec::new();
     let mut below = Vec::new();
+    let mut elsewhere = Vec::new();
     for (_, start, len, kind) in entries {
         let name = name_at(start, len);
         if !dir.has_room_for(name.len()) {
@@ -154,12 +169,16 @@ fn read_folder(
         }
         let kind = match kind {
             FileType::RegularFile | FileType::Unknown => {
-                match look_at(fd.as_fd(), name, AtFlags::empty()) {
+                match look_at(fd.as_fd(), name, AtFlags::empty(), state.device) {
                     Ok(Entry::File(stat)) => {
                         files.push((start, len, stat));
                         continue;
                     }
                     Ok(Entry::Dir) => FileType::Directory,
+                    Ok(Entry::Elsewhere) => {
+                        elsewhere.extend(dir.join(name));
+                        continue;
+                    }
                     Ok(Entry::Other) => kind_at(fd.as_fd(), name)?,
                     Err(Errno::NOENT) => continue,
                     Err(e) => return Err(e),
@@ -176,6 +195,7 @@ fn read_folder(
     files.sort_unstable_by(|a, b| name_at(a.0, a.1).cmp(name_at(b.0, b.1)));
     let mut found = lock(&state.found);
     found.not_taken.extend(not_taken);
+    found.elsewhere.append(&mut elsewhere);
     let id = found.tree.insert_dir(dir);
     for (start, len, stat) in files {
         found.tree.insert_in(id, name_at(start, len), stat);

@@ -174,7 +174,7 @@ fn walk(
         match entry {
             Entry::File(stat) => found.push((at, stat)),
             Entry::Dir => walk(fs, &at, found)?,
-            Entry::Other => {}
+            Entry::Elsewhere | Entry::Other => {}
         }
     }
     Ok(())

@@ -52,7 +52,7 @@ pub enum DaemonError {
 impl DaemonError {
     /// True when there is no room on the drive.
     pub(super) fn is_full(&self) -> bool {
-        matches!(self, Self::Engine(e) if e.trouble() == Some(Trouble::Full))
+        matches!(self, Self::Engine(e) if matches!(e.trouble(), Some(Trouble::Full | Trouble::NoInodes)))
     }
 
     /// True when the drive itself failed or may only be read. One that was pulled did not fail.
@@ -78,6 +78,10 @@ impl DaemonError {
                 Some(Trouble::Full) => {
                     (Condition::DriveFull, "make room on the drive; Larder goes on by itself")
                 }
+                Some(Trouble::NoInodes) => (
+                    Condition::DriveFull,
+                    "remove some files or empty folders: space alone does not help; Larder goes on by itself",
+                ),
                 Some(Trouble::ReadOnly) => (
                     Condition::DriveUnusable,
                     "the drive may only be read; unplug it and plug it in again to have it checked",

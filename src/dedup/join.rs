@@ -37,6 +37,18 @@ pub(super) fn aside_root() -> Spot {
     Place::Versions.at(RelPath::new(JOINED).unwrap_or_default())
 }
 
+/// The folders where old inodes wait, the newest first.
+pub fn set_aside(fs: &mut dyn FileSystem) -> Result<Vec<Spot>, FsError> {
+    let listed = fs.list(&aside_root())?.unwrap_or_default();
+    let batch = |(name, entry): &(Vec<u8>, Entry)| match (entry, read_mark(name)) {
+        (Entry::Dir, Some((batch, None))) => Some(batch),
+        _ => None,
+    };
+    let mut batches: Vec<u64> = listed.iter().filter_map(batch).collect();
+    batches.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(batches.into_iter().map(batch_folder).collect())
+}
+
 /// Where one batch's wait.
 pub(super) fn batch_folder(batch: u64) -> Spot {
     // "joined" and a number are a path.

@@ -1,12 +1,13 @@
 //! The night after: lets go of old inodes that nobody wrote to, and keeps those that somebody did.
 //!
 //! In come the folders `versions/joined/<batch>`; out come facts about what was kept. An old inode is let
-//! go when its ctime is not behind its batch's seal, or else (a power cut left the batch unsealed, or another
-//! name of it was taken away, such as a device's link that followed the join) when it is equal to what its name
-//! means now, or to what it may be elsewhere: after an edit, a version. Whatever else lies there may have been
-//! written to by somebody who had found the name before it was exchanged. It gets its name back if that is certain
-//! and newer than whatever happened to what the name means now; otherwise it is kept as a version, and the name
-//! stays as it is.
+//! go when its bytes have another name: when nothing happened to it, or to what its name means, since its batch was
+//! sealed, or else (a power cut left the batch unsealed, or names came and went, such as a device's link that followed
+//! the join) when it is equal to what its name means now, or to what it may be elsewhere: after an edit, a version.
+//! Whatever else lies there may have been written to by somebody who had found the name before it was exchanged: it
+//! gets its name back if that is certain and newer than whatever happened to what the name means now. Or the file that
+//! it was joined to was written in place by another name: then this one gets its own content back. Otherwise it is
+//! kept as a version, and the name stays as it is.
 
 use super::join::{aside_root, batch_folder, put_back, read_mark};
 use super::read::{Begun, Compared, Facts, Opened, compare, open_beneath};
@@ -125,7 +126,7 @@ impl Work<'_> {
                         Err(e) => return Err(e),
                     }
                 }
-                Entry::Other => {}
+                Entry::Elsewhere | Entry::Other => {}
             }
         }
         self.drive.remove_dir(&at)?;
@@ -149,10 +150,17 @@ impl Work<'_> {
         let facts = Facts::of(&old.fd).map_err(fail)?;
         let at = master(path);
         let named = self.open(&at).ok();
-        let unwritten = match until {
+        let superfluous = match until {
             _ if facts.links > 1 => true,
-            Some(until) if facts.ctime <= until => true,
-            // Unsealed, or one of its other names went, which changes the ctime too: the bytes tell.
+            // Nobody wrote to it, nor to what the name means.
+            Some(until)
+                if named
+                    .as_ref()
+                    .is_some_and(|named| are_unwritten(&facts, &named.facts, until)) =>
+            {
+                true
+            }
+            // Unsealed, or names came and went, which changes the ctime too: the bytes tell.
             _ => {
                 let found = match self.is_also_at(aside, facts.size, std::slice::from_ref(&at)) {
                     Ok(Some(false)) => {
@@ -167,7 +175,7 @@ impl Work<'_> {
                 }
             }
         };
-        if unwritten {
+        if superfluous {
             self.drive.unlink(aside)?;
             return Ok(Gone::Free);
         }
@@ -175,6 +183,15 @@ impl Work<'_> {
             && put_back(self.drive, aside, &at, named.facts.ino)?
         {
             log::warn!("{at}: somebody wrote to it while it was joined; it has that content again");
+            return Ok(Gone::Back);
+        }
+        if let Some(until) = until
+            && let Ok(named) = self.open(&at)
+            && is_other_one_written(&facts, &named.facts, until)
+            && self.has_other_name(&at, path, &named.facts)
+            && put_back(self.drive, aside, &at, named.facts.ino)?
+        {
+            log::warn!("{at}: it changed with an equal file; it has its own content again");
             return Ok(Gone::Back);
         }
         log::warn!(
@@ -191,6 +208,17 @@ impl Work<'_> {
         let folder = self.drive.handle(&at.place.clone().at(RelPath::root()))?;
         let opened = open_beneath(&folder, &at.path).and_then(Opened::new);
         opened.map_err(|e| FsError::new(at, "look at what was joined", e))
+    }
+
+    /// Whether what a name means has another name at home, so that nobody loses it when this one is given back.
+    fn has_other_name(&mut self, at: &Spot, path: &RelPath, named: &Facts) -> bool {
+        let others = (self.elsewhere)(path, named.size, named.mtime);
+        let others = others.iter().filter(|other| other.place == Place::Files && *other != at);
+        let mut found = false;
+        for other in others {
+            found |= self.open(other).is_ok_and(|other| other.facts.ino == named.ino);
+        }
+        found
     }
 
     /// Whether a content also lies at one of some names; `None` when told to stop.
@@ -230,6 +258,20 @@ impl Work<'_> {
             }
         }
     }
+}
+
+/// True when nothing happened since the seal, to the old inode or to the one that its name means: they were compared
+/// before it, to the last byte.
+fn are_unwritten(old: &Facts, named: &Facts, until: Time) -> bool {
+    let alike = (old.size, old.mtime) == (named.size, named.mtime);
+    alike && old.ctime <= until && named.ctime <= until
+}
+
+/// True when it was the joined file that was written, by another of its names, and not the old inode: the one is younger
+/// than the seal or carries the very mtime of the other, as programs do that set it back.
+fn is_other_one_written(old: &Facts, named: &Facts, until: Time) -> bool {
+    let alike = (old.size, old.mtime) == (named.size, named.mtime);
+    old.mtime <= until && (alike || named.mtime > until) && named.links > 1
 }
 
 /// True when the old inode was certainly written to after it was joined, and nothing has happened since to what the

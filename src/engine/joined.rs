@@ -4,6 +4,7 @@
 //! nothing more is taken from the others; a folder at home that may be renamed; and an end in the order
 //! that the design asks for: links carried over, out of the sync engine, then the folder goes.
 
+use super::look::within_any;
 use super::{Engine, EngineError};
 use crate::apply::is_text;
 use crate::fs::{Entry, FsError};
@@ -11,6 +12,7 @@ use crate::model::{Bytes, DeviceName, Link, RelPath, Spot, Time, Tree};
 use crate::plan::{
     CHUNK, Fact, LinkName, NOTE, Op, Share, ShareState, end_joined, note_text, on, wipe_joined,
 };
+use crate::scan::Scan;
 use crate::status::Condition;
 use crate::watch::Names;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -220,10 +222,12 @@ impl Engine {
         let holder = DeviceName::joined(name);
         let root = on(&holder, &RelPath::root());
         let found = match self.fs.scan(&root) {
-            Ok(found) => found.tree,
-            Err(FsError::NotRegular { .. }) => Tree::default(),
+            Ok(found) => found,
+            Err(FsError::NotRegular { .. }) => Scan::default(),
             Err(e) => return Err(e.into()),
         };
+        let unread: Vec<RelPath> = found.blind.into_iter().chain(found.elsewhere).collect();
+        let found = found.tree;
         let note = self.note_in(name)?;
         let holding = self.world.devices.entry(holder.clone()).or_default();
         let mut known = Vec::new();
@@ -238,7 +242,11 @@ impl Engine {
             });
             found.for_each(dir, |p, stat| there.extend(below(p).map(|p| (p, *stat))));
         }
-        for path in known.into_iter().filter(|p| found.get(&on(&holder, p).path).is_none()) {
+        let gone = |p: &RelPath| {
+            let at = on(&holder, p).path;
+            found.get(&at).is_none() && !within_any(&unread, &at)
+        };
+        for path in known.into_iter().filter(gone) {
             self.remember(&Fact::NoLink(holder.clone(), path))?;
         }
         for (path, stat) in there.into_iter().filter(|(p, _)| Some(p) != note.as_ref()).take(CHUNK)

@@ -74,6 +74,16 @@ impl Engine {
             }
         }
         let (free, total) = (self.space.free, self.space.total);
+        if self.space.no_inodes {
+            let what = format!(
+                "the drive has {free} free, but its number of files is used up (no inodes left): no file or folder \
+                 can be made any more"
+            );
+            let next = "remove some files or empty folders, however small";
+            self.tell("inodes", Condition::DriveFull, now, what, next);
+        } else {
+            self.untell("inodes");
+        }
         if !versions::is_short(free, total) {
             self.in_vain = None;
             self.untell("space");

@@ -1,13 +1,13 @@
-//! Looking: where something happened, what is there now, and what follows from it.
+//! Looking: where something happened, and what is there now.
 
-use super::{Engine, EngineError, TRIES};
+use super::{Engine, EngineError};
 use crate::fs::{Entry, FsError};
 use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree, is_private};
-use crate::plan::{LinkName, NotYet, Sight, behind, master, on, reconcile};
+use crate::plan::{master, on};
 use crate::scan::tells_reserved;
 use crate::status::Condition;
 use crate::watch::{Names, Pending};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// So many names are looked at in one turn, so that wishes do not wait for a flood of changes.
 pub(super) const LOOKS: usize = 16_384;
@@ -17,6 +17,7 @@ impl Engine {
     pub(super) fn look(&mut self, mut pending: Pending, now: Time) -> Result<(), EngineError> {
         pending.lost |= std::mem::take(&mut self.night.look_at_all);
         self.look_at_unseen(pending.lost, now)?;
+        self.look_elsewhere(now)?;
         match &pending.trouble {
             Some(what) => {
                 let next = "changes are noticed later than usual; nothing is lost by it";
@@ -64,6 +65,7 @@ impl Engine {
     /// Scans all masters, and looks at the links of those that changed.
     pub(super) fn scan_home(&mut self, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(&RelPath::root()))?;
+        self.note_elsewhere(&master(&RelPath::root()), &found.elsewhere, now);
         self.twins.of = None;
         if !self.world.files.is_empty() {
             let mut new = Vec::new();
@@ -76,6 +78,7 @@ impl Engine {
                 }
             });
             new.iter().for_each(|(path, stat)| self.see_appear(path, stat, now));
+            self.see_rewritten(&found.tree);
         }
         self.note_not_taken(&master(&RelPath::root()), found.not_taken);
         self.tell_blind("home", "BTsync/files", found.blind.len(), now);
@@ -139,6 +142,7 @@ impl Engine {
             self.emptied.insert(device.clone());
         }
         let found = self.fs.scan(&root)?;
+        self.note_elsewhere(&root, &found.elsewhere, now);
         let place = match device.joined_folder() {
             Some(_) => device.to_string(),
             None => format!("devices/{device}"),
@@ -148,7 +152,9 @@ impl Engine {
         let mut differing = Vec::new();
         let world = &self.world;
         let ours = |path: &RelPath| world.holder_at(&root.place.clone().at(path.clone()));
-        let blind: Vec<RelPath> = found.blind.iter().filter_map(|p| Some(ours(p)?.1)).collect();
+        // What was not read is not gone: neither what may not be read, nor what another file system hides.
+        let unread = found.blind.iter().chain(&found.elsewhere);
+        let blind: Vec<RelPath> = unread.filter_map(|p| Some(ours(p)?.1)).collect();
         if let Some(holding) = world.devices.get(device)
             && let Some(dir) = found.tree.dir(&root.path)
         {
@@ -208,8 +214,9 @@ impl Engine {
                     self.forget_home_folder(&path);
                     let known = self.world.files.get(&path);
                     if known.is_none_or(|k| k.id != stat.id) {
-                        if known.is_none_or(|k| k.id.ino != stat.id.ino) {
-                            self.see_appear(&path, &stat, now);
+                        match known.is_some_and(|k| k.id.ino == stat.id.ino) {
+                            true => self.see_written(&path, &stat),
+                            false => self.see_appear(&path, &stat, now),
                         }
                         self.world.files.insert(&path, stat);
                         self.touch(&path);
@@ -217,12 +224,23 @@ impl Engine {
                     }
                 }
                 Ok(Some(Entry::Dir)) => {
+                    self.world.elsewhere.remove(&path);
                     self.forget_home_file(&path);
                     if self.world.files.dir(&path).is_none() {
                         self.look_new_folder(&path, now)?;
                     }
                 }
-                Ok(_) | Err(FsError::NotRegular { .. }) => {
+                // In something that lies elsewhere, which is no business of ours.
+                Err(FsError::OtherFileSystem { .. }) => {}
+                Ok(found) => {
+                    match found {
+                        Some(Entry::Elsewhere) => self.note_one_elsewhere(&path),
+                        _ => drop(self.world.elsewhere.remove(&path)),
+                    }
+                    self.forget_home_file(&path);
+                    self.forget_home_folder(&path);
+                }
+                Err(FsError::NotRegular { .. }) => {
                     self.forget_home_file(&path);
                     self.forget_home_folder(&path);
                 }
@@ -240,8 +258,12 @@ impl Engine {
         }
         let listed = match self.fs.list(at) {
             Ok(listed) => listed.unwrap_or_default(),
-            Err(FsError::NotRegular { .. }) => Vec::new(),
-            Err(e) => return Err(e.into()),
+            Err(e) if e.trouble().is_some() => return Err(e.into()),
+            // What is known of it is asked for name by name.
+            Err(e) => {
+                log::info!("{e}");
+                Vec::new()
+            }
         };
         let mut all: BTreeSet<Vec<u8>> = listed
             .into_iter()
@@ -269,6 +291,7 @@ impl Engine {
     fn look_new_folder(&mut self, path: &RelPath, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(path))?;
         self.note_not_taken(&master(path), found.not_taken);
+        self.note_elsewhere(&master(path), &found.elsewhere, now);
         self.world.files.insert_dir(path);
         let mut new = Vec::new();
         found.tree.for_each_dir(Tree::<Stat>::ROOT, |_, at| {
@@ -324,7 +347,8 @@ impl Engine {
             let known_dir =
                 self.world.devices.get(device).and_then(|h| h.book.dir(&path)).is_some();
             self.is_left_out(&on(device, &path))?;
-            let is_dir = matches!(self.fs.look(&on(device, &path)), Ok(Some(Entry::Dir)));
+            let seen = self.fs.look(&on(device, &path));
+            let is_dir = matches!(seen, Ok(Some(Entry::Dir | Entry::Elsewhere)));
             if is_dir || known_dir {
                 // A folder that came or went: what was in it has no events of its own.
                 let found = match self.fs.scan(&on(device, &path)) {
@@ -335,12 +359,13 @@ impl Engine {
                         continue;
                     }
                 };
+                self.note_elsewhere(&on(device, &path), &found.elsewhere, now);
                 let ours = |p: &[u8]| {
                     let at = on(device, &path).place.at(RelPath::new(p).ok()?);
                     Some(self.world.holder_at(&at)?.1)
                 };
-                let blind: Vec<RelPath> =
-                    found.blind.iter().filter_map(|p| ours(p.as_bytes())).collect();
+                let unread = found.blind.iter().chain(&found.elsewhere);
+                let blind: Vec<RelPath> = unread.filter_map(|p| ours(p.as_bytes())).collect();
                 let mut all = Vec::new();
                 found.tree.for_each(Tree::<Stat>::ROOT, |p, _| all.extend(ours(p)));
                 self.note_not_taken(&on(device, &path), found.not_taken);
@@ -354,137 +379,7 @@ impl Engine {
             }
             self.mark(device, [path]);
         }
-        let _ = now;
         Ok(())
-    }
-
-    /// Works off the names to look at; `true` when some are left for the next turn.
-    pub(super) fn reconcile(&mut self, now: Time) -> Result<bool, EngineError> {
-        self.wake_settled(now);
-        self.hear_out();
-        let mut looks = 0;
-        let moved = self.moved(now);
-        self.foresee_storms(now)?;
-        self.follow_renamed(&moved, now)?;
-        // Those that a change made dirty again are looked at in the next turn.
-        for ((device, path), tries) in std::mem::take(&mut self.dirty) {
-            looks += 1;
-            if looks > LOOKS {
-                self.dirty.insert((device, path), tries);
-                continue;
-            }
-            let done = self.reconcile_one(&device, &path, &moved, now)?;
-            if done {
-                self.stuck.remove(&(device, path));
-            } else if tries + 1 < TRIES {
-                self.dirty.insert((device, path), tries + 1);
-            } else {
-                self.stuck.insert((device, path), now);
-            }
-        }
-        self.tell_stuck(now);
-        // Whose folder was gone and who misses nothing any more is like the others again.
-        let (world, dirty) = (&self.world, &self.dirty);
-        self.emptied.retain(|device| {
-            let absent = world.devices.get(device).is_some_and(|h| !h.absent.is_empty());
-            absent || dirty.keys().any(|(d, _)| d == device)
-        });
-        Ok(looks > LOOKS)
-    }
-
-    /// Looks at one name of a device and does what follows. `false`: it moved under our hands.
-    fn reconcile_one(
-        &mut self,
-        device: &DeviceName,
-        path: &RelPath,
-        moved: &HashMap<LinkName, RelPath>,
-        now: Time,
-    ) -> Result<bool, EngineError> {
-        // A folder of other people may be over by now.
-        let Some(at_home) = self.world.home_of(device, path).filter(|_| self.looks_after(device))
-        else {
-            return Ok(true);
-        };
-        let seen = match self.fs.stat(&on(device, path)) {
-            Ok(seen) => seen,
-            // A folder, a symbolic link or a pipe: no file of ours.
-            Err(FsError::NotRegular { .. }) => None,
-            Err(e) if e.trouble().is_some() => return Err(e.into()),
-            Err(e) => {
-                log::info!("{e}");
-                return Ok(false);
-            }
-        };
-        // What we believe of the master has to be as fresh as what we see of the link.
-        let home = match self.fs.stat(&master(&at_home)) {
-            Ok(home) => home,
-            Err(FsError::NotRegular { .. }) => None,
-            Err(e) if e.trouble().is_some() => return Err(e.into()),
-            Err(e) => {
-                // That it can't be looked at does not mean that it is gone.
-                self.unseen.insert(at_home, (now, e.to_string()));
-                return Ok(false);
-            }
-        };
-        if home.map(|m| m.id) != self.world.files.get(&at_home).map(|m| m.id) {
-            match home {
-                Some(stat) => self.world.files.insert(&at_home, stat),
-                None => self.world.files.remove(&at_home),
-            };
-            self.touch(&at_home);
-            self.stale = true;
-        }
-        let Some(holding) = self.world.devices.get_mut(device) else { return Ok(true) };
-        let booked = holding.book.get(path).copied();
-        let key = (device.clone(), path.clone());
-        self.behind.remove(&key);
-        let settled = match (seen, booked) {
-            (None, Some(_)) => {
-                let since = *holding.absent.entry(path.clone()).or_insert(now);
-                // Of other people even what is confirmed has to settle: so it shows how much it is.
-                let at_once = device.joined_folder().is_none() && self.was_deleted(device, path);
-                let settled = now.since(since) >= self.settle || at_once;
-                settled && self.confirmed(device, path) && !self.is_held(device)
-            }
-            (Some(seen), Some(link)) if home.is_none() && link.id.ino == seen.id.ino => {
-                holding.absent.remove(path);
-                let since = *self.homeless.entry(key.clone()).or_insert(now);
-                now.since(since) >= self.settle
-            }
-            _ => {
-                holding.absent.remove(path);
-                self.homeless.remove(&key);
-                // What is there again is not deleted, whatever was said of it before.
-                self.carrying.deleted.remove(&key);
-                true
-            }
-        };
-        if self.is_held_back(device, path, seen) {
-            return Ok(true);
-        }
-        let quota = self.config.devices.get(device).and_then(|d| d.quota);
-        let sight = Sight { device, path, seen, settled, moved: moved.get(&key), quota, now };
-        let ops = match reconcile(&self.world, &sight) {
-            Ok(ops) => ops,
-            Err(NotYet::Settling) => return Ok(true),
-            Err(NotYet::Untold) => {
-                self.wait_for_word(key);
-                return Ok(true);
-            }
-        };
-        self.homeless.remove(&key);
-        if ops.is_empty() && seen.is_some() && behind(&self.world, device, path).is_some() {
-            self.behind.insert(key);
-        }
-        let did = self.what_it_did(device, path, seen.as_ref(), &ops);
-        for op in &ops {
-            if !self.act(op, now)? {
-                return Ok(false);
-            }
-        }
-        self.count(device, path, (did, booked), now)?;
-        self.tell_what_happened(device, path, &ops);
-        Ok(true)
     }
 }
 
@@ -495,6 +390,6 @@ fn known_names<T: Copy>(tree: &Tree<T>, dir: &RelPath, all: &mut BTreeSet<Vec<u8
     }
 }
 
-fn within_any(folders: &[RelPath], path: &RelPath) -> bool {
+pub(super) fn within_any(folders: &[RelPath], path: &RelPath) -> bool {
     folders.iter().any(|folder| path.is_within(folder))
 }

@@ -282,6 +282,9 @@ impl Engine {
         };
         log::error!("the night's work ends: {e}");
         let next = match trouble {
+            Trouble::NoInodes => {
+                "the drive can hold no further file, however small: remove some (empty folders count, too)"
+            }
             Trouble::Full => "make room on the drive; the next night tries again",
             Trouble::ReadOnly => "unplug the drive and plug it in again to have it checked",
             Trouble::Failing => {

@@ -15,6 +15,11 @@ pub(super) fn and_more(others: usize) -> String {
     }
 }
 
+/// What is the matter, and the next step, of a text that says both.
+pub(super) fn halves(text: &str) -> (&str, &str) {
+    text.split_once("; ").unwrap_or((text, "it is tried again"))
+}
+
 impl Engine {
     /// Tells the owner something, once per key until it is untold.
     pub(super) fn tell(
@@ -82,19 +87,26 @@ impl Engine {
             self.untell("look");
             return;
         };
+        let (why, next) = halves(why);
         let what = format!("{why}{}", and_more(self.unseen.len() - 1));
-        self.tell("look", Condition::Ready, now, what, "see who owns it; it is left as it is");
+        let next = format!("it is left as it is; {next}");
+        self.tell("look", Condition::Attention, now, what, next);
     }
 
     /// Tells of names that can't be taken in.
     pub(super) fn tell_stuck(&mut self, now: Time) {
-        let Some((device, path)) = self.stuck.keys().next() else {
+        // One with a cause says more.
+        let first = self.stuck.iter().find(|(_, (_, why))| why.is_some());
+        let Some(((device, path), (_, why))) = first.or_else(|| self.stuck.iter().next()) else {
             self.untell("reconcile");
             return;
         };
         let more = and_more(self.stuck.len() - 1);
         let what = format!("{}{more} can't be taken in", on(device, path));
-        let next = "see that nothing else of that name is in BTsync/files";
+        let (what, next) = match why.as_deref().map(halves) {
+            Some((why, next)) => (format!("{what}: {why}"), next.to_owned()),
+            None => (what, "see that nothing else of that name is in BTsync/files".to_owned()),
+        };
         self.tell("reconcile", Condition::Attention, now, what, next);
     }
 

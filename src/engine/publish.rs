@@ -167,13 +167,23 @@ impl Engine {
         let transit = page_in_transit(origin);
         let folder = Self::page_folder(origin);
         // One device's page that has no place must not end the writing of all others.
-        if matches!(self.fs.look(&folder), Ok(Some(Entry::File(_) | Entry::Other))) {
-            self.published.remove(origin);
-            self.tell_no_folder(&folder, now);
-            return Ok(());
+        match self.fs.look(&folder) {
+            Ok(None | Some(Entry::Dir)) => {}
+            Err(e) if e.trouble().is_some() => return Err(e.into()),
+            found => {
+                self.published.remove(origin);
+                let why = found.err().unwrap_or(FsError::NotRegular { at: folder.clone() });
+                self.tell_no_folder(&folder, &why, now);
+                return Ok(());
+            }
         }
-        if matches!(self.fs.look(at), Ok(Some(Entry::Dir | Entry::Other))) {
-            return self.tell_no_page(at, now);
+        match self.fs.look(at) {
+            Ok(None | Some(Entry::File(_))) => {}
+            Err(e) if e.trouble().is_some() => return Err(e.into()),
+            found => {
+                let why = found.err().unwrap_or(FsError::NotRegular { at: at.clone() });
+                return self.tell_no_page(at, &why, now);
+            }
         }
         if self.fs.look(&transit)?.is_some() {
             self.fs.unlink(&transit)?;
@@ -186,7 +196,7 @@ impl Engine {
                     // Something else was put there just now: it goes back.
                     self.fs.exchange(&transit, at)?;
                     self.fs.unlink(&transit)?;
-                    return self.tell_no_page(at, now);
+                    return self.tell_no_page(at, &FsError::NotRegular { at: at.clone() }, now);
                 };
                 let ours = self.published.get(origin).is_some_and(|(id, _)| *id == old.id);
                 if !ours {
@@ -195,9 +205,9 @@ impl Engine {
                 self.fs.unlink(&transit)?;
             }
             Err(FsError::Missing { .. }) => self.fs.rename(&transit, at)?,
-            Err(FsError::NotRegular { .. }) => {
+            Err(e) if e.trouble().is_none() => {
                 self.fs.unlink(&transit)?;
-                return self.tell_no_page(at, now);
+                return self.tell_no_page(at, &e, now);
             }
             Err(e) => return Err(e.into()),
         }
@@ -208,22 +218,27 @@ impl Engine {
     }
 
     /// Tells that a page's folder is something else, until it is found to be a folder.
-    pub(super) fn tell_no_folder(&mut self, folder: &Spot, now: Time) {
-        let what = format!("{folder} is no folder, so the page can't be written");
-        self.tell(
-            &format!("folder {folder}"),
-            Condition::Attention,
-            now,
-            what,
-            "remove what is there",
-        );
+    pub(super) fn tell_no_folder(&mut self, folder: &Spot, why: &FsError, now: Time) {
+        let what = match why {
+            FsError::NotRegular { .. } => format!("{folder} is no folder"),
+            why => why.to_string(),
+        };
+        self.tell_unwritten(&format!("folder {folder}"), &what, now);
     }
 
-    fn tell_no_page(&mut self, at: &Spot, now: Time) -> Result<(), EngineError> {
-        let what = format!("{at} is not a file, so the page can't be written");
-        let key = format!("page {at}");
-        self.tell(&key, Condition::Attention, now, what, "remove what is there");
+    fn tell_no_page(&mut self, at: &Spot, why: &FsError, now: Time) -> Result<(), EngineError> {
+        let what = match why {
+            FsError::NotRegular { .. } => format!("{at} is not a file"),
+            why => why.to_string(),
+        };
+        self.tell_unwritten(&format!("page {at}"), &what, now);
         Ok(())
+    }
+
+    fn tell_unwritten(&mut self, key: &str, why: &str, now: Time) {
+        let (what, next) = why.split_once("; ").unwrap_or((why, "move what is there elsewhere"));
+        let what = format!("{what}, so the page can't be written");
+        self.tell(key, Condition::Attention, now, what, next);
     }
 
     /// Takes in the wishes of a page that was exchanged for a newer one.
@@ -251,6 +266,7 @@ impl Engine {
                     self.fs.unlink(&transit)?;
                 }
                 Entry::Other => self.fs.unlink(&transit)?,
+                Entry::Elsewhere => {}
                 Entry::Dir => {
                     self.fs.remove_dir(&transit)?;
                 }

@@ -64,7 +64,7 @@ impl Engine {
         let homeless = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);
         due.extend(homeless.map(|(key, _)| key.clone()));
         // What was in the way may be gone.
-        for (key, tried) in &mut self.stuck {
+        for (key, (tried, _)) in &mut self.stuck {
             if !(0..STUCK).contains(&now.since(*tried)) {
                 *tried = now;
                 due.push(key.clone());

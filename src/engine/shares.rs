@@ -3,11 +3,13 @@
 //! A share ends in the order that the design asks for: the carrier lets go of it, then its links go,
 //! then its folder. That it is to end is in the ledger, so that a cut in between is finished.
 
+use super::look::within_any;
 use super::{Engine, EngineError};
 use crate::catalogue::ShareView;
 use crate::fs::FsError;
-use crate::model::{Bytes, FileId, Place, RelPath, Stat, Time, Tree};
+use crate::model::{Bytes, FileId, Place, RelPath, Stat, Time};
 use crate::plan::{CHUNK, Fact, Op, Share, ShareState, emptied_shares, end_share, master};
+use crate::scan::Scan;
 use sha1::{Digest as _, Sha1};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -204,10 +206,12 @@ impl Engine {
     fn look_at_share(&mut self, name: &str) -> Result<(), EngineError> {
         let root = RelPath::new(name.as_bytes()).unwrap_or_default();
         let found = match self.fs.scan(&Place::Shared.at(root.clone())) {
-            Ok(found) => found.tree,
-            Err(FsError::NotRegular { .. }) => Tree::default(),
+            Ok(found) => found,
+            Err(FsError::NotRegular { .. }) => Scan::default(),
             Err(e) => return Err(e.into()),
         };
+        let unread: Vec<RelPath> = found.blind.into_iter().chain(found.elsewhere).collect();
+        let found = found.tree;
         let mut known = Vec::new();
         if let Some(dir) = self.world.shared.dir(&root) {
             self.world.shared.for_each(dir, |p, _: &FileId| known.extend(RelPath::new(p)));
@@ -225,7 +229,8 @@ impl Engine {
                 }
             });
         }
-        for path in known.into_iter().filter(|p| found.get(p).is_none()) {
+        let gone = |p: &RelPath| found.get(p).is_none() && !within_any(&unread, p);
+        for path in known.into_iter().filter(gone) {
             self.remember(&Fact::NotShared(path))?;
         }
         // No more than is taken away at a time.

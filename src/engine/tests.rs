@@ -2,16 +2,19 @@
 //! comes between. Written from the design's "What an action means" and "Never".
 
 mod carried;
+mod causes;
 mod house;
 mod joined;
 mod judged;
 mod markers;
+mod mended;
 mod night;
 mod pairing;
 mod random;
 mod room;
 mod shares;
 mod storms;
+mod unread;
 
 use super::{MASS, SETTLE};
 use crate::fs::FileSystem as _;

@@ -7,7 +7,9 @@
 use crate::config::Config;
 use crate::fs::{Entry, FileSystem, FsError, Listing};
 use crate::model::{DeviceName, FileId, Place, RelPath, Spot, Stat, Tree, is_private};
-use crate::plan::{Holding, NOTE, Share, ShareState, Version, World, behind, come_down, kept, on};
+use crate::plan::{
+    Holding, NOTE, Share, ShareState, Version, World, behind, come_down, kept, master, on,
+};
 use crate::worklist;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -64,6 +66,8 @@ enum Step {
     Transit(RelPath),
     /// The old contents from this number on.
     Versions(u64),
+    /// A folder of what waits after it was stored once with an equal file, as deep in the batch.
+    Joined(RelPath),
     /// The page in this folder.
     Page(RelPath),
 }
@@ -75,11 +79,18 @@ pub struct Verification {
     /// Inodes of all masters, sorted.
     masters: Vec<u64>,
     todo: Vec<Step>,
+    /// Compares bytes where size and time agree, too.
+    thorough: bool,
     /// What was found so far.
     pub found: Vec<Finding>,
 }
 
 impl Verification {
+    /// One that compares bytes, too, however long that takes.
+    pub fn thorough() -> Self {
+        Self { thorough: true, ..Self::default() }
+    }
+
     /// Goes on until all is verified (`true`) or `stop` says so; it is asked before every name that is looked at. What was
     /// stopped within a folder begins it anew.
     pub fn go_on(
@@ -113,6 +124,12 @@ impl Verification {
             Step::Quota(device) => self.quota(known, device),
             Step::Page(folder) => self.page(fs, folder)?,
             Step::Versions(from) => self.versions(fs, known, *from, stop)?,
+            Step::Joined(dir) => {
+                let Some(listed) = list(fs, &Place::Versions.at(dir.clone()), stop)? else {
+                    return Ok(false);
+                };
+                return self.joined(fs, known, dir, listed, stop);
+            }
             Step::Folder(device, dir) => {
                 let Some(listed) = list(fs, &on(device, dir), stop)? else { return Ok(false) };
                 self.folder(known, device, dir, listed);
@@ -141,6 +158,7 @@ impl Verification {
         let page = |d: &DeviceName| RelPath::new(d.as_str().as_bytes()).ok().map(Step::Page);
         self.todo.push(Step::Page(RelPath::root()));
         self.todo.extend(devices().filter_map(page));
+        self.todo.push(Step::Joined(RelPath::new(b"joined").unwrap_or_default()));
         self.todo.push(Step::Versions(0));
         self.todo.push(Step::Transit(RelPath::root()));
         self.todo.push(Step::Shared(RelPath::root()));
@@ -187,15 +205,31 @@ impl Verification {
                 }
                 Entry::File(stat) => {
                     if !self.is_master(stat.id.ino) && !stays_behind(known, device, &path, &stat) {
-                        let what = format!("{} is not saved in files/ yet", on(device, &path));
-                        self.find(1, what, next);
+                        let home = known.world.home_of(device, &path);
+                        let hidden =
+                            home.and_then(|home| known.world.elsewhere_above(&home).cloned());
+                        match hidden.filter(|_| stat.nlink > 1) {
+                            Some(hidden) => {
+                                let what = format!(
+                                    "the master of {} can't be seen: {} lies on another file system",
+                                    on(device, &path),
+                                    master(&hidden)
+                                );
+                                self.find(1, what, "unmount what lies over it, then check again");
+                            }
+                            None => {
+                                let what =
+                                    format!("{} is not saved in files/ yet", on(device, &path));
+                                self.find(1, what, next);
+                            }
+                        }
                     }
                     here.insert(name, stat.id.ino);
                 }
                 Entry::Dir => {
                     folders.insert(path);
                 }
-                Entry::Other => {}
+                Entry::Elsewhere | Entry::Other => {}
             }
         }
         if let Some(book) = holding.map(|h| &h.book)
@@ -257,7 +291,7 @@ impl Verification {
                 Entry::Dir => {
                     folders.insert(path);
                 }
-                Entry::Other => {}
+                Entry::Elsewhere | Entry::Other => {}
             }
         }
         if let Some(at) = shared.dir(dir) {
@@ -309,6 +343,51 @@ impl Verification {
         Ok(())
     }
 
+    /// What a name was before it was stored once with an equal file has another name, by its bytes: what the name means
+    /// now is still the same, or else somebody wrote to the file by another of its names.
+    fn joined(
+        &mut self,
+        fs: &mut dyn FileSystem,
+        known: &Known<'_>,
+        dir: &RelPath,
+        listed: Option<Listing>,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, FsError> {
+        let (mut found, mut folders) = (Vec::new(), Vec::new());
+        for (name, entry) in listed.unwrap_or_default() {
+            if stop() {
+                return Ok(false);
+            }
+            let Ok(path) = dir.join(&name) else { continue };
+            match entry {
+                Entry::Dir => folders.push(Step::Joined(path)),
+                Entry::File(old) if old.nlink < 2 => {
+                    // `joined/<batch>/<path>`
+                    let names: Vec<&[u8]> = path.names().skip(2).collect();
+                    let Ok(home) = RelPath::new(&names.join(&b'/')) else { continue };
+                    let Some(now) = known.world.files.get(&home) else { continue };
+                    let aside = Place::Versions.at(path);
+                    let (old_at, now_at) = ((&aside, &old.id), (&master(&home), &now.id));
+                    match self.thorough && now.nlink > 1 && like(&old.id, &now.id) {
+                        true if are_equal(fs, old_at, now_at)? => {}
+                        false if now.nlink < 2 || like(&old.id, &now.id) => {}
+                        _ => found.push((home, aside)),
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (home, aside) in found {
+            let what = format!(
+                "{} changed with an equal file that it was stored once with; its own content lies only in {aside}",
+                master(&home)
+            );
+            self.find(6, what, "the next night gives it back, or keeps it as an old version");
+        }
+        self.todo.extend(folders.into_iter().rev());
+        Ok(true)
+    }
+
     /// Every page is whole, from its first to its last byte.
     fn page(&mut self, fs: &mut dyn FileSystem, folder: &RelPath) -> Result<(), FsError> {
         let Ok(at) = folder.join(b"catalogue.html") else { return Ok(()) };
@@ -317,7 +396,7 @@ impl Verification {
         match fs.look(&at)? {
             Some(Entry::File(_)) => {}
             Some(_) => {
-                self.find(3, format!("{at} is no file"), "remove what is there");
+                self.find(3, format!("{at} is no file"), "move what is there elsewhere");
                 return Ok(());
             }
             None => {
@@ -334,6 +413,34 @@ impl Verification {
         }
         Ok(())
     }
+}
+
+/// The same size and mtime.
+fn like(a: &FileId, b: &FileId) -> bool {
+    (a.size, a.mtime) == (b.size, b.mtime)
+}
+
+/// True when two files of one size are equal to the last byte. One that changes meanwhile is nobody's concern here.
+fn are_equal(
+    fs: &mut dyn FileSystem,
+    (a, a_id): (&Spot, &FileId),
+    (b, b_id): (&Spot, &FileId),
+) -> Result<bool, FsError> {
+    const PART: usize = 1 << 20;
+    let mut offset = 0;
+    while offset < a_id.size {
+        let read = fs.read_part(a, a_id, offset, PART).and_then(|part| {
+            let other = fs.read_part(b, b_id, offset, PART)?;
+            Ok((part, other))
+        });
+        match read {
+            Ok((part, other)) if part == other && !part.is_empty() => offset += part.len() as u64,
+            Ok(_) => return Ok(false),
+            Err(e) if e.trouble().is_some() => return Err(e),
+            Err(_) => return Ok(true),
+        }
+    }
+    Ok(true)
 }
 
 /// True for an older content that a device keeps because there is no room for the newer one: that is told anyhow.

@@ -1,6 +1,8 @@
 //! Wishes: read from the pages, remembered before anything else, fulfilled once.
 
+use super::notices::and_more;
 use super::{Engine, EngineError, TRIES};
+use crate::apply::ApplyError;
 use crate::fs::FsError;
 use crate::ledger::Entry;
 use crate::model::{Action, Answer, Bytes, Origin, Place, RelPath, Spot, Time, show};
@@ -38,11 +40,12 @@ impl Engine {
                     self.stale = true;
                     Vec::new()
                 }
-                Err(FsError::NotRegular { .. }) => {
-                    self.tell_no_folder(&folder, now);
+                Err(e) if e.trouble().is_some() => return Err(e.into()),
+                // One page that can't be read must not keep all others from being.
+                Err(e) => {
+                    self.tell_no_folder(&folder, &e, now);
                     continue;
                 }
-                Err(e) => return Err(e.into()),
             };
             self.untell(&format!("folder {folder}"));
             let mut page_there = false;
@@ -96,7 +99,11 @@ impl Engine {
         let content = match self.fs.read(at, limit) {
             Ok(Some(content)) => content,
             Ok(None) | Err(FsError::NotRegular { .. }) => return Ok(false),
-            Err(e) => return Err(e.into()),
+            Err(e) if e.trouble().is_some() => return Err(e.into()),
+            Err(e) => {
+                self.stumble(&ApplyError::Fs(e), now);
+                return Ok(false);
+            }
         };
         let list = match kind {
             Kind::Download => worklist::parse(&content),
@@ -252,11 +259,18 @@ impl Engine {
             self.look_at_names_in_shared()?;
         }
         let planned = wish(&self.world, &self.config, origin, item, attempt, now);
-        let mut moved = None;
+        let (mut moved, mut got_on) = (None, false);
         for op in &planned.ops {
             // A revoke waits for nobody; what could not be carried over is when the folder is out.
-            if !self.act(op, now)? && item.action != Action::RevokeShare {
-                moved = Some(op.to_string());
+            if self.act(op, now)? {
+                got_on |= !matches!(op, Op::Note(_));
+            } else if item.action != Action::RevokeShare {
+                match self.met.take() {
+                    Some(met) if !met.passes => {
+                        self.wish_causes.entry(*seq).or_insert((0, met.what)).0 += 1;
+                    }
+                    _ => moved = Some(op.to_string()),
+                }
                 if let Op::Unlink { at, .. }
                 | Op::Link { to: at, .. }
                 | Op::Replace { at, .. }
@@ -302,7 +316,8 @@ impl Engine {
                     ))
                 }
             }
-            None if planned.more => {
+            // Without a step forward the same would be planned for ever.
+            None if planned.more && (got_on || !self.wish_causes.contains_key(seq)) => {
                 self.ledger.begin_wish(*seq)?;
                 // What a share is called is on the disk before anything has that name.
                 if planned.ops.iter().any(|op| matches!(op, Op::Note(Fact::Share(..)))) {
@@ -310,7 +325,16 @@ impl Engine {
                 }
                 return Ok(true);
             }
-            None => planned.answer,
+            None => match self.wish_causes.get(seq) {
+                None => planned.answer,
+                Some((number, first)) => {
+                    let text = first.clone() + &and_more(number - 1);
+                    if matches!(item.action, Action::Share | Action::ShareFolder) {
+                        self.give_share_up(origin, item.id, now)?;
+                    }
+                    Answer::Refused(text)
+                }
+            },
         };
         if let Answer::Waiting(what) = &answer {
             if self.waiting.get(seq) == Some(what) {
@@ -320,6 +344,7 @@ impl Engine {
         } else {
             self.waiting.remove(seq);
             self.wish_tries.remove(seq);
+            self.wish_causes.remove(seq);
             log::info!("{origin}: {}", Fact::Answer(origin.clone(), item.id, answer.clone()));
         }
         self.remember(&Fact::Answer(origin.clone(), item.id, answer))?;

@@ -1,6 +1,6 @@
 //! A drive that is looked at and not changed: what would be done is done in memory, above it.
 
-use super::{Entry, FileSystem, FsError, Listing, Space};
+use super::{Denial, Entry, FileSystem, FsError, Listing, Space};
 use crate::model::{FileId, Spot, Stat};
 use crate::scan::Scan;
 use std::collections::BTreeMap;
@@ -167,6 +167,10 @@ impl<F: FileSystem> FileSystem for DryRun<F> {
 
     fn scan(&mut self, from: &Spot) -> Result<Scan, FsError> {
         self.under.scan(from)
+    }
+
+    fn denial(&mut self, at: &Spot) -> Option<Denial> {
+        self.under.denial(at)
     }
 
     fn space(&mut self) -> Result<Space, FsError> {

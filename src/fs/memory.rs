@@ -1,9 +1,9 @@
 //! A drive in memory, for plans and tests: the same behaviour as the real one, and faults on demand.
 
-use super::{Entry, FileSystem, FsError, Listing, Space};
+use super::{Denial, Entry, FileSystem, FsError, Listing, Space, Trouble};
 use crate::model::{Bytes, FileId, Place, RelPath, Spot, Stat, Time};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A drive in memory.
 #[derive(Clone, Debug)]
@@ -11,8 +11,12 @@ pub struct Memory {
     nodes: BTreeMap<Spot, Node>,
     inodes: BTreeMap<u64, Inode>,
     next: u64,
-    /// Room in bytes; what the inodes hold counts against it.
+    /// Space in bytes; what the inodes hold counts against it.
     pub capacity: u64,
+    /// How many more files and folders can be made; `None` is no limit.
+    pub inodes_left: Option<u64>,
+    /// Files that belong to another user and can't be linked, and folders that can't be read.
+    pub denied: BTreeSet<Spot>,
     /// Mutating calls so far.
     pub calls: usize,
     /// From this mutating call on (counted from 0) everything fails so: a full drive, a power cut.
@@ -23,6 +27,8 @@ pub struct Memory {
 enum Node {
     Dir,
     File(u64),
+    /// A mount, a subvolume or a snapshot; what is in it has numbers of its own.
+    Elsewhere,
     Other,
 }
 
@@ -40,6 +46,8 @@ impl Default for Memory {
             inodes: BTreeMap::new(),
             next: 10,
             capacity: 1 << 40,
+            inodes_left: None,
+            denied: BTreeSet::new(),
             calls: 0,
             fail_from: None,
         };
@@ -88,6 +96,13 @@ impl Memory {
         self.put_dirs(at);
         self.drop_name(at);
         self.nodes.insert(at.clone(), Node::Other);
+    }
+
+    /// Somebody mounts another file system at a name, or makes a subvolume or snapshot of that name.
+    pub fn put_elsewhere(&mut self, at: &Spot) {
+        self.put_dirs(at);
+        self.drop_name(at);
+        self.nodes.insert(at.clone(), Node::Elsewhere);
     }
 
     /// Somebody else renames a file over whatever is there.
@@ -140,6 +155,7 @@ impl Memory {
     fn entry(&self, node: Node) -> Entry {
         match node {
             Node::Dir => Entry::Dir,
+            Node::Elsewhere => Entry::Elsewhere,
             Node::Other => Entry::Other,
             Node::File(ino) => {
                 let inode = &self.inodes[&ino];
@@ -156,9 +172,14 @@ impl Memory {
     /// Looks a name up as the kernel does: the folders above must be folders.
     fn find(&self, at: &Spot) -> Result<Option<Node>, FsError> {
         for dir in at.path.ancestors() {
-            match self.nodes.get(&at.place.clone().at(dir)) {
+            let dir = at.place.clone().at(dir);
+            self.permit(&dir, "look")?;
+            match self.nodes.get(&dir) {
                 Some(Node::Dir) => {}
                 Some(Node::Other) => return Err(FsError::NotRegular { at: at.clone() }),
+                Some(Node::Elsewhere) => {
+                    return Err(FsError::OtherFileSystem { at: at.clone() });
+                }
                 _ => return Ok(None),
             }
         }
@@ -174,9 +195,34 @@ impl Memory {
         }
     }
 
+    /// One more file or folder is to be made.
+    fn take_inode(&mut self, at: &Spot, doing: &'static str) -> Result<(), FsError> {
+        match &mut self.inodes_left {
+            Some(0) => Err(FsError::Drive {
+                trouble: Trouble::NoInodes,
+                at: at.clone(),
+                doing,
+                source: Errno::NOSPC,
+            }),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn permit(&self, at: &Spot, doing: &'static str) -> Result<(), FsError> {
+        match self.denied.contains(at) {
+            true => Err(FsError::Denied { at: at.clone(), doing, cause: Denial::Owner(0) }),
+            false => Ok(()),
+        }
+    }
+
     fn file(&self, at: &Spot) -> Result<u64, FsError> {
         match self.find(at)? {
             Some(Node::File(ino)) => Ok(ino),
+            Some(Node::Elsewhere) => Err(FsError::OtherFileSystem { at: at.clone() }),
             Some(_) => Err(FsError::NotRegular { at: at.clone() }),
             None => Err(FsError::Missing { at: at.clone() }),
         }
@@ -204,8 +250,10 @@ impl FileSystem for Memory {
         dir: &Spot,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Option<Listing>>, FsError> {
+        self.permit(dir, "list the folder")?;
         match self.find(dir)? {
             Some(Node::Dir) => {}
+            Some(Node::Elsewhere) => return Err(FsError::OtherFileSystem { at: dir.clone() }),
             Some(_) => return Err(FsError::NotRegular { at: dir.clone() }),
             None => return Ok(Some(None)),
         }
@@ -236,9 +284,11 @@ impl FileSystem for Memory {
             let here = at.place.clone().at(dir);
             match self.nodes.get(&here) {
                 Some(Node::Dir) => {}
+                Some(Node::Elsewhere) => return Err(FsError::OtherFileSystem { at: here }),
                 Some(_) => return Err(FsError::NotRegular { at: here }),
                 None => {
                     self.call(&here, "make the folder")?;
+                    self.take_inode(&here, "make the folder")?;
                     self.nodes.insert(here, Node::Dir);
                 }
             }
@@ -259,6 +309,7 @@ impl FileSystem for Memory {
 
     fn link(&mut self, from: &Spot, ino: u64, to: &Spot) -> Result<Stat, FsError> {
         self.call(to, "link")?;
+        self.permit(from, "link")?;
         if self.file(from)? != ino {
             return Err(FsError::Changed { at: from.clone() });
         }
@@ -275,6 +326,7 @@ impl FileSystem for Memory {
 
     fn rename(&mut self, from: &Spot, to: &Spot) -> Result<(), FsError> {
         self.call(from, "rename")?;
+        self.permit(from, "rename")?;
         self.file(from)?;
         self.free_name(to)?;
         if let Some(node) = self.nodes.remove(from) {
@@ -285,6 +337,7 @@ impl FileSystem for Memory {
 
     fn exchange(&mut self, a: &Spot, b: &Spot) -> Result<(), FsError> {
         self.call(a, "exchange")?;
+        self.permit(a, "exchange").and_then(|()| self.permit(b, "exchange"))?;
         let (at_a, at_b) = (Node::File(self.file(a)?), Node::File(self.file(b)?));
         self.nodes.insert(a.clone(), at_b);
         self.nodes.insert(b.clone(), at_a);
@@ -308,6 +361,7 @@ impl FileSystem for Memory {
                 let cut = content.len().min(usize::try_from(limit + 1).unwrap_or(usize::MAX));
                 Ok(Some(content[..cut].to_vec()))
             }
+            Some(Node::Elsewhere) => Err(FsError::OtherFileSystem { at: at.clone() }),
             Some(_) => Err(FsError::NotRegular { at: at.clone() }),
         }
     }
@@ -334,6 +388,7 @@ impl FileSystem for Memory {
         if self.space()?.free.0 < content.len() as u64 {
             return Err(FsError::new(at, "write", Errno::NOSPC));
         }
+        self.take_inode(at, "write")?;
         self.put(at, content, Time(0));
         Ok(())
     }
@@ -342,8 +397,16 @@ impl FileSystem for Memory {
         self.call(&Place::Files.at(RelPath::root()), "bring changes to the disk")
     }
 
+    fn denial(&mut self, at: &Spot) -> Option<Denial> {
+        self.denied.contains(at).then_some(Denial::Owner(0))
+    }
+
     fn space(&mut self) -> Result<Space, FsError> {
         let used: u64 = self.inodes.values().map(|i| i.content.len() as u64).sum();
-        Ok(Space { free: Bytes(self.capacity.saturating_sub(used)), total: Bytes(self.capacity) })
+        Ok(Space {
+            free: Bytes(self.capacity.saturating_sub(used)),
+            total: Bytes(self.capacity),
+            no_inodes: self.inodes_left == Some(0),
+        })
     }
 }

@@ -5,12 +5,13 @@
 //! and checked descriptor (`AT_EMPTY_PATH`, or `/proc/self/fd/N` with `AT_SYMLINK_FOLLOW`, linkat(2)),
 //! so that nothing can be swapped between the look and the link.
 
-use super::{Entry, FileSystem, FsError, Listing, Space};
-use crate::model::{Bytes, FileId, Place, RelPath, Spot, Stat, Time};
+use super::stat::{Device, has_no_inodes, kind_at, look_at};
+use super::{Denial, Entry, FileSystem, FsError, Listing, Space, cause};
+use crate::model::{Bytes, FileId, Place, RelPath, Spot, Stat};
 use crate::scan::{Scan, scan};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, fsync,
-    linkat, mkdirat, openat, openat2, renameat_with, statx, syncfs, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fsync, linkat, mkdirat,
+    openat, openat2, renameat_with, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 #[derive(Debug)]
 pub struct Real {
     root: OwnedFd,
+    /// The file system of the root. Nothing of any other is opened or told of, so that an inode number means one file.
+    device: Device,
     /// Folder handles, the most recently used last.
     open: Vec<(Spot, OwnedFd)>,
     /// Folders changed since the last sync.
@@ -41,7 +44,9 @@ impl Real {
     /// plugged in is never made up.
     pub fn open(root: &Path) -> Result<Self, Errno> {
         let root = openat(CWD, root, FOLDER, Mode::empty())?;
-        Ok(Self { root, open: Vec::new(), changed: BTreeMap::new(), all_changed: false })
+        let device = Device::of(&root)?;
+        let (open, changed) = (Vec::new(), BTreeMap::new());
+        Ok(Self { root, device, open, changed, all_changed: false })
     }
 
     /// A handle of its own to one of the drive's folders, for those who read whole files.
@@ -59,7 +64,7 @@ impl Real {
             match mkdirat(&self.root, &folder[..end], mode) {
                 Ok(()) => self.all_changed = true,
                 Err(Errno::EXIST) => {}
-                Err(e) => return Err(FsError::new(at, "make the folder", e)),
+                Err(e) => return Err(self.explain(FsError::new(at, "make the folder", e))),
             }
         }
         Ok(())
@@ -79,9 +84,21 @@ impl Real {
             match openat2(&self.root, path.as_slice(), FOLDER, Mode::empty(), how) {
                 // A rename raced with the look-up (openat2(2)): look again.
                 Err(Errno::AGAIN) => {}
-                other => return other.map_err(|e| FsError::new(dir, "open the folder", e)),
+                // A subvolume is no mount, so NO_XDEV lets it pass; its files have numbers of their own.
+                Ok(fd) if Device::of(&fd).is_ok_and(|device| device != self.device) => {
+                    return Err(FsError::OtherFileSystem { at: dir.clone() });
+                }
+                other => {
+                    return other
+                        .map_err(|e| self.explain(FsError::new(dir, "open the folder", e)));
+                }
             }
         }
+    }
+
+    /// Says of an error what the errno alone does not tell.
+    fn explain(&self, error: FsError) -> FsError {
+        cause::explain(&self.root, error)
     }
 
     /// The folder that `at` is a name in, and that name.
@@ -93,6 +110,7 @@ impl Real {
             // Callers ask for a name: that its folder is missing is that the name is.
             FsError::Missing { .. } => FsError::Missing { at: at.clone() },
             FsError::NotRegular { .. } => FsError::NotRegular { at: at.clone() },
+            FsError::OtherFileSystem { .. } => FsError::OtherFileSystem { at: at.clone() },
             e => e,
         })?;
         Ok((folder, name))
@@ -156,7 +174,7 @@ impl Real {
             }
             other => other,
         }
-        .map_err(|e| FsError::new(at, doing, e))
+        .map_err(|e| self.explain(FsError::new(at, doing, e)))
     }
 
     fn with_two(
@@ -171,9 +189,16 @@ impl Real {
         let a_dir = self.beneath(&a.place.clone().at(a.path.parent().unwrap_or_default()))?;
         let (dir, name) = self.parent(b)?;
         let from = a.path.name().ok_or_else(|| FsError::NotRegular { at: a.clone() })?;
-        act(a_dir.as_fd(), from, dir, name).map_err(|e| match e {
+        let done = act(a_dir.as_fd(), from, dir, name);
+        done.map_err(|e| match e {
             Errno::EXIST => FsError::new(b, doing, e),
-            e => FsError::new(a, doing, e),
+            e => match self.explain(FsError::new(a, doing, e)) {
+                // Nothing about the one name forbids it, so it is the other.
+                FsError::Denied { cause: Denial::Unknown, .. } => {
+                    cause::denied(&self.root, b.clone(), doing)
+                }
+                e => e,
+            },
         })?;
         // A name that moves between folders has to reach the disk in both at once or in neither:
         // only a commit of the whole file system promises that.
@@ -190,48 +215,17 @@ impl Real {
         doing: &'static str,
     ) -> Result<(OwnedFd, Entry), FsError> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        self.with(at, doing, |dir, name| {
+        let device = self.device;
+        let (fd, entry) = self.with(at, doing, |dir, name| {
             let fd = openat(dir, name, flags, Mode::empty())?;
-            let entry = look_at(fd.as_fd(), b"", AtFlags::EMPTY_PATH)?;
+            let entry = look_at(fd.as_fd(), b"", AtFlags::EMPTY_PATH, device)?;
             Ok((fd, entry))
-        })
+        })?;
+        match entry {
+            Entry::Elsewhere => Err(FsError::OtherFileSystem { at: at.clone() }),
+            entry => Ok((fd, entry)),
+        }
     }
-}
-
-/// The kind of what is at a name in a folder, never following a link.
-pub(crate) fn kind_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<FileType, Errno> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    let s = statx(dir, name, flags, StatxFlags::TYPE)?;
-    Ok(FileType::from_raw_mode(s.stx_mode.into()))
-}
-
-/// What statx(2) says of a name in a folder, never following a link.
-pub(crate) fn look_at(dir: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<Entry, Errno> {
-    let want = StatxFlags::TYPE
-        | StatxFlags::INO
-        | StatxFlags::SIZE
-        | StatxFlags::MTIME
-        | StatxFlags::NLINK
-        | StatxFlags::BLOCKS;
-    // AT_STATX_DONT_SYNC is for network file systems only; AT_NO_AUTOMOUNT keeps a look a look.
-    let s = statx(dir, name, flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, want)?;
-    Ok(match FileType::from_raw_mode(s.stx_mode.into()) {
-        FileType::Directory => Entry::Dir,
-        FileType::RegularFile => Entry::File(Stat {
-            id: FileId {
-                ino: s.stx_ino,
-                size: s.stx_size,
-                mtime: Time(
-                    Time::from_secs(s.stx_mtime.tv_sec)
-                        .0
-                        .saturating_add(i64::from(s.stx_mtime.tv_nsec)),
-                ),
-            },
-            nlink: s.stx_nlink,
-            sectors: u32::try_from(s.stx_blocks).unwrap_or(u32::MAX),
-        }),
-        _ => Entry::Other,
-    })
 }
 
 /// The folders above were just made: what is not there now is a file or symbolic link in the way.
@@ -248,10 +242,12 @@ impl FileSystem for Real {
             return match self.beneath(at) {
                 Ok(_) => Ok(Some(Entry::Dir)),
                 Err(FsError::Missing { .. }) => Ok(None),
+                Err(FsError::OtherFileSystem { .. }) => Ok(Some(Entry::Elsewhere)),
                 Err(e) => Err(e),
             };
         }
-        match self.with(at, "look", |dir, name| look_at(dir, name, AtFlags::empty())) {
+        let device = self.device;
+        match self.with(at, "look", |dir, name| look_at(dir, name, AtFlags::empty(), device)) {
             Ok(entry) => Ok(Some(entry)),
             Err(FsError::Missing { .. }) => Ok(None),
             Err(e) => Err(e),
@@ -263,7 +259,7 @@ impl FileSystem for Real {
         dir: &Spot,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Option<Listing>>, FsError> {
-        let fail = |e| FsError::new(dir, "list the folder", e);
+        let fail = |e| cause::explain(&self.root, FsError::new(dir, "list the folder", e));
         let fd = match self.beneath(dir) {
             Ok(fd) => fd,
             Err(FsError::Missing { .. }) => return Ok(Some(None)),
@@ -279,7 +275,7 @@ impl FileSystem for Real {
             if stop() {
                 return Ok(None);
             }
-            match look_at(fd.as_fd(), name, AtFlags::empty()) {
+            match look_at(fd.as_fd(), name, AtFlags::empty(), self.device) {
                 Ok(what) => found.push((name.to_vec(), what)),
                 // It went while we looked.
                 Err(Errno::NOENT) => {}
@@ -343,6 +339,15 @@ impl FileSystem for Real {
                 }
                 linked => linked,
             }
+        })
+        .map_err(|e| match e {
+            // Nothing about the new name forbids it, so it is the file.
+            FsError::Denied { cause: Denial::Unknown, doing, .. } => {
+                cause::denied(&self.root, from.clone(), doing)
+            }
+            // Of the two it is the file that lies behind another mount.
+            FsError::OtherFileSystem { .. } => FsError::OtherFileSystem { at: from.clone() },
+            e => e,
         })?;
         self.touch(to)?;
         stat.nlink = stat.nlink.saturating_add(1);
@@ -421,7 +426,7 @@ impl FileSystem for Real {
             let errno = Errno::from_io_error(&e).unwrap_or(Errno::IO);
             // Half a file is nobody's: whether it can be taken away changes nothing of the error.
             drop(self.unlink(at));
-            return Err(FsError::new(at, "write", errno));
+            return Err(self.explain(FsError::new(at, "write", errno)));
         }
         self.touch(at)
     }
@@ -459,6 +464,14 @@ impl FileSystem for Real {
         }
     }
 
+    fn denial(&mut self, at: &Spot) -> Option<Denial> {
+        match cause::denied(&self.root, at.clone(), "look") {
+            FsError::Denied { cause: Denial::Unknown, .. } => None,
+            FsError::Denied { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+
     fn real(&mut self) -> Option<&mut Real> {
         Some(self)
     }
@@ -470,6 +483,7 @@ impl FileSystem for Real {
         Ok(Space {
             free: Bytes(s.f_bavail.saturating_mul(s.f_frsize)),
             total: Bytes(s.f_blocks.saturating_mul(s.f_frsize)),
+            no_inodes: has_no_inodes(&s),
         })
     }
 }

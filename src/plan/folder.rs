@@ -54,7 +54,33 @@ pub(super) fn get_folder(
         plan.ops.len() < CHUNK
     });
     used(asked, device, path, &mut plan.ops);
+    plan.ops.extend(empty_folders(asked, device, dir));
     Ok(plan)
+}
+
+/// Folders with nothing in them are made on the device: no link brings them along. So many of them that they alone
+/// never are a part of a plan, since nobody remembers which are there.
+fn empty_folders(asked: &Asked<'_>, device: &DeviceName, dir: DirId) -> Vec<Op> {
+    let (files, mut ops) = (&asked.world.files, Vec::new());
+    files.for_each_dir(dir, |d, at| {
+        let is_empty = files.files(d).len() == 0 && files.subdirs(d).len() == 0;
+        if is_empty
+            && ops.len() < CHUNK / 2
+            && let Ok(at) = RelPath::new(at)
+            && !at.is_root()
+        {
+            ops.push(Op::MakeDir(on(device, &at)));
+        }
+    });
+    ops
+}
+
+/// True for a folder at home that has no file in it, nor in the folders in it.
+pub(super) fn is_empty(world: &World, path: &RelPath) -> bool {
+    let mut empty = true;
+    let Some(dir) = world.files.dir(path) else { return false };
+    world.files.for_each_dir(dir, |d, _| empty &= world.files.files(d).len() == 0);
+    empty
 }
 
 /// What the first part of a get does for devices whose turn comes in a later one, which can't tell what was left out
@@ -296,6 +322,9 @@ pub(super) fn delete_folder(world: &World, device: &DeviceName, path: &RelPath) 
             }
         });
         remove_folders(&holding.book, dir, |p| on(device, &p), &mut ops);
+    } else if !path.is_root() && holding.follows(path) {
+        // Got when it was empty: the book has only what links are in.
+        ops.push(Op::RemoveDir(on(device, path)));
     }
     ops
 }

@@ -77,6 +77,13 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Result<Vec<Op>, NotYet> {
             (None, _) => Ok(Vec::new()),
         };
     };
+    if home.is_none() && world.elsewhere_above(at_home).is_some() {
+        // Its place at home is hidden. With another name it may be its master that is; its last name is saved at once.
+        return match seen.nlink {
+            0 | 1 => keep_both(world, sight, at_home, seen),
+            _ => Ok(Vec::new()),
+        };
+    }
     let same = |id: &FileId| id.ino == seen.id.ino;
     let adopt = || Op::Link { from: on(device, path), ino: seen.id.ino, to: master(at_home) };
     let ops = match (book, home) {
@@ -211,7 +218,10 @@ fn keep_both(
         let (name, _) = world.files.files(dir).find(|(_, m)| m.id.ino == seen.id.ino)?;
         folder.join(name).ok()
     });
-    let other = begun.unwrap_or_else(|| conflict_name(world, at_home, device, now));
+    let other = begun.unwrap_or_else(|| match world.elsewhere_above(at_home) {
+        Some(hidden) => beside(world, at_home, hidden, device, now),
+        None => conflict_name(world, at_home, device, now),
+    });
     // The device's name is never without a file: it has the other name before it means the master,
     // so that a cut in between looks like nothing that the device did.
     let here = on(device, path);
@@ -248,6 +258,28 @@ fn keep_both(
         }
     }
     Ok(ops)
+}
+
+/// `folder (HTCphone)/name`: where a device's content goes when `folder` lies on another file system.
+fn beside(
+    world: &World,
+    path: &RelPath,
+    hidden: &RelPath,
+    device: &DeviceName,
+    now: Time,
+) -> RelPath {
+    let whose = device.joined_folder().unwrap_or(device.as_str());
+    let mark = format!(" ({})", &whose[..whose.floor_char_boundary(64)]);
+    let (top, rest) = (hidden.as_bytes(), &path.as_bytes()[hidden.as_bytes().len()..]);
+    match RelPath::new(&[top, mark.as_bytes(), rest].concat()) {
+        Ok(free) if world.files.get(&free).is_none() && !world.is_folder(&free) => free,
+        Ok(taken) => conflict_name(world, &taken, device, now),
+        // Too long with the mark: the name goes to the top folder.
+        Err(_) => {
+            let name = RelPath::new(path.name().unwrap_or(b"file")).unwrap_or_default();
+            conflict_name(world, &name, device, now)
+        }
+    }
 }
 
 /// `name (HTCphone 2026-11-23 10-00-00).ext`: where a device's content goes when its name is taken

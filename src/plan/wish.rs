@@ -4,7 +4,9 @@
 //! only what is missing comes out. What can be checked only once (that the file is the one the user
 //! saw) is checked on the first attempt alone.
 
-use super::folder::{before_later_parts, delete_folder, destroy_folder, get_folder, seen_folder};
+use super::folder::{
+    before_later_parts, delete_folder, destroy_folder, get_folder, is_empty, seen_folder,
+};
 use super::quota::{Keep, evict, make_room};
 use super::share::release;
 use super::{CHUNK, Fact, Holding, Op, Why, World, behind, master};
@@ -197,6 +199,13 @@ impl<'a> Asked<'a> {
     }
 
     pub(super) fn not_there(&self) -> Planned {
+        if let Some(elsewhere) = self.world.elsewhere_above(&self.wish.path) {
+            return Planned::refused(format!(
+                "{} lies on another file system (a mount, a subvolume or a snapshot), of which nothing is taken in; \
+                 copy what you want of it into an ordinary folder",
+                master(elsewhere)
+            ));
+        }
         Planned::refused(format!(
             "there is no {} at home any more; the page was older than the drive",
             self.wish.path
@@ -206,7 +215,14 @@ impl<'a> Asked<'a> {
     fn get(&self, to: &[&DeviceName]) -> Planned {
         match self.link_to(to) {
             Ok((ops, missing)) => {
-                let what = format!("{} is on its way to {}", self.what(), self.labels(to));
+                let what = match is_empty(self.world, &self.wish.path) {
+                    true => format!(
+                        "{} has no files in it yet; {} gets the empty folder, and what comes into it from now on",
+                        self.what(),
+                        self.labels(to)
+                    ),
+                    false => format!("{} is on its way to {}", self.what(), self.labels(to)),
+                };
                 Planned::done(ops, what + &missing)
             }
             Err(refused) => refused,

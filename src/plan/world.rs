@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 pub struct World {
     /// The masters, as the drive was last seen.
     pub files: Tree<Stat>,
+    /// Names among the masters that lie on another file system: nothing is known of them, or of what is in them.
+    pub elsewhere: BTreeSet<RelPath>,
     /// What each device of the settings holds, and each folder that other people joined.
     pub devices: BTreeMap<DeviceName, Holding>,
     /// Old contents, by number.
@@ -352,6 +354,18 @@ impl World {
     /// The sha1 of a content, where it was made.
     pub fn sum(&self, id: &FileId) -> Option<[u8; 20]> {
         self.sums.get(&id.ino).filter(|(of, _)| of == id).map(|(_, sha1)| *sha1)
+    }
+
+    /// What lies on another file system and hides a path: itself, or a folder above it.
+    pub fn elsewhere_above(&self, path: &RelPath) -> Option<&RelPath> {
+        let mut at = Some(path.clone());
+        while let Some(here) = at.filter(|_| !self.elsewhere.is_empty()) {
+            if let Some(found) = self.elsewhere.get(&here) {
+                return Some(found);
+            }
+            at = here.parent();
+        }
+        None
     }
 
     /// True when the path is a folder among the masters.

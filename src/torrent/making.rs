@@ -67,6 +67,9 @@ impl Making {
                 (Layout::of_file(name, stat.id.size, &options), vec![(path.clone(), stat.id)])
             }
             Some(Entry::Dir) => of_folder(fs, path, name, &options)?,
+            Some(Entry::Elsewhere) => {
+                return Err(FsError::OtherFileSystem { at: master(path) }.into());
+            }
             Some(Entry::Other) | None => return Err(MakingError::Missing(path.clone())),
         };
         if layout.total() == 0 {
@@ -143,7 +146,7 @@ fn of_folder(
     options: &Options,
 ) -> Result<(Layout, Sources), MakingError> {
     let scan = fs.scan(&master(path))?;
-    if let Some(unread) = scan.blind.first() {
+    if let Some(unread) = scan.blind.iter().chain(&scan.elsewhere).next() {
         return Err(MakingError::Unreadable(unread.clone()));
     }
     let top = scan.tree.dir(path).ok_or_else(|| MakingError::Missing(path.clone()))?;

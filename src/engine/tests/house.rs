@@ -153,6 +153,9 @@ impl FileSystem for Handle {
         drive.since_sync.clear();
         Ok(())
     }
+    fn denial(&mut self, at: &Spot) -> Option<crate::fs::Denial> {
+        self.0.borrow_mut().now.denial(at)
+    }
     fn space(&mut self) -> Result<Space, FsError> {
         self.0.borrow_mut().now.space()
     }

@@ -59,14 +59,14 @@ impl House {
 
     /// What the night does to two names of equal contents: the second means the first one's inode, its own
     /// waits aside.
-    fn join(&mut self, keep: &str, other: &str) -> Event {
+    pub(super) fn join(&mut self, keep: &str, other: &str) -> Event {
         let mut memory = self.memory();
         let event = join(&mut memory, keep, other).unwrap();
         drop(memory);
         event
     }
 
-    fn take_joins(&mut self, events: Vec<Event>) {
+    pub(super) fn take_joins(&mut self, events: Vec<Event>) {
         let now = self.now;
         self.engine().take_joins(events, now).unwrap();
         self.engine().settle_down().unwrap();
@@ -768,19 +768,19 @@ fn a_join_is_followed_wherever_it_is_cut() {
 // On a real drive.
 
 /// Files on a real drive are as old as they are.
-fn clock() -> Time {
+pub(super) fn clock() -> Time {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Time(now.as_nanos() as i64)
 }
 
-struct Drive {
-    dir: tempfile::TempDir,
-    engine: Engine,
+pub(super) struct Drive {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) engine: Engine,
     now: Time,
 }
 
 impl Drive {
-    fn open(dir: tempfile::TempDir, config: Config, now: Time) -> Self {
+    pub(super) fn open(dir: tempfile::TempDir, config: Config, now: Time) -> Self {
         let root = dir.path().join("drive");
         std::fs::create_dir_all(root.join("BTsyncApp")).unwrap();
         let ledger = Ledger::open(&root.join("BTsyncApp/ledger.sqlite")).unwrap();
@@ -791,7 +791,7 @@ impl Drive {
     }
 
     #[allow(clippy::disallowed_methods, reason = "somebody else puts the file there")]
-    fn put(dir: &tempfile::TempDir, at: &str, content: &[u8]) {
+    pub(super) fn put(dir: &tempfile::TempDir, at: &str, content: &[u8]) {
         let at = dir.path().join("drive/BTsync/files").join(at);
         std::fs::create_dir_all(at.parent().unwrap()).unwrap();
         std::fs::write(&at, content).unwrap();
@@ -811,7 +811,7 @@ impl Drive {
     }
 }
 
-fn two_devices(dedup: bool) -> Config {
+pub(super) fn two_devices(dedup: bool) -> Config {
     let mut config = Config::default();
     config.night.dedup = dedup;
     for name in ["HTCphone", "LinuxLaptop"] {

@@ -1,0 +1,142 @@
+//! What can't be done is answered and told with its cause and the next step, and never called a change.
+
+use super::furnished;
+use super::house::{House, is_done, path, refusal};
+use crate::fs::{FileSystem as _, FsError};
+use crate::model::{Action, Answer, Place};
+use crate::plan::{master, on};
+use rustix::io::Errno;
+
+#[test]
+fn no_errno_is_called_a_change_but_those_of_a_race() {
+    let at = master(&path("x"));
+    let of = |errno| FsError::new(&at, "link", errno);
+    for errno in [Errno::NOENT, Errno::NOTDIR, Errno::EXIST, Errno::NOTEMPTY] {
+        assert!(of(errno).is_race(), "{errno}");
+    }
+    let causes = [
+        (Errno::PERM, "not permitted"),
+        (Errno::ACCESS, "not permitted"),
+        (Errno::XDEV, "another file system"),
+        (Errno::LOOP, "symbolic link"),
+        (Errno::NAMETOOLONG, "too long"),
+        (Errno::MLINK, "as many links"),
+    ];
+    for (errno, words) in causes {
+        let text = of(errno).to_string();
+        assert!(!of(errno).is_race() && text.contains(words), "{errno}: {text}");
+        assert!(!text.contains("remove") && !text.contains("chang"), "{errno}: {text}");
+    }
+}
+
+#[test]
+fn a_file_of_somebody_else_is_named_with_its_cause() {
+    let mut house = furnished();
+    let theirs = master(&path("a/x"));
+    house.memory().denied.insert(theirs.clone());
+    for (action, at) in [(Action::Get, "a/x"), (Action::Destroy, "a/x"), (Action::Get, "a")] {
+        let why = refusal(house.phone_asks(action, at));
+        assert!(why.contains("another user") && why.contains("chown"), "{action}: {why}");
+        assert!(!why.contains("changing"), "{why}");
+    }
+    assert_eq!(house.phone_files(), ["a/b/y=y1"], "the rest is done");
+    let told = house.told();
+    assert!(told.contains("a/x") && told.contains("chown"), "{told}");
+    // It goes when the cause goes.
+    house.memory().denied.clear();
+    house.wait(61);
+    house.settle();
+    assert!(!house.told().contains("another user"), "{}", house.told());
+    assert!(is_done(&house.phone_asks(Action::Get, "a/x")));
+}
+
+#[test]
+fn what_a_device_brings_and_cant_be_linked_is_told_with_its_cause() {
+    let mut house = furnished();
+    let at = on(&super::device("HTCphone"), &path("new"));
+    house.memory().denied.insert(at.clone());
+    house.phone("new", "n1");
+    house.settle();
+    let told = house.told();
+    assert!(told.contains("HTCphone/new") && told.contains("another user"), "{told}");
+    house.memory().denied.clear();
+    house.wait(61);
+    house.settle();
+    assert_eq!(house.at_home("new").as_deref(), Some("n1"));
+    assert!(!house.told().contains("another user"), "{}", house.told());
+}
+
+#[test]
+fn a_page_that_may_not_be_read_keeps_nobody_from_work() {
+    let mut house = furnished();
+    let page = Place::Catalogue.at(path("LinuxLaptop"));
+    house.memory().denied.insert(page.clone());
+    house.pending.lost = true;
+    house.turn();
+    assert!(is_done(&house.phone_asks(Action::Get, "a/x")));
+    assert!(house.told().contains("catalogue/LinuxLaptop"), "{}", house.told());
+    house.memory().denied.clear();
+    house.pending.lost = true;
+    house.turn();
+    assert!(!house.told().contains("catalogue/LinuxLaptop"), "{}", house.told());
+}
+
+#[test]
+fn no_inodes_left_is_told_as_such_and_done_when_there_are_some() {
+    let mut house = furnished();
+    let wish = house.wish(Action::Get, "a/x");
+    house.press(&super::phone_page(), std::slice::from_ref(&wish));
+    house.memory().inodes_left = Some(0);
+    let error = house.try_turn().unwrap_err();
+    assert_eq!(error.trouble(), Some(crate::fs::Trouble::NoInodes));
+    let text = error.to_string();
+    assert!(text.contains("inodes") && text.contains("number of files"), "{text}");
+    assert!(house.memory().space().unwrap().no_inodes);
+    house.memory().inodes_left = None;
+    house.restart();
+    assert!(is_done(&house.answer(&super::phone_page(), wish.id)));
+    assert_eq!(house.at_phone("a/x").as_deref(), Some("x1"));
+}
+
+// Get of a folder with nothing in it.
+
+fn folder_on_phone(house: &House, at: &str) -> bool {
+    let at = on(&super::device("HTCphone"), &path(at));
+    house.memory().look(&at).unwrap().is_some()
+}
+
+#[test]
+fn get_of_an_empty_folder_makes_and_follows_it() {
+    let mut house = furnished();
+    house.memory().make_dir(&master(&path("empty/within"))).unwrap();
+    house.hint(&master(&path("empty/within")));
+    house.turn();
+    let answer = house.phone_asks(Action::Get, "empty");
+    let Answer::Done(text) = &answer else { panic!("{answer:?}") };
+    assert!(text.contains("no files in it yet") && !text.contains("on its way"), "{text}");
+    assert!(folder_on_phone(&house, "empty/within"));
+    house.home("empty/later", "l1");
+    house.settle();
+    assert_eq!(house.phone_files(), ["empty/later=l1"]);
+    // An empty one among others comes along, too.
+    house.memory().make_dir(&master(&path("a/hollow"))).unwrap();
+    house.hint(&master(&path("a/hollow")));
+    house.turn();
+    assert!(is_done(&house.phone_asks(Action::Get, "a")));
+    assert!(folder_on_phone(&house, "a/hollow"));
+}
+
+#[test]
+fn an_empty_folder_goes_from_the_device_as_it_came() {
+    let mut house = furnished();
+    house.memory().make_dir(&master(&path("empty"))).unwrap();
+    house.hint(&master(&path("empty")));
+    house.turn();
+    assert!(is_done(&house.phone_asks(Action::Get, "empty")));
+    assert!(folder_on_phone(&house, "empty"));
+    assert!(is_done(&house.phone_asks(Action::Delete, "empty")));
+    assert!(!folder_on_phone(&house, "empty"));
+    house.home("empty/later", "l1");
+    house.settle();
+    assert_eq!(house.phone_files(), [""; 0], "it is not followed any more");
+}
