@@ -403,7 +403,7 @@ fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
     for (name, entry) in fs.list(at)?.unwrap_or_default() {
         let Ok(path) = at.path.join(&name) else { continue };
         let here = at.place.clone().at(path);
-        let transient = crate::scan::is_transient(&name);
+        let transient = crate::model::is_private(&name);
         match entry {
             Entry::File(_) if !transient => {}
             Entry::File(_) | Entry::Other => fs.unlink(&here)?,

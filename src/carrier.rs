@@ -169,6 +169,15 @@ impl Carrier {
         }
     }
 
+    /// Has the sync engine forget what it knew of these folders and mark them anew.
+    pub fn reset(&self, handle: &Handle, roots: &BTreeSet<Spot>) {
+        for (folder, _) in roots.iter().filter_map(|at| self.folder_of(at)) {
+            if !handle.ask(Question::Reset { folder: folder.clone() }) {
+                log::info!("sync: too busy to mark a folder; it is asked for again");
+            }
+        }
+    }
+
     /// Tells the sync engine to look at all of a device's folders.
     pub fn changed_all(&self, handle: &Handle, device: &DeviceName) {
         for key in [FolderKey::Page(device.clone()), FolderKey::Files(device.clone())] {
@@ -271,6 +280,10 @@ impl Carrier {
                 });
                 vec![News::Asking(asking.collect())]
             }
+            Event::Unmarked(folders) => {
+                let at = folders.iter().filter_map(|folder| self.root_of(folder));
+                vec![News::Unmarked(at.collect())]
+            }
             Event::Moving(moving) => vec![News::Moving(moving)],
             Event::Reset => {
                 self.asked.clear();
@@ -334,6 +347,16 @@ impl Carrier {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Where a folder begins.
+    fn root_of(&self, folder: &FolderId) -> Option<Spot> {
+        let named = |name: &str| RelPath::new(name.as_bytes()).ok();
+        Some(match self.book.key(folder)? {
+            FolderKey::Files(device) => Place::Device(device.clone()).at(RelPath::root()),
+            FolderKey::Page(device) => Place::Catalogue.at(named(device.as_str())?),
+            FolderKey::Share(name) => Place::Shared.at(named(name)?),
+        })
     }
 
     fn files_of(&self, folder: &FolderId) -> Option<DeviceName> {

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod args;
 mod settings;
 mod torrent;
 
@@ -7,15 +8,17 @@ use crate::appliance;
 use crate::check::check;
 use crate::daemon::{self, Places};
 use crate::dedup::{self, Event, Rules};
-use crate::drive::{self, devices::Roots};
+use crate::drive;
 use crate::engine::Engine;
 use crate::fs::Real;
 use crate::led;
 use crate::model::{Bytes, RelPath, Stat, Tree, show};
+use crate::parent;
 use crate::plan::Holding;
 use crate::status::Condition;
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use args::{ApplianceArgs, PlaceArgs};
+use clap::{Parser, Subcommand};
 use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -128,6 +131,13 @@ enum Command {
         #[arg(long)]
         id: String,
     },
+    /// Become another program that ends with the process that started this one (what the engine starts)
+    #[command(hide = true)]
+    Exec {
+        /// The program and its words
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        words: Vec<std::ffi::OsString>,
+    },
     /// Tell which devices hold a file or folder
     Where {
         /// A file or folder within files/
@@ -154,64 +164,11 @@ enum LedCommand {
     Picture,
 }
 
-#[derive(Debug, Args)]
-struct ApplianceArgs {
-    /// The boot partition
-    #[arg(long, value_name = "DIR", default_value = "/boot")]
-    boot: PathBuf,
-    /// Where the drive is mounted
-    #[arg(long, value_name = "DIR", default_value = "/drive")]
-    drive: PathBuf,
-    /// A directory in memory
-    #[arg(long, default_value = "/run/larder", hide = true)]
-    run: PathBuf,
-    /// Who the engine runs as
-    #[arg(long, default_value = "larder", hide = true)]
-    user: String,
-    /// The engine's program; default this one
-    #[arg(long, hide = true)]
-    engine: Option<PathBuf>,
-    /// Where the kernel shows its devices
-    #[arg(long, default_value = "/sys", hide = true)]
-    sys: PathBuf,
-    /// Not only USB disks, and neither LED nor clock: for tests
-    #[arg(long, hide = true)]
-    bench: bool,
-}
-
-impl ApplianceArgs {
-    fn options(self) -> std::io::Result<appliance::Options> {
-        Ok(appliance::Options {
-            boot: self.boot,
-            drive: self.drive,
-            run: self.run,
-            user: self.user,
-            engine: self.engine.map_or_else(std::env::current_exe, Ok)?,
-            roots: Roots { sys: self.sys, dev: "/dev".into(), any_bus: self.bench },
-            led: !self.bench,
-            clock: !self.bench,
-        })
-    }
-}
-
-#[derive(Debug, Args)]
-struct PlaceArgs {
-    /// The drive's root: the folder that holds BTsync/ (or nothing yet)
-    #[arg(long, value_name = "DIR")]
-    drive: PathBuf,
-    /// The folder that holds larder.toml and gets STATUS.txt
-    #[arg(long, value_name = "DIR")]
-    boot: PathBuf,
-}
-
-impl From<PlaceArgs> for Places {
-    fn from(args: PlaceArgs) -> Self {
-        Self { drive: args.drive, boot: args.boot }
-    }
-}
-
 /// Runs the program.
 pub fn main() -> ExitCode {
+    if parent::end_with_starter().is_err() {
+        return ExitCode::FAILURE;
+    }
     let cli = Cli::parse();
     let as_service =
         matches!(&cli.command, Command::Run { once: false, .. } | Command::Appliance(_));
@@ -290,6 +247,12 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
         }
         Command::Config { command } => return settings::run(command, out),
         Command::Torrent { command } => torrent::run(command, out)?,
+        Command::Exec { words } => {
+            let why = parent::become_program(&words);
+            return Err(why).with_context(|| {
+                format!("{} can't be started", show(words[0].as_encoded_bytes()))
+            });
+        }
         Command::Where { path, places } => tell_where(&places.into(), &path, out)?,
     }
     Ok(ExitCode::SUCCESS)

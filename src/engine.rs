@@ -11,10 +11,13 @@
 mod behind;
 mod carry;
 mod devices;
+mod error;
 mod join;
 mod joined;
 mod keep;
+mod left_out;
 mod look;
+mod markers;
 mod night;
 mod notices;
 mod publish;
@@ -28,16 +31,17 @@ mod verify;
 mod wishes;
 
 pub use carry::News;
+pub use error::EngineError;
 pub use night::{Disturbed, Ours};
 pub use shares::{Access, Carried};
 pub use verify::{Finding, Known, Verification};
 
 use crate::apply::{Applier, ApplyError, recover};
-use crate::catalogue::{CatalogueError, Encoder};
+use crate::catalogue::Encoder;
 use crate::config::Config;
-use crate::fs::{FileSystem, FsError, Space, Trouble};
+use crate::fs::{FileSystem, FsError, Space};
 use crate::ledger::{Ledger, LedgerError};
-use crate::model::{Bytes, DeviceName, FileId, Origin, Place, RelPath, Time};
+use crate::model::{Bytes, DeviceName, FileId, NotTaken, Origin, Place, RelPath, Time};
 use crate::plan::{Fact, Op, World, in_force};
 use crate::status::{Condition, Notice, Report};
 use crate::watch::Pending;
@@ -56,41 +60,6 @@ const PACE: i64 = 10;
 const TRIES: u32 = 5;
 /// Earlier than any time.
 const AT_ONCE: Time = Time(i64::MIN);
-
-/// What keeps the engine from working.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The drive does not work.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    /// The ledger does not work.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// No page could be made.
-    #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
-}
-
-impl EngineError {
-    /// True when the drive breaks, or takes no writes any more: nothing of it is to be believed.
-    pub fn is_failed_drive(&self) -> bool {
-        match self {
-            Self::Fs(e) => matches!(e.trouble(), Some(Trouble::Failing | Trouble::ReadOnly)),
-            Self::Ledger(e) => e.is_failed_drive(),
-            Self::Catalogue(_) => false,
-        }
-    }
-
-    /// What is the matter with the drive, when that is it.
-    pub fn trouble(&self) -> Option<Trouble> {
-        match self {
-            Self::Fs(e) => e.trouble(),
-            Self::Ledger(e) if e.is_full() => Some(Trouble::Full),
-            Self::Ledger(e) => (!e.is_damage()).then_some(Trouble::Failing),
-            Self::Catalogue(_) => None,
-        }
-    }
-}
 
 /// What a turn leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,6 +92,8 @@ pub struct Engine {
     emptied: BTreeSet<DeviceName>,
     /// Devices' folders that could not be read completely.
     blind: BTreeMap<DeviceName, Vec<RelPath>>,
+    /// What lies in the house's folders and is not taken in.
+    not_taken: BTreeMap<Place, NotTaken>,
     /// Pages to read.
     pages: BTreeSet<Origin>,
     /// What we last wrote as each page: its file and its fingerprint.
@@ -152,6 +123,7 @@ pub struct Engine {
     /// Bytes of all masters, as of the last scan or page.
     weight: Bytes,
     carrying: carry::Carrying,
+    markers: markers::Markers,
     decided: devices::Decided,
     shares: shares::Shares,
     twins: room::KnownTwins,
@@ -195,9 +167,10 @@ impl Engine {
             world.note(fact);
         }
         let epoch = remembered(&mut ledger, "epoch")?;
-        // Those that were written after the last commit may have numbers that it does not know.
+        // Pages written after the last commit may have numbers it does not know. Committed before the first page.
         let generation = ledger.meta("generation")?.and_then(|text| text.parse().ok()).unwrap_or(0)
             + GENERATIONS_A_TURN;
+        ledger.set_meta("generation", &generation.to_string())?;
         ledger.commit()?;
         let night = night::Night::new(Self::remembered_night(&ledger)?.as_deref(), now);
         let space = fs.space()?;
@@ -215,6 +188,7 @@ impl Engine {
             behind: BTreeSet::new(),
             emptied: BTreeSet::new(),
             blind: BTreeMap::new(),
+            not_taken: BTreeMap::new(),
             pages: BTreeSet::new(),
             published: BTreeMap::new(),
             wish_cursors: BTreeMap::new(),
@@ -232,6 +206,7 @@ impl Engine {
             space,
             weight: Bytes(0),
             carrying: carry::Carrying::default(),
+            markers: markers::Markers::default(),
             decided: devices::Decided::default(),
             shares: shares::Shares::default(),
             twins: room::KnownTwins::default(),
@@ -251,6 +226,7 @@ impl Engine {
             engine.scan_device(&device, now)?;
         }
         engine.scan_joined(now)?;
+        engine.tell_not_taken(now);
         Ok(engine)
     }
 
@@ -367,6 +343,8 @@ impl Engine {
         let more_after = self.reconcile(now)?;
         self.keep_quotas(now)?;
         self.tell_behind(now);
+        self.tell_not_taken(now);
+        self.tend_markers(now)?;
         self.tell_of_devices(now);
         self.keep_room(now)?;
         if !self.unruly {

@@ -16,10 +16,10 @@ mod real;
 pub use dry_run::DryRun;
 pub use memory::Memory;
 pub use real::Real;
-pub(crate) use real::look_at;
+pub(crate) use real::{kind_at, look_at};
 
-use crate::model::{Bytes, FileId, Spot, Stat};
-use crate::scan::{Scan, is_transient};
+use crate::model::{Bytes, FileId, Spot, Stat, Untaken, is_private};
+use crate::scan::{Scan, tells_reserved};
 use rustix::io::Errno;
 
 /// What keeps the drive from working. Work stops; nothing is recorded as done or refused.
@@ -210,6 +210,11 @@ pub trait FileSystem {
         None
     }
 
+    /// True for a symbolic link, where what is at a name is neither a file nor a folder.
+    fn leads_elsewhere(&mut self, _at: &Spot) -> Result<bool, FsError> {
+        Ok(true)
+    }
+
     /// Everything at or below a folder. One that is not there is an empty one.
     fn scan(&mut self, from: &Spot) -> Result<Scan, FsError> {
         let mut found = Scan::default();
@@ -218,14 +223,25 @@ pub trait FileSystem {
             let id = found.tree.insert_dir(&dir);
             for (name, entry) in self.list(&from.place.clone().at(dir.clone()))?.unwrap_or_default()
             {
-                match (entry, dir.join(&name)) {
-                    _ if is_transient(&name) => {}
-                    (Entry::File(stat), _) => {
+                let path = dir.join(&name);
+                let here = from.place.clone().at(path.clone().unwrap_or_else(|_| dir.clone()));
+                let why = match (entry, path) {
+                    _ if is_private(&name) && !tells_reserved(&from.place, &name) => continue,
+                    _ if is_private(&name) => Untaken::Reserved,
+                    (_, Err(_)) => Untaken::TooDeep,
+                    (Entry::File(stat), Ok(_)) => {
                         found.tree.insert_in(id, &name, stat);
+                        continue;
                     }
-                    (Entry::Dir, Ok(path)) => todo.push(path),
-                    _ => found.passed_over += 1,
-                }
+                    (Entry::Dir, Ok(path)) => {
+                        todo.push(path);
+                        continue;
+                    }
+                    (Entry::Other, Ok(_)) if self.leads_elsewhere(&here)? => Untaken::Symlink,
+                    (Entry::Other, Ok(_)) => Untaken::Special,
+                };
+                let raw = [dir.as_bytes(), &b"/"[usize::from(dir.is_root())..], &name[..]].concat();
+                found.not_taken.add(&raw, why);
             }
         }
         Ok(found)

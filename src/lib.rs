@@ -18,6 +18,7 @@ pub mod led;
 pub mod ledger;
 pub mod model;
 pub mod mounts;
+pub mod parent;
 pub mod plan;
 pub mod scan;
 pub mod status;

@@ -4,13 +4,17 @@
 //! comes from outside is validated once, when the value is made.
 
 mod path;
+mod private;
 mod size;
 mod tree;
+mod untaken;
 mod wish;
 
 pub use path::{Name, PathError, Place, RelPath, Spot, show};
+pub use private::{is_private, is_reserved};
 pub use size::{Bytes, SizeError};
 pub use tree::{Cursor, DirId, Tree};
+pub use untaken::{NotTaken, Untaken};
 pub use wish::{Action, Answer, Origin, Seen, Wish, WishId};
 
 use serde::{Deserialize, Serialize};

@@ -1,11 +1,11 @@
 //! Looks at whole folders: every regular file below one, with its facts, into a [`Tree`].
 //!
 //! Two readers share the folders; within one, names are asked for in inode order, which is disk order
-//! on a rotating drive. Symbolic links, devices and pipes are passed over, and so are the names that
-//! sync engines and browsers use while they write.
+//! on a rotating drive. Symbolic links, devices and pipes, what lies too deep, and names that are ours are not taken
+//! in, which is told ([`NotTaken`]). Names that sync engines and browsers use while they write are nobody's files.
 
-use crate::fs::{Entry, FsError, look_at};
-use crate::model::{Place, RelPath, Stat, Tree};
+use crate::fs::{Entry, FsError, kind_at, look_at};
+use crate::model::{NotTaken, Place, RelPath, Stat, Tree, Untaken, is_private, is_reserved};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, openat2};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
@@ -22,19 +22,14 @@ pub struct Scan {
     pub tree: Tree<Stat>,
     /// Folders that could not be read: nothing is known of what is in them, least of all that it is gone.
     pub blind: Vec<RelPath>,
-    /// Names passed over because they are no regular files, or too deep or long.
-    pub passed_over: u64,
+    /// What is there and not taken in, and why.
+    pub not_taken: NotTaken,
 }
 
-/// True for the names of others' unfinished business and of the sync engine's own files.
-pub fn is_transient(name: &[u8]) -> bool {
-    let between = |a: &[u8], z: &[u8]| name.starts_with(a) && name.ends_with(z);
-    matches!(name, b".stfolder" | b".stignore" | b".stversions" | b".sync" | b"lost+found")
-        || between(b".syncthing.", b".tmp")
-        || between(b"~syncthing~", b".tmp")
-        || name.starts_with(b".larder-")
-        || name.ends_with(b".crswap")
-        || name.ends_with(b".!sync")
+/// True where a reserved name is told as not taken in: among the masters no sync engine keeps anything, so that what
+/// has such a name there is a family's. In the folders that it synchronizes it is the sync engine's own.
+pub fn tells_reserved(place: &Place, name: &[u8]) -> bool {
+    *place == Place::Files && is_reserved(name)
 }
 
 /// Scans a place, or a folder in it. `handle` is the opened place.
@@ -93,7 +88,7 @@ fn read_folders(state: &State, handle: &OwnedFd, place: &Place) {
         };
         work.busy += 1;
         drop(work);
-        let read = read_folder(state, handle, &dir, &mut buffer);
+        let read = read_folder(state, handle, place, &dir, &mut buffer);
         work = lock(&state.work);
         work.busy -= 1;
         match read {
@@ -115,6 +110,7 @@ fn read_folders(state: &State, handle: &OwnedFd, place: &Place) {
 fn read_folder(
     state: &State,
     handle: &OwnedFd,
+    place: &Place,
     dir: &RelPath,
     buffer: &mut [MaybeUninit<u8>],
 ) -> Result<Vec<RelPath>, Errno> {
@@ -128,11 +124,18 @@ fn read_folder(
     // Names of this folder, one after the other, and for each its inode and place.
     let mut names = Vec::new();
     let mut entries: Vec<(u64, u32, u16, FileType)> = Vec::new();
+    let mut not_taken = NotTaken::default();
     let mut raw = RawDir::new(fd.as_fd(), buffer);
     while let Some(entry) = raw.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." || is_transient(name) {
+        if name == b"." || name == b".." {
+            continue;
+        }
+        if is_private(name) {
+            if tells_reserved(place, name) {
+                not_taken.add(&below_raw(dir, name), Untaken::Reserved);
+            }
             continue;
         }
         // A name has at most 255 bytes, a folder's names together fewer than 4 GiB.
@@ -143,9 +146,12 @@ fn read_folder(
     let name_at = |start: u32, len: u16| &names[start as usize..][..usize::from(len)];
     let mut files: Vec<(u32, u16, Stat)> = Vec::new();
     let mut below = Vec::new();
-    let mut passed_over = 0;
     for (_, start, len, kind) in entries {
         let name = name_at(start, len);
+        if !dir.has_room_for(name.len()) {
+            not_taken.add(&below_raw(dir, name), Untaken::TooDeep);
+            continue;
+        }
         let kind = match kind {
             FileType::RegularFile | FileType::Unknown => {
                 match look_at(fd.as_fd(), name, AtFlags::empty()) {
@@ -154,7 +160,7 @@ fn read_folder(
                         continue;
                     }
                     Ok(Entry::Dir) => FileType::Directory,
-                    Ok(Entry::Other) => FileType::Unknown,
+                    Ok(Entry::Other) => kind_at(fd.as_fd(), name)?,
                     Err(Errno::NOENT) => continue,
                     Err(e) => return Err(e),
                 }
@@ -163,18 +169,24 @@ fn read_folder(
         };
         match (kind, dir.join(name)) {
             (FileType::Directory, Ok(path)) => below.push(path),
-            _ => passed_over += 1,
+            (FileType::Symlink, _) => not_taken.add(&below_raw(dir, name), Untaken::Symlink),
+            _ => not_taken.add(&below_raw(dir, name), Untaken::Special),
         }
     }
     files.sort_unstable_by(|a, b| name_at(a.0, a.1).cmp(name_at(b.0, b.1)));
     let mut found = lock(&state.found);
-    found.passed_over += passed_over;
+    found.not_taken.extend(not_taken);
     let id = found.tree.insert_dir(dir);
     for (start, len, stat) in files {
         found.tree.insert_in(id, name_at(start, len), stat);
     }
     found.tree.shrink_dir(id);
     Ok(below)
+}
+
+fn below_raw(dir: &RelPath, name: &[u8]) -> Vec<u8> {
+    let slash: &[u8] = if dir.is_root() { b"" } else { b"/" };
+    [dir.as_bytes(), slash, name].concat()
 }
 
 #[cfg(test)]
@@ -212,9 +224,53 @@ mod tests {
         let found = scan_dir(dir.path());
         assert_eq!(paths(&found), ["z", "a/x", "a/b/new\\nline", "\\xff/y"]);
         assert_eq!((found.tree.len(), found.tree.dir_count()), (4, 5));
-        assert_eq!((found.passed_over, found.blind.len()), (2, 0));
+        assert_eq!(found.blind.len(), 0);
+        let not_taken = found.not_taken.list();
+        assert_eq!(
+            not_taken,
+            [
+                (Untaken::Symlink, 1, &b"a/etc"[..]),
+                (Untaken::Special, 1, &b"pipe"[..]),
+                (Untaken::Reserved, 1, &b".stfolder"[..]),
+            ]
+        );
         let stat = found.tree.get(&RelPath::new(b"z").unwrap()).unwrap();
         assert_eq!((stat.id.size, stat.nlink), (3, 1));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn what_lies_too_deep_is_told_file_and_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let deepest = vec!["d"; 63].join("/");
+        std::fs::create_dir_all(dir.path().join(&deepest).join("e/f")).unwrap();
+        for file in ["in", "e/out", "e/f/below"] {
+            std::fs::write(dir.path().join(&deepest).join(file), b"").unwrap();
+        }
+        let found = scan_dir(dir.path());
+        assert_eq!(paths(&found), [format!("{deepest}/in")]);
+        // The folder stands for all that is in it.
+        let first = format!("{deepest}/e/f");
+        assert_eq!(found.not_taken.list(), [(Untaken::TooDeep, 2, first.as_bytes())]);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn the_sync_engines_own_names_are_told_among_the_masters_only() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".stfolder.removed-20261123-100000", ".stfolder"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join("syncthing-folder-a7225d.txt"), b"x")
+                .unwrap();
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let fd = rustix::fs::open(dir.path(), flags, Mode::empty()).unwrap();
+        let phone = Place::Device(crate::model::DeviceName::new("HTCphone").unwrap());
+        let found = scan(&fd, &phone, &RelPath::root()).unwrap();
+        assert_eq!((found.tree.len(), found.not_taken.is_empty()), (0, true));
+        let found = scan(&fd, &Place::Files, &RelPath::root()).unwrap();
+        assert_eq!(found.tree.len(), 0);
+        assert_eq!(found.not_taken.list(), [(Untaken::Reserved, 2, &b".stfolder"[..])]);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! Whatever was lost on the way (queue overflow, too many watches, too many folders) becomes
 //! `lost`, which means: scan everything. Never: believe an event.
 
-use crate::model::{DeviceName, Place, RelPath, Spot};
-use crate::scan::is_transient;
+use crate::model::{DeviceName, Place, RelPath, Spot, is_private};
+use crate::scan::tells_reserved;
 use notify::event::{AccessKind, AccessMode, EventKind, Flag};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +52,8 @@ impl Pending {
             return;
         };
         // The sync engine keeps files of its own in such folders.
-        if at.path.names().any(is_transient) {
+        let told = tells_reserved(&at.place, name);
+        if at.path.names().rev().skip(usize::from(told)).any(is_private) {
             return;
         }
         let folder = at.place.clone().at(folder);
@@ -178,7 +179,11 @@ fn take_in(pending: &mut Pending, base: &Path, event: notify::Result<Event>) {
             if telling {
                 event.paths.iter().for_each(|path| match spot_of(base, path) {
                     Some(at) => pending.add(&at),
-                    None => log::debug!("an event outside the house's folders"),
+                    None => match path.ancestors().skip(1).find_map(|above| spot_of(base, above)) {
+                        // Too deep to be named: the deepest folder that can be is listed instead.
+                        Some(above) => pending.add_folder(above),
+                        None => log::debug!("an event outside the house's folders"),
+                    },
                 });
             }
         }
@@ -239,6 +244,24 @@ mod tests {
         assert_eq!(spot("/drive/BTsync/devices"), None);
         assert_eq!(spot("/drive/BTsyncApp/tmp/x"), None);
         assert_eq!(spot("/elsewhere"), None);
+    }
+
+    #[test]
+    fn what_is_too_deep_or_reserved_among_the_masters_is_looked_at() {
+        let base = Path::new("/drive");
+        let mut pending = Pending::default();
+        let deepest = vec!["d"; 64].join("/");
+        let path = base.join("BTsync/files").join(&deepest).join("out");
+        take_in(&mut pending, base, Ok(Event::new(EventKind::Any).add_path(path)));
+        let folder = Place::Files.at(RelPath::new(deepest.as_bytes()).unwrap());
+        assert_eq!(pending.folders.get(&folder), Some(&Names::All));
+        let marker = RelPath::new(b".stfolder.removed-20261123-100000").unwrap();
+        let phone = Place::Device(DeviceName::new("HTCphone").unwrap());
+        let mut pending = Pending::default();
+        pending.add(&phone.at(marker.clone()));
+        assert!(pending.is_empty());
+        pending.add(&Place::Files.at(marker));
+        assert!(!pending.is_empty());
     }
 
     #[test]

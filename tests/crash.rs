@@ -8,13 +8,16 @@
 
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "oracle/mod.rs"]
+mod oracle;
 
 use drive::{House, SETTINGS, seen, text, wish};
+use oracle::{Disk, History, Snapshot};
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Calls that change names: every one of them is a place to be cut.
 const NAMES: [&str; 6] = ["linkat", "renameat2", "unlinkat", "mkdirat", "syncfs", "fsync"];
@@ -224,6 +227,31 @@ fn people() -> House {
     house
 }
 
+/// What the oracle has to know of a scene in which nothing has run yet: what the drive has, and the wishes that wait.
+fn history(house: &House, scene: Scene) -> History {
+    let (undo, quota) = match scene {
+        Scene::Waits => (86_400, Some(80 << 10)),
+        Scene::AtOnce => (0, Some(80 << 10)),
+        Scene::Full => (0, Some(84 << 10)),
+        Scene::Storm | Scene::People | Scene::Night => (0, None),
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let now = i64::try_from(now.as_secs()).expect("a time");
+    let mut history = History::new(now, undo, &[("HTCphone", quota), ("LinuxLaptop", None)]);
+    let disk = Disk::at(&house.drive);
+    let drive = Snapshot::of(&disk);
+    history.see(&drive);
+    history.press_what_waits(&drive);
+    history
+}
+
+/// What the oracle finds.
+fn judged(house: &House, history: &History) -> Vec<String> {
+    let ledger = house.drive.join("BTsyncApp/ledger.sqlite");
+    let found = oracle::judge(&Disk::at(&house.drive), &ledger, history);
+    found.iter().map(ToString::to_string).collect()
+}
+
 struct End {
     state: Vec<String>,
     books: Vec<String>,
@@ -344,6 +372,7 @@ fn play(cases: &[(&'static str, String)], expected: &End, scene: Scene) -> Vec<S
 
 fn one(call: &str, what: &str, expected: &End, scene: Scene) -> Result<(), String> {
     let house = house(scene);
+    let mut history = history(&house, scene);
     let Some(out) = disturbed(&house, call, what, scene) else {
         return Err("it did not come to an end".into());
     };
@@ -358,10 +387,16 @@ fn one(call: &str, what: &str, expected: &End, scene: Scene) -> Result<(), Strin
     if !lies.is_empty() {
         return Err(format!("answered as done and not so: {lies:?}"));
     }
+    // What is on the drive after the cut may be with a device by now.
+    history.see(&Snapshot::of(&Disk::at(&house.drive)));
     run_out(&house, scene).map_err(|said| format!("does not go on: {said}"))?;
     let found = house.check();
     if !found.is_empty() {
         return Err(format!("check: {found:?}"));
+    }
+    let found = judged(&house, &history);
+    if !found.is_empty() {
+        return Err(format!("oracle: {found:#?}"));
     }
     let end = end(&house);
     for (is, ought) in [(&end.state, &expected.state), (&end.books, &expected.books)] {
@@ -384,8 +419,10 @@ fn numbers(count: usize, most: usize) -> Vec<usize> {
 
 fn expected(scene: Scene) -> End {
     let house = house(scene);
+    let history = history(&house, scene);
     run_out(&house, scene).expect("an undisturbed run");
     assert_eq!(house.check(), [""; 0]);
+    assert_eq!(judged(&house, &history), [""; 0]);
     assert_eq!(false_answers(&house, scene), [0; 0]);
     end(&house)
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// Names of unfinished business, which are left alone on purpose.
 fn is_transient(name: &[u8]) -> bool {
-    larder::scan::is_transient(name)
+    larder::model::is_private(name)
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::process::Command;
 const CORE: &[&str] = &["model", "config", "worklist", "plan", "catalogue", "status"];
 /// Rooms that touch the world: a disk, a kernel, a network, a lamp. They know the core, not each other.
 const ADAPTERS: &[&str] =
-    &["fs", "scan", "watch", "ledger", "sync", "web", "led", "drive", "mounts", "lease"];
+    &["fs", "scan", "watch", "ledger", "sync", "web", "led", "drive", "mounts", "lease", "parent"];
 /// Rooms that put the others together. They may know everybody above them in this list.
 const SHELL: &[&str] = &[
     "apply",
@@ -29,7 +29,7 @@ const SHELL: &[&str] = &[
 ];
 
 /// Adapters that the engine has no business with: it works the same without network, lamp and plug.
-const NOT_FOR_THE_ENGINE: &[&str] = &["sync", "web", "led", "drive", "mounts", "lease"];
+const NOT_FOR_THE_ENGINE: &[&str] = &["sync", "web", "led", "drive", "mounts", "lease", "parent"];
 
 /// Who knows somebody all the same, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
@@ -39,6 +39,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("status", "led", "STATUS.txt says in words what the lamp shows, from the same table"),
     ("status", "mounts", "the writer has to know which file system the boot partition has"),
     ("drive", "lease", "a look inside sets the disk read-only for a moment, which takes an ioctl"),
+    ("sync", "parent", "Syncthing ends with the engine, however that ends"),
     ("check", "daemon", "where ledger and settings lie is known there"),
     ("engine", "web", "what a page's key is; the engine makes it, the network compares it"),
 ];

@@ -24,7 +24,10 @@ struct Running {
 
 impl Running {
     fn start(house: &House) -> Self {
-        let mut command = house.larder(&["run", "--report-fd", "1"]);
+        Self::spawn(house, house.larder(&["run", "--report-fd", "1"]))
+    }
+
+    fn spawn(house: &House, mut command: Command) -> Self {
         let log = std::fs::File::create(house.dir.path().join("log")).expect("a log");
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("larder starts");
         let out = child.stdout.take().expect("its reports");
@@ -105,6 +108,24 @@ fn a_worklist_becomes_a_link_and_a_new_page() {
     assert!(running.child.wait().expect("it is ours").success());
     eventually("it says so", || running.tells("stopped-safely"));
     assert_eq!(house.check(), [""; 0]);
+}
+
+#[test]
+fn folders_named_from_where_one_stands_are_watched_like_others() {
+    let mut house = House::new(SETTINGS);
+    house.save(&house.home(b"doc"), b"doc");
+    let mut command = Command::new(drive::LARDER);
+    command.args(["run", "--report-fd", "1", "--drive", "drive", "--boot", "./boot/../boot"]);
+    command.current_dir(house.dir.path());
+    let running = Running::spawn(&house, command);
+    eventually("the page is there", || house.page("HTCphone").exists());
+    house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
+    eventually("a live wish is fulfilled", || house.on("HTCphone", b"doc").exists());
+    house.save(&house.on("HTCphone", b"photo"), b"photo");
+    eventually("a live file comes home", || house.home(b"photo").exists());
+    house.settings(&format!("{SETTINGS}[devices.tablet]\n"));
+    eventually("a change of the settings is taken in", || house.page("tablet").exists());
+    drop(running);
 }
 
 #[test]
@@ -444,6 +465,36 @@ fn killed_at_any_moment_it_goes_on() {
         assert!((0..40).all(|i| house.answer(round * 100 + i + 1).is_some()), "round {round}");
     }
     assert!(!Path::new(&house.drive.join("BTsyncApp/tmp/1")).exists());
+}
+
+#[test]
+fn an_engine_ends_with_the_supervisor_that_is_killed() {
+    let house = House::new(SETTINGS);
+    // A supervisor of one line: it says whose end is the engine's, and waits.
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "LARDER_ENDS_WITH=$$ \"$@\" & echo $!; wait", "sh", drive::LARDER]);
+    house.add_to(&mut shell, &["run"]);
+    let mut shell = shell.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a shell");
+    let mut first = String::new();
+    let out = shell.stdout.take().expect("its words");
+    BufReader::new(out).read_line(&mut first).expect("a number");
+    // Gone, or ended and not yet collected by its new parent.
+    let lives = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", first.trim()));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    eventually("the page is there", || house.page("HTCphone").exists());
+    assert!(lives());
+    shell.kill().expect("it runs");
+    let killed = Instant::now();
+    while lives() {
+        assert!(killed.elapsed() < Duration::from_secs(2), "the engine lives on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(shell.wait());
+    // One whose supervisor has ended before it asked does not begin.
+    let out = house.larder(&["run"]).env("LARDER_ENDS_WITH", "1").output().expect("it starts");
+    assert!(!out.status.success());
 }
 
 /// Settings in which it is night for two hours, around now.

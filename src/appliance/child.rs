@@ -1,8 +1,10 @@
 //! Child processes that speak in lines: the engine and the import.
 //!
 //! In comes a program with its user; out come its lines and its end, through two closures on
-//! threads of their own. A child leads a process group, so that what it started ends with it.
+//! threads of their own. A child leads a process group, so that what it started ends with it; one of
+//! ours ends with this process, however that ends.
 
+use crate::parent::{VARIABLE, on_lasting_thread};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -33,15 +35,17 @@ impl Child {
         mut line: impl FnMut(&str) + Send + 'static,
         end: impl FnOnce(bool) + Send + 'static,
     ) -> io::Result<Self> {
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(args)
+            .env(VARIABLE, std::process::id().to_string())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .uid(uid)
             .gid(gid)
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        let mut child = on_lasting_thread(move || command.spawn())?;
         let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = number.ok_or_else(|| io::Error::other("a process without a number"))?;
         let output = child.stdout.take();

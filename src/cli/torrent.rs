@@ -1,6 +1,7 @@
 //! `larder torrent`: a `.torrent` file of what is at home.
 
-use super::{PlaceArgs, path_of};
+use super::args::PlaceArgs;
+use super::path_of;
 use crate::daemon;
 use crate::fs::DryRun;
 use crate::model::{Bytes, show};

@@ -73,6 +73,8 @@ impl Carrying {
         let drive = std::path::absolute(&places.drive).unwrap_or_else(|_| places.drive.clone());
         let home = drive.join("BTsyncApp/syncthing");
         let mut settings = syncthing::Settings::new(program, home);
+        // Even when the file was replaced by a newer one while it runs: this is what runs.
+        settings.guard = Some("/proc/self/exe".into());
         settings.name.clone_from(&config.nas.name);
         let at = match reach {
             Reach::Network => "0.0.0.0",
@@ -173,6 +175,7 @@ impl Carrying {
         }
         self.carrier.refuse(&self.handle, &engine.take_turned_away());
         self.carrier.changed(&self.handle, &engine.take_changed());
+        self.carrier.reset(&self.handle, &engine.take_remade());
         self.carrier.ask(&self.handle, engine);
         Ok(())
     }

@@ -53,6 +53,8 @@ pub enum News {
     Well,
     /// Unknown devices that ask to be let in: all of them.
     Asking(Vec<Asking>),
+    /// Folders of which the sync engine's marker is gone, so that it carries nothing there: all of them.
+    Unmarked(BTreeSet<Spot>),
 }
 
 /// What is known of the carrying.
@@ -118,7 +120,11 @@ impl Carrying {
 impl Engine {
     /// Says for which devices somebody carries the bytes, who can tell deletions from absences.
     pub fn carried(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
-        let served = devices.into_iter().collect();
+        let served: BTreeSet<DeviceName> = devices.into_iter().collect();
+        if served.is_empty() {
+            // Nobody has markers then.
+            self.hear_unmarked(BTreeSet::new());
+        }
         let before = std::mem::replace(&mut self.carrying.served, served);
         let served = &self.carrying.served;
         for (device, holding) in &mut self.world.devices {
@@ -237,6 +243,7 @@ impl Engine {
             }
             News::Well => self.untell("carrier"),
             News::Asking(asking) => self.hear_asking(asking, now),
+            News::Unmarked(all) => self.hear_unmarked(all),
         }
         Ok(())
     }

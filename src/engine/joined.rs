@@ -336,7 +336,7 @@ impl Engine {
                 Err(_) => continue,
             };
             for (name, entry) in listed {
-                let transient = crate::scan::is_transient(&name);
+                let transient = crate::model::is_private(&name);
                 match (entry, dir.path.join(&name)) {
                     (Entry::File(stat), _) if transient => begun += stat.charge().0,
                     (Entry::Dir, Ok(path)) if !transient => {

@@ -2,8 +2,9 @@
 
 use super::{Engine, EngineError, TRIES};
 use crate::fs::{Entry, FsError};
-use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree};
-use crate::plan::{LinkName, NotYet, Op, Sight, behind, master, on, reconcile};
+use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree, is_private};
+use crate::plan::{LinkName, NotYet, Sight, behind, master, on, reconcile};
+use crate::scan::tells_reserved;
 use crate::status::Condition;
 use crate::watch::{Names, Pending};
 use std::collections::{BTreeSet, HashMap};
@@ -76,6 +77,7 @@ impl Engine {
             });
             new.iter().for_each(|(path, stat)| self.see_appear(path, stat, now));
         }
+        self.note_not_taken(&master(&RelPath::root()), found.not_taken);
         self.tell_blind("home", "BTsync/files", found.blind.len(), now);
         if !found.blind.is_empty() {
             // What was not seen stays as it was known.
@@ -142,6 +144,7 @@ impl Engine {
             None => format!("devices/{device}"),
         };
         self.tell_blind(device.as_str(), &place, found.blind.len(), now);
+        self.note_not_taken(&root, found.not_taken);
         let mut differing = Vec::new();
         let world = &self.world;
         let ours = |path: &RelPath| world.holder_at(&root.place.clone().at(path.clone()));
@@ -190,9 +193,16 @@ impl Engine {
         names: &Names,
         now: Time,
     ) -> Result<(), EngineError> {
+        self.relist_too_deep(&master(dir), names);
         for name in self.names_in(&master(dir), names)? {
-            let Ok(path) = dir.join(&name) else { continue };
+            let Ok(path) = dir.join(&name) else {
+                self.leave_too_deep(&master(dir), &name);
+                continue;
+            };
             self.unseen.remove(&path);
+            if self.is_left_out(&master(&path))? {
+                continue;
+            }
             match self.fs.look(&master(&path)) {
                 Ok(Some(Entry::File(stat))) => {
                     self.forget_home_folder(&path);
@@ -236,7 +246,7 @@ impl Engine {
         let mut all: BTreeSet<Vec<u8>> = listed
             .into_iter()
             .map(|(name, _)| name)
-            .filter(|name| !crate::scan::is_transient(name))
+            .filter(|name| !is_private(name) || tells_reserved(&at.place, name))
             .collect();
         match &at.place {
             Place::Files => known_names(&self.world.files, &at.path, &mut all),
@@ -258,6 +268,7 @@ impl Engine {
 
     fn look_new_folder(&mut self, path: &RelPath, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(path))?;
+        self.note_not_taken(&master(path), found.not_taken);
         self.world.files.insert_dir(path);
         let mut new = Vec::new();
         found.tree.for_each_dir(Tree::<Stat>::ROOT, |_, at| {
@@ -304,10 +315,15 @@ impl Engine {
         names: &Names,
         now: Time,
     ) -> Result<(), EngineError> {
+        self.relist_too_deep(&on(device, dir), names);
         for name in self.names_in(&on(device, dir), names)? {
-            let Ok(path) = dir.join(&name) else { continue };
+            let Ok(path) = dir.join(&name) else {
+                self.leave_too_deep(&on(device, dir), &name);
+                continue;
+            };
             let known_dir =
                 self.world.devices.get(device).and_then(|h| h.book.dir(&path)).is_some();
+            self.is_left_out(&on(device, &path))?;
             let is_dir = matches!(self.fs.look(&on(device, &path)), Ok(Some(Entry::Dir)));
             if is_dir || known_dir {
                 // A folder that came or went: what was in it has no events of its own.
@@ -327,6 +343,7 @@ impl Engine {
                     found.blind.iter().filter_map(|p| ours(p.as_bytes())).collect();
                 let mut all = Vec::new();
                 found.tree.for_each(Tree::<Stat>::ROOT, |p, _| all.extend(ours(p)));
+                self.note_not_taken(&on(device, &path), found.not_taken);
                 if let Some(holding) = self.world.devices.get(device)
                     && let Some(dir) = holding.book.dir(&path)
                 {
@@ -468,21 +485,6 @@ impl Engine {
         self.count(device, path, (did, booked), now)?;
         self.tell_what_happened(device, path, &ops);
         Ok(true)
-    }
-
-    fn tell_what_happened(&self, device: &DeviceName, path: &RelPath, ops: &[Op]) {
-        for op in ops {
-            match op {
-                Op::Link { from, to, .. } if to.place == Place::Files => {
-                    log::info!("{device} brought {} ({from})", to.path);
-                }
-                Op::Replace { at, .. } if at.place == Place::Files => {
-                    log::info!("{device} changed {path}; the old version is kept");
-                }
-                Op::Note(crate::plan::Fact::NoLink(..)) => log::info!("{device} let go of {path}"),
-                _ => {}
-            }
-        }
     }
 }
 

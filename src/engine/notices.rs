@@ -2,8 +2,8 @@
 
 use super::settle::STUCK;
 use super::{Engine, EngineError};
-use crate::model::{RelPath, Time};
-use crate::plan::on;
+use crate::model::{DeviceName, Place, RelPath, Time};
+use crate::plan::{Fact, Op, on};
 use crate::status::{Condition, Notice};
 use crate::watch::Names;
 
@@ -96,5 +96,21 @@ impl Engine {
         let what = format!("{}{more} can't be taken in", on(device, path));
         let next = "see that nothing else of that name is in BTsync/files";
         self.tell("reconcile", Condition::Attention, now, what, next);
+    }
+
+    /// Says in the log what a device did.
+    pub(super) fn tell_what_happened(&self, device: &DeviceName, path: &RelPath, ops: &[Op]) {
+        for op in ops {
+            match op {
+                Op::Link { from, to, .. } if to.place == Place::Files => {
+                    log::info!("{device} brought {} ({from})", to.path);
+                }
+                Op::Replace { at, .. } if at.place == Place::Files => {
+                    log::info!("{device} changed {path}; the old version is kept");
+                }
+                Op::Note(Fact::NoLink(..)) => log::info!("{device} let go of {path}"),
+                _ => {}
+            }
+        }
     }
 }

@@ -4,6 +4,8 @@
 mod carried;
 mod house;
 mod joined;
+mod judged;
+mod markers;
 mod night;
 mod pairing;
 mod random;
@@ -1189,4 +1191,38 @@ fn a_page_folder_that_is_none_is_told_until_it_is_one() {
         assert_eq!(house.told(), "");
         assert!(house.memory().content(&page).is_some());
     }
+}
+
+#[test]
+fn what_is_not_taken_in_is_told_as_it_comes_and_goes() {
+    let mut house = furnished();
+    let told = |house: &mut House| {
+        let notices = house.engine().report().notices;
+        notices.into_iter().find(|n| n.what.starts_with("not taken in")).map(|n| n.what)
+    };
+    assert_eq!(told(&mut house), None);
+    let link = crate::plan::master(&path("Docs/link"));
+    house.memory().put_other(&link);
+    house.hint(&link);
+    house.turn();
+    let once = "not taken in: 1 symbolic link (BTsync/files/Docs/link)";
+    assert_eq!(told(&mut house).as_deref(), Some(once));
+    // Seen again it is no second one, by a hint and by a scan.
+    house.hint(&link);
+    house.turn();
+    house.restart();
+    assert_eq!(told(&mut house).as_deref(), Some(once));
+    house.phone("a", "a");
+    let planted = crate::plan::on(&device("HTCphone"), &path("planted"));
+    house.memory().put_other(&planted);
+    house.hint(&planted);
+    house.settle();
+    let twice = "not taken in: 2 symbolic links (the first is BTsync/files/Docs/link)";
+    assert_eq!(told(&mut house).as_deref(), Some(twice));
+    for at in [&link, &planted] {
+        house.memory().take(at);
+        house.hint(at);
+    }
+    house.turn();
+    assert_eq!(told(&mut house), None);
 }

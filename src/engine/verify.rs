@@ -6,9 +6,8 @@
 
 use crate::config::Config;
 use crate::fs::{Entry, FileSystem, FsError, Listing};
-use crate::model::{DeviceName, FileId, Place, RelPath, Spot, Stat, Tree};
+use crate::model::{DeviceName, FileId, Place, RelPath, Spot, Stat, Tree, is_private};
 use crate::plan::{Holding, NOTE, Share, ShareState, Version, World, behind, come_down, kept, on};
-use crate::scan::is_transient;
 use crate::worklist;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -354,7 +353,7 @@ fn list(
         Ok(None) => Ok(None),
         Ok(Some(listed)) => {
             let mut listed = listed.unwrap_or_default();
-            listed.retain(|(name, _)| !is_transient(name));
+            listed.retain(|(name, _)| !is_private(name));
             Ok(Some(Some(listed)))
         }
         Err(e) if e.trouble().is_some() => Err(e),

@@ -161,6 +161,10 @@ impl<F: FileSystem> FileSystem for DryRun<F> {
         Ok(())
     }
 
+    fn leads_elsewhere(&mut self, at: &Spot) -> Result<bool, FsError> {
+        self.under.leads_elsewhere(at)
+    }
+
     fn scan(&mut self, from: &Spot) -> Result<Scan, FsError> {
         self.under.scan(from)
     }

@@ -198,6 +198,13 @@ impl Real {
     }
 }
 
+/// The kind of what is at a name in a folder, never following a link.
+pub(crate) fn kind_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<FileType, Errno> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let s = statx(dir, name, flags, StatxFlags::TYPE)?;
+    Ok(FileType::from_raw_mode(s.stx_mode.into()))
+}
+
 /// What statx(2) says of a name in a folder, never following a link.
 pub(crate) fn look_at(dir: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<Entry, Errno> {
     let want = StatxFlags::TYPE
@@ -434,6 +441,14 @@ impl FileSystem for Real {
             }
         }
         Ok(())
+    }
+
+    fn leads_elsewhere(&mut self, at: &Spot) -> Result<bool, FsError> {
+        match self.with(at, "look", kind_at) {
+            Ok(kind) => Ok(kind == FileType::Symlink),
+            Err(FsError::Missing { .. }) => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     fn scan(&mut self, from: &Spot) -> Result<Scan, FsError> {

@@ -120,6 +120,12 @@ impl RelPath {
         text
     }
 
+    /// True when a name of so many bytes below this folder is a path that we accept.
+    pub fn has_room_for(&self, name: usize) -> bool {
+        let slash = usize::from(!self.is_root());
+        self.0.len() + slash + name <= MAX_PATH && self.depth() < MAX_DEPTH
+    }
+
     /// The raw bytes, components joined by `/`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -204,6 +204,7 @@ fn paths_in(event: &Event) -> usize {
 fn replaces(new: &Event, old: &Event) -> bool {
     match (new, old) {
         (Event::Pending(_), Event::Pending(_))
+        | (Event::Unmarked(_), Event::Unmarked(_))
         | (Event::Moving(_), Event::Moving(_))
         | (Event::Paused(_), Event::Paused(_))
         | (Event::Reset, Event::Reset)

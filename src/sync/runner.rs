@@ -326,7 +326,12 @@ async fn answer<E: SyncEngine>(engine: &Arc<E>, out: &Outbox, mut asked: mpsc::R
                 Some(question) => {
                     let (engine, out) = (Arc::clone(engine), out.clone());
                     running.spawn(async move {
-                        if let Some(event) = answer_one(&*engine, question).await {
+                        if let Question::Reset { folder } = &question {
+                            // It is wanted, so it is put back at once.
+                            let done = engine.remove_folder(folder).await;
+                            done.unwrap_or_else(|why| log::info!("sync: {why}"));
+                            out.check();
+                        } else if let Some(event) = answer_one(&*engine, question).await {
                             out.event(event);
                         }
                     });
@@ -364,6 +369,7 @@ async fn answer_one<E: SyncEngine>(engine: &E, question: Question) -> Option<Eve
             engine.refuse(&peer, folder.as_ref()).await.map_err(fail).ok()?;
             Event::Pending(engine.pending().await.map_err(fail).ok()?)
         }
+        Question::Reset { .. } => return None,
         Question::Pause(paused) => {
             engine.pause(paused).await.map_err(fail).ok()?;
             Event::Paused(paused)

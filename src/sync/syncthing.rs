@@ -8,6 +8,7 @@
 
 mod events;
 mod home;
+mod markers;
 mod process;
 mod rest;
 mod serve;
@@ -45,6 +46,9 @@ const SINGLE_PATHS: usize = 300;
 pub struct Settings {
     /// The program.
     pub program: PathBuf,
+    /// Our own program: it starts Syncthing by `larder exec`, so that it ends with this process, however that ends.
+    /// `None` (default): it outlives a process that is killed.
+    pub guard: Option<PathBuf>,
     /// Its home; the folder above it must be there.
     pub home: PathBuf,
     /// Where its interface is; default `api.sock` in its home. At most 107 bytes (unix(7)).
@@ -81,6 +85,7 @@ impl Settings {
     pub fn new(program: impl Into<PathBuf>, home: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
+            guard: None,
             home: home.into(),
             socket: None,
             name: "Larder".into(),

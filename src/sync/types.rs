@@ -3,7 +3,7 @@
 use super::SyncError;
 use crate::model::{Bytes, RelPath, Time, show};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -250,6 +250,12 @@ pub enum Question {
         /// Which offer; `None`: the peer itself.
         folder: Option<FolderId>,
     },
+    /// A folder is taken out and put back, so that nothing is known of it any more and it is marked anew. Answered by
+    /// [`Event::Settled`].
+    Reset {
+        /// Which folder.
+        folder: FolderId,
+    },
     /// All traffic stops, or goes on. Answered by [`Event::Paused`].
     Pause(bool),
 }
@@ -396,6 +402,8 @@ pub enum Event {
     },
     /// Who asks and what is offered: always the whole list.
     Pending(Pending),
+    /// Folders that are there and whose marker is gone, so that nothing is carried: always the whole list.
+    Unmarked(BTreeSet<FolderId>),
     /// Bytes flow, or no longer.
     Moving(bool),
     /// Events may be missing: look at the folders and ask again.

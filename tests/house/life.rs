@@ -140,3 +140,32 @@ fn without_a_sync_engine_everything_else_works() {
     });
     house.stop();
 }
+
+#[test]
+fn an_engine_that_is_killed_leaves_no_syncthing_and_can_be_started_at_once() {
+    let Some(program) = program() else { return };
+    let mut house = House::new(&program, &["HTCphone"]);
+    put(&house.drive("files"), "letter", b"a letter");
+    house.start();
+    for _ in 0..3 {
+        let before = house.processes();
+        assert_eq!(before.len(), 1);
+        house.kill();
+        let killed = std::time::Instant::now();
+        while !house.processes().is_empty() {
+            assert!(killed.elapsed().as_secs() < 2, "{before:?} lives on");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        println!("gone after {:?}", killed.elapsed());
+        house.start();
+        // It did not have to end another one first.
+        assert!(!house.tells("sync engine"), "{:?}", house.report().notices);
+        until("one Syncthing serves", || house.processes().len() == 1);
+    }
+    // It stays as long as the engine does, whatever threads come and go.
+    let stays = house.processes();
+    std::thread::sleep(std::time::Duration::from_secs(15));
+    assert_eq!(house.processes(), stays);
+    house.stop();
+    until("nothing is left running", || house.processes().is_empty());
+}

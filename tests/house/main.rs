@@ -12,6 +12,7 @@ mod days;
 mod home;
 mod joined;
 mod life;
+mod markers;
 mod much;
 mod page;
 mod pairing;

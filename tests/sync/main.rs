@@ -6,5 +6,6 @@
 
 mod lab;
 mod life;
+mod markers;
 mod moves;
 mod shares;

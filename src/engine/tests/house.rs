@@ -226,8 +226,13 @@ impl House {
         self.settle();
     }
 
+    /// Where its ledger is.
+    pub(super) fn ledger_path(&self) -> std::path::PathBuf {
+        self.dir.path().join("ledger.sqlite")
+    }
+
     pub(super) fn try_open(&mut self) -> Result<Engine, EngineError> {
-        let ledger = Ledger::open(&self.dir.path().join("ledger.sqlite"))?;
+        let ledger = Ledger::open(&self.ledger_path())?;
         Engine::open(Box::new(self.drive.clone()), ledger, self.config.clone(), self.now)
     }
 

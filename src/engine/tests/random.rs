@@ -3,6 +3,8 @@
 //! the end everything has to come to rest in one consistent state.
 
 use super::house::{BLOCK, Drive, House, START, device, is_done, path, settings};
+use super::judged::{History, InMemory, Kind, Snapshot, Violation, judge, judge_contents};
+use crate::fs::FileSystem as _;
 use crate::model::{Action, Origin, Place, RelPath, Spot, Tree, Wish};
 use crate::plan::{Fact, NOTE_BEGINS, ShareState, Storm, come_down, master, on};
 use proptest::prelude::*;
@@ -100,6 +102,10 @@ struct Life {
     doomed: BTreeSet<Vec<u8>>,
     sent: Vec<(Origin, Wish)>,
     saved: usize,
+    /// What the oracle is told.
+    history: History,
+    /// What the drive had before the step.
+    before: BTreeSet<[u8; 32]>,
 }
 
 impl Life {
@@ -109,7 +115,11 @@ impl Life {
         house.configure();
         house.engine().publishes = false;
         house.drive.0.borrow_mut().remember = true;
-        Self { house, doomed: BTreeSet::new(), sent: Vec::new(), saved: 0 }
+        let devices = DEVICES.map(|name| (name, None));
+        let mut history = History::new(house.now.secs(), house.config.undo, &devices);
+        history.pages = false;
+        let (sent, doomed, before) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        Self { house, doomed, sent, saved: 0, history, before }
     }
 
     /// Opens the engine anew; without pages it is ten times as quick.
@@ -123,9 +133,28 @@ impl Life {
         format!("content {}", self.saved)
     }
 
-    /// Somebody else changes the drive: what was there before that is on the disk as well.
-    fn outside(&mut self) {
+    /// Somebody else changed the drive at a path, at home or on a device: what was there before that is on the disk as
+    /// well.
+    fn outside(&mut self, device: Option<&usize>, p: &usize) {
         self.house.drive.0.borrow_mut().since_sync.clear();
+        let view = self.view();
+        let now = Snapshot::of(&view);
+        self.history.acted(&self.before, &now);
+        self.before = now.sums();
+        match device {
+            Some(d) => self.history.touched_on(DEVICES[*d], PATHS[*p].as_bytes()),
+            None => self.history.touched_at_home(PATHS[*p].as_bytes()),
+        }
+    }
+
+    /// Others changed a folder that they joined.
+    fn outside_in_shared(&mut self) {
+        self.outside(None, &0);
+        self.history.touched_at_home(b"");
+    }
+
+    fn view(&self) -> InMemory {
+        InMemory::of(&mut self.house.memory())
     }
 
     fn exists(&self, at: &Spot) -> bool {
@@ -134,48 +163,51 @@ impl Life {
 
     /// A file can be put there: no file is where its folders should be.
     fn play(&mut self, step: &Step) {
+        self.history.now = self.house.now.secs();
         let home = |p: &usize| master(&path(PATHS[*p]));
         let of = |d: &usize, p: &usize| on(&device(DEVICES[*d]), &path(PATHS[*p]));
         match step {
             Step::HomeSaves(p) => {
                 let content = self.content();
                 self.house.save(home(p), &content);
-                self.outside();
+                self.outside(None, p);
             }
             Step::DeviceSaves(d, p) => {
                 let content = self.content();
                 self.house.save(of(d, p), &content);
-                self.outside();
+                self.outside(Some(d), p);
             }
             Step::StrangerSaves(f, p) => {
                 let content = self.content();
                 if let Some(at) = self.theirs(*f, *p) {
                     self.house.save(at, &content);
-                    self.outside();
+                    self.outside_in_shared();
                 }
             }
             Step::StrangerTakes(f, p) => {
                 if let Some(at) = self.theirs(*f, *p) {
                     self.house.take(at);
-                    self.outside();
+                    self.outside_in_shared();
                 }
             }
             Step::Carries => self.carry(),
             Step::HomeTakes(p) => {
                 self.house.take(home(p));
-                self.outside();
+                self.outside(None, p);
             }
             Step::DeviceTakes(d, p) => {
                 self.house.take(of(d, p));
-                self.outside();
+                self.outside(Some(d), p);
             }
             Step::HomeRenames(a, b) if self.exists(&home(a)) => {
                 self.house.shift(home(a), home(b));
-                self.outside();
+                self.outside(None, a);
+                self.outside(None, b);
             }
             Step::DeviceRenames(d, a, b) if self.exists(&of(d, a)) => {
                 self.house.shift(of(d, a), of(d, b));
-                self.outside();
+                self.outside(Some(d), a);
+                self.outside(Some(d), b);
             }
             Step::HomeRenames(..) | Step::DeviceRenames(..) => {}
             Step::Wishes(origin, action, p, to) => {
@@ -226,11 +258,13 @@ impl Life {
                 let storm = Storm { first: 0, since: START, at, rewritten: 0, deleted: 0 };
                 let fact = Fact::Storm(device(DEVICES[*d]), storm);
                 self.house.engine().remember(&fact).unwrap();
+                self.history.unsettled(DEVICES[*d]);
             }
             Step::Answers(d, kept) => self.answer(*d, *kept),
             Step::Quota(blocks) => {
                 let quota = (*blocks > 0).then_some(blocks * BLOCK);
                 let phone = device("HTCphone");
+                self.history.devices.insert("HTCphone".into(), quota);
                 self.house.config.devices.insert(phone, settings("HTCphone", quota));
                 let (config, now) = (self.house.config.clone(), self.house.now);
                 self.house.engine().configure(config, now).unwrap();
@@ -278,6 +312,14 @@ impl Life {
         self.house.engine().receive(&origin, &list, now).unwrap();
         let again = self.sent.iter().any(|(o, w)| *o == origin && w.id == wish.id);
         if !again {
+            let view = self.view();
+            let page = match &origin {
+                Origin::Home => "",
+                Origin::Device(device) => device.as_str(),
+            };
+            let (id, what) = (wish.id.to_string(), (wish.action.name(), wish.path.as_bytes()));
+            let to: Vec<&str> = wish.to.iter().map(|d| d.as_str()).collect();
+            self.history.press(&Snapshot::of(&view), page, &id, what, &to);
             self.sent.push((origin, wish));
         }
     }
@@ -298,6 +340,12 @@ impl Life {
             let note = text.starts_with(NOTE_BEGINS);
             prop_assert!(asked || note, "{text} lost its last name and nobody asked");
         }
+        let view = self.view();
+        self.history.now = self.house.now.secs();
+        let now = Snapshot::of(&view);
+        judged(&judge_contents(&now, &self.history))?;
+        self.history.see(&now);
+        self.before = now.sums();
         for name in DEVICES {
             let quota = self.house.config.devices[&device(name)].quota;
             let world = self.house.engine().world();
@@ -370,6 +418,7 @@ impl Life {
         prop_assert!(world.shares.values().all(rests));
         let kept = names.iter().filter(|(at, _)| at.place == Place::Versions).count();
         prop_assert_eq!(kept, self.house.engine().world().versions.len());
+        judged(&judge(&self.view(), &self.house.ledger_path(), &self.history))?;
         // Everything again, and a restart: nothing changes any more.
         for (origin, wish) in self.sent.clone() {
             self.send(origin, wish);
@@ -380,6 +429,13 @@ impl Life {
         prop_assert_eq!(self.names(), names);
         Ok(())
     }
+}
+
+/// What the oracle says of it.
+fn judged(found: &[Violation]) -> Result<(), TestCaseError> {
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    prop_assert!(found.is_empty(), "{}", found.join("\n"));
+    Ok(())
 }
 
 fn live(undo: bool, steps: &[Step]) -> Result<(), TestCaseError> {
@@ -420,4 +476,30 @@ fn what_was_asked_for_under_a_name_that_was_held_is_there_at_rest() {
         &[Step::HomeSaves(2), Step::Storms(0), Step::DeviceSaves(0, 2), asks, Step::Waits(1)],
     )
     .unwrap();
+}
+
+/// What the oracle says of a life is not nothing because it sees nothing.
+#[test]
+fn what_is_broken_in_a_life_is_found() {
+    let mut life = Life::new(false);
+    let get = Step::Wishes(0, Action::Get, 2, 0);
+    for step in [Step::HomeSaves(0), Step::HomeSaves(2), Step::Waits(100), get, Step::Waits(1)] {
+        life.play(&step);
+        life.house.turn();
+        life.nevers().unwrap();
+    }
+    let kinds = |life: &Life| -> BTreeSet<Kind> {
+        let found = judge(&life.view(), &life.house.ledger_path(), &life.history);
+        found.into_iter().map(|violation| violation.kind).collect()
+    };
+    assert_eq!(kinds(&life), BTreeSet::new());
+    let (secret, phone) = (master(&path("a")), |at: &str| on(&device("HTCphone"), &path(at)));
+    let ino = life.house.memory().stat(&secret).unwrap().unwrap().id.ino;
+    life.house.memory().link(&secret, ino, &phone("a")).unwrap();
+    assert_eq!(kinds(&life), [Kind::Foreign].into());
+    life.house.memory().take(&phone("d/b"));
+    assert_eq!(kinds(&life), [Kind::Foreign, Kind::Missing].into());
+    life.house.memory().take(&phone("a"));
+    life.house.memory().take(&secret);
+    assert_eq!(kinds(&life), [Kind::Lost, Kind::Missing].into());
 }

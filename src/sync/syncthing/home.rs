@@ -2,6 +2,7 @@
 
 use super::Settings;
 use crate::model::show;
+use crate::parent::VARIABLE;
 use crate::sync::SyncError;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -22,6 +23,7 @@ pub(super) const IGNORED: &str = "\
 // Written by Larder; changed by hand it is put right.
 (?d)*.crswap
 (?d).larder-*
+(?d).stfolder.removed-*
 (?d).~lock.*#
 (?d).fuse_hidden*
 (?d).nfs????????????????*
@@ -54,9 +56,21 @@ fn read_version(text: &str) -> Option<String> {
     matches!((major, minor), (1, 27..) | (2, _)).then(|| version.to_owned())
 }
 
+/// The program that ends with this process, where there is a guard for that. To be started on a thread that lasts.
+pub(super) fn guarded(settings: &Settings) -> Command {
+    let Some(guard) = &settings.guard else { return program(settings) };
+    let mut command = with_environment(settings, Command::new(guard));
+    command.env(VARIABLE, std::process::id().to_string());
+    command.args(["exec".as_ref(), "--".as_ref(), settings.program.as_os_str()]);
+    command
+}
+
 /// The program with a small and known environment.
 pub(super) fn program(settings: &Settings) -> Command {
-    let mut command = Command::new(&settings.program);
+    with_environment(settings, Command::new(&settings.program))
+}
+
+fn with_environment(settings: &Settings, mut command: Command) -> Command {
     command
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")

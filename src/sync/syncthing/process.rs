@@ -1,6 +1,7 @@
 //! The process: started, watched, and ended with all that belongs to it.
 
 use super::{Core, home};
+use crate::parent::on_lasting_thread;
 use crate::sync::SyncError;
 use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -55,10 +56,15 @@ pub(super) async fn start(core: &Core) -> Result<Running, SyncError> {
     }
     core.rest.set_key(key);
     log::info!("sync: starting Syncthing {version}");
-    let mut child = home::program(settings)
-        .args(["serve", "--no-browser", "--home"])
-        .arg(&settings.home)
-        .spawn()
+    let mut command = home::guarded(settings);
+    command.args(["serve", "--no-browser", "--home"]).arg(&settings.home);
+    let runtime = tokio::runtime::Handle::current();
+    let spawn = move || {
+        // The runtime waits for the child's end.
+        let _entered = runtime.enter();
+        command.spawn()
+    };
+    let mut child = on_lasting_thread(spawn)
         .map_err(|source| SyncError::Missing { path: settings.program.clone(), source })?;
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let said = Arc::default();

@@ -1,6 +1,7 @@
 //! Keeps Syncthing running, listens to it, and starts it again.
 
 use super::events::{self, News, Raw};
+use super::markers::{is_missing_marker, watch_markers, where_is};
 use super::process::{Over, start};
 use super::track::{Asked, FEW, Way};
 use super::{Core, query, wire};
@@ -36,6 +37,8 @@ struct Session {
     /// What is wrong with folders: stopped (true), or single files of them.
     failing: Mutex<BTreeMap<(FolderId, bool), String>>,
     busy: Notify,
+    /// A marker may be gone.
+    unmarked: Notify,
 }
 
 /// Runs Syncthing until told to stop.
@@ -81,6 +84,7 @@ async fn run(
         () = session.follow(core, out) => Ok(Over::Restart),
         () = session.watch_bytes(core, out) => Ok(Over::Restart),
         () = watch_listeners(core, out) => Ok(Over::Restart),
+        () = watch_markers(core, out, &session.unmarked) => Ok(Over::Restart),
         _ = stop.wait_for(|&stop| stop) => Ok(Over::Stopped),
     };
     out.down();
@@ -204,6 +208,15 @@ impl Session {
         }
     }
 
+    fn set_taking(&self, folder: &FolderId, taking: bool) {
+        let mut all = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        if taking {
+            all.insert(folder.clone());
+        } else {
+            all.remove(folder);
+        }
+    }
+
     fn anybody(&self) -> bool {
         !self.connected.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
@@ -220,22 +233,31 @@ impl Session {
                 }
             }
             News::Folder { folder, taking, error } => {
-                let mut all = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
-                if taking {
-                    all.insert(folder.clone());
-                } else {
-                    all.remove(&folder);
+                self.set_taking(&folder, taking);
+                // What a missing marker means is told by whoever knows what should be there.
+                let unmarked = error.as_deref().is_some_and(is_missing_marker);
+                if unmarked {
+                    self.unmarked.notify_one();
                 }
-                drop(all);
-                let error = error.map(|e| format!("is stopped: {e}"));
-                self.failing(out, (folder, true), error);
+                let error = error.filter(|_| !unmarked).map(|e| format!("is stopped: {e}"));
+                self.failing(core, out, (folder, true), error).await;
             }
-            News::Untaken { folder, why } => self.failing(out, (folder, false), why),
+            News::Untaken { folder, why } => self.failing(core, out, (folder, false), why).await,
             News::Pending | News::Config => {}
         }
     }
 
-    fn failing(&self, out: &Outbox, which: (FolderId, bool), error: Option<String>) {
+    async fn failing(
+        &self,
+        core: &Core,
+        out: &Outbox,
+        which: (FolderId, bool),
+        error: Option<String>,
+    ) {
+        let error = match error {
+            Some(error) => Some(format!("{}: {error}", where_is(core, &which.0).await)),
+            None => None,
+        };
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         match error {
             Some(error) => {
@@ -246,9 +268,9 @@ impl Session {
             }
         }
         match failing.iter().next_back() {
-            Some(((folder, _), error)) => out.trouble(
+            Some((_, error)) => out.trouble(
                 "folder",
-                format!("folder {folder} of the sync engine: {error}"),
+                format!("the sync engine's folder {error}"),
                 "look at the drive; it goes on by itself once that is in order".into(),
             ),
             None => out.well("folder"),
