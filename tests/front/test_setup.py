@@ -37,7 +37,7 @@ MODULES = {"pexpect": "python3-pexpect", "pytest": "python3-pytest", "magic": "p
 # What Debian calls essential or required: on every machine that can run apt.
 EVERYWHERE = set(
     "sh bash env sync truncate timeout find cp mv rm ln ls cat dd sleep true false kill id stat grep sed awk sort head tail "
-    "tar gzip dpkg dpkg-deb dpkg-query apt-get apt-cache apt-config chroot chown chmod touch tee cmp diff losetup mountpoint flock".split()
+    "tar gzip dpkg dpkg-deb dpkg-query apt-get apt-cache apt-config chroot chown chmod touch tee cmp diff losetup mountpoint flock mkfifo".split()
 )
 SHELL_NOISE = re.compile(r"(^|\s)#[^\n]*|<<'?(\w+)'?\n.*?\n\2\n", re.DOTALL | re.MULTILINE)
 # Where a shell takes a word for a program.
