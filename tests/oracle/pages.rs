@@ -1,7 +1,6 @@
 //! Every page is whole, newer than it was, lists exactly the masters, and tells of each device what the drive has.
 
 use super::page::{self, Page};
-use super::snapshot::sum;
 use super::{Case, Kind, Verdict, below, show};
 use std::collections::BTreeSet;
 
@@ -10,8 +9,11 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
     if !history.pages {
         return;
     }
+    for what in &history.backwards {
+        verdict.find(Kind::PageGeneration, what);
+    }
     let folder = |device: &str| below(b"BTsync/catalogue", device.as_bytes());
-    let devices = history.devices.keys().map(|device| folder(device));
+    let devices = case.devices.keys().map(|device| folder(device));
     for place in devices.chain([b"BTsync/catalogue".to_vec()]) {
         let at = below(&place, b"catalogue.html");
         let bytes = case.drive.file(&at).and_then(|_| case.drive.bytes(&at));
@@ -22,15 +24,7 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
         match page::read(&bytes) {
             Err(why) => verdict.find(Kind::PageBroken, format!("{}: {why}", show(&at))),
             Ok(page) => {
-                if let Some((generation, was)) = history.generations.get(&at)
-                    && (page.generation < *generation
-                        || page.generation == *generation && sum(&bytes) != *was)
-                {
-                    let what = format!(
-                        "{} has the generation {} after {generation}",
-                        show(&at),
-                        page.generation
-                    );
+                if let Some(what) = history.went_back(&at, &page, &bytes) {
                     verdict.find(Kind::PageGeneration, what);
                 }
                 let own = page.device.as_deref().map_or(b"BTsync/catalogue".to_vec(), folder);
@@ -45,7 +39,7 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
 }
 
 fn lists(case: &Case<'_>, at: &[u8], page: &Page, verdict: &mut Verdict) {
-    let Case { drive, ledger, history } = case;
+    let Case { drive, ledger, .. } = case;
     let masters = drive.files(b"BTsync/files");
     for path in page.files.keys().filter(|path| !masters.contains_key(&path[..])) {
         verdict.find(Kind::PageList, format!("{} lists {}", show(at), show(path)));
@@ -61,7 +55,7 @@ fn lists(case: &Case<'_>, at: &[u8], page: &Page, verdict: &mut Verdict) {
         }
     }
     let told: BTreeSet<&String> = page.devices.iter().collect();
-    if told != history.devices.keys().collect() || told.len() != page.devices.len() {
+    if told != case.devices.keys().collect() || told.len() != page.devices.len() {
         verdict.find(Kind::PageState, format!("{} tells of other devices", show(at)));
     }
     for (d, device) in page.devices.iter().enumerate() {
