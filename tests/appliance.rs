@@ -89,6 +89,8 @@ impl House {
         }
         fs::set_permissions(house.path("drive"), fs::Permissions::from_mode(0o555)).unwrap();
         fs::set_permissions(house.path("out"), fs::Permissions::from_mode(0o777)).unwrap();
+        // A file in which nothing stands is complained of.
+        let settings = if settings.is_empty() { "# as it comes\n" } else { settings };
         house.put("boot/larder.toml", settings);
         // An engine that says it is ready, writes to its drive for ever, and ends when asked.
         house.put(

@@ -16,7 +16,7 @@ use crate::drive::devices::{self, Present};
 use crate::drive::mounting::{self, Checked};
 use crate::drive::{Disk, DriveError, OWN, format};
 use crate::led::player::{Player, lights};
-use crate::model::Time;
+use crate::model::{Time, show};
 use crate::mounts;
 use crate::status::writer::Writer;
 use crate::status::{Condition, Report, text};
@@ -412,11 +412,17 @@ fn settings(boot: &Path) -> (config::Config, Vec<Advice>) {
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(why) if why.kind() == io::ErrorKind::NotFound => {
-            let advice = Advice {
-                condition: Condition::SettingsError,
-                what: "larder.toml is missing from the SD card's first partition.".into(),
-                next: "Put it back, or flash the card anew; what is on the drive stays.".into(),
+            let beside = crate::daemon::look_alikes(boot);
+            let alike = match beside.first() {
+                Some(name) => format!(" There is {}, which is not read.", show(name.as_bytes())),
+                None => String::new(),
             };
+            let next = match beside.first() {
+                Some(_) => "Rename it to larder.toml.",
+                None => "Put it back, or flash the card anew; what is on the drive stays.",
+            };
+            let what = format!("larder.toml is missing from the SD card's first partition.{alike}");
+            let advice = Advice { condition: Condition::SettingsError, what, next: next.into() };
             return (config::Config::default(), vec![advice]);
         }
         Err(why) => {
@@ -428,7 +434,7 @@ fn settings(boot: &Path) -> (config::Config, Vec<Advice>) {
             return (config::Config::default(), vec![advice]);
         }
     };
-    match config::parse_bytes(&bytes) {
+    match config::parse_file(&bytes) {
         Ok(config) => (config, Vec::new()),
         Err(complaints) => {
             let advice = complaints.into_iter().map(|complaint| Advice {
