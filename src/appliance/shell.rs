@@ -5,6 +5,7 @@
 //! time, and beside it an import.
 
 use super::address;
+use super::announce::Announcer;
 use super::child::Child;
 use super::importing::Import;
 use super::machine::{Effect, Event, Machine};
@@ -48,6 +49,7 @@ struct Shell<'a> {
     import: Option<Import>,
     began: Instant,
     player: Option<Player>,
+    announcer: Announcer,
     status: Option<Writer>,
     status_tried: Option<Instant>,
     shown: Option<Condition>,
@@ -80,6 +82,7 @@ pub(super) fn run(options: &Options) -> Result<(), ApplianceError> {
         known: Known::default(),
         engine: None,
         import: None,
+        announcer: Announcer::new(options.announce.clone()),
         began: Instant::now(),
         player,
         status: None,
@@ -260,6 +263,7 @@ impl Shell<'_> {
         for notice in report.notices.iter().filter(|notice| !self.told.contains(&notice.what)) {
             log::info!("{} {}", notice.what, notice.next);
         }
+        self.announcer.announce(report.address.as_deref());
         self.told = report.notices.iter().map(|notice| notice.what.clone()).collect();
         if self.status.is_none() && self.status_tried.is_none_or(|at| at.elapsed() >= STATUS_AGAIN)
         {
@@ -279,6 +283,7 @@ impl Shell<'_> {
 
     /// STATUS.txt once more before the end, without waiting for it to settle.
     fn last_word(&mut self, report: &Report) {
+        self.announcer.announce(None);
         let now = self.now();
         let status = self.status.as_mut();
         if let Some(Err(why)) = status.map(|file| file.write(&text::text(report), &written(), now))
