@@ -11,6 +11,7 @@
 //! the sectors of STATUS.txt.
 
 mod address;
+mod announce;
 pub mod child;
 mod importing;
 pub mod machine;
@@ -36,6 +37,8 @@ pub struct Options {
     pub engine: PathBuf,
     /// Where the kernel shows its devices.
     pub roots: Roots,
+    /// The folder of avahi's service files; `None` announces nothing.
+    pub announce: Option<PathBuf>,
     /// Play on the LEDs.
     pub led: bool,
     /// Set a clock that is behind the newest file of the drive.

@@ -12,7 +12,8 @@ mod settings;
 mod value;
 
 pub use complaint::Complaint;
-pub use parse::{MAX_BYTES, parse, parse_bytes, wifi_of};
+pub use parse::{MAX_BYTES, parse, parse_bytes, parse_file, wifi_of};
+pub use settings::look_alikes;
 pub use settings::{Change, Settings};
 
 use crate::model::{Action, Bytes, DeviceName};

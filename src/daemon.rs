@@ -83,7 +83,7 @@ impl Places {
 fn keep_settings(places: &Places, engine: &mut Engine) -> Result<(), DaemonError> {
     let text = read_settings(places).and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(text) = text else { return Ok(()) };
-    let Ok(config) = crate::config::parse(&text) else { return Ok(()) };
+    let Ok(config) = crate::config::parse_file(text.as_bytes()) else { return Ok(()) };
     if engine.recall(GOOD_SETTINGS)?.as_ref() != Some(&text) {
         engine.keep_in_mind(GOOD_SETTINGS, &text)?;
     }
@@ -100,12 +100,23 @@ pub fn now() -> Time {
     Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// What tells one state of the settings file from another: size and time.
-type SettingsFile = (u64, i64, i64);
+/// What tells one state of the settings file from another: size and time; where there is none, the names beside it that
+/// look like it.
+type SettingsFile = Result<(u64, i64, i64), Vec<String>>;
 
-fn settings_file(places: &Places) -> Option<SettingsFile> {
-    let found = std::fs::metadata(places.settings()).ok()?;
-    Some((found.len(), found.mtime(), found.mtime_nsec()))
+fn settings_file(places: &Places) -> SettingsFile {
+    match std::fs::metadata(places.settings()) {
+        Ok(found) => Ok((found.len(), found.mtime(), found.mtime_nsec())),
+        Err(_) => Err(look_alikes(&places.boot)),
+    }
+}
+
+/// The names in the boot folder that somebody may have meant for the settings file.
+pub fn look_alikes(boot: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(boot).into_iter().flatten().filter_map(Result::ok);
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let names: Vec<_> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    crate::config::look_alikes(names.iter().map(String::as_str))
 }
 
 /// Reads the settings file; `None` when there is none. At most one byte more than is accepted.
@@ -134,8 +145,14 @@ pub(crate) fn open_drive(places: &Places) -> Result<Real, DaemonError> {
 /// Reads the settings as they are now; what is wrong with them stands in them.
 fn settings_of(places: &Places) -> Settings {
     let mut settings = Settings::default();
-    settings.update(read_settings(places).as_deref());
+    update(&mut settings, places);
     settings
+}
+
+fn update(settings: &mut Settings, places: &Places) -> Change {
+    let file = read_settings(places);
+    let beside = if file.is_none() { look_alikes(&places.boot) } else { Vec::new() };
+    settings.update_among(file.as_deref(), &beside)
 }
 
 /// The last good settings outlive a restart: a file that is broken or missing then must not make the devices, and what
@@ -379,11 +396,11 @@ impl House {
     fn look_at_settings(&mut self) -> bool {
         let seen = settings_file(&self.places);
         let first = self.reported.is_none();
-        if seen == self.settings_seen && !first {
+        if self.settings_seen.as_ref() == Some(&seen) && !first {
             return false;
         }
-        self.settings_seen = seen;
-        let change = self.settings.update(read_settings(&self.places).as_deref());
+        self.settings_seen = Some(seen);
+        let change = update(&mut self.settings, &self.places);
         for complaint in self.settings.complaints() {
             log::error!("larder.toml, {complaint}");
         }

@@ -4,6 +4,9 @@
 //! Skipped, loudly, where there is no root, no loop device or no tool.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods)] // a test
 
+#[path = "support/port.rs"]
+mod port;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -84,11 +87,13 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let house = Self { dir };
         fs::set_permissions(house.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        for name in ["boot", "drive", "sys/block", "run", "out"] {
+        for name in ["boot", "drive", "sys/block", "run", "out", "announce"] {
             fs::create_dir_all(house.path(name)).unwrap();
         }
         fs::set_permissions(house.path("drive"), fs::Permissions::from_mode(0o555)).unwrap();
         fs::set_permissions(house.path("out"), fs::Permissions::from_mode(0o777)).unwrap();
+        // A file in which nothing stands is complained of.
+        let settings = if settings.is_empty() { "# as it comes\n" } else { settings };
         house.put("boot/larder.toml", settings);
         // An engine that says it is ready, writes to its drive for ever, and ends when asked.
         house.put(
@@ -147,6 +152,8 @@ impl House {
             .arg(self.path("sys"))
             .arg("--engine")
             .arg(self.path("engine"))
+            .arg("--announce")
+            .arg(self.path("announce"))
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -484,6 +491,41 @@ fn the_real_engine_gets_ready_and_leaves_nothing_but_its_own_files() {
         ),
     );
     assert_eq!(others, "./lost+found");
+}
+
+#[test]
+fn the_page_is_announced_where_it_is_served_and_not_while_it_is_off() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let ports = [port::free_port(), port::free_port()];
+    let web = |port: u16| format!("[web]\nport = {port}\n[sync]\nenabled = false\n");
+    let house = House::new(&web(ports[0]));
+    fs::copy(env!("CARGO_BIN_EXE_larder"), house.path("engine")).unwrap();
+    let announced =
+        || fs::read_to_string(house.path("announce/larder.service")).unwrap_or_default();
+    let eventually = |what: &str, so: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !so() {
+            assert!(begun.elapsed() < Duration::from_secs(120), "{what}: {}", announced());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let is = |port: u16| announced().contains(&format!("<port>{port}</port>"));
+    let disk = house.disk("64M", "mkfs.ext4 -q {}");
+    let mut larder = house.start();
+    assert_eq!(announced(), "");
+    house.plug(&disk);
+    larder.says("ready:");
+    eventually("the port of the settings", &|| is(ports[0]));
+    house.put("boot/larder.toml", &web(ports[1]));
+    eventually("another one, while it runs", &|| is(ports[1]));
+    house.put("boot/larder.toml", "[web]\nenabled = false\n[sync]\nenabled = false\n");
+    eventually("nothing while the web is off", &|| announced().is_empty());
+    house.put("boot/larder.toml", &web(ports[0]));
+    eventually("on again", &|| is(ports[0]));
+    larder.stop();
+    assert_eq!(announced(), "");
 }
 
 #[test]

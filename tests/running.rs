@@ -234,6 +234,36 @@ fn settings_take_effect_while_it_runs_and_broken_ones_do_not() {
 }
 
 #[test]
+fn settings_saved_under_another_name_or_lost_are_told_and_the_last_good_ones_stay() {
+    let mut house = House::new(SETTINGS);
+    house.save(&house.home(b"doc"), b"doc");
+    let running = Running::start(&house);
+    eventually("the page is there", || house.page("HTCphone").exists());
+    let file = house.boot.join("larder.toml");
+    // What a card leaves of a file that was not written to its end.
+    std::fs::write(&file, b"").expect("it is ours");
+    eventually("it is told", || running.tells("0 bytes") && running.tells("settings-error"));
+    house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
+    eventually("the phone is known as before", || house.on("HTCphone", b"doc").exists());
+    house.settings(SETTINGS);
+    eventually("all is well again", || !running.tells("settings-error"));
+    // Notepad's "save as".
+    std::fs::rename(&file, house.boot.join("larder.toml.txt")).expect("it is there");
+    eventually("its name is told", || running.tells("`larder.toml.txt`"));
+    assert!(running.tells("rename it to larder.toml"));
+    drop(running);
+    let again = Running::start(&house);
+    eventually("at a start, too", || again.tells("`larder.toml.txt`"));
+    std::fs::rename(house.boot.join("larder.toml.txt"), &file).expect("it is there");
+    eventually("all is well once it is renamed", || !again.tells("settings-error"));
+    // And who checks an empty file by hand is told.
+    std::fs::write(&file, b"\0\0").expect("it is ours");
+    let out = Command::new(drive::LARDER).args(["config", "check"]).arg(&file).output();
+    let out = out.expect("larder starts");
+    assert_eq!(out.status.code(), Some(3), "{}", drive::text(&out));
+}
+
+#[test]
 fn settings_that_break_while_it_is_off_make_no_device_unknown() {
     let mut house = House::new(SETTINGS);
     house.save(&house.home(b"doc"), b"doc");

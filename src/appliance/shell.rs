@@ -5,6 +5,7 @@
 //! time, and beside it an import.
 
 use super::address;
+use super::announce::Announcer;
 use super::child::Child;
 use super::importing::Import;
 use super::machine::{Effect, Event, Machine};
@@ -16,7 +17,7 @@ use crate::drive::devices::{self, Present};
 use crate::drive::mounting::{self, Checked};
 use crate::drive::{Disk, DriveError, OWN, format};
 use crate::led::player::{Player, lights};
-use crate::model::Time;
+use crate::model::{Time, show};
 use crate::mounts;
 use crate::status::writer::Writer;
 use crate::status::{Condition, Report, text};
@@ -48,6 +49,7 @@ struct Shell<'a> {
     import: Option<Import>,
     began: Instant,
     player: Option<Player>,
+    announcer: Announcer,
     status: Option<Writer>,
     status_tried: Option<Instant>,
     shown: Option<Condition>,
@@ -80,6 +82,7 @@ pub(super) fn run(options: &Options) -> Result<(), ApplianceError> {
         known: Known::default(),
         engine: None,
         import: None,
+        announcer: Announcer::new(options.announce.clone()),
         began: Instant::now(),
         player,
         status: None,
@@ -260,6 +263,7 @@ impl Shell<'_> {
         for notice in report.notices.iter().filter(|notice| !self.told.contains(&notice.what)) {
             log::info!("{} {}", notice.what, notice.next);
         }
+        self.announcer.announce(report.address.as_deref());
         self.told = report.notices.iter().map(|notice| notice.what.clone()).collect();
         if self.status.is_none() && self.status_tried.is_none_or(|at| at.elapsed() >= STATUS_AGAIN)
         {
@@ -279,6 +283,7 @@ impl Shell<'_> {
 
     /// STATUS.txt once more before the end, without waiting for it to settle.
     fn last_word(&mut self, report: &Report) {
+        self.announcer.announce(None);
         let now = self.now();
         let status = self.status.as_mut();
         if let Some(Err(why)) = status.map(|file| file.write(&text::text(report), &written(), now))
@@ -412,11 +417,17 @@ fn settings(boot: &Path) -> (config::Config, Vec<Advice>) {
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(why) if why.kind() == io::ErrorKind::NotFound => {
-            let advice = Advice {
-                condition: Condition::SettingsError,
-                what: "larder.toml is missing from the SD card's first partition.".into(),
-                next: "Put it back, or flash the card anew; what is on the drive stays.".into(),
+            let beside = crate::daemon::look_alikes(boot);
+            let alike = match beside.first() {
+                Some(name) => format!(" There is {}, which is not read.", show(name.as_bytes())),
+                None => String::new(),
             };
+            let next = match beside.first() {
+                Some(_) => "Rename it to larder.toml.",
+                None => "Put it back, or flash the card anew; what is on the drive stays.",
+            };
+            let what = format!("larder.toml is missing from the SD card's first partition.{alike}");
+            let advice = Advice { condition: Condition::SettingsError, what, next: next.into() };
             return (config::Config::default(), vec![advice]);
         }
         Err(why) => {
@@ -428,7 +439,7 @@ fn settings(boot: &Path) -> (config::Config, Vec<Advice>) {
             return (config::Config::default(), vec![advice]);
         }
     };
-    match config::parse_bytes(&bytes) {
+    match config::parse_file(&bytes) {
         Ok(config) => (config, Vec::new()),
         Err(complaints) => {
             let advice = complaints.into_iter().map(|complaint| Advice {

@@ -26,6 +26,9 @@ pub(super) struct ApplianceArgs {
     /// Where the kernel shows its devices
     #[arg(long, default_value = "/sys", hide = true)]
     sys: PathBuf,
+    /// The folder of avahi's service files, where the page is announced
+    #[arg(long, value_name = "DIR", hide = true)]
+    announce: Option<PathBuf>,
     /// Not only USB disks, and neither LED nor clock: for tests
     #[arg(long, hide = true)]
     bench: bool,
@@ -40,6 +43,7 @@ impl ApplianceArgs {
             user: self.user,
             engine: self.engine.map_or_else(std::env::current_exe, Ok)?,
             roots: Roots { sys: self.sys, dev: "/dev".into(), any_bus: self.bench },
+            announce: self.announce,
             led: !self.bench,
             clock: !self.bench,
         })

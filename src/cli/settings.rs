@@ -30,7 +30,7 @@ pub(super) fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
         Command::Check { file } => {
             let content = std::fs::read(&file)
                 .with_context(|| format!("{}: can't be read", file.display()))?;
-            if let Err(complaints) = config::parse_bytes(&content) {
+            if let Err(complaints) = config::parse_file(&content) {
                 for complaint in complaints {
                     writeln!(out, "{}: {complaint}", file.display())?;
                 }

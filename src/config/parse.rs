@@ -44,6 +44,22 @@ pub fn parse_bytes(bytes: &[u8]) -> Result<Config, Vec<Complaint>> {
     }
 }
 
+/// Reads the file as it lies on the card. One in which nothing stands, not even a remark, is what a card or an editor
+/// leaves of a file that was not written to its end: no word of an owner.
+pub fn parse_file(bytes: &[u8]) -> Result<Config, Vec<Complaint>> {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if !text.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
+        return parse_bytes(bytes);
+    }
+    let what = match bytes.len() {
+        0 => "the file is empty (0 bytes)",
+        _ => "there is nothing in the file but blanks",
+    };
+    let next =
+        "write your settings into it anew (`larder config example` prints all that it may say)";
+    Err(vec![Wrong::new(what, next).at(1)])
+}
+
 /// Reads the text of the file. Either everything in it is good, or all that is wrong is told, in
 /// the order of the lines. An empty text gives the defaults.
 pub fn parse(text: &str) -> Result<Config, Vec<Complaint>> {

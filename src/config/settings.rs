@@ -1,6 +1,8 @@
 //! The settings in force while the file changes under us: the last good ones stay.
 
-use super::{Complaint, Config, parse_bytes};
+use crate::model::show;
+
+use super::{Complaint, Config, parse_file};
 
 /// The settings in force, and what is wrong with the file that should replace them.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -50,11 +52,17 @@ impl Settings {
     /// before they put the new one in its place, and a card may be pulled out to be edited. A file that
     /// is missing from the start is complained of.
     pub fn update(&mut self, file: Option<&[u8]>) -> Change {
-        let (next, complaints) = match file.map(parse_bytes) {
+        self.update_among(file, &[])
+    }
+
+    /// The same; where there is no file, with the names beside it that look like it ([`look_alikes`]): one that was
+    /// saved under such a name is complained of at any time.
+    pub fn update_among(&mut self, file: Option<&[u8]>, beside: &[String]) -> Change {
+        let (next, complaints) = match file.map(parse_file) {
             Some(Ok(config)) => (Some(config), Vec::new()),
             Some(Err(complaints)) => (None, complaints),
-            None if self.of_the_file => (None, Vec::new()),
-            None => (None, vec![missing()]),
+            None if self.of_the_file && beside.is_empty() => (None, Vec::new()),
+            None => (None, vec![missing(beside)]),
         };
         self.of_the_file |= next.is_some();
         let complaints_differ = self.complaints != complaints;
@@ -70,8 +78,42 @@ impl Settings {
     }
 }
 
-fn missing() -> Complaint {
-    let next =
-        "put it back, or write a new one (`larder config example` prints all that it may say)";
-    Complaint { line: 1, what: "the file is missing or can't be read".into(), next: next.into() }
+/// What the file is called.
+const NAME: &str = "larder.toml";
+/// So many names that look like it are told.
+const MOST: usize = 3;
+
+/// Of the names in its folder those that somebody may have meant for it: editors, browsers and file managers append to
+/// names, and some hide the end of them.
+pub fn look_alikes<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
+    let alike = |name: &&str| {
+        let lower = name.to_lowercase();
+        let ends = [".toml", ".tom", ".tml", ".txt", ".rtf"];
+        let like = lower.starts_with("larder")
+            && (lower.contains(".toml") || ends.iter().any(|end| lower.ends_with(end)));
+        let mistyped = strsim::osa_distance(&lower, NAME) <= 2;
+        *name != NAME && !name.starts_with('.') && (like || mistyped)
+    };
+    let mut found: Vec<String> = names.into_iter().filter(alike).map(str::to_owned).collect();
+    found.sort();
+    found.truncate(MOST);
+    found
+}
+
+fn missing(beside: &[String]) -> Complaint {
+    let what = "the file is missing or can't be read".to_owned();
+    if beside.is_empty() {
+        let next =
+            "put it back, or write a new one (`larder config example` prints all that it may say)";
+        return Complaint { line: 1, what, next: next.into() };
+    }
+    let names: Vec<String> =
+        beside.iter().map(|name| format!("`{}`", show(name.as_bytes()))).collect();
+    Complaint {
+        line: 1,
+        what: format!("{what}; there is {}, which is not read", names.join(" and ")),
+        next: format!(
+            "rename it to {NAME} (Windows and macOS can hide the end of a name: let them show all of it)"
+        ),
+    }
 }

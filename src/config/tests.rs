@@ -833,9 +833,60 @@ fn the_last_good_settings_stay() {
     assert_eq!((settings.current().web.port, settings.complaints()), (81, &[][..]));
     assert_eq!(settings.update(Some(b"\0")), Change::Complaints);
     assert_eq!(settings.update(Some(b"\n[web]\nport = 81")), Change::Complaints);
-    assert_eq!(settings.update(Some(b"")), Change::Settings);
+    // Nothing at all is not what an owner wrote; a remark is.
+    for nothing in [&b""[..], b"\0\0\0\0", b" \r\n\t\n", b"\xef\xbb\xbf"] {
+        settings.update(Some(b"[web]\nport = 81"));
+        assert_eq!(settings.update(Some(nothing)), Change::Complaints, "{nothing:?}");
+        assert_eq!((settings.current().web.port, settings.complaints().len()), (81, 1));
+        assert_eq!(settings.complaints()[0].line, 1);
+    }
+    assert!(settings.complaints()[0].what.contains("nothing in the file"));
+    assert_eq!(settings.update(Some(b"# all as it comes")), Change::Settings);
     assert_eq!(settings.current(), &Config::default());
     assert!(settings.are_of_the_file(), "a file that says nothing is a file");
+}
+
+#[test]
+fn a_file_that_was_saved_under_another_name_is_named() {
+    let alike = [
+        "larder.toml.txt",
+        "larder.toml.toml",
+        "Larder.toml",
+        "LARDER.TOML",
+        "larder (1).toml",
+        "larder-1.toml",
+        "larder - Copy.toml",
+        "larder.toml (1)",
+        "larder.tom",
+        "larder.txt",
+        "larder.toml.rtf",
+        "ladrer.toml",
+    ];
+    let others = [
+        "larder.toml",
+        "STATUS.txt",
+        "cmdline.txt",
+        "._larder.toml",
+        "larder.img",
+        "larder",
+        "kernel7.img",
+    ];
+    for name in alike {
+        assert_eq!(look_alikes([name]), [name]);
+        for of_the_file in [false, true] {
+            let mut settings = Settings::default();
+            if of_the_file {
+                settings.update(Some(b"[web]\nport = 81"));
+            }
+            assert_eq!(settings.update_among(None, &[name.into()]), Change::Complaints, "{name}");
+            let complaint = settings.complaints()[0].to_string();
+            assert!(complaint.contains(&format!("`{name}`")), "{complaint}");
+            assert!(complaint.contains("rename it to larder.toml"), "{complaint}");
+            assert_eq!(settings.current().web.port, if of_the_file { 81 } else { 8080 });
+        }
+    }
+    assert_eq!(look_alikes(others), [""; 0]);
+    assert_eq!(look_alikes(alike.into_iter().chain(others)).len(), 3);
 }
 
 #[test]

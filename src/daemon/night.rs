@@ -31,7 +31,7 @@ impl House {
 
     /// Does a slice of it. Says how long to wait for the next turn.
     pub(super) fn work_in_the_night(&mut self) -> Result<Duration, DaemonError> {
-        let seen = self.settings_seen;
+        let seen = self.settings_seen.clone();
         let Some(Drive { engine, watch, carrying, .. }) = &mut self.drive else {
             return Ok(BREATH);
         };
@@ -42,7 +42,7 @@ impl House {
             let time = Instant::now();
             let settings_changed = time - looked >= LOOK && {
                 looked = time;
-                super::settings_file(places) != seen
+                Some(super::settings_file(places)) != seen
             };
             settings_changed
                 || stop.is_told()

@@ -246,6 +246,18 @@ def test_root_cannot_log_in_with_a_password():
     assert defconfig()["BR2_TARGET_ENABLE_ROOT_LOGIN"] == "n"
 
 
+def test_avahi_announces_what_the_supervisor_writes():
+    """The port is a setting: a service file on the card would announce the default whatever it says."""
+    services = TOP / "overlay/etc/avahi/services"
+    for folder in (services, BOARD / "overlay/etc/avahi/services"):
+        assert not list(folder.glob("*.service"))
+    appliance = next(line for line in settings_of(TOP / "overlay/etc/inittab") if " appliance " in line)
+    assert f"--announce /{services.relative_to(TOP / 'overlay')}" in appliance
+    # It must be writable, and lie where the chroot of avahi leads: not behind a link.
+    assert services.is_dir() and not services.is_symlink()
+    assert re.search(r"mount -t tmpfs .* /etc/avahi/services$", (TOP / "overlay/etc/init.d/rcS").read_text(), re.M)
+
+
 def test_wpa_supplicant_knows_what_the_wifi_script_says():
     """Without these, wpa_supplicant refuses the whole network block, or its own command line."""
     script = (TOP / "overlay/usr/lib/larder/wifi").read_text()
