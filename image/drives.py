@@ -85,3 +85,40 @@ def debugfs(path, *requests):
         done = _tool("debugfs", "-w", "-R", request, path)
         if done.returncode:
             raise RuntimeError(f"debugfs {request}: {done.stderr.decode()}")
+
+
+# What a partition is for, as sfdisk writes it.
+EFI = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+WINDOWS_FILES = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
+MAC_FILES = "48465300-0000-11AA-AA11-00306543ECAC"
+
+
+def fat(path, size, label, files):
+    """A FAT file system with these files: name → where their bytes are."""
+    drive = make_drive(path, label, "vfat", size, label)
+    for name, source in files.items():
+        copy_to_fat(drive.path, source, name)
+    return drive.path
+
+
+def copy_to_fat(image, source, name):
+    """Puts a file on an image of a FAT file system."""
+    subprocess.run(["mcopy", "-i", str(image), str(source), f"::{name}"], check=True)
+
+
+def make_partitioned(path, serial, partitions):
+    """A drive with a GPT. `partitions`: type, and the image file of what is in it, each of whole MiB."""
+    path = pathlib.Path(path)
+    sizes = [part.stat().st_size >> 20 for _, part in partitions]
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    subprocess.run(["truncate", "-s", f"{sum(sizes) + 2}M", str(path)], check=True)
+    lines = "".join(f",{size}M,{kind}\n" for size, (kind, _) in zip(sizes, partitions))
+    sbin = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    subprocess.run(["sfdisk", "-q", str(path)], input=f"label: gpt\n{lines}", text=True, check=True, env=sbin)
+    start = 1
+    for size, (_, part) in zip(sizes, partitions):
+        copy = ["dd", f"if={part}", f"of={path}", "bs=1M", f"seek={start}", "conv=notrunc", "status=none"]
+        subprocess.run(copy, check=True)
+        start += size
+    return Drive(path, serial)

@@ -7,6 +7,7 @@
 //! It must never write to a drive that is not Larder's without the owner's word in `larder.toml`,
 //! never format a drive that has Larder's marks, and never write into the empty mount point.
 
+pub mod advice;
 pub mod decide;
 pub mod devices;
 pub mod format;
@@ -14,11 +15,14 @@ pub mod gpt;
 pub mod import;
 pub mod mounting;
 pub mod signature;
+pub mod table;
 
 use crate::model::Bytes;
+use rustix::io::Errno;
 use signature::Signature;
 use std::io;
 use std::path::{Path, PathBuf};
+use table::Role;
 
 /// The label of a drive that Larder formatted. A drive with this label is Larder's.
 pub const LABEL: &str = "LARDER";
@@ -47,6 +51,10 @@ pub struct Disk {
     pub volumes: Vec<Volume>,
     /// Reading it failed: what the kernel said.
     pub failed: Option<String>,
+    /// It was formatted for sectors of this size, and is shown with others, which hides what is on it.
+    pub formatted_for: Option<u64>,
+    /// No larger drive or partition can be reached by this kernel.
+    pub reach: Bytes,
 }
 
 /// A disk without partitions, or a partition.
@@ -58,6 +66,8 @@ pub struct Volume {
     pub size: Bytes,
     /// Its marks.
     pub signature: Signature,
+    /// What the partition table says that it is for.
+    pub role: Role,
     /// What a look inside found; only for file systems that can serve and lack our label.
     pub inside: Option<Inside>,
 }
@@ -123,6 +133,15 @@ pub enum DriveError {
 }
 
 impl DriveError {
+    /// True when the drive has no room left.
+    pub fn is_full(&self) -> bool {
+        let errno = match self {
+            Self::Io { source, .. } => Errno::from_io_error(source),
+            _ => None,
+        };
+        matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
+    }
+
     /// For `map_err`: keeps what was being done, and to what.
     fn io<E: Into<io::Error>>(what: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_path_buf();

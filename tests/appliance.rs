@@ -642,6 +642,223 @@ fn a_foreign_drive_is_never_written_and_adopted_by_the_owners_word() {
     assert_eq!(files, "mine\nBTsync\nBTsyncApp\n0");
 }
 
+/// What a drive has room for, by the kernel's count.
+fn free(at: &Path) -> u64 {
+    sh(&format!("df -B1 --output=avail {} | tail -n 1", at.display()))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// A drive in use by nobody, for an import to fill; unmounted with its test.
+struct Target(PathBuf, #[expect(dead_code, reason = "goes with it, after the unmount")] Loop);
+
+impl Target {
+    fn new(house: &House, size: &str, kind: &str) -> Self {
+        let disk = house.disk(size, &format!("mkfs.{kind} -q {{}}"));
+        let at = house.path(&format!("out/target-{kind}"));
+        fs::create_dir(&at).unwrap();
+        sh(&format!("mount {} {}", disk.0.display(), at.display())).unwrap();
+        Self(at, disk)
+    }
+
+    fn import(&self, from: &Path) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_larder"))
+            .args(["import", "--id", "1234--5", "--from"])
+            .arg(from)
+            .arg("--drive")
+            .arg(&self.0)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// What lies in the folder of imports: nothing but the list of what was copied.
+    fn has_only_its_list(&self) {
+        let own = fs::read_dir(self.0.join("BTsyncApp/import")).unwrap();
+        let names: Vec<_> = own.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["1234--5.list"]);
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        sh(&format!("umount {}", self.0.display()));
+    }
+}
+
+#[test]
+fn an_import_leaves_out_what_does_not_fit_and_room_for_the_ledger_and_half_a_file_never_stays() {
+    for (size, kind) in serving() {
+        let house = House::new("");
+        let target = Target::new(&house, size, kind);
+        let from = house.path("from");
+        fs::create_dir(&from).unwrap();
+        // Larger than what is free; some MB, and one that no longer fits beside them and the reserve.
+        let room = free(&target.0);
+        let film = fs::File::create(from.join("film.mkv")).unwrap();
+        film.set_len(room * 3 / 2).unwrap();
+        fs::write(from.join("a.jpg"), vec![7; 3 << 20]).unwrap();
+        let last = fs::File::create(from.join("z.mkv")).unwrap();
+        last.set_len(room - (5 << 20)).unwrap();
+        let output = target.import(&from).wait_with_output().unwrap();
+        assert!(output.status.success(), "{kind}: {output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let last = said.lines().last().unwrap();
+        assert!(
+            last.contains("\"copied\":1,") && last.contains("\"skipped\":2,"),
+            "{kind}: {last}"
+        );
+        assert!(last.contains("film.mkv: it has ") && last.contains("room for"), "{kind}: {last}");
+        assert_eq!(fs::metadata(target.0.join("BTsync/files/a.jpg")).unwrap().len(), 3 << 20);
+        assert!(!target.0.join("BTsync/files/film.mkv").exists());
+        target.has_only_its_list();
+        assert!(free(&target.0) > 8 << 20, "{kind}: nothing is left for the ledger");
+
+        // Killed in the middle of a file: what it had taken is free again.
+        fs::remove_file(from.join("film.mkv")).unwrap();
+        let most = fs::File::create(from.join("z.mkv")).unwrap();
+        most.set_len(free(&target.0) - (20 << 20)).unwrap();
+        let before = free(&target.0);
+        let mut import = target.import(&from);
+        let began = Instant::now();
+        while free(&target.0) + (1 << 20) > before && began.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        import.kill().unwrap();
+        import.wait().unwrap();
+        if target.0.join("BTsync/files/z.mkv").exists() {
+            eprintln!("{kind}: it was done before it could be killed");
+            continue;
+        }
+        target.has_only_its_list();
+        sh(&format!("sync -f {}", target.0.display())).unwrap();
+        assert!(free(&target.0) + (1 << 20) > before, "{kind}: half a film stays");
+    }
+}
+
+#[test]
+fn half_a_file_of_a_former_import_is_gone_when_its_drive_is_plugged_in() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let house = House::new("");
+    let tree = house.path("tree");
+    fs::create_dir_all(tree.join("BTsyncApp/import")).unwrap();
+    fs::create_dir_all(tree.join("BTsync")).unwrap();
+    fs::write(tree.join("BTsyncApp/import/part"), vec![7; 20 << 20]).unwrap();
+    let disk = house.disk("64M", &format!("mkfs.ext4 -q -d {} {{}}", tree.display()));
+    house.plug(&disk);
+    let mut larder = house.start();
+    larder.says("ready:");
+    assert!(!house.path("drive/BTsyncApp/import/part").exists());
+    larder.stop();
+}
+
+#[test]
+fn a_full_drive_without_our_folders_is_called_full() {
+    for (size, kind) in serving().filter(|(_, kind)| *kind != "btrfs") {
+        let house = House::new("");
+        // Not a block is kept for root, who makes the folders.
+        let how = if kind == "ext4" { "-m 0" } else { "" };
+        let disk = house.disk(size, &format!("mkfs.{kind} -q -L LARDER {how} {{}}"));
+        let at = house.path("out/full");
+        fs::create_dir(&at).unwrap();
+        let at = at.display();
+        sh(&format!(
+            "mount {} {at}; i=0; for size in 1M 64k 4k 512; do \
+             while dd if=/dev/zero of={at}/f$i bs=$size count=1 conv=fsync 2>/dev/null; do i=$((i+1)); done; done; \
+             while mkdir {at}/d$i 2>/dev/null; do i=$((i+1)); done; umount {at}",
+            disk.0.display()
+        ))
+        .unwrap();
+        house.plug(&disk);
+        let mut larder = house.start();
+        larder.says("drive-full:");
+        let said = larder.says("is full");
+        assert!(said.contains("make some room") && !said.contains("e2fsck"), "{said}");
+        assert_eq!(house.lines("out/starts"), 0);
+        larder.stop();
+    }
+}
+
+/// A loop device of 4,096-byte sectors over what was made with sectors of 512.
+fn shown_with_large_sectors(house: &House, make: &str) -> Option<Loop> {
+    let image = house.path("large-sectors");
+    sh(&format!("truncate -s 320M {}", image.display()))?;
+    let living = living_disks();
+    sh(&make.replace("{}", &image.display().to_string())).expect("a file system");
+    drop(living);
+    let node = sh(&format!("losetup -b 4096 -f --show {}", image.display()))?;
+    Some(Loop(node.into()))
+}
+
+#[test]
+fn a_sound_drive_of_ours_in_another_enclosure_is_left_and_nothing_that_erases_is_told() {
+    if !possible(&["mkfs.ext4", "mkfs.xfs", "sfdisk"]) {
+        return;
+    }
+    for make in [
+        "printf 'label: gpt\\n,,L\\n' | sfdisk -q {} && mke2fs -q -F -t ext4 -L LARDER -E offset=1048576 {} 300M",
+        "mke2fs -q -F -t ext4 -b 1024 -L LARDER {}",
+        "mkfs.xfs -q -s size=512 -L LARDER {}",
+    ] {
+        let house = House::new("");
+        let Some(disk) = shown_with_large_sectors(&house, make) else {
+            eprintln!("SKIPPED: this kernel's loop devices have no sectors of 4,096 bytes");
+            return;
+        };
+        let before = md5(&disk.0);
+        house.plug(&disk);
+        house.put("boot/larder.toml", "[drive]\nimport = true\n");
+        let mut larder = house.start();
+        larder.says("drive-unusable:");
+        let said = larder.says("this one shows the drive differently");
+        assert!(said.contains("Put it back into the enclosure"), "{said}");
+        for word in ["dd if", "format =", "erase", "broken", "e2fsck"] {
+            assert!(!said.contains(word), "{said}");
+        }
+        larder.stop();
+        assert_eq!(md5(&disk.0), before, "{make}");
+    }
+}
+
+#[test]
+fn of_a_drive_and_its_clone_none_is_guessed_and_neither_is_called_damaged() {
+    for (size, kind) in serving() {
+        let house = House::new("");
+        let disk = house.disk(size, &format!("mkfs.{kind} -q {{}}"));
+        house.plug(&disk);
+        let mut larder = house.start();
+        larder.says("ready:");
+        larder.stop();
+        let clone = disk.pulled();
+        let untouched = md5(&clone.0);
+        // Both from the start: nobody knows which one is the right one.
+        house.plug(&clone);
+        let mut larder = house.start();
+        larder.says("attention:");
+        let said = larder.says("copies of each other");
+        assert!(
+            said.contains("of it used") && said.contains("unplug the others"),
+            "{kind}: {said}"
+        );
+        assert_eq!(house.lines("out/starts"), 1, "{kind}: one of two copies was used");
+        // One of them alone is used.
+        house.pull(&clone);
+        larder.says("ready:");
+        // Its copy comes back beside it.
+        house.plug(&clone);
+        let said = larder.says("opy of");
+        for word in ["format =", "e2fsck", "can't be opened", "damaged"] {
+            assert!(!said.contains(word), "{kind}: {said}");
+        }
+        larder.stop();
+        assert_eq!(md5(&clone.0), untouched, "{kind}");
+    }
+}
+
 #[test]
 fn a_damaged_ext4_of_ours_is_repaired_and_a_hopeless_one_told() {
     if !possible(&["mkfs.ext4", "debugfs", "e2fsck"]) {

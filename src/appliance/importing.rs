@@ -41,11 +41,13 @@ impl Import {
             let device = options.roots.dev.join(&choice.node);
             if let Err(why) = mounting::mount_foreign(&device, choice.kind, &at, owner.0, owner.1) {
                 log::error!("{} can't be imported: {why}", choice.words);
+                let stopped = Some(why.to_string());
+                tell(&send, Event::Import(Progress { stopped, ..Progress::default() }));
                 return tell(&send, Event::ImportEnded(false));
             }
             let mut stage = lock(&shared);
             if let Stage::Mounting = *stage {
-                match copy(&options, owner, &at, &choice.uuid, &send) {
+                match copy(&options, owner, &at, &choice.list, &send) {
                     Ok(child) => {
                         *stage = Stage::Copying(child);
                         return;

@@ -8,12 +8,28 @@
 mod words;
 
 use crate::config;
-use crate::drive::Disk;
-use crate::drive::decide::{Advice, Choice, Decision, decide, done};
+use crate::drive::advice::done;
+use crate::drive::decide::{Advice, Choice, Decision, NotCopied, decide};
 use crate::drive::import::Progress;
+use crate::drive::{Disk, DriveError};
 use crate::model::Time;
 use crate::status::{Condition, Report};
 use std::collections::BTreeMap;
+
+/// Why a drive could not be taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unprepared {
+    /// In words.
+    pub why: String,
+    /// There was no room for Larder's folders, and that is all.
+    pub full: bool,
+}
+
+impl From<DriveError> for Unprepared {
+    fn from(why: DriveError) -> Self {
+        Self { full: why.is_full(), why: why.to_string() }
+    }
+}
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -25,7 +41,7 @@ pub enum Event {
     /// All disks have been probed.
     Disks(Vec<Disk>),
     /// The drive was checked and mounted (`Ok(true)`: repaired on the way), or why it was not.
-    Prepared(Result<bool, String>),
+    Prepared(Result<bool, Unprepared>),
     /// The disk was formatted, or why it was not.
     Formatted(Result<(), String>),
     /// The kernel made the mounted drive read-only or shut it down.
@@ -130,6 +146,9 @@ pub struct Machine {
     format_done: Option<Advice>,
     import: Option<(Choice, Progress)>,
     imported: Vec<(Choice, Progress, bool)>,
+    /// All that is to be imported, begun or not, and what lies beside it and is not.
+    to_import: Vec<Choice>,
+    not_copied: Vec<NotCopied>,
     ejected: bool,
     stopping: bool,
     since: BTreeMap<String, Time>,
@@ -156,6 +175,8 @@ impl Machine {
             format_done: None,
             import: None,
             imported: Vec::new(),
+            to_import: Vec::new(),
+            not_copied: Vec::new(),
             ejected: false,
             stopping: false,
             since: BTreeMap::new(),
@@ -265,19 +286,12 @@ impl Machine {
         self.told = None;
     }
 
-    fn prepared(&mut self, result: Result<bool, String>, effects: &mut Vec<Effect>) {
+    fn prepared(&mut self, result: Result<bool, Unprepared>, effects: &mut Vec<Effect>) {
         let Drive::Preparing(choice) = self.drive.clone() else { return };
         match result {
             Err(why) => {
                 self.drive = Drive::None;
-                let advice = Advice {
-                    condition: Condition::DriveUnusable,
-                    what: format!("{} can't be used: {why}.", choice.words),
-                    next: "Unplug it and plug it in again. If that does not help, have it checked \
-                           on a Linux computer (e2fsck, xfs_repair, btrfs check)."
-                        .into(),
-                };
-                self.set_aside(key(&choice), Some(advice));
+                self.set_aside(key(&choice), Some(words::not_prepared(&choice, &why)));
             }
             Ok(repaired) => {
                 self.told = repaired.then(|| Advice {
@@ -401,6 +415,8 @@ impl Machine {
             _ => {}
         }
         self.advice = decision.advice;
+        self.to_import = decision.import;
+        self.not_copied = decision.not_copied;
         if let Some(done) = decision.done {
             self.no_more_formatting(done);
         }

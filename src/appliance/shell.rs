@@ -12,10 +12,11 @@ use super::machine::{Effect, Event, Machine};
 use super::watch::{LOOK_EVERY, look, signals};
 use super::{ApplianceError, Options, user};
 use crate::config;
-use crate::drive::decide::{Advice, Choice, words};
+use crate::drive::advice::words;
+use crate::drive::decide::{Advice, Choice};
 use crate::drive::devices::{self, Present};
 use crate::drive::mounting::{self, Checked};
-use crate::drive::{Disk, DriveError, OWN, format};
+use crate::drive::{Disk, DriveError, OWN, format, import};
 use crate::led::player::{Player, lights};
 use crate::model::{Time, show};
 use crate::mounts;
@@ -208,7 +209,7 @@ impl Shell<'_> {
             if let Err(why) = &result {
                 log::error!("{} is not used: {why}", choice.words);
             }
-            Event::Prepared(result.map(|done| done == Checked::Repaired).map_err(|e| e.to_string()))
+            Event::Prepared(result.map(|done| done == Checked::Repaired).map_err(Into::into))
         });
     }
 
@@ -337,6 +338,9 @@ fn prepare(options: &Options, choice: &Choice, owner: (u32, u32)) -> Result<Chec
             unmount(&options.drive, false);
             return Err(why);
         }
+    }
+    if let Err(why) = import::clear(&options.drive) {
+        log::warn!("what a former import left half copied can't be removed: {why}");
     }
     if options.clock {
         set_clock(&options.drive.join(OWN));

@@ -42,7 +42,7 @@ impl ApplianceArgs {
             run: absolute(self.run),
             user: self.user,
             engine: self.engine.map_or_else(std::env::current_exe, Ok)?,
-            roots: Roots { sys: self.sys, dev: "/dev".into(), any_bus: self.bench },
+            roots: Roots { sys: self.sys, any_bus: self.bench, ..Roots::default() },
             announce: self.announce,
             led: !self.bench,
             clock: !self.bench,

@@ -10,8 +10,14 @@
 //! partition table: formatting it again could destroy what may still be saved. What has none of
 //! Larder's marks any more can't be told from a new drive. So the owner is told to take a wish that
 //! is fulfilled out of the settings, and the supervisor forgets it until it is started again.
+//!
+//! Nothing is guessed: not between two drives of one serial number, and not between a drive and its copy. Of a drive
+//! that this enclosure or this kernel shows wrongly nothing is believed. Where an import copies one partition, the
+//! others of that drive are named with why they are not copied.
 
+use super::advice::{self, words};
 use super::signature::Kind;
+use super::table::Role;
 use super::{Disk, Inside, LABEL, Volume};
 use crate::config;
 use crate::status::Condition;
@@ -25,6 +31,8 @@ pub struct Decision {
     pub format: Option<(String, String)>,
     /// Volumes whose files are to be copied over.
     pub import: Vec<Choice>,
+    /// What lies beside those and is not copied.
+    pub not_copied: Vec<NotCopied>,
     /// The wish to format a disk has nothing left to do: what the owner should know of it from now on.
     pub done: Option<Advice>,
     /// What else the owner should know.
@@ -46,6 +54,33 @@ pub struct Choice {
     pub uuid: String,
     /// What it is called in words.
     pub words: String,
+    /// What tells it from other volumes, also where those have its number or none has one.
+    pub list: String,
+}
+
+impl Choice {
+    /// In few words: its label, else its node.
+    pub fn short(&self) -> &str {
+        match self.words.split('"').nth(1) {
+            Some(label) => label,
+            None => &self.node,
+        }
+    }
+}
+
+/// A partition beside one that is imported, which is not copied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotCopied {
+    /// Its disk, by the kernel's name.
+    pub disk: String,
+    /// Which plugging-in of that disk.
+    pub sequence: u64,
+    /// What it is called in words.
+    pub words: String,
+    /// Why it is not copied.
+    pub why: String,
+    /// What to do to get at its files; empty where nobody's files are expected.
+    pub next: String,
 }
 
 /// Something to tell.
@@ -77,7 +112,7 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
     };
     let twins = |disk: &Disk| disks.iter().filter(|d| d.identity == disk.identity).count() > 1;
     let mut claims = Vec::new();
-    for disk in disks {
+    for disk in disks.iter().filter(|disk| disk.formatted_for.is_none()) {
         let adopted = wished(&settings.adopt, disk) && !twins(disk);
         let empty = disk.volumes.iter().all(is_nothing);
         for volume in &disk.volumes {
@@ -86,15 +121,21 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
             }
         }
     }
+    // A copy of another drive, and neither is in use.
+    let undecided = |volume: &Volume| {
+        let copies = copies(disks, volume);
+        copies.len() > 1 && copies.iter().all(|(_, copy)| in_use != Some(copy.node.as_str()))
+    };
     // The first of the greatest claims: max_by_key takes the last of equals, hence the reversal.
-    let best = claims.iter().rev().max_by_key(|(claim, disk, volume)| {
+    let sure = claims.iter().filter(|(_, _, volume)| !undecided(volume));
+    let best = sure.rev().max_by_key(|(claim, disk, volume)| {
         // The owner was asked for the empty one, where there is one.
         let asked_for = *claim == Claim::Adopted && is_nothing(volume);
         (in_use == Some(volume.node.as_str()), !disk.read_only, *claim, asked_for)
     });
     if let Some((_, disk, volume)) = best {
         if disk.read_only {
-            decision.advice.push(write_protected(disk));
+            decision.advice.push(advice::write_protected(disk));
         } else {
             decision.mount = Some(choice(disk, volume));
         }
@@ -105,9 +146,16 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
             Claim::Labelled | Claim::Holds => true,
         };
         for (_, other, spare) in
-            claims.iter().filter(|(c, other, v)| second(c, other) && v != volume)
+            claims.iter().filter(|(c, other, v)| second(c, other) && v != volume && !undecided(v))
         {
-            decision.advice.push(second_drive(other, spare));
+            let copy = copies(disks, volume).iter().any(|(_, copy)| copy == spare);
+            decision.advice.push(advice::second_drive(other, spare, copy));
+        }
+    }
+    for (_, _, volume) in claims.iter().filter(|(_, _, volume)| undecided(volume)) {
+        let told = advice::copies(&copies(disks, volume));
+        if !decision.advice.contains(&told) {
+            decision.advice.push(told);
         }
     }
     let mounted = decision.mount.as_ref().map(|choice| choice.disk.clone());
@@ -117,32 +165,52 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
             || claims.iter().any(|(c, other, _)| *c > Claim::Empty && other.name == disk.name)
     };
     let mut wanted = disks.iter().filter(|disk| wished(&settings.format, disk));
-    decision.done = wanted.find(is_larders).map(|disk| done(&of(disk)));
+    decision.done = wanted.find(is_larders).map(|disk| advice::done(&advice::of(disk)));
     let ours = mounted.is_some();
-    for disk in disks.iter().filter(|disk| claims.iter().all(|(_, claimed, _)| claimed != disk)) {
+    let claimed = |disk: &Disk| claims.iter().any(|(_, claimed, _)| claimed == &disk);
+    for disk in disks {
         let formats = wished(&settings.format, disk);
-        let advice = if let Some(why) = &disk.failed {
-            unreadable(disk, why)
+        let sources = importable(disk);
+        let told = if claimed(disk) {
+            if !(ours && settings.import) || sources.is_empty() {
+                continue;
+            }
+            advice::beside_larder(disk, &sources)
+        } else if let Some(why) = &disk.failed {
+            advice::unreadable(disk, why)
+        } else if let Some(sectors) = disk.formatted_for {
+            advice::other_enclosure(disk, sectors)
+        } else if disk.volumes.is_empty() && disk.size > disk.reach
+            || formats && disk.size > disk.reach
+        {
+            advice::out_of_reach(disk)
         } else if was_formatted(disk) {
-            lost(disk)
+            advice::lost(disk)
         } else if (formats || wished(&settings.adopt, disk)) && twins(disk) {
-            ambiguous(disk)
+            advice::ambiguous(disk, disks)
         } else if formats && disk.read_only {
-            write_protected(disk)
+            advice::write_protected(disk)
         } else if formats && ours {
-            later(disk)
+            advice::later(disk)
         } else if formats {
             decision.format.get_or_insert((disk.name.clone(), disk.identity.clone()));
             continue;
+        } else if ours && settings.import && !sources.is_empty() {
+            let others = disk.volumes.iter().filter(|v| !sources.iter().any(|s| s.node == v.node));
+            decision.not_copied.extend(others.filter_map(|v| advice::not_copied(disk, v)));
+            decision.import.extend(sources);
+            continue;
+        } else if let Some((original, copy)) = copy_of_another(disks, disk) {
+            advice::copy_of_another(original, disk, copy)
+        } else if ours && settings.import && !is_empty(disk) {
+            decision.advice.extend(advice::nothing_to_import(disk));
+            continue;
         } else {
-            let sources = importable(disk);
-            if ours && settings.import && !sources.is_empty() {
-                decision.import.extend(sources);
-                continue;
-            }
-            foreign(disk, ours)
+            advice::foreign(disk, ours, disks)
         };
-        decision.advice.push(advice);
+        if !decision.advice.contains(&told) {
+            decision.advice.push(told);
+        }
     }
     if ours {
         // A drive works: whatever lies beside it is merely told.
@@ -153,13 +221,35 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
     decision
 }
 
+/// The volumes with the same number as this one, itself among them: one drive was copied to another as a whole.
+fn copies<'a>(disks: &'a [Disk], volume: &Volume) -> Vec<(&'a Disk, &'a Volume)> {
+    let (kind, uuid) = (volume.signature.kind, &volume.signature.uuid);
+    let all = disks.iter().flat_map(|disk| disk.volumes.iter().map(move |v| (disk, v)));
+    let same = |v: &Volume| v.signature.kind == kind && v.signature.uuid == *uuid;
+    all.filter(|(_, v)| kind.can_serve() && !uuid.is_empty() && same(v)).collect()
+}
+
+/// A volume of this disk that can't be opened only because it is the copy of one on another disk: the kernel takes
+/// one of them at a time.
+fn copy_of_another<'a>(disks: &'a [Disk], disk: &'a Disk) -> Option<(&'a Disk, &'a Volume)> {
+    let shut = |v: &&Volume| matches!(v.inside, Some(Inside::Unreadable(_)));
+    disk.volumes.iter().filter(shut).find_map(|volume| {
+        let mut others = copies(disks, volume).into_iter().filter(|(d, _)| d.name != disk.name);
+        others.next().map(|(other, _)| (other, volume))
+    })
+}
+
+fn is_empty(disk: &Disk) -> bool {
+    disk.volumes.iter().all(is_nothing)
+}
+
 /// Larder formatted it once, whatever is left of that.
 fn was_formatted(disk: &Disk) -> bool {
     disk.volumes.iter().any(|volume| volume.signature.marked)
 }
 
 /// Nobody could miss what is there. A partition that holds the files of a system's start is somebody's.
-fn is_nothing(volume: &Volume) -> bool {
+pub(super) fn is_nothing(volume: &Volume) -> bool {
     volume.signature.kind == Kind::Blank || volume.inside == Some(Inside::Nothing)
 }
 
@@ -185,169 +275,25 @@ fn choice(disk: &Disk, volume: &Volume) -> Choice {
         kind: volume.signature.kind,
         uuid: volume.signature.uuid.clone(),
         words: words(disk, volume),
+        list: list(disk, volume),
     }
 }
 
-fn importable(disk: &Disk) -> Vec<Choice> {
-    let fits = |volume: &&Volume| volume.signature.kind.can_be_imported();
+/// Under this name an import remembers what it copied from there. Some cameras give every card the same number, or none.
+fn list(disk: &Disk, volume: &Volume) -> String {
+    let (uuid, size) = (&volume.signature.uuid, volume.size.0);
+    if uuid.bytes().all(|byte| matches!(byte, b'0' | b'-')) {
+        format!("none--{}-{size}", disk.identity)
+    } else {
+        format!("{uuid}--{size}")
+    }
+}
+
+/// The volumes whose files an import copies: never what starts a computer.
+pub(super) fn importable(disk: &Disk) -> Vec<Choice> {
+    let fits =
+        |volume: &&Volume| volume.signature.kind.can_be_imported() && volume.role == Role::Files;
     disk.volumes.iter().filter(fits).map(|volume| choice(disk, volume)).collect()
-}
-
-/// A volume in words: `"PHOTOS" on SanDisk Ultra (serial 4C53), 64 GB, exFAT`.
-pub fn words(disk: &Disk, volume: &Volume) -> String {
-    let label = match volume.signature.label.as_str() {
-        "" => String::new(),
-        label => format!("\"{label}\" on "),
-    };
-    format!("{label}{}, {}, {}", of(disk), volume.size, volume.signature.kind.name())
-}
-
-/// A disk in words: `SanDisk Ultra (serial 4C53)`.
-fn of(disk: &Disk) -> String {
-    let model = if disk.model.is_empty() { "a drive" } else { &disk.model };
-    format!("{model} (serial {})", disk.identity)
-}
-
-fn advice(condition: Condition, what: String, next: impl Into<String>) -> Advice {
-    Advice { condition, what, next: next.into() }
-}
-
-fn write_protected(disk: &Disk) -> Advice {
-    advice(
-        Condition::DriveUnusable,
-        format!("{} is write-protected.", of(disk)),
-        "Look for a switch on its side; a drive without one is worn out: copy it and replace it.",
-    )
-}
-
-fn unreadable(disk: &Disk, why: &str) -> Advice {
-    advice(
-        Condition::DriveUnusable,
-        format!("{} can't be read: {why}.", of(disk)),
-        "Try another USB port and cable; if that does not help, the drive is broken.",
-    )
-}
-
-fn lost(disk: &Disk) -> Advice {
-    advice(
-        Condition::DriveUnusable,
-        format!("{} is a Larder drive, but its file system can't be read any more.", of(disk)),
-        "It is left as it is, and not formatted again, because its files may still be saved: on a \
-         Linux computer, `e2fsck` can repair it. To give it up, erase its first 4 MiB there (`dd \
-         if=/dev/zero of=/dev/sdX bs=1M count=4`, with its own letter for X), plug it in again and do \
-         what is said here then.",
-    )
-}
-
-/// The wish to format is fulfilled: by `words`, the drive that it names.
-pub fn done(words: &str) -> Advice {
-    advice(
-        Condition::Ready,
-        format!(
-            "{words} is a Larder drive: the `format` line in larder.toml has nothing more to do."
-        ),
-        "Take that line out. As long as it stands there, a drive of this serial number that has \
-         nothing of Larder on it is erased when it is plugged in after the next start: this one, if \
-         it was formatted elsewhere meanwhile, or another one in the same USB dock.",
-    )
-}
-
-fn ambiguous(disk: &Disk) -> Advice {
-    advice(
-        Condition::Attention,
-        format!("Two drives with the same serial number {} are plugged in.", disk.identity),
-        "Unplug the one that larder.toml does not mean, then switch off and on again.",
-    )
-}
-
-fn later(disk: &Disk) -> Advice {
-    advice(
-        Condition::Ready,
-        format!("{} is to be formatted, but a Larder drive is in use.", of(disk)),
-        "Unplug the Larder drive: then it is formatted and used. Or take the `format` line out of \
-         larder.toml.",
-    )
-}
-
-fn second_drive(disk: &Disk, volume: &Volume) -> Advice {
-    advice(
-        Condition::Ready,
-        format!("A second Larder drive is plugged in and not used: {}.", words(disk, volume)),
-        "Unplug it, or unplug the other one to use it.",
-    )
-}
-
-/// A drive of somebody, which is not written.
-fn foreign(disk: &Disk, beside_ours: bool) -> Advice {
-    let id = &disk.identity;
-    let format = format!(
-        "To use this drive, let Larder erase it: write `format = \"{id}\"` under `[drive]` in \
-         larder.toml on the SD card and start again. ALL FILES ON IT GO."
-    );
-    let adopt = format!(
-        "write `adopt = \"{id}\"` under `[drive]` in larder.toml on the SD card and start again: \
-         nothing on it is changed, two folders are added."
-    );
-    let main = disk.volumes.iter().max_by_key(|volume| (!is_nothing(volume), volume.size));
-    let Some(volume) = main else {
-        return advice(Condition::DriveUnusable, format!("{} has no partition.", of(disk)), format);
-    };
-    let what = words(disk, volume);
-    let empty = disk.volumes.iter().find(|volume| volume.inside == Some(Inside::Nothing));
-    if let Some(empty) = empty.filter(|_| !beside_ours || importable(disk).is_empty()) {
-        return advice(
-            Condition::Attention,
-            format!(
-                "{what} may hold files, so an empty partition beside it ({}, {}) is not used \
-                 without your word. Nothing was written to it.",
-                empty.size,
-                empty.signature.kind.name()
-            ),
-            format!("To let Larder use the empty partition, {adopt}"),
-        );
-    }
-    match (volume.signature.kind, &volume.inside) {
-        (kind, _) if kind.can_be_imported() => {
-            let why = format!(
-                "{what} can't be used: {} has no hard links, which Larder needs. Nothing was \
-                 written to it.",
-                kind.name()
-            );
-            let next = if beside_ours {
-                "To copy its files to the Larder drive, write `import = true` under `[drive]` in \
-                 larder.toml on the SD card and start again."
-                    .to_owned()
-            } else {
-                format!(
-                    "{format} To keep them, plug in a second, empty drive as the Larder drive and \
-                     write `import = true` instead."
-                )
-            };
-            advice(Condition::DriveUnusable, why, next)
-        }
-        (Kind::Blank, _) => {
-            let next = format!(
-                "To use it, write `format = \"{id}\"` under `[drive]` in larder.toml on the SD card \
-                 and start again."
-            );
-            advice(Condition::Attention, format!("{what} looks empty, with no file system."), next)
-        }
-        (kind, Some(Inside::Unreadable(why))) if kind.can_serve() => advice(
-            Condition::DriveUnusable,
-            format!("{what} can't be opened: {why}. Nothing was written to it."),
-            format!("Check it on a Linux computer (e2fsck, xfs_repair, btrfs check). {format}"),
-        ),
-        (kind, _) if kind.can_serve() => advice(
-            Condition::Attention,
-            format!("{what} has files that are not Larder's. Nothing was written to it."),
-            format!("To let Larder use it beside what is there, {adopt}"),
-        ),
-        _ => advice(
-            Condition::DriveUnusable,
-            format!("{what} can't be used. Nothing was written to it."),
-            format,
-        ),
-    }
 }
 
 #[cfg(test)]
@@ -359,8 +305,9 @@ mod tests {
 
     fn volume(node: &str, kind: Kind, label: &str, inside: Option<Inside>) -> Volume {
         let (label, uuid) = (label.into(), format!("uuid-{node}"));
-        let signature = Signature { kind, label, uuid, marked: false };
-        Volume { node: node.into(), size: Bytes(64_000_000_000), signature, inside }
+        let signature = Signature { label, uuid, ..Signature::plain(kind) };
+        let role = Role::Files;
+        Volume { node: node.into(), size: Bytes(64_000_000_000), signature, role, inside }
     }
 
     fn disk(name: &str, volumes: Vec<Volume>) -> Disk {
@@ -373,6 +320,8 @@ mod tests {
             read_only: false,
             volumes,
             failed: None,
+            formatted_for: None,
+            reach: Bytes(u64::MAX),
         }
     }
 
@@ -592,6 +541,218 @@ mod tests {
         }
     }
 
+    /// As a Mac, or Windows, leaves a drive: something that starts a computer, and whatever else.
+    fn efi(node: &str) -> Volume {
+        Volume { role: Role::Efi, ..volume(node, Kind::Vfat, "EFI", None) }
+    }
+
+    #[test]
+    fn every_partition_beside_an_imported_one_is_named_with_why_it_is_not_copied() {
+        let ours = one(Kind::Ext, "LARDER", None);
+        let wished = wish(None, None, true);
+        for (kind, inside, why) in [
+            (Kind::Other("HFS+"), None, "this Pi can't read HFS+"),
+            (Kind::Other("APFS"), None, "this Pi can't read APFS"),
+            (Kind::Other("an encrypted drive (BitLocker)"), None, "(BitLocker)"),
+            (Kind::Member("a part of a RAID"), None, "other drives of its set"),
+            (Kind::Ext, Some(Inside::Files), "FAT, exFAT and NTFS only"),
+            (Kind::Xfs, Some(Inside::Unreadable("torn".into())), "FAT, exFAT and NTFS only"),
+            (Kind::Unknown, None, "this Pi can't read something unknown"),
+        ] {
+            let other = volume("sdb3", kind, "ALBUM", inside);
+            let photos = volume("sdb2", Kind::Exfat, "PHOTOS", None);
+            let foreign = disk("sdb", vec![efi("sdb1"), photos, other.clone()]);
+            let decision = decide(&[ours.clone(), foreign], &wished, None);
+            let nodes: Vec<&str> = decision.import.iter().map(|c| &*c.node).collect();
+            assert_eq!(nodes, ["sdb2"], "{kind:?}");
+            let [start, left] = &decision.not_copied[..] else { panic!("{decision:?}") };
+            assert!(start.words.contains("EFI") && start.next.is_empty(), "{start:?}");
+            assert!(left.words.starts_with("\"ALBUM\"") && left.why.contains(why), "{left:?}");
+            assert!(!left.next.is_empty() && !left.next.contains("format ="), "{left:?}");
+            // Nothing but the start of a computer could be copied: nothing was, and that is said.
+            let foreign = disk("sdb", vec![efi("sdb1"), other]);
+            let decision = decide(&[ours.clone(), foreign.clone()], &wished, None);
+            assert_eq!(decision.import, [], "{kind:?}");
+            let told = &decision.advice[0];
+            assert!(told.what.starts_with("Nothing was copied of \"ALBUM\""), "{told:?}");
+            assert!(told.what.contains(why) || told.what.contains("torn"), "{told:?}");
+            assert!(!told.next.contains("format =") && !told.next.contains("nplug"), "{told:?}");
+        }
+        // What is lost by formatting is named whole, and what an import would leave, too.
+        let album = volume("sdb3", Kind::Other("HFS+"), "ALBUM", None);
+        let both = disk("sdb", vec![volume("sdb2", Kind::Exfat, "PHOTOS", None), album]);
+        let alone = decide(std::slice::from_ref(&both), &wish(None, None, false), None);
+        assert!(alone.advice[0].what.contains("ALBUM") || alone.advice[0].next.contains("ALBUM"));
+        assert!(alone.advice[0].what.contains("PHOTOS") || alone.advice[0].next.contains("PHOTOS"));
+        let beside = decide(&[ours, both], &wish(None, None, false), None);
+        assert!(beside.advice[0].next.contains("import = true"), "{beside:?}");
+        assert!(beside.advice[0].next.contains("Not copied by that: \"ALBUM\""), "{beside:?}");
+    }
+
+    #[test]
+    fn files_on_larders_own_drive_are_said_not_to_be_imported() {
+        let photos = volume("sda1", Kind::Exfat, "PHOTOS", None);
+        let ours = disk("sda", vec![photos, volume("sda2", Kind::Ext, "LARDER", None)]);
+        let told = decide(std::slice::from_ref(&ours), &wish(None, None, true), None);
+        assert_eq!(told.import, []);
+        assert!(told.advice[0].what.contains("\"PHOTOS\""), "{told:?}");
+        assert!(told.advice[0].what.contains("not copied"), "{told:?}");
+        assert_eq!(decide(&[ours], &wish(None, None, false), None).advice, []);
+    }
+
+    #[test]
+    fn a_sound_drive_that_is_shown_differently_is_never_called_broken_or_erased() {
+        for (kind, label) in [(Kind::Partitioned, ""), (Kind::Unknown, ""), (Kind::Ext, "LARDER")] {
+            for marked in [false, true] {
+                let mut drive = one(kind, label, None);
+                drive.volumes[0].signature.marked = marked;
+                drive.formatted_for = Some(4096);
+                for settings in [wish(None, None, false), wish(Some("SER-sda"), None, true)] {
+                    let decision = decide(std::slice::from_ref(&drive), &settings, None);
+                    assert_eq!((&decision.mount, &decision.format), (&None, &None));
+                    let [told] = &decision.advice[..] else { panic!("{decision:?}") };
+                    assert!(told.what.contains("this one shows the drive differently"), "{told:?}");
+                    assert!(told.next.starts_with("Put it back into the enclosure"), "{told:?}");
+                    let all = format!("{} {}", told.what, told.next);
+                    for word in ["dd if", "format =", "erase", "broken", "e2fsck"] {
+                        assert!(!all.contains(word), "{all}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_drive_too_large_for_this_kernel_is_told_which_pi_can_use_it() {
+        let reach = Bytes(u64::from(u32::MAX) << 12);
+        let size = Bytes(18_000_000_000_000);
+        let far = Disk { size, reach, ..disk("sda", vec![]) };
+        // Its one partition can be reached, and formatting takes the whole drive.
+        let photos = vec![volume("sda1", Kind::Exfat, "PHOTOS", None)];
+        let near = Disk { size, reach, ..disk("sda", photos) };
+        let wished = wish(Some("SER-sda"), None, false);
+        for (drive, settings) in
+            [(&far, wish(None, None, false)), (&far, wished.clone()), (&near, wished)]
+        {
+            let decision = decide(std::slice::from_ref(drive), &settings, None);
+            assert_eq!((&decision.mount, &decision.format), (&None, &None));
+            let told = &decision.advice[0];
+            assert!(told.what.contains("16 TiB") && told.next.contains("Pi 4"), "{told:?}");
+            assert!(!format!("{told:?}").contains("cable"), "{told:?}");
+        }
+        let told = decide(&[near], &wish(None, None, false), None);
+        assert!(told.advice[0].what.contains("hard links"), "{told:?}");
+    }
+
+    #[test]
+    fn of_a_drive_and_its_copy_none_is_guessed_and_the_one_in_use_stays() {
+        let none = wish(None, None, false);
+        for kind in [Kind::Ext, Kind::Btrfs, Kind::Xfs] {
+            let mut first = disk("sda", vec![volume("sda1", kind, "", Some(Inside::Larder))]);
+            let mut copy = disk("sdb", vec![volume("sdb1", kind, "", Some(Inside::Larder))]);
+            for drive in [&mut first, &mut copy] {
+                drive.volumes[0].signature.uuid = "one number".into();
+            }
+            first.volumes[0].signature.used = Some(Bytes(12_000_000_000));
+            let both = [first.clone(), copy.clone()];
+            let decision = decide(&both, &none, None);
+            assert_eq!(decision.mount, None);
+            let [told] = &decision.advice[..] else { panic!("{decision:?}") };
+            assert_eq!(told.condition, Condition::Attention);
+            assert!(told.what.contains("SER-sda") && told.what.contains("SER-sdb"), "{told:?}");
+            assert!(told.what.contains("12 GB of it used"), "{told:?}");
+            // In use: it stays, also where the kernel shuts the other one for it.
+            for inside in [Inside::Larder, Inside::Unreadable("File exists".into())] {
+                copy.volumes[0].inside = Some(inside);
+                let decision = decide(&[first.clone(), copy.clone()], &none, Some("sda1"));
+                assert_eq!(decision.mount.unwrap().node, "sda1");
+                let told = &decision.advice[0];
+                assert!(told.what.to_lowercase().contains("copy of"), "{told:?}");
+                assert!(
+                    !told.next.contains("format =") && !told.next.contains("check"),
+                    "{told:?}"
+                );
+            }
+            // A third one that is no copy is used.
+            let other = disk("sdc", vec![volume("sdc1", Kind::Ext, "LARDER", None)]);
+            let decision = decide(&[both[0].clone(), both[1].clone(), other], &none, None);
+            assert_eq!(decision.mount.unwrap().node, "sdc1");
+            assert!(decision.advice[0].what.contains("copies of each other"));
+        }
+    }
+
+    #[test]
+    fn two_that_look_alike_are_told_apart_by_how_full_they_are() {
+        let mut alike = ["sda", "sdb"].map(|name| {
+            let node = format!("{name}1");
+            let mut drive = disk(name, vec![volume(&node, Kind::Exfat, "PHOTOS", None)]);
+            drive.identity = "DOCK".into();
+            drive
+        });
+        alike[0].volumes[0].signature.used = Some(Bytes(48_000_000_000));
+        alike[1].volumes[0].signature.used = Some(Bytes(3_000_000_000));
+        let offered = decide(&alike, &wish(None, None, false), None);
+        assert!(offered.advice[0].what.contains("48 GB of it used"), "{offered:?}");
+        // A line with that number would be meant for both.
+        assert!(offered.advice[0].next.starts_with("First unplug the other drive"), "{offered:?}");
+        assert!(offered.advice[0].next.contains("3.0 GB of it used"), "{offered:?}");
+        assert!(!offered.advice[0].next.contains("format ="), "{offered:?}");
+        let asked = decide(&alike, &wish(Some("DOCK"), None, false), None);
+        assert_eq!(asked.format, None);
+        let [told] = &asked.advice[..] else { panic!("{asked:?}") };
+        assert!(told.what.contains("48 GB of it used") && told.what.contains("3.0 GB of it used"));
+    }
+
+    #[test]
+    fn no_way_to_erase_is_told_beside_what_only_can_not_be_read_here() {
+        for (kind, inside) in [
+            (Kind::Member("a part of an LVM volume"), None),
+            (Kind::Member("a part of a RAID"), None),
+            (Kind::Member("a part of a ZFS pool"), None),
+            (Kind::Member("one of several drives of a btrfs"), None),
+            (Kind::Ext, Some(Inside::Unreadable("Invalid argument".into()))),
+        ] {
+            for import in [false, true] {
+                for beside in [false, true] {
+                    let mut disks =
+                        vec![disk("sdb", vec![volume("sdb1", kind, "", inside.clone())])];
+                    disks.extend(beside.then(|| one(Kind::Ext, "LARDER", None)));
+                    let told = &decide(&disks, &wish(None, None, import), None).advice[0];
+                    let all = format!("{} {}", told.what, told.next);
+                    assert!(all.contains("SER-sdb") && all.contains(kind.name()), "{all}");
+                    for word in ["format =", "ALL FILES", "erase", "broken", "dd if"] {
+                        assert!(!all.contains(word), "{word}: {all}");
+                    }
+                }
+            }
+        }
+        let mut lost = one(Kind::Unknown, "", None);
+        lost.volumes[0].signature.marked = true;
+        let told = decide(&[lost], &wish(None, None, false), None).advice.remove(0);
+        assert!(!told.next.contains("dd if"), "{told:?}");
+        let mut failed = disk("sda", vec![]);
+        failed.failed = Some("Input/output error".into());
+        let told = decide(&[failed], &wish(None, None, false), None).advice.remove(0);
+        assert!(!told.next.contains("is broken"), "{told:?}");
+    }
+
+    #[test]
+    fn volumes_without_a_number_of_their_own_do_not_share_a_list_of_what_was_imported() {
+        let ours = one(Kind::Ext, "LARDER", None);
+        let list = |name: &str, uuid: &str, size: u64| {
+            let mut card = disk(name, vec![volume("sdx1", Kind::Vfat, "", None)]);
+            (card.volumes[0].signature.uuid, card.volumes[0].size) = (uuid.into(), Bytes(size));
+            let decision = decide(&[ours.clone(), card], &wish(None, None, true), None);
+            decision.import[0].list.clone()
+        };
+        for uuid in ["", "0000-0000"] {
+            assert_ne!(list("sdb", uuid, 5), list("sdc", uuid, 5), "{uuid:?}");
+        }
+        assert_ne!(list("sdb", "1234-ABCD", 5), list("sdb", "1234-ABCD", 6));
+        // The same card in another reader.
+        assert_eq!(list("sdb", "1234-ABCD", 5), list("sdc", "1234-ABCD", 5));
+    }
+
     #[test]
     fn a_drive_in_use_stays_when_a_better_one_is_plugged_in() {
         let labelled = one(Kind::Ext, "LARDER", None);
@@ -619,19 +780,24 @@ mod tests {
             1 => Just(Some(Inside::Unreadable("x".into())))
         ];
         let label = prop_oneof![2 => Just(""), 1 => Just("LARDER"), 1 => Just("other")];
-        (kind, inside, label, any::<bool>()).prop_map(|(kind, inside, label, marked)| {
+        let copied = prop_oneof![4 => Just(""), 1 => Just("copied")];
+        let all = (kind, inside, label, any::<bool>(), copied);
+        all.prop_map(|(kind, inside, label, marked, copied)| {
             // Only what can serve is looked into.
             let mut volume = volume("", kind, label, inside.filter(|_| kind.can_serve()));
             volume.signature.marked = marked;
+            volume.signature.uuid = copied.into();
             volume
         })
     }
 
     fn any_disk() -> impl Strategy<Value = Disk> {
         let volumes = proptest::collection::vec(any_volume(), 0..4);
-        (volumes, any::<bool>(), 0..3).prop_map(|(volumes, read_only, id)| {
+        let hidden = proptest::option::weighted(0.1, Just(4096));
+        let all = (volumes, any::<bool>(), 0..3, hidden);
+        all.prop_map(|(volumes, read_only, id, formatted_for)| {
             let mut disk = disk("", volumes);
-            disk.read_only = read_only;
+            (disk.read_only, disk.formatted_for) = (read_only, formatted_for);
             disk.identity = format!("S{id}");
             disk
         })
@@ -647,6 +813,10 @@ mod tests {
                 disk.name = format!("sd{index}");
                 for (at, volume) in disk.volumes.iter_mut().enumerate() {
                     volume.node = format!("sd{index}p{at}");
+                    // Most have a number of their own; some are copies.
+                    if volume.signature.uuid != "copied" {
+                        volume.signature.uuid = format!("uuid-{}", volume.node);
+                    }
                 }
             }
             let name = |wish: Option<i32>| wish.map(|id| format!("S{id}"));
@@ -664,6 +834,7 @@ mod tests {
                 let disk = of(name);
                 prop_assert_eq!(Some(&disk.identity), settings.format.as_ref());
                 prop_assert!(!disk.read_only && decision.done.is_none());
+                prop_assert_eq!(disk.formatted_for, None);
                 // Neither it nor another one of its serial is or was Larder's.
                 let same = disks.iter().filter(|other| other.identity == disk.identity);
                 let mut volumes = same.flat_map(|disk| &disk.volumes);
@@ -674,11 +845,32 @@ mod tests {
                 let disk = of(&choice.disk);
                 let volume = disk.volumes.iter().find(|v| v.node == choice.node).unwrap();
                 prop_assert!(!disk.read_only && volume.signature.kind.can_serve());
+                prop_assert_eq!(disk.formatted_for, None);
+                // Never one of several copies.
+                let same = disks.iter().flat_map(|disk| &disk.volumes).filter(|other| {
+                    (other.signature.kind, &other.signature.uuid)
+                        == (volume.signature.kind, &volume.signature.uuid)
+                });
+                prop_assert_eq!(same.count(), 1);
                 prop_assert!(
                     ours(volume)
                         || disk.volumes.iter().all(nothing)
                         || settings.adopt.as_ref() == Some(&disk.identity)
                 );
+            }
+            // STATUS.txt cuts longer ones.
+            for told in &decision.advice {
+                prop_assert!(told.what.chars().count() <= 300, "{}", told.what);
+                prop_assert!(told.next.chars().count() <= 300, "{}", told.next);
+            }
+            // What is imported is all of its disk, or the rest is named.
+            for choice in &decision.import {
+                for volume in of(&choice.disk).volumes.iter().filter(|v| !nothing(v)) {
+                    let copied = decision.import.iter().any(|c| c.node == volume.node);
+                    let left = decision.not_copied.iter().filter(|left| left.disk == choice.disk);
+                    let named = left.filter(|left| !left.next.is_empty()).count();
+                    prop_assert!(copied || named > 0, "{volume:?}: {decision:?}");
+                }
             }
             // Every disk that is not used, formatted or imported is spoken of, unless it is empty and
             // another one is used.

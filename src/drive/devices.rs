@@ -7,6 +7,7 @@
 //! between two looks. Only USB disks are seen: never the SD card. It only reads.
 
 use super::signature::{self, Kind};
+use super::table::{self, Role};
 use super::{Disk, Inside, LABEL, Volume, gpt, mounting};
 use crate::model::Bytes;
 use std::fs::{self, File};
@@ -23,12 +24,23 @@ pub struct Roots {
     pub dev: PathBuf,
     /// Also disks that are not on USB: for tests with loop devices below a `/sys` of their own.
     pub any_bus: bool,
+    /// The largest drive or partition that the kernel can reach.
+    pub reach: Bytes,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { sys: "/sys".into(), dev: "/dev".into(), any_bus: false }
+        Self { sys: "/sys".into(), dev: "/dev".into(), any_bus: false, reach: reach() }
     }
+}
+
+/// A kernel of 32 bits counts a drive's pages of 4 KiB in 32 bits, the last of which it keeps for itself. The kernel
+/// counts, not the program: a Pi 4 runs programs of 32 bits on one of 64.
+fn reach() -> Bytes {
+    let machine = rustix::system::uname().machine().to_bytes().to_vec();
+    // An ARMv8 processor shows itself to programs of 32 bits so, and only a kernel of 64 bits calls it that.
+    let wide = machine.windows(2).any(|two| two == b"64") || machine.starts_with(b"armv8");
+    Bytes(if wide { u64::MAX } else { u64::from(u32::MAX) << 12 })
 }
 
 /// A disk as a short look sees it. Equal to an earlier look when nothing was plugged or pulled.
@@ -119,12 +131,42 @@ pub fn probe(roots: &Roots, present: &Present, peek: &Path) -> Disk {
         read_only: present.read_only,
         volumes: Vec::new(),
         failed: None,
+        formatted_for: None,
+        reach: roots.reach,
+    };
+    let shown = sector(roots, &present.name);
+    let mut parts = present.partitions.iter().map(|(_, size)| *size);
+    if parts.any(|size| size > roots.reach)
+        || present.partitions.is_empty() && present.size > roots.reach
+    {
+        // Reading beyond the reach fails like a broken drive, and so does mounting.
+        return disk;
+    }
+    let roles = match read_table(roots, present, shown) {
+        Ok((formatted_for, roles)) => {
+            disk.formatted_for = formatted_for;
+            roles
+        }
+        // Its partitions tell whether it can be used; an unreadable end is no reason against them.
+        Err(why) => {
+            log::warn!("the partition table of {} can't be read: {why}", present.name);
+            Vec::new()
+        }
     };
     let whole = [(present.name.clone(), present.size)];
     let nodes = if present.partitions.is_empty() { &whole[..] } else { &present.partitions };
     for (node, size) in nodes {
-        match volume(&roots.dev.join(node), node, *size, peek) {
-            Ok(volume) => disk.volumes.push(volume),
+        match volume(&roots.dev.join(node), node, *size, shown, peek) {
+            Ok(mut volume) => {
+                // A file system of smaller sectors than the disk is shown with can't be mounted here.
+                if volume.signature.unit.is_some_and(|unit| u64::from(unit) < shown) {
+                    disk.formatted_for = Some(512);
+                }
+                let start = number(&path.join(node).join("start")).map(|start| start * 512);
+                let role = roles.iter().find(|(at, _)| Some(*at) == start);
+                volume.role = role.map_or(Role::Files, |(_, role)| *role);
+                disk.volumes.push(volume);
+            }
             Err(why) => {
                 disk.volumes.clear();
                 disk.failed = Some(why.to_string());
@@ -137,6 +179,29 @@ pub fn probe(roots: &Roots, present: &Present, peek: &Path) -> Disk {
         disk.failed = Some(why.to_string());
     }
     disk
+}
+
+/// What the table says: the sectors that it was written for, when they are not those shown, and what the partitions
+/// are for.
+#[expect(clippy::type_complexity, reason = "named at its only use")]
+fn read_table(
+    roots: &Roots,
+    present: &Present,
+    shown: u64,
+) -> io::Result<(Option<u64>, Vec<(u64, Role)>)> {
+    let file = File::open(roots.dev.join(&present.name))?;
+    let read = |offset: u64, out: &mut [u8]| file.read_exact_at(out, offset);
+    let size = present.size.0;
+    // A kernel that can't reach the whole disk reads its beginning well, and zeroes instead of the rest.
+    let read = |at: u64, out: &mut [u8]| {
+        let end = at.saturating_add(out.len() as u64);
+        if end > roots.reach.0 {
+            out.fill(0);
+            return Ok(());
+        }
+        read(at, out)
+    };
+    Ok((table::formatted_for(&read, size, shown)?, table::roles(&read, size, shown)?))
 }
 
 /// Without a partition table, or when this enclosure's sectors hide it, the mark in the partition that Larder
@@ -159,11 +224,12 @@ pub fn signature_of(device: &Path, size: Bytes) -> io::Result<signature::Signatu
     signature::read(&|offset, out| file.read_exact_at(out, offset), size.0)
 }
 
-fn volume(device: &Path, node: &str, size: Bytes, peek: &Path) -> io::Result<Volume> {
+fn volume(device: &Path, node: &str, size: Bytes, shown: u64, peek: &Path) -> io::Result<Volume> {
     let signature = signature_of(device, size)?;
-    let inside: Option<Inside> = (signature.kind.can_serve() && signature.label != LABEL)
+    let fits = signature.unit.is_none_or(|unit| u64::from(unit) >= shown);
+    let inside: Option<Inside> = (signature.kind.can_serve() && signature.label != LABEL && fits)
         .then(|| mounting::peek(device, signature.kind, peek));
-    Ok(Volume { node: node.to_owned(), size, signature, inside })
+    Ok(Volume { node: node.to_owned(), size, signature, role: Role::Files, inside })
 }
 
 fn model(path: &Path) -> String {
@@ -233,7 +299,7 @@ mod tests {
         for (name, target) in [("sda", disk), ("sdb", empty), ("mmcblk0", card)] {
             symlink(target, root.join("block").join(name)).unwrap();
         }
-        let roots = Roots { sys: root.clone(), dev: root.join("dev"), any_bus: false };
+        let roots = Roots { sys: root.clone(), dev: root.join("dev"), ..Roots::default() };
         fs::create_dir(&roots.dev).unwrap();
         (dir, roots)
     }
@@ -286,6 +352,78 @@ mod tests {
         file.write_all_at(&[0; 512], 512).unwrap();
         file.write_all_at(b"EXFAT   ", 3).unwrap();
         assert!(!marked());
+    }
+
+    #[test]
+    fn a_sound_drive_in_another_enclosure_is_known_by_its_table_and_by_its_file_system() {
+        let (dir, roots) = sys();
+        let sda = fs::canonicalize(roots.sys.join("block/sda")).unwrap();
+        fs::remove_dir_all(sda.join("sda1")).unwrap();
+        let asked = |shown: &str| {
+            fs::write(sda.join("queue/logical_block_size"), shown).unwrap();
+            let disk = probe(&roots, &present(&roots).unwrap()[0], dir.path());
+            assert_eq!(disk.failed, None);
+            disk.formatted_for
+        };
+        let size = 131_072 * 512;
+        let new = || {
+            let file = File::create(roots.dev.join("sda")).unwrap();
+            file.set_len(size).unwrap();
+            file
+        };
+        for (made_for, shown) in [(4096, "512"), (512, "4096")] {
+            let file = new();
+            for (at, bytes) in gpt::table(size, made_for, [7; 16], [9; 16]).unwrap() {
+                file.write_all_at(&bytes, at).unwrap();
+            }
+            assert_eq!(asked(shown), Some(made_for));
+            assert_eq!(asked(&made_for.to_string()), None);
+        }
+        // FAT with sectors of 512 bytes over the whole drive.
+        let file = new();
+        let (mut head, jump) = ([0; 512], [0xeb, 0x3c, 0x90]);
+        head[..3].copy_from_slice(&jump);
+        head[11..17].copy_from_slice(&[0, 2, 4, 1, 0, 2]);
+        (head[21], head[510], head[511]) = (0xf8, 0x55, 0xaa);
+        file.write_all_at(&head, 0).unwrap();
+        assert_eq!(asked("512"), None);
+        assert_eq!(asked("4096"), Some(512));
+    }
+
+    #[test]
+    fn a_drive_beyond_the_kernels_reach_is_not_called_broken() {
+        let (dir, mut roots) = sys();
+        let sda = fs::canonicalize(roots.sys.join("block/sda")).unwrap();
+        File::create(roots.dev.join("sda")).unwrap().set_len(1 << 20).unwrap();
+        // 18 TB, of which only the beginning can be read.
+        fs::write(sda.join("size"), format!("{}\n", 18_000_000_000_000u64 / 512)).unwrap();
+        fs::write(sda.join("sda1/size"), format!("{}\n", 17_999_000_000_000u64 / 512)).unwrap();
+        roots.reach = Bytes(u64::from(u32::MAX) << 12);
+        let disk = probe(&roots, &present(&roots).unwrap()[0], dir.path());
+        assert_eq!((disk.failed.as_deref(), &disk.volumes[..]), (None, &[][..]));
+        assert!(disk.size > disk.reach);
+        let told = crate::drive::decide::decide(&[disk], &crate::config::Drive::default(), None);
+        assert!(told.advice[0].what.contains("32 bits"), "{told:?}");
+        assert!(told.advice[0].next.contains("Pi 4"), "{told:?}");
+    }
+
+    #[test]
+    fn a_partition_that_starts_a_computer_is_told_from_others_by_the_table() {
+        let (dir, roots) = sys();
+        let sda = fs::canonicalize(roots.sys.join("block/sda")).unwrap();
+        fs::write(sda.join("sda1/start"), "2048\n").unwrap();
+        fs::write(roots.dev.join("sda1"), vec![0; 2048 * 512]).unwrap();
+        let size = 131_072 * 512;
+        let file = File::create(roots.dev.join("sda")).unwrap();
+        file.set_len(size).unwrap();
+        let role = || probe(&roots, &present(&roots).unwrap()[0], dir.path()).volumes[0].role;
+        assert_eq!(role(), Role::Files, "no table");
+        let mut head = [0; 512];
+        (head[450], head[455], head[459], head[510], head[511]) = (0xef, 8, 8, 0x55, 0xaa);
+        file.write_all_at(&head, 0).unwrap();
+        assert_eq!(role(), Role::Efi);
+        fs::write(sda.join("sda1/start"), "4096\n").unwrap();
+        assert_eq!(role(), Role::Files, "another partition");
     }
 
     #[test]

@@ -5,11 +5,16 @@
 //! drive. It never overwrites (a clash gets another name), never follows a symbolic link on either
 //! side, and can be stopped at any moment and started again: a file appears under its name only
 //! when it is whole and on the disk, and what was imported once is written down, so that a file
-//! destroyed later does not come back with the next start.
+//! destroyed later does not come back with the next start. What is half copied has no name, so that it
+//! goes with the process, however that ends.
+//!
+//! It leaves room on the Larder drive ([`reserve`]): a file for which there is none is left out and named, with the
+//! numbers, before a byte of it is copied.
 
 use super::{DriveError, OWN, SHARED};
+use crate::model::Bytes;
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, openat, statat,
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps, openat, statat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -17,7 +22,7 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// What an import did so far.
@@ -27,16 +32,31 @@ pub struct Progress {
     pub copied: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Files that were here already.
+    /// Files that were copied earlier, or are here with the same content.
     pub known: u64,
-    /// Symbolic links, devices and the like, and files that can't be read: left out.
+    /// Files and folders that were left out: what can't be read, links, devices and the like, and what found no room.
     pub skipped: u64,
+    /// Those of them that found no room, with their bytes.
+    #[serde(default)]
+    pub too_large: (u64, u64),
     /// The first few of those left out, with why.
     pub told: Vec<String>,
+    /// Why it ended early.
+    #[serde(default)]
+    pub stopped: Option<String>,
     /// Everything has been looked at.
     pub finished: bool,
 }
 
+/// What an import leaves free on a drive of that size: below a fiftieth of the drive Larder lets go of old versions,
+/// and the ledger needs some MB whatever the drive's size.
+pub fn reserve(total: Bytes) -> Bytes {
+    const LEAST: u64 = 8 << 20;
+    Bytes((total.0 / 50).max(LEAST))
+}
+
+/// So many bytes are copied between two looks at the room that is left: others fill the drive meanwhile.
+const LOOK_AFTER: u64 = 16 << 20;
 /// At most so many left-out files are told by name.
 const TOLD: usize = 5;
 /// Directories deeper than this are left out.
@@ -83,23 +103,56 @@ pub fn import(
         std::fs::create_dir_all(folder).map_err(DriveError::io("making", folder))?;
     }
     let fail = || DriveError::io("importing to", &target);
-    let id: String = id.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
+    let id: String =
+        id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(96).collect();
     let (log, done) = open_log(&own, &id).map_err(DriveError::io("reading the list in", &own))?;
     let (target_fd, own) = (open(&target)?, open(&own)?);
+    remove_part(own.as_fd()).map_err(fail())?;
     let progress = Progress::default();
     let mut import = Import { own, log, unsynced: 0, done, progress, report };
-    import.folder(source.as_fd(), target_fd.as_fd(), b"", 0).map_err(fail())?;
-    import.log.sync_data().map_err(fail())?;
+    let ended = import.folder(source.as_fd(), target_fd.as_fd(), b"", 0);
+    if let Err(why) = ended.and_then(|()| import.log.sync_data()) {
+        import.progress.stopped = Some(why.to_string());
+        // Whoever listened may be what is gone.
+        let told = (import.report)(&import.progress);
+        log::debug!("the end of an import was told: {told:?}");
+        return Err(fail()(why));
+    }
     import.progress.finished = true;
     (import.report)(&import.progress).map_err(fail())?;
     Ok(import.progress)
 }
 
-/// The list of what was imported from this volume. A line that a power cut tore matches nothing.
+/// Removes what earlier versions left half copied on the Larder drive at `drive` when they were stopped.
+pub fn clear(drive: &Path) -> io::Result<()> {
+    let open = |at: BorrowedFd<'_>, name: &str| openat(at, name, FOLDER, Mode::empty());
+    let drive = rustix::fs::open(drive, FOLDER, Mode::empty())?;
+    match open(drive.as_fd(), OWN).and_then(|own| open(own.as_fd(), "import")) {
+        Ok(import) => remove_part(import.as_fd()),
+        Err(Errno::NOENT) => Ok(()),
+        Err(why) => Err(why.into()),
+    }
+}
+
+fn remove_part(import: BorrowedFd<'_>) -> io::Result<()> {
+    match rustix::fs::unlinkat(import, c"part", AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(why) => Err(why.into()),
+    }
+}
+
+/// The list of what was imported from this volume. A line that a power cut tore matches nothing. `id` begins with the
+/// volume's number; the rest tells it from others of that number, which lists of former versions did not.
 fn open_log(own: &Path, id: &str) -> io::Result<(File, HashSet<Vec<u8>>)> {
     let path = own.join(format!("{id}.list"));
     let mut log = File::options().read(true).append(true).create(true).open(path)?;
     let mut done = HashSet::new();
+    let former: String = id.split("--").next().unwrap_or(id).replace('-', "");
+    if let Ok(former) = File::open(own.join(format!("{former}.list"))) {
+        for line in BufReader::new(former).split(b'\n') {
+            done.insert(line?);
+        }
+    }
     for line in BufReader::new(&log).split(b'\n') {
         done.insert(line?);
     }
@@ -183,10 +236,14 @@ impl Import<'_> {
         let mut part = None;
         for candidate in candidates(name) {
             match statat(to, &candidate, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(there) if same(&there, stat) => {
-                    self.progress.known += 1;
-                    return self.note(line);
-                }
+                Ok(there) if same(&there, stat) => match equal(from, name, to, &candidate) {
+                    Ok(true) => {
+                        self.progress.known += 1;
+                        return self.note(line);
+                    }
+                    Ok(false) => continue,
+                    Err(why) => return self.leave_out(path, why),
+                },
                 Ok(_) => continue,
                 Err(Errno::NOENT) => {}
                 Err(why) => return Err(why.into()),
@@ -194,64 +251,92 @@ impl Import<'_> {
             if part.is_none() {
                 match self.copy(from, name, stat)? {
                     Ok(copied) => part = Some(copied),
-                    Err(why) => return self.leave_out(path, why),
+                    Err(Left::NoRoom(room)) => return self.leave_out_large(path, stat, room),
+                    Err(Left::Why(why)) => return self.leave_out(path, why),
                 }
             }
-            let moved = rustix::fs::renameat_with(
-                &self.own,
-                c"part",
-                to,
-                &candidate,
-                RenameFlags::NOREPLACE,
-            );
-            match moved {
+            let Some((file, bytes)) = &part else { continue };
+            let fd = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let follow = AtFlags::SYMLINK_FOLLOW;
+            match rustix::fs::linkat(rustix::fs::CWD, fd, to, &candidate, follow) {
                 Ok(()) => {
                     rustix::fs::fsync(to)?;
                     self.progress.copied += 1;
-                    self.progress.bytes += part.unwrap_or(0);
+                    self.progress.bytes += bytes;
                     (self.report)(&self.progress)?;
                     return self.note(line);
                 }
                 // Somebody else took the name meanwhile.
                 Err(Errno::EXIST) => {}
+                Err(Errno::NAMETOOLONG) => return self.leave_out(path, Errno::NAMETOOLONG),
                 Err(why) => return Err(why.into()),
             }
         }
         self.leave_out(path, "other files have its name here")
     }
 
-    /// Copies into a file that no one sees yet, and on to the disk. The outer error is the Larder
-    /// drive's and ends the import; the inner one is the foreign drive's and leaves out the file.
+    /// Copies into a file without a name, and on to the disk. The outer error is the Larder drive's and ends the
+    /// import; the inner one is the foreign drive's, or want of room, and leaves out the file.
     fn copy(
         &mut self,
         from: BorrowedFd<'_>,
         name: &CStr,
         stat: &Stat,
-    ) -> Result<Result<u64, io::Error>, Stop> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut source = match openat(from, name, flags, Mode::empty()) {
-            Ok(source) => File::from(source),
-            Err(why) => return Ok(Err(why.into())),
+    ) -> Result<Result<(File, u64), Left>, Stop> {
+        let mut source = match open_file(from, name) {
+            Ok(source) => source,
+            Err(why) => return Ok(Err(Left::Why(why))),
         };
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let room = self.room()?;
+        if size > room.0 {
+            return Ok(Err(Left::NoRoom(room)));
+        }
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
-        let mut part = File::from(openat(&self.own, c"part", flags | OFlags::CLOEXEC, mode)?);
+        let mut part = File::from(openat(&self.own, c".", flags, mode)?);
         let mut buffer = vec![0; 256 * 1024];
-        let mut bytes = 0;
+        let (mut bytes, mut looked) = (0, 0);
         loop {
             let count = match source.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
-                Err(why) => return Ok(Err(why)),
+                Err(why) => return Ok(Err(Left::Why(why))),
             };
-            part.write_all(&buffer[..count])?;
+            match part.write_all(&buffer[..count]) {
+                Ok(()) => {}
+                Err(why) if is_full(&why) => return Ok(Err(Left::NoRoom(self.room()?))),
+                Err(why) => return Err(why),
+            }
             bytes += count as u64;
+            if bytes - looked >= LOOK_AFTER {
+                looked = bytes;
+                let room = self.room()?;
+                if size.saturating_sub(bytes) > room.0 || room == Bytes(0) {
+                    return Ok(Err(Left::NoRoom(room)));
+                }
+            }
+        }
+        if bytes != size {
+            let why = format!("only {bytes} of its {size} bytes can be read");
+            return Ok(Err(Left::Why(io::Error::other(why))));
         }
         let time = Timespec { tv_sec: stat.st_mtime as _, tv_nsec: stat.st_mtime_nsec as _ };
         rustix::fs::futimens(&part, &Timestamps { last_access: time, last_modification: time })?;
-        part.sync_all()?;
-        Ok(Ok(bytes))
+        match part.sync_all() {
+            Ok(()) => Ok(Ok((part, bytes))),
+            Err(why) if is_full(&why) => Ok(Err(Left::NoRoom(self.room()?))),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// How much may still be copied.
+    fn room(&self) -> Result<Bytes, Stop> {
+        let space = rustix::fs::fstatvfs(&self.own)?;
+        let total = Bytes(space.f_blocks.saturating_mul(space.f_frsize));
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        Ok(Bytes(free.saturating_sub(reserve(total).0)))
     }
 
     /// Writes down that a file is here. Now and then on to the disk: a file that is here but not
@@ -267,6 +352,14 @@ impl Import<'_> {
         Ok(())
     }
 
+    fn leave_out_large(&mut self, path: &[u8], stat: &Stat, room: Bytes) -> Result<(), Stop> {
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        self.progress.too_large.0 += 1;
+        self.progress.too_large.1 = self.progress.too_large.1.saturating_add(size);
+        let size = Bytes(size);
+        self.leave_out(path, format!("it has {size}, and the Larder drive has room for {room}"))
+    }
+
     fn leave_out(&mut self, path: &[u8], why: impl std::fmt::Display) -> Result<(), Stop> {
         self.progress.skipped += 1;
         if self.progress.told.len() < TOLD {
@@ -274,6 +367,45 @@ impl Import<'_> {
             self.progress.told.push(format!("{path}: {why}"));
         }
         Ok(())
+    }
+}
+
+/// Why one file is left out.
+enum Left {
+    /// The Larder drive has room for no more than this.
+    NoRoom(Bytes),
+    /// It can't be read.
+    Why(io::Error),
+}
+
+fn is_full(why: &io::Error) -> bool {
+    matches!(Errno::from_io_error(why), Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG))
+}
+
+/// Opens a file and nothing else, whatever stands there meanwhile.
+fn open_file(at: BorrowedFd<'_>, name: &CStr) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(openat(at, name, flags, Mode::empty())?))
+}
+
+/// Whether two files have the same bytes.
+fn equal(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, here: &CStr) -> io::Result<bool> {
+    let (mut a, mut b) = (open_file(from, name)?, open_file(to, here)?);
+    let (mut ours, mut theirs) = (vec![0; 256 * 1024], vec![0; 256 * 1024]);
+    loop {
+        let count = match a.read(&mut ours) {
+            Ok(count) => count,
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+            Err(why) => return Err(why),
+        };
+        if count == 0 {
+            return Ok(b.read(&mut theirs)? == 0);
+        }
+        match b.read_exact(&mut theirs[..count]) {
+            Ok(()) if ours[..count] == theirs[..count] => {}
+            Err(why) if why.kind() != io::ErrorKind::UnexpectedEof => return Err(why),
+            _ => return Ok(false),
+        }
     }
 }
 
@@ -439,5 +571,75 @@ mod tests {
         let done = house.run();
         assert_eq!((done.copied, done.known), (1, 1));
         assert_eq!(fs::read(house.here("Photos/2012/b.jpg")).unwrap(), vec![7; 300_000]);
+        assert!(!house.drive.join("BTsyncApp/import/part").exists());
+    }
+
+    #[test]
+    fn what_was_half_copied_is_gone_at_a_start_and_nothing_else_is() {
+        let house = House::new();
+        clear(&house.drive).unwrap();
+        house.run();
+        let part = house.drive.join("BTsyncApp/import/part");
+        fs::write(&part, "half of something").unwrap();
+        let list = fs::read(house.drive.join("BTsyncApp/import/12AB-34CD.list")).unwrap();
+        clear(&house.drive).unwrap();
+        clear(&house.drive).unwrap();
+        assert!(!part.exists());
+        assert_eq!(fs::read(house.drive.join("BTsyncApp/import/12AB-34CD.list")).unwrap(), list);
+        // Never through a link that a drive brings.
+        let trap = tempfile::tempdir().unwrap();
+        fs::write(trap.path().join("part"), "mine").unwrap();
+        fs::remove_dir_all(house.drive.join("BTsyncApp/import")).unwrap();
+        symlink(trap.path(), house.drive.join("BTsyncApp/import")).unwrap();
+        assert!(clear(&house.drive).is_err());
+        assert!(trap.path().join("part").exists());
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_content_and_not_by_size_and_time() {
+        let house = House::new();
+        fs::create_dir_all(house.here("")).unwrap();
+        fs::write(house.here("a.txt"), "b").unwrap();
+        let time = fs::metadata(house.from.join("a.txt")).unwrap().modified().unwrap();
+        File::options().write(true).open(house.here("a.txt")).unwrap().set_modified(time).unwrap();
+        let done = house.run();
+        assert_eq!((done.copied, done.known), (2, 0));
+        assert_eq!(fs::read(house.here("a.txt")).unwrap(), b"b");
+        assert_eq!(fs::read(house.here("a (imported).txt")).unwrap(), b"a");
+    }
+
+    #[test]
+    fn lists_of_former_versions_still_count() {
+        let house = House::new();
+        house.run();
+        let own = house.drive.join("BTsyncApp/import");
+        fs::rename(own.join("12AB-34CD.list"), own.join("12AB34CD.list")).unwrap();
+        fs::remove_file(house.here("a.txt")).unwrap();
+        let done = import(&house.from, &house.drive, "12AB-34CD--64000", &mut |_| Ok(())).unwrap();
+        assert_eq!((done.copied, done.known), (0, 2));
+        assert!(!house.here("a.txt").exists());
+    }
+
+    #[test]
+    fn a_file_that_can_not_fit_is_left_out_with_the_numbers_and_the_others_come() {
+        let house = House::new();
+        // Larger than any drive this runs on, and not a byte of it is on the disk.
+        let film = File::create(house.from.join("film.mkv")).unwrap();
+        film.set_len(14 << 40).unwrap();
+        let done = house.run();
+        assert_eq!((done.copied, done.skipped, done.too_large), (2, 1, (1, 14 << 40)));
+        assert!(done.finished && done.stopped.is_none());
+        assert!(done.told[0].starts_with("film.mkv: it has 15 TB"), "{done:?}");
+        assert!(done.told[0].contains("room for"), "{done:?}");
+        assert!(!house.here("film.mkv").exists());
+    }
+
+    #[test]
+    fn the_reserve_is_enough_for_the_ledger_and_keeps_old_versions() {
+        for total in [64 << 20, 1 << 30, 4 << 40] {
+            let left = reserve(Bytes(total));
+            assert!(left >= Bytes(8 << 20), "{total}");
+            assert!(!crate::plan::versions::is_short(left, Bytes(total)), "{total}");
+        }
     }
 }

@@ -49,7 +49,7 @@ fn look_inside(device: &Path, kind: Kind, at: &Path) -> Result<Inside, DriveErro
     let options = match kind {
         Kind::Ext => "noload",
         Kind::Btrfs => "rescue=nologreplay",
-        _ => "norecovery",
+        _ => "norecovery,nouuid",
     };
     std::fs::create_dir_all(at).map_err(DriveError::io("preparing", at))?;
     let _held = Held::on(device, at)?;
@@ -64,8 +64,10 @@ fn look_inside(device: &Path, kind: Kind, at: &Path) -> Result<Inside, DriveErro
     }
     // A journal may have all that anybody put on the drive, when it was pulled soon after. With one that
     // is to be replayed, a file system can't be mounted while nobody may write to its disk.
-    let replayed =
-        attach(device, kind, at, safe() | MountFlags::RDONLY, "").and_then(|()| unmount(at, false));
+    // A copy of a mounted XFS has its number, and is taken with this option only.
+    let options = if kind == Kind::Xfs { "nouuid" } else { "" };
+    let replayed = attach(device, kind, at, safe() | MountFlags::RDONLY, options)
+        .and_then(|()| unmount(at, false));
     Ok(match replayed {
         Ok(()) => Inside::Nothing,
         Err(_) => Inside::Unreadable(

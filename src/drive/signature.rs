@@ -8,6 +8,7 @@
 //! Offsets and magic values: the kernel's documentation of ext4 and its headers for btrfs, xfs and
 //! md; Microsoft's exFAT and FAT papers; the UEFI specification for GPT; the LUKS on-disk papers.
 
+use crate::model::Bytes;
 use std::io;
 
 /// Reads exactly the buffer's length at an offset.
@@ -32,8 +33,10 @@ pub enum Kind {
     Partitioned,
     /// Every usual place is zero.
     Blank,
-    /// Something else, by its name: encrypted, a part of a RAID, a file system of another system.
+    /// Something else, by its name: encrypted, a file system of another system.
     Other(&'static str),
+    /// One of several drives that are read together, by its name: a RAID, a pool.
+    Member(&'static str),
     /// Something that we have no name for, or two marks at once.
     Unknown,
 }
@@ -73,7 +76,7 @@ impl Kind {
             Self::Ntfs => "NTFS",
             Self::Partitioned => "a partition table",
             Self::Blank => "nothing",
-            Self::Other(name) => name,
+            Self::Other(name) | Self::Member(name) => name,
             Self::Unknown => "something unknown",
         }
     }
@@ -90,6 +93,18 @@ pub struct Signature {
     pub uuid: String,
     /// Larder formatted this partition once, or one of this drive without partitions, whatever is left of it.
     pub marked: bool,
+    /// How much is in use, by the file system's own count, which a pulled plug leaves a little behind.
+    pub used: Option<Bytes>,
+    /// The smallest sectors that its file system addresses: a disk that is shown with larger ones hides it.
+    pub unit: Option<u32>,
+}
+
+impl Signature {
+    /// Nothing but the kind.
+    pub fn plain(kind: Kind) -> Self {
+        let (label, uuid) = (String::new(), String::new());
+        Self { kind, label, uuid, marked: false, used: None, unit: None }
+    }
 }
 
 /// What stands in the first sector of a partition that Larder formatted. An ext4 leaves that
@@ -139,7 +154,7 @@ pub fn read(read: &ReadAt<'_>, size: u64) -> io::Result<Signature> {
         found.extend(look(&r, &head)?);
     }
     let boots = found.iter().any(|s| s.kind.can_be_imported());
-    found.extend(others(&r, &head)?.into_iter().map(|name| plain(Kind::Other(name))));
+    found.extend(others(&r, &head, !found.is_empty())?.into_iter().map(plain));
     if partition_table(&r, &head, boots)? {
         found.push(plain(Kind::Partitioned));
     }
@@ -160,7 +175,12 @@ pub fn is_marked(read: &ReadAt<'_>, size: u64, start: u64) -> io::Result<bool> {
 }
 
 fn plain(kind: Kind) -> Signature {
-    Signature { kind, label: String::new(), uuid: String::new(), marked: false }
+    Signature::plain(kind)
+}
+
+/// What is neither free nor more than there is; `None` when the counts make no sense.
+fn in_use(all: u64, free: u64, unit: u64) -> Option<Bytes> {
+    all.checked_sub(free)?.checked_mul(unit).map(Bytes)
 }
 
 fn ext(r: &Reader<'_>, _: &[u8; 4096]) -> io::Result<Option<Signature>> {
@@ -174,7 +194,20 @@ fn ext(r: &Reader<'_>, _: &[u8; 4096]) -> io::Result<Option<Signature>> {
         return Ok(Some(plain(Kind::Other("the journal of another drive"))));
     }
     let label = text(&sb[120..136]);
-    Ok(Some(Signature { label, uuid: uuid(&sb[104..120]), ..plain(Kind::Ext) }))
+    let block = 1024 << le32(&sb, 24);
+    // The upper halves count only with the feature "64bit".
+    const WIDE: u32 = 0x80;
+    let upper =
+        |at: usize| if le32(&sb, 96) & WIDE == 0 { 0 } else { u64::from(le32(&sb, at)) << 32 };
+    let all = u64::from(le32(&sb, 4)) | upper(336);
+    let free = u64::from(le32(&sb, 12)) | upper(344);
+    Ok(Some(Signature {
+        label,
+        uuid: uuid(&sb[104..120]),
+        used: in_use(all, free, u64::from(block)),
+        unit: Some(block),
+        ..plain(Kind::Ext)
+    }))
 }
 
 fn btrfs(r: &Reader<'_>, _: &[u8; 4096]) -> io::Result<Option<Signature>> {
@@ -182,18 +215,28 @@ fn btrfs(r: &Reader<'_>, _: &[u8; 4096]) -> io::Result<Option<Signature>> {
     if sb[64..72] != *b"_BHRfS_M" {
         return Ok(None);
     }
-    let devices = u64::from(le32(&sb, 136)) | u64::from(le32(&sb, 140)) << 32;
-    if devices != 1 {
-        return Ok(Some(plain(Kind::Other("one of several drives of a btrfs"))));
+    if le64(&sb, 136) != 1 {
+        return Ok(Some(plain(Kind::Member("one of several drives of a btrfs"))));
     }
     let label = text(&sb[299..555]);
-    Ok(Some(Signature { label, uuid: uuid(&sb[32..48]), ..plain(Kind::Btrfs) }))
+    Ok(Some(Signature {
+        label,
+        uuid: uuid(&sb[32..48]),
+        used: Some(Bytes(le64(&sb, 120))),
+        unit: Some(le32(&sb, 144)),
+        ..plain(Kind::Btrfs)
+    }))
 }
 
 fn xfs(_: &Reader<'_>, head: &[u8; 4096]) -> io::Result<Option<Signature>> {
+    // Its numbers are big-endian.
+    let wide = |at: usize| head[at..at + 8].iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    let block = wide(4) >> 32;
     Ok(head.starts_with(b"XFSB").then(|| Signature {
         label: text(&head[108..120]),
         uuid: uuid(&head[32..48]),
+        used: in_use(wide(8), wide(144), block),
+        unit: Some(u32::from(u16::from_be_bytes([head[102], head[103]]))),
         ..plain(Kind::Xfs)
     }))
 }
@@ -216,16 +259,25 @@ fn exfat(r: &Reader<'_>, head: &[u8; 4096]) -> io::Result<Option<Signature>> {
             label = printable(&String::from_utf16_lossy(&units));
         }
     }
-    Ok(Some(Signature { label, uuid: serial(le32(head, 100)), ..plain(Kind::Exfat) }))
+    // A percentage of the clusters; 255 is unknown.
+    let clusters = u64::from(le32(head, 92));
+    let percent = Some(u64::from(head[112])).filter(|percent| *percent <= 100);
+    let used = percent.filter(|_| sector <= 12 && cluster <= 25 - sector.min(12));
+    let used = used.map(|percent| Bytes((clusters << (sector + cluster)) / 100 * percent));
+    let unit = (sector <= 12).then(|| 1 << sector);
+    Ok(Some(Signature { label, uuid: serial(le32(head, 100)), used, unit, ..plain(Kind::Exfat) }))
 }
 
 fn ntfs(_: &Reader<'_>, head: &[u8; 4096]) -> io::Result<Option<Signature>> {
-    let number = u64::from(le32(head, 72)) | u64::from(le32(head, 76)) << 32;
-    Ok((head[3..11] == *b"NTFS    ")
-        .then(|| Signature { uuid: format!("{number:016X}"), ..plain(Kind::Ntfs) }))
+    let (number, unit) = (le64(head, 72), Some(u32::from(le16(head, 11))));
+    Ok((head[3..11] == *b"NTFS    ").then(|| Signature {
+        uuid: format!("{number:016X}"),
+        unit,
+        ..plain(Kind::Ntfs)
+    }))
 }
 
-fn vfat(_: &Reader<'_>, head: &[u8; 4096]) -> io::Result<Option<Signature>> {
+fn vfat(r: &Reader<'_>, head: &[u8; 4096]) -> io::Result<Option<Signature>> {
     let sector = le16(head, 11);
     let sane = head[510..512] == [0x55, 0xaa]
         && [512, 1024, 2048, 4096].contains(&sector)
@@ -247,12 +299,29 @@ fn vfat(_: &Reader<'_>, head: &[u8; 4096]) -> io::Result<Option<Signature>> {
     if label == "NO NAME" {
         label.clear();
     }
-    Ok(Some(Signature { label, uuid: number, ..plain(Kind::Vfat) }))
+    let used = if wide { fat32_used(r, head)? } else { None };
+    let unit = Some(u32::from(sector));
+    Ok(Some(Signature { label, uuid: number, used, unit, ..plain(Kind::Vfat) }))
 }
 
-/// Things that are known by name only.
-fn others(r: &Reader<'_>, head: &[u8; 4096]) -> io::Result<Vec<&'static str>> {
+/// What FAT32 counts as in use; `None` where nobody counted.
+fn fat32_used(r: &Reader<'_>, head: &[u8; 4096]) -> io::Result<Option<Bytes>> {
+    let sector = u64::from(le16(head, 11));
+    let info = r.bytes::<512>(u64::from(le16(head, 48)) * sector)?;
+    let free = le32(&info, 488);
+    if le32(&info, 484) != 0x6141_7272 || free == u32::MAX {
+        return Ok(None);
+    }
+    let tables = u64::from(head[16]) * u64::from(le32(head, 36)) + u64::from(le16(head, 14));
+    let cluster = u64::from(head[13]);
+    let all = u64::from(le32(head, 32)).saturating_sub(tables) / cluster;
+    Ok(in_use(all, u64::from(free), cluster * sector))
+}
+
+/// Things that are known by name only. `known`: there is a file system already.
+fn others(r: &Reader<'_>, head: &[u8; 4096], known: bool) -> io::Result<Vec<Kind>> {
     let mut names = Vec::new();
+    let mut sets = sets(r, head, known)?;
     let swap = |bytes: [u8; 10]| bytes == *b"SWAPSPACE2" || bytes == *b"SWAP-SPACE";
     for page in [4096u64, 8192, 16_384, 32_768, 65_536] {
         if swap(r.bytes::<10>(page - 10)?) {
@@ -265,23 +334,11 @@ fn others(r: &Reader<'_>, head: &[u8; 4096]) -> io::Result<Vec<&'static str>> {
     if head[3..11] == *b"-FVE-FS-" {
         names.push("an encrypted drive (BitLocker)");
     }
-    for sector in 0..4 {
-        let at = sector * 512;
-        if head[at..at + 8] == *b"LABELONE" && head[at + 24..at + 32] == *b"LVM2 001" {
-            names.push("a part of an LVM volume");
-        }
-    }
-    const RAID: u32 = 0xa92b_4efc;
-    let old = (r.size & !0xffff).saturating_sub(0x1_0000);
-    let late = (r.size / 512).saturating_sub(16) & !7;
-    for at in [0, 4096, old, late * 512] {
-        if le32(&r.bytes::<4>(at)?, 0) == RAID {
-            names.push("a part of a RAID");
-            break;
-        }
-    }
     if matches!(&head[1024..1026], b"H+" | b"HX") {
         names.push("HFS+");
+    }
+    if head[3..7] == *b"ReFS" {
+        names.push("ReFS");
     }
     if head[32..36] == *b"NXSB" {
         names.push("APFS");
@@ -292,14 +349,74 @@ fn others(r: &Reader<'_>, head: &[u8; 4096]) -> io::Result<Vec<&'static str>> {
     if head.starts_with(b"hsqs") {
         names.push("squashfs");
     }
-    if r.bytes::<5>(0x8001)? == *b"CD001" {
-        names.push("a CD image");
+    match &r.bytes::<5>(0x8001)? {
+        b"CD001" => names.push("a CD image"),
+        b"BEA01" => names.push("UDF"),
+        _ => {}
     }
     if r.bytes::<8>(0x1_0034)?.starts_with(b"ReIsEr") {
         names.push("ReiserFS");
     }
     names.dedup();
-    Ok(names)
+    sets.extend(names.into_iter().map(Kind::Other));
+    Ok(sets)
+}
+
+/// What is one of several drives that are read together. Marks that a formatting leaves where they were count only
+/// where there is no file system.
+fn sets(r: &Reader<'_>, head: &[u8; 4096], known: bool) -> io::Result<Vec<Kind>> {
+    let mut names = Vec::new();
+    for sector in 0..4 {
+        let at = sector * 512;
+        if head[at..at + 8] == *b"LABELONE" && head[at + 24..at + 32] == *b"LVM2 001" {
+            names.push("a part of an LVM volume");
+        }
+    }
+    const RAID: u32 = 0xa92b_4efc;
+    let old = (r.size & !0xffff).saturating_sub(0x1_0000);
+    let late = (r.size / 512).saturating_sub(16) & !7;
+    let mut raid = false;
+    for at in [0, 4096, old, late * 512] {
+        raid |= le32(&r.bytes::<4>(at)?, 0) == RAID;
+    }
+    // What a computer's own RAID keeps in the last sectors: Intel's, and the common form (SNIA DDF).
+    let last = (r.size & !511).saturating_sub(1024);
+    raid |= !known && r.bytes::<24>(last)? == *b"Intel Raid ISM Cfg Sig. ";
+    raid |= !known && r.bytes::<4>(last + 512)? == [0xde, 0x11, 0xde, 0x11];
+    if raid {
+        names.push("a part of a RAID");
+    }
+    if !known && is_zfs(r)? {
+        names.push("a part of a ZFS pool");
+    }
+    // Windows' logical disk manager keeps its private header in the seventh sector.
+    if head[3072..3080] == *b"PRIVHEAD" {
+        names.push("a part of a Windows dynamic volume");
+    }
+    const BCACHE: [u8; 16] = *b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81";
+    if r.bytes::<16>(4096 + 24)? == BCACHE {
+        names.push("a part of a bcache");
+    }
+    if head.starts_with(b"bluestore block device") {
+        names.push("a part of a Ceph cluster");
+    }
+    Ok(names.into_iter().map(Kind::Member).collect())
+}
+
+/// One of the first two labels of ZFS: a ring of uberblocks of at least 1 KiB in its second half (ZFS On-Disk
+/// Specification, chapter 1), written by a machine of either byte order.
+fn is_zfs(r: &Reader<'_>) -> io::Result<bool> {
+    const UBERBLOCK: u64 = 0x00ba_b10c;
+    const LABEL: u64 = 256 << 10;
+    for ring in [LABEL / 2, LABEL + LABEL / 2] {
+        for slot in 0..128 {
+            let magic = u64::from_le_bytes(r.bytes::<8>(ring + slot * 1024)?);
+            if magic == UBERBLOCK || magic.swap_bytes() == UBERBLOCK {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn partition_table(r: &Reader<'_>, head: &[u8; 4096], boots: bool) -> io::Result<bool> {
@@ -336,6 +453,10 @@ fn le16(bytes: &[u8], at: usize) -> u16 {
 
 fn le32(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn le64(bytes: &[u8], at: usize) -> u64 {
+    u64::from(le32(bytes, at)) | u64::from(le32(bytes, at + 4)) << 32
 }
 
 /// Text up to the first zero, without what could disturb a line.

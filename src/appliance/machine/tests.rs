@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::drive::signature::{Kind, Signature};
+use crate::drive::table::Role;
 use crate::drive::{Inside, Volume};
 use crate::model::Bytes;
 use crate::status::Notice;
@@ -9,9 +10,10 @@ use proptest::prelude::*;
 
 fn disk(name: &str, sequence: u64, kind: Kind, label: &str) -> Disk {
     let node = format!("{name}1");
-    let (label, uuid) = (label.into(), "u".into());
+    let (label, uuid) = (label.into(), format!("u-{name}"));
     let inside = (kind.can_serve() && label != "LARDER").then_some(Inside::Files);
-    let signature = Signature { kind, label, uuid, marked: false };
+    let signature = Signature { label, uuid, ..Signature::plain(kind) };
+    let size = Bytes(64_000_000_000);
     Disk {
         name: name.into(),
         sequence,
@@ -19,8 +21,16 @@ fn disk(name: &str, sequence: u64, kind: Kind, label: &str) -> Disk {
         model: "Stick".into(),
         size: Bytes(64_000_000_000),
         read_only: false,
-        volumes: vec![Volume { node, size: Bytes(64_000_000_000), signature, inside }],
+        volumes: vec![Volume { node, size, signature, role: Role::Files, inside }],
         failed: None,
+        formatted_for: None,
+        reach: Bytes(u64::MAX),
+    }
+}
+
+impl From<&str> for Unprepared {
+    fn from(why: &str) -> Self {
+        Self { why: why.into(), full: false }
     }
 }
 
@@ -307,6 +317,130 @@ fn an_import_runs_once_beside_the_engine_and_ends_with_the_drive() {
     assert!(matches!(&effects[..], [Effect::StartImport(_)]), "{effects:?}");
     let effects = house.on(Event::Present(vec![("sdb".into(), 3)]));
     assert_eq!(effects, [Effect::StopImport, Effect::StopEngine(GONE_MS), Effect::Probe]);
+}
+
+/// A house whose Larder drive works, with an import running from the first volume of this drive.
+fn importing(volumes: Vec<Volume>) -> (House, Vec<Disk>) {
+    let mut house = House::new(config::Drive { import: true, ..config::Drive::default() });
+    let mut foreign = disk("sdb", 2, Kind::Exfat, "");
+    foreign.volumes = volumes;
+    let both = vec![ours(1), foreign];
+    house.plug(&both);
+    house.on(Event::Prepared(Ok(false)));
+    let effects = house.on(Event::Engine(Box::default()));
+    assert!(matches!(&effects[..], [Effect::StartImport(_)]), "{effects:?}");
+    (house, both)
+}
+
+fn part(node: &str, kind: Kind, label: &str) -> Volume {
+    Volume { node: node.into(), ..disk("sdb", 2, kind, label).volumes.remove(0) }
+}
+
+#[test]
+fn a_drive_may_be_taken_away_only_with_the_list_of_what_was_not_copied() {
+    let efi = Volume { role: Role::Efi, ..part("sdb1", Kind::Vfat, "EFI") };
+    let mac = part("sdb3", Kind::Other("HFS+"), "ALBUM");
+    let (mut house, _) = importing(vec![efi.clone(), part("sdb2", Kind::Exfat, "PHOTOS"), mac]);
+    assert!(!house.says().contains("take `import = true` out"));
+    house.on(Event::Import(Progress { copied: 7, ..Progress::default() }));
+    house.on(Event::ImportEnded(true));
+    let said = house.says().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("\"PHOTOS\"") && said.contains("7 copied"), "{said}");
+    assert!(said.contains("NOT copied from that drive: \"ALBUM\""), "{said}");
+    assert!(said.contains("this Pi can't read HFS+"), "{said}");
+    assert!(said.contains("Keep that drive as it is until you have what was not copied"), "{said}");
+    assert!(!said.contains("The files of \"EFI\""), "{said}");
+    assert_eq!(house.shows(), Condition::Attention);
+
+    // What only helps a computer to start is named, and nobody has to do anything about it.
+    let (mut house, _) = importing(vec![efi, part("sdb2", Kind::Exfat, "PHOTOS")]);
+    house.on(Event::ImportEnded(true));
+    let said = house.says().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("Not copied from it: the EFI partition"), "{said}");
+    assert!(said.contains("Unplug that drive, and take `import = true` out"), "{said}");
+    assert_eq!(house.shows(), Condition::Ready);
+}
+
+#[test]
+fn of_two_partitions_both_are_copied_before_the_drive_may_be_taken_away() {
+    let two = vec![part("sdb1", Kind::Exfat, "ONE"), part("sdb2", Kind::Ntfs, "TWO")];
+    let (mut house, _) = importing(two);
+    let effects = house.on(Event::ImportEnded(true));
+    assert!(matches!(&effects[..], [Effect::StartImport(choice)] if choice.node == "sdb2"));
+    assert!(!house.says().contains("nplug that drive"), "{}", house.says());
+    let stopped = Some("mounting /dev/sdb2: Invalid argument".to_owned());
+    house.on(Event::Import(Progress { stopped, ..Progress::default() }));
+    house.on(Event::ImportEnded(false));
+    let said = house.says().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("The files of \"ONE\""), "{said}");
+    assert!(said.contains("\"TWO\"") && said.contains("Invalid argument"), "{said}");
+    assert!(said.contains("Keep that drive as it is"), "{said}");
+    assert_eq!(house.shows(), Condition::Attention);
+}
+
+#[test]
+fn what_found_no_room_is_named_and_the_drive_is_not_called_copied() {
+    let (mut house, _) = importing(vec![part("sdb1", Kind::Vfat, "FILMS")]);
+    house.on(Event::Import(Progress {
+        copied: 3,
+        skipped: 9,
+        too_large: (8, 720_000_000),
+        told: vec!["film.mkv: it has 90 MB, and the Larder drive has room for 42 MB".into()],
+        finished: true,
+        ..Progress::default()
+    }));
+    house.on(Event::ImportEnded(true));
+    let said = house.says().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("film.mkv: it has 90 MB"), "{said}");
+    assert!(said.contains("and 8 more") && said.contains("720 MB"), "{said}");
+    assert!(said.contains("Make room on the Larder drive"), "{said}");
+    assert!(!said.contains("are on the Larder drive"), "{said}");
+    assert_eq!(house.shows(), Condition::Attention);
+}
+
+#[test]
+fn nothing_that_was_not_copied_is_cut_off_from_the_status() {
+    let mut volumes = vec![part("sdb1", Kind::Exfat, "PHOTOS")];
+    let names = ["ALBUM", "BACKUP", "WINDOWS"];
+    volumes
+        .extend(names.map(|name| part(name, Kind::Other("an encrypted drive (BitLocker)"), name)));
+    let (mut house, _) = importing(volumes);
+    let told: Vec<String> = (0..5)
+        .map(|n| {
+            format!(
+                "{}/{n}.raw: it has 90 MB, and the Larder drive has room for 42 MB",
+                "a".repeat(60)
+            )
+        })
+        .collect();
+    house.on(Event::Import(Progress { skipped: 5, told, ..Progress::default() }));
+    house.on(Event::ImportEnded(true));
+    let report = house.machine.report(Time::default());
+    for notice in &report.notices {
+        assert!(notice.what.chars().count() <= 300, "{}", notice.what);
+        assert!(notice.next.chars().count() <= 300, "{}", notice.next);
+    }
+    let all: String = report.notices.iter().map(|notice| &*notice.what).collect();
+    assert!(names.iter().all(|name| all.contains(name)), "{all}");
+    assert!((0..5).all(|n| all.contains(&format!("/{n}.raw: it has 90 MB"))), "{all}");
+}
+
+#[test]
+fn a_full_drive_is_called_full_and_not_broken() {
+    let mut house = House::new(config::Drive::default());
+    house.plug(&[ours(1)]);
+    let no_room = DriveError::Io {
+        what: "preparing",
+        path: "/drive".into(),
+        source: std::io::Error::from_raw_os_error(28),
+    };
+    house.on(Event::Prepared(Err(no_room.into())));
+    assert_eq!(house.shows(), Condition::DriveFull);
+    let said = house.says();
+    assert!(said.contains("is full") && said.contains("make some room"), "{said}");
+    assert!(!said.contains("e2fsck") && !said.contains("can't be used"), "{said}");
+    // Plugged in again, it is tried again.
+    assert!(matches!(&house.plug(&[ours(2)])[..], [Effect::Prepare(_)]));
 }
 
 #[test]

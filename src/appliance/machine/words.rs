@@ -1,7 +1,7 @@
 //! What the supervisor says of its state: condition, notices and the drive in words. Pure.
 
-use super::{Drive, Machine};
-use crate::drive::decide::{Advice, Choice};
+use super::{Drive, Machine, Unprepared, key};
+use crate::drive::decide::{Advice, Choice, NotCopied};
 use crate::drive::import::Progress;
 use crate::model::Time;
 use crate::status::{Condition, Notice, Report};
@@ -80,9 +80,7 @@ impl Machine {
                 next: "Leave both drives plugged in.".into(),
             });
         }
-        for (choice, progress, well) in &self.imported {
-            all.push(import_ended(choice, progress, *well));
-        }
+        all.extend(self.imports_ended());
         if self.failures >= 3 {
             all.push(Advice {
                 condition: Condition::Attention,
@@ -93,6 +91,28 @@ impl Machine {
             });
         }
         all
+    }
+
+    /// One advice for each drive that something was imported from, when all of it has ended.
+    fn imports_ended(&self) -> Vec<Advice> {
+        let mut drives: Vec<(String, u64)> = Vec::new();
+        for (choice, ..) in &self.imported {
+            if !drives.contains(&key(choice)) {
+                drives.push(key(choice));
+            }
+        }
+        let ended = |choice: &Choice| self.imported.iter().any(|(done, ..)| done == choice);
+        drives.retain(|drive| {
+            let mut all = self.to_import.iter().filter(|choice| key(choice) == *drive);
+            all.all(ended)
+        });
+        let each = drives.iter().map(|drive| {
+            let parts: Vec<_> = self.imported.iter().filter(|(c, ..)| key(c) == *drive).collect();
+            let beside = |left: &&NotCopied| (&left.disk, left.sequence) == (&drive.0, drive.1);
+            let beside: Vec<_> = self.not_copied.iter().filter(beside).collect();
+            imports_ended(&parts, &beside)
+        });
+        each.flatten().collect()
     }
 
     fn drive_words(&self) -> String {
@@ -115,34 +135,114 @@ fn imported(progress: &Progress) -> String {
     if done < 100 { "begun.".into() } else { format!("more than {} files done.", done / 100 * 100) }
 }
 
-fn import_ended(choice: &Choice, progress: &Progress, well: bool) -> Advice {
-    let Progress { copied, known, skipped, bytes, told, .. } = progress;
-    let left = if told.is_empty() {
-        String::new()
-    } else {
-        format!(" Left out: {skipped} ({}).", told.join("; "))
+/// What is said of a drive from which nothing more is to be copied. Only here it may be said that the drive can be
+/// taken away, and never where something of it was not copied. STATUS.txt cuts long words: a list is several pieces.
+fn imports_ended(parts: &[&(Choice, Progress, bool)], beside: &[&NotCopied]) -> Vec<Advice> {
+    let whole = |part: &(Choice, Progress, bool)| part.2 && part.1.skipped == 0;
+    let (harmless, left): (Vec<&NotCopied>, Vec<&NotCopied>) =
+        beside.iter().partition(|left| left.next.is_empty());
+    let all = left.is_empty() && parts.iter().all(|part| whole(part));
+    let harmless: Vec<String> = harmless
+        .iter()
+        .map(|left| format!(" Not copied from it: {}: {}.", left.words, left.why))
+        .collect();
+    let mut told = Vec::new();
+    for part in parts {
+        let next = if all {
+            format!(
+                "Unplug that drive, and take `import = true` out of larder.toml.{}",
+                harmless.concat()
+            )
+        } else if part.1.too_large.0 > 0 {
+            "Keep that drive as it is. Make room on the Larder drive, or use a larger one, and plug that drive in again: \
+             nothing is copied twice."
+                .into()
+        } else if !part.2 {
+            "Keep that drive as it is, and plug it in again: it goes on where it stopped.".into()
+        } else {
+            "Keep that drive as it is until you have what was not copied, too.".into()
+        };
+        let condition = if all { Condition::Ready } else { Condition::Attention };
+        told.push(Advice { condition, what: import_ended(part), next });
+        told.extend(left_out(part));
+    }
+    told.extend(left.iter().map(|left| Advice {
+        condition: Condition::Attention,
+        what: format!("NOT copied from that drive: {}: {}.", left.words, left.why),
+        next: left.next.clone(),
+    }));
+    told
+}
+
+/// The files that were left out, by name, as far as they are known by name.
+fn left_out((choice, progress, _): &(Choice, Progress, bool)) -> Vec<Advice> {
+    /// Characters of one piece.
+    const WORDS: usize = 200;
+    let mut pieces: Vec<String> = Vec::new();
+    for file in &progress.told {
+        match pieces.last_mut() {
+            Some(piece) if piece.chars().count() + file.chars().count() < WORDS => {
+                *piece += &format!("; {file}");
+            }
+            _ => pieces.push(file.clone()),
+        }
+    }
+    let more = progress.skipped.saturating_sub(progress.told.len() as u64);
+    if let Some(piece) = pieces.last_mut().filter(|_| more > 0) {
+        *piece += &format!("; and {more} more");
+    }
+    let advice = |piece: String| Advice {
+        condition: Condition::Attention,
+        what: format!("NOT copied from {}: {piece}.", choice.short()),
+        next: String::new(),
     };
-    let bytes = crate::model::Bytes(*bytes);
-    if well {
-        Advice {
-            condition: Condition::Ready,
+    pieces.into_iter().map(advice).collect()
+}
+
+fn import_ended((choice, progress, well): &(Choice, Progress, bool)) -> String {
+    let Progress { copied, known, skipped, too_large, bytes, stopped, .. } = progress;
+    let (words, bytes) = (&choice.words, crate::model::Bytes(*bytes));
+    if *well && *skipped == 0 {
+        return format!(
+            "The files of {words} are on the Larder drive: {copied} copied ({bytes}), {known} were \
+             there already or were copied earlier."
+        );
+    }
+    let end = if *well { "ended" } else { "stopped" };
+    let mut said = format!("Copying the files of {words} {end} after {copied} ({bytes}).");
+    if *skipped > 0 {
+        said += &format!(" {skipped} files or folders were NOT copied.");
+    }
+    if too_large.0 > 0 {
+        let (files, bytes) = (too_large.0, crate::model::Bytes(too_large.1));
+        said += &format!(" For {files} of them ({bytes}) there is no room.");
+    }
+    if let Some(why) = stopped {
+        said += &format!(" The reason: {why}.");
+    }
+    said
+}
+
+/// Of a drive that could not be taken.
+pub(super) fn not_prepared(choice: &Choice, unprepared: &Unprepared) -> Advice {
+    let Unprepared { why, full } = unprepared;
+    if *full {
+        return Advice {
+            condition: Condition::DriveFull,
             what: format!(
-                "The files of {} are on the Larder drive: {copied} copied ({bytes}), {known} were \
-                 there already.{left}",
+                "{} is full: there is not even room for what Larder needs to begin with.",
                 choice.words
             ),
-            next: "Unplug that drive, and take `import = true` out of larder.toml.".into(),
-        }
-    } else {
-        Advice {
-            condition: Condition::Attention,
-            what: format!(
-                "Copying the files of {} stopped after {copied} ({bytes}).{left}",
-                choice.words
-            ),
-            next: "See whether the Larder drive is full, then plug the other drive in again: it \
-                   goes on where it stopped."
+            next: "Plug it into a computer and make some room there: move away or delete what you do not need, a \
+                   hundred MB or more. Then plug it in here again. The files on it are as they were."
                 .into(),
-        }
+        };
+    }
+    Advice {
+        condition: Condition::DriveUnusable,
+        what: format!("{} can't be used: {why}.", choice.words),
+        next: "Unplug it and plug it in again. If that does not help, have it checked \
+               on a Linux computer (e2fsck, xfs_repair, btrfs check)."
+            .into(),
     }
 }

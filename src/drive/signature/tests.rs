@@ -84,6 +84,54 @@ fn real_file_systems_are_known_by_kind_label_and_number() {
     }
 }
 
+/// The marks of a pool that a formatting left where they were do not hide what was made since.
+#[test]
+fn a_file_system_is_known_over_what_a_pool_left() {
+    let mut bytes = vec![0; SIZE];
+    bytes[132 << 10..][..8].copy_from_slice(&0x00ba_b10cu64.to_le_bytes());
+    bytes[3..11].copy_from_slice(b"EXFAT   ");
+    assert_eq!(of(&bytes).kind, Kind::Exfat);
+}
+
+#[test]
+fn how_full_a_file_system_is_and_its_sectors_are_read_as_its_own_tools_count() {
+    // What each tool was told to make; an empty one uses next to nothing of its size.
+    for (size, tool, args, unit) in [
+        ("64M", "mke2fs", &["-q", "-t", "ext4", "-b", "1024"][..], 1024),
+        ("64M", "mke2fs", &["-q", "-t", "ext4", "-b", "4096"], 4096),
+        ("320M", "mkfs.xfs", &["-q", "-s", "size=512"], 512),
+        ("320M", "mkfs.xfs", &["-q", "-s", "size=4096"], 4096),
+        ("160M", "mkfs.btrfs", &["-q"], 4096),
+        ("64M", "mkfs.vfat", &["-F", "32"], 512),
+        ("512M", "mkfs.vfat", &["-F", "32", "-S", "4096"], 4096),
+        ("64M", "mkfs.exfat", &[], 512),
+        ("64M", "mkfs.ntfs", &["-q", "-F"], 512),
+    ] {
+        let Some(s) = made(size, tool, args) else { continue };
+        assert_eq!(s.unit, Some(unit), "{tool} {args:?}");
+        match (tool, s.used) {
+            ("mkfs.ntfs", used) => assert_eq!(used, None),
+            // Its journal is in use.
+            ("mkfs.xfs", used) => assert!(used.unwrap() < Bytes(100 << 20), "{args:?} {used:?}"),
+            (_, used) => assert!(used.unwrap() < Bytes(24 << 20), "{tool} {args:?} {used:?}"),
+        }
+    }
+    // With files, against the count of another program.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("film"), vec![7; 20 << 20]).unwrap();
+    let path = dir.path().to_str().unwrap().to_owned();
+    if let Some(s) = made("64M", "mke2fs", &["-q", "-t", "ext4", "-O", "64bit", "-d", &path]) {
+        assert!((Bytes(20 << 20)..Bytes(36 << 20)).contains(&s.used.unwrap()), "{s:?}");
+    }
+    let copy = format!("mkfs.vfat -F 32 \"$0\" >/dev/null && mcopy -i \"$0\" {path}/film ::");
+    let tool = Command::new("mcopy").arg("-V").output();
+    if tool.is_err() {
+        eprintln!("SKIPPED: mcopy is not installed here");
+    } else if let Some(s) = made("64M", "sh", &["-c", &copy]) {
+        assert!((Bytes(20 << 20)..Bytes(21 << 20)).contains(&s.used.unwrap()), "{s:?}");
+    }
+}
+
 const SIZE: usize = 2 << 20;
 
 fn with(marks: &[(usize, &[u8])]) -> Kind {
@@ -101,9 +149,16 @@ fn marks_without_a_tool_here_are_known_too() {
         (3, &b"NTFS    "[..], Kind::Ntfs),
         (0, b"LUKS\xba\xbe\0\x02", Kind::Other("an encrypted drive (LUKS)")),
         (3, b"-FVE-FS-", Kind::Other("an encrypted drive (BitLocker)")),
-        (4096, &raid, Kind::Other("a part of a RAID")),
-        (SIZE - 0x1_0000, &raid, Kind::Other("a part of a RAID")),
-        (SIZE - 8192, &raid, Kind::Other("a part of a RAID")),
+        (4096, &raid, Kind::Member("a part of a RAID")),
+        (SIZE - 0x1_0000, &raid, Kind::Member("a part of a RAID")),
+        (SIZE - 8192, &raid, Kind::Member("a part of a RAID")),
+        (SIZE - 1024, b"Intel Raid ISM Cfg Sig. 1.1", Kind::Member("a part of a RAID")),
+        (SIZE - 512, &[0xde, 0x11, 0xde, 0x11], Kind::Member("a part of a RAID")),
+        (132 << 10, &0x00ba_b10cu64.to_le_bytes(), Kind::Member("a part of a ZFS pool")),
+        (400 << 10, &0x00ba_b10cu64.to_be_bytes(), Kind::Member("a part of a ZFS pool")),
+        (3072, b"PRIVHEAD", Kind::Member("a part of a Windows dynamic volume")),
+        (0x8001, b"BEA01", Kind::Other("UDF")),
+        (3, b"ReFS\0", Kind::Other("ReFS")),
         (32, b"NXSB", Kind::Other("APFS")),
         (1024, b"H+", Kind::Other("HFS+")),
         (65526, b"SWAPSPACE2", Kind::Other("swap space")),
@@ -114,7 +169,7 @@ fn marks_without_a_tool_here_are_known_too() {
     }
     assert_eq!(
         with(&[(512, b"LABELONE"), (512 + 24, b"LVM2 001")]),
-        Kind::Other("a part of an LVM volume")
+        Kind::Member("a part of an LVM volume")
     );
 }
 
