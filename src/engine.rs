@@ -11,6 +11,7 @@
 mod behind;
 mod carry;
 mod devices;
+mod harvest;
 mod join;
 mod joined;
 mod keep;
@@ -127,6 +128,7 @@ pub struct Engine {
     pages: BTreeSet<Origin>,
     /// What we last wrote as each page: its file and its fingerprint.
     published: BTreeMap<Origin, (FileId, u64)>,
+    beside: harvest::Beside,
     /// Of each page, wishes from here on (by arrival) have not been looked at in this round.
     wish_cursors: BTreeMap<Origin, i64>,
     /// How often each waiting wish met a moving target.
@@ -217,6 +219,7 @@ impl Engine {
             blind: BTreeMap::new(),
             pages: BTreeSet::new(),
             published: BTreeMap::new(),
+            beside: harvest::Beside::new(),
             wish_cursors: BTreeMap::new(),
             wish_tries: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -342,6 +345,7 @@ impl Engine {
             self.drop_queue(device)?;
         }
         self.pages = self.origins();
+        self.beside.clear();
         self.wish_cursors.clear();
         self.stale = true;
         self.weigh = Some(AT_ONCE);

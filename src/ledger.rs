@@ -600,9 +600,9 @@ mod tests {
         assert_eq!(ledger.origins_with_open_wishes().unwrap(), []);
         let answers = ledger.answers(&Origin::Home, 5).unwrap();
         assert_eq!((answers[0].id, answers[0].answer.as_ref()), (one.id, Some(&done)));
-        assert!(!ledger.refuse(&Origin::Home, one.id, "no", Time(3)).unwrap());
+        assert!(!ledger.refuse(&Origin::Home, one.id, None, "no", Time(3)).unwrap());
         let device = Origin::Device(DeviceName::new("x").unwrap());
-        assert!(ledger.refuse(&device, one.id, "no", Time(3)).unwrap());
+        assert!(ledger.refuse(&device, one.id, None, "no", Time(3)).unwrap());
     }
 
     #[test]

@@ -14,9 +14,10 @@ mod item;
 pub mod mac;
 mod page;
 mod problem;
+pub mod proof;
 mod scan;
 
-pub use page::{FindError, Kind, encode, file_kind, find, put, to_json};
+pub use page::{FindError, Kind, encode, file_kind, find, find_saved, put, put_text, to_json};
 pub use problem::{Diagnostic, Problem};
 
 use crate::model::{DeviceName, Wish};

@@ -9,6 +9,7 @@ use crate::model::{
     Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Spot, Time, Tree, WishId,
 };
 use crate::plan::{Holding, OFFERED, Why, versions};
+use crate::worklist::proof::page_id;
 use crate::status::{Condition, DeviceReport, Report};
 
 /// So many answers stand on a page.
@@ -89,15 +90,32 @@ impl Engine {
         Ok(())
     }
 
-    /// The secrets of the pages, by which wishes that come over the network are known.
+    /// The keys of the devices' pages, by which wishes that come over the network are known. The common page has
+    /// none: who sends its wishes proves himself by a session.
     pub fn page_keys(&self) -> Vec<crate::web::PageKey> {
         self.origins()
             .into_iter()
+            .filter(|origin| *origin != Origin::Home)
             .filter_map(|origin| {
                 let key = self.ledger.meta(&key_name(&origin)).ok()??;
-                Some(crate::web::PageKey { page: self.epoch.clone(), key, origin })
+                Some(crate::web::PageKey { page: self.page_id(&origin), key, origin })
             })
             .collect()
+    }
+
+    /// The identity of a page.
+    pub fn page_id(&self, origin: &Origin) -> String {
+        match origin {
+            Origin::Home => page_id(&self.epoch, None),
+            Origin::Device(device) => page_id(&self.epoch, Some(device.as_str())),
+        }
+    }
+
+    /// True of the identity of a page of this ledger. Until pages had identities of their own all had that of the
+    /// common page.
+    pub(super) fn knows_page(&self, page: &str) -> bool {
+        let rest = page.strip_prefix(&*self.epoch);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     }
 
     fn publish_page(&mut self, origin: &Origin, now: Time) -> Result<(), EngineError> {
@@ -105,7 +123,11 @@ impl Engine {
             Origin::Home => None,
             Origin::Device(device) => Some(device),
         };
-        let key = super::remembered(&mut self.ledger, &key_name(origin))?;
+        let key = match device {
+            Some(_) => Some(super::remembered(&mut self.ledger, &key_name(origin))?),
+            None => None,
+        };
+        let page_id = self.page_id(origin);
         let (answers, harvested) = answers(&self.ledger, origin)?;
         let may: Vec<Action> = match device.and_then(|d| self.config.devices.get(d)) {
             Some(settings) => {
@@ -115,8 +137,8 @@ impl Engine {
         };
         let of = PageOf {
             device,
-            page_id: &self.epoch,
-            key: &key,
+            page_id: &page_id,
+            key: key.as_deref(),
             generation: self.generation + 1,
             answers: &answers,
             harvested: &harvested,
@@ -205,18 +227,6 @@ impl Engine {
         let what = format!("{at} is not a file, so the page can't be written");
         let key = format!("page {at}");
         self.tell(&key, Condition::Attention, now, what, "remove what is there");
-        Ok(())
-    }
-
-    /// Takes in the wishes of a page that was exchanged for a newer one.
-    fn take_in_page(&mut self, origin: &Origin, at: &Spot, now: Time) -> Result<(), EngineError> {
-        if let Some(old) = self.fs.read(at, super::wishes::LARGEST_PAGE)?
-            && let Ok(list) = crate::worklist::find(&old)
-        {
-            let list = crate::worklist::parse(list);
-            self.receive(origin, &list, now)?;
-            self.ledger.commit()?;
-        }
         Ok(())
     }
 
@@ -355,8 +365,7 @@ fn answers(ledger: &Ledger, origin: &Origin) -> Result<(Vec<Answered>, Vec<WishI
     let harvested = last.iter().map(|a| a.id).collect();
     let answers = last.into_iter().take(ANSWERS).map(|a| Answered {
         id: a.id,
-        // A wish that could not be read has no action of ours.
-        action: Action::parse(&a.action).unwrap_or(Action::Open),
+        action: Action::parse(&a.action),
         path: a.path,
         answer: a.answer.unwrap_or_else(|| Answer::Waiting("its turn".into())),
         at: a.at,
@@ -364,7 +373,7 @@ fn answers(ledger: &Ledger, origin: &Origin) -> Result<(Vec<Answered>, Vec<WishI
     Ok((answers.collect(), harvested))
 }
 
-/// The ledger's name for the secret of a page.
+/// The ledger's name for the key of a page.
 pub(super) fn key_name(origin: &Origin) -> String {
     match origin {
         Origin::Home => "key:".to_owned(),

@@ -513,51 +513,75 @@ fn knows_files_by_their_names() {
     use Kind::*;
     for (name, kind) in [
         ("catalogue.html", Some(Page)),
-        ("Catalogue.html", None),
         ("catalogue.html.crswap", None),
-        ("catalogue.htm", None),
-        ("catalogue (1).html", None),
         (".catalogue.html", None),
         ("catalogue.sync-conflict-20261123-100000-ABCDEFG.html", Some(ConflictCopy)),
         (
             "catalogue.sync-conflict-20261123-100000-ABCDEFG.sync-conflict-20261124-100000-HIJKLMN.html",
             Some(ConflictCopy),
         ),
-        ("catalogue.sync-conflict-.html", None),
-        ("catalogue.sync-conflict-html", None),
-        ("catalogue.sync-conflict-a b.html", None),
+        ("catalogue.sync-conflict-.html", Some(Beside)),
+        ("catalogue.sync-conflict-html", Some(Beside)),
+        ("catalogue.sync-conflict-a b.html", Some(Beside)),
         ("catalogue.sync-conflict-20261123-100000-ABCDEFG.html.crswap", None),
-        ("catalogue-worklist-HTCphone-1795428000.json", Some(Download)),
-        ("catalogue-worklist-HTCphone-2026-11-23T10-00-00Z.json", Some(Download)),
-        ("catalogue-worklist-my-phone.2_x-20261123T100000.123Z.json", Some(Download)),
-        ("catalogue-worklist-HTCphone-1795428000 (1).json", Some(Download)),
-        ("catalogue-worklist-HTCphone-1795428000 (12).json", Some(Download)),
-        ("catalogue-worklist-HTCphone-1795428000(2).json", Some(Download)),
+        ("catalogue-worklist-HTCphone-1795428000.json", Some(Beside)),
+        ("catalogue-worklist-HTCphone-2026-11-23T10-00-00Z.json", Some(Beside)),
+        ("catalogue-worklist-my-phone.2_x-20261123T100000.123Z.json", Some(Beside)),
+        ("catalogue-worklist-HTCphone-1795428000 (1).json", Some(Beside)),
+        ("catalogue-worklist-HTCphone-1795428000 (12).json", Some(Beside)),
+        ("catalogue-worklist-HTCphone-1795428000(2).json", Some(Beside)),
         (
             "catalogue-worklist-HTCphone-1795428000.sync-conflict-20261123-100000-ABCDEF7.json",
-            Some(Download),
+            Some(Beside),
         ),
-        ("catalogue-worklist-HTCphone-1795428000 ().json", None),
-        ("catalogue-worklist-HTCphone-1795428000 (x).json", None),
-        ("catalogue-worklist-HTCphone-1795428000 (1) (2).json", None),
-        ("catalogue-worklist-HTCphone-.json", None),
-        ("catalogue-worklist-HTCphone.json", None),
-        ("catalogue-worklist--17.json", None),
-        ("catalogue-worklist-.json", None),
-        ("catalogue-worklist-a/b-17.json", None),
+        ("catalogue-worklist-HTCphone.json", Some(Beside)),
+        // As browsers, file managers and messengers rename what they save.
+        ("catalogue-worklist-HTCphone-17.json.txt", Some(Beside)),
+        ("catalogue-worklist-HTCphone-17 - Copy.json", Some(Beside)),
+        ("catalogue (1).html", Some(Beside)),
+        ("catalogue-1.html", Some(Beside)),
+        ("catalogue(1).html", Some(Beside)),
+        ("catalogue - Copy.html", Some(Beside)),
+        ("catalogue - Kopie.html", Some(Beside)),
+        ("catalogue.htm", Some(Beside)),
+        ("catalogue.html.html", Some(Beside)),
+        ("catalogue.html.txt", Some(Beside)),
+        ("Catalogue.html", Some(Beside)),
+        ("CATALOGUE.HTML", Some(Beside)),
         ("catalogue-worklist-HTCphone-17.json.part", None),
         ("catalogue-worklist-HTCphone-17.json.crdownload", None),
+        ("Catalogue.html.CRDOWNLOAD", None),
         (".syncthing.catalogue-worklist-HTCphone-17.json.tmp", None),
+        ("catalog.html", None),
+        ("my catalogue.html", None),
         ("worklist.json", None),
         ("", None),
     ] {
         assert_eq!(file_kind(name.as_bytes()), kind, "{name}");
     }
-    assert_eq!(file_kind(b"catalogue-worklist-\xff-17.json"), None);
-    let long = format!("catalogue-worklist-{}-17.json", "x".repeat(300));
-    assert_eq!(file_kind(long.as_bytes()), None);
-    for name in hostile::load().names.iter().filter(|name| *name != b"catalogue.html") {
-        assert_eq!(file_kind(name), None, "{}", name.escape_ascii());
+    assert_eq!(file_kind(b"catalogue \xff.html"), Some(Beside));
+    for name in hostile::load().names.iter() {
+        if !name.to_ascii_lowercase().starts_with(b"catalogue") {
+            assert_eq!(file_kind(name), None, "{}", name.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn a_worklist_is_found_in_a_saved_file_and_nowhere_else() {
+    let text = list(&get(A));
+    let page = format!("<!doctype html>{}\n", encode(&parse(text.as_bytes())));
+    for saved in [page.clone(), format!("\u{feff}{page}")] {
+        let found = find_saved(saved.as_bytes()).unwrap().unwrap();
+        assert_eq!(ids(&parse(found)), [A]);
+    }
+    for saved in [text.clone(), format!("\u{feff}{text}\r\n"), format!("  {text}")] {
+        let found = find_saved(saved.as_bytes()).unwrap().unwrap();
+        assert_eq!(ids(&parse(found)), [A], "{saved}");
+    }
+    assert_eq!(find_saved(&page.as_bytes()[..page.len() - 5]), Some(Err(FindError::Damaged)));
+    for other in ["", "a catalogue of plants", "{}", r#"{"plants":[]}"#, "[{\"v\":1}]", "<!doctype html>"] {
+        assert_eq!(find_saved(other.as_bytes()), None, "{other}");
     }
 }
 
