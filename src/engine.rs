@@ -343,19 +343,14 @@ impl Engine {
                 "{device} does not belong to the house any more; its files stay where they are"
             );
             self.drop_queue(device)?;
+            self.untell_page(device);
         }
         self.pages = self.origins();
-        self.beside.clear();
         self.wish_cursors.clear();
         self.stale = true;
         self.weigh = Some(AT_ONCE);
         self.night.live_in(&self.config.nas.timezone);
         Ok(new)
-    }
-
-    fn origins(&self) -> BTreeSet<Origin> {
-        let devices = self.config.devices.keys().cloned().map(Origin::Device);
-        devices.chain([Origin::Home]).collect()
     }
 
     /// One turn: looks where something happened, reads the pages, acts, publishes.

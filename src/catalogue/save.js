@@ -107,8 +107,11 @@ function whyOf(text) {
 }
 
 const NOT_PROVEN = "What answered could not prove to be your NAS. If you signed in anew in another window, open this page anew and try again.";
+// As errors are told by the NAS, made a sentence.
+const sentence = text => text.replace(/^./, c => c.toUpperCase()).replace(/[^.!?]$/, "$&.");
+
 function notTakenStep(why) {
-  step({ icon: "warn", title: "Not sent yet", facts: "Your changes are kept in this browser", text: [clean(why)],
+  step({ icon: "warn", title: "Not sent yet", facts: "Your changes are kept in this browser", text: [sentence(clean(why))],
     buttons: [
       { op: "again", huge: true, icon: "wait", label: "Try again", hint: "send them once more", main: true, act: () => { closeBox(); save(); } },
       { op: "anew", huge: true, icon: "page", label: "Open anew", hint: "reload the page", act: () => location.reload() },

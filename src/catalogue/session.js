@@ -65,9 +65,10 @@ function signInStep() {
     notes();
     if (waiting().length) save(); else toast("You are signed in.");
   };
-  input.addEventListener("keydown", e => { if (e.key === "Enter") { e.preventDefault(); go(); } });
+  // A form for the sake of password managers; it sends nothing by itself.
+  const form = h("form", { onsubmit: e => { e.preventDefault(); go(); } }, h("label", { class: "field" }, "Password", input));
   step({ icon: "key", title: "Sign in", facts: bdi(clean(house.nas)), text: ["With the password of this NAS." + keptHere()],
-    parts: [h("label", { class: "field" }, "Password", input), wrong],
+    parts: [form, wrong],
     buttons: [{ op: "go", icon: "check", label: "Sign in", hint: "this browser, for 30 days", main: true, huge: true, act: go }, cancel] });
 }
 
@@ -91,9 +92,10 @@ async function signIn(password) {
 function sessionRows() {
   if (!bySession() || !session || !session.proof) return null;
   const at = text => { const secs = Date.parse(text) / 1000; return Number.isFinite(secs) ? moment(secs) : ""; };
-  const rows = session.sessions.map(s => h("li", {}, h("span", { class: "badge" + (s.here ? " here" : "") }, icon("key")),
+  const first = s => s.here ? 0 : 1, listed = [...session.sessions].sort((a, b) => first(a) - first(b));
+  const rows = listed.map(s => h("li", {}, h("span", { class: "badge" + (s.here ? " here" : "") }, icon("key")),
     h("div", {}, h("span", {}, bdi(clean(s.label || "A browser")), s.here ? " (this browser)" : ""),
-      h("small", {}, [s.used && "last used " + at(s.used), s.from && "from " + clean(s.from), s.since && "signed in " + at(s.since)].filter(Boolean).join(" \u00b7 "))),
+      h("small", {}, [s.used && "used " + at(s.used), s.from && "from " + clean(s.from)].filter(Boolean).join(" \u00b7 ")), s.since && h("small", {}, "signed in " + at(s.since))),
     h("button", { class: "small", "data-op": "sign-out", onclick: () => signOut(s) }, "Sign out")));
   return rows.length ? [h("h3", {}, "Signed in with the password"), h("ul", { class: "room sessions" }, rows)] : null;
 }

@@ -5,11 +5,11 @@ use super::notices::and_more;
 use super::publish::key_name;
 use super::{Engine, EngineError};
 use crate::fs::{Entry, FsError};
-use crate::model::{FileId, Origin, Place, RelPath, Spot, Time, show};
+use crate::model::{DeviceName, FileId, Origin, Place, RelPath, Spot, Time, show};
 use crate::status::Condition;
 use crate::worklist::proof::{self, Doubt, PageOwner};
 use crate::worklist::{self, Kind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Largest page that is read. A page of four million files has 50 MB.
 pub(super) const LARGEST_PAGE: u64 = 64 << 20;
@@ -29,6 +29,20 @@ enum Outcome {
 }
 
 impl Engine {
+    pub(super) fn origins(&self) -> BTreeSet<Origin> {
+        let devices = self.config.devices.keys().cloned().map(Origin::Device);
+        devices.chain([Origin::Home]).collect()
+    }
+
+    /// Tells no more of the page of a device that left the settings: nobody looks at it now.
+    pub(super) fn untell_page(&mut self, device: &DeviceName) {
+        let origin = Origin::Device(device.clone());
+        let folder = Self::page_folder(&origin);
+        self.untell(&format!("beside {origin}"));
+        self.untell(&page_doubted(&origin));
+        self.beside.retain(|at, _| at.path.parent().as_ref() != Some(&folder.path));
+    }
+
     /// The folder of a page.
     pub(super) fn page_folder(origin: &Origin) -> Spot {
         let path = match origin {
@@ -173,7 +187,7 @@ impl Engine {
             None => {
                 self.receive(origin, &list, now)?;
                 if kind == Kind::Page && !empty {
-                    self.untell(&format!("page doubted {at}"));
+                    self.untell(&page_doubted(origin));
                 }
                 Ok(Outcome::Taken)
             }
@@ -188,7 +202,7 @@ impl Engine {
                 if kind == Kind::Page {
                     let what = format!("wishes in {at} were not carried out: {doubt}");
                     let next = "open the newest page on that device and press them again";
-                    self.tell(&format!("page doubted {at}"), Condition::Ready, now, what, next);
+                    self.tell(&page_doubted(origin), Condition::Ready, now, what, next);
                 }
                 Ok(Outcome::Left(Some(doubt.to_string())))
             }
@@ -244,4 +258,8 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn page_doubted(origin: &Origin) -> String {
+    format!("page doubted {origin}")
 }

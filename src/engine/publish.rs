@@ -9,8 +9,8 @@ use crate::model::{
     Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Spot, Time, Tree, WishId,
 };
 use crate::plan::{Holding, OFFERED, Why, versions};
-use crate::worklist::proof::page_id;
 use crate::status::{Condition, DeviceReport, Report};
+use crate::worklist::proof::page_id;
 
 /// So many answers stand on a page.
 const ANSWERS: usize = 50;

@@ -2,6 +2,7 @@
 //! comes between. Written from the design's "What an action means" and "Never".
 
 mod carried;
+mod harvest;
 mod house;
 mod joined;
 mod night;

@@ -133,7 +133,8 @@ pub fn find_saved(content: &[u8]) -> Option<Result<&[u8], FindError>> {
     }
     let text = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content).trim_ascii_start();
     // Downloads are one object on one line that begins with its version.
-    let list = text.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"v\""));
+    let list =
+        text.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"v\""));
     list.then_some(Ok(content))
 }
 

@@ -44,12 +44,7 @@ pub fn page_id(epoch: &str, device: Option<&str>) -> String {
 ///
 /// Up to version 1 all pages had the identity of the ledger; such a list counts in the page itself because of the
 /// folder, and beside it by the key that it shows.
-pub fn check(
-    list: &Worklist,
-    text: &[u8],
-    kind: Kind,
-    owner: PageOwner<'_>,
-) -> Result<(), Doubt> {
+pub fn check(list: &Worklist, text: &[u8], kind: Kind, owner: PageOwner<'_>) -> Result<(), Doubt> {
     let beside = kind == Kind::Beside;
     let old = list.version < 2;
     if list.page.is_empty() && old && !beside {
@@ -95,8 +90,9 @@ mod tests {
     }
 
     fn v2(page: &str, device: &str, key: Option<&str>) -> String {
-        let text =
-            format!(r#"{{"v":2,"page":"{page}","device":{device},"gen":3,"nonce":"0f","items":[]}}"#);
+        let text = format!(
+            r#"{{"v":2,"page":"{page}","device":{device},"gen":3,"nonce":"0f","items":[]}}"#
+        );
         key.map_or(text.clone(), |key| seal(key, Sealed::Worklist, &text))
     }
 
@@ -129,7 +125,11 @@ mod tests {
             (v1(EPOCH, KEY, "\"tablet\""), other(), other()),
             (v1("another", KEY, phone), Err(Doubt::OtherLedger), Err(Doubt::OtherLedger)),
             // A longer epoch is another ledger.
-            (v1(&format!("{EPOCH}4"), KEY, phone), Err(Doubt::OtherLedger), Err(Doubt::OtherLedger)),
+            (
+                v1(&format!("{EPOCH}4"), KEY, phone),
+                Err(Doubt::OtherLedger),
+                Err(Doubt::OtherLedger),
+            ),
         ] {
             let list = parse(text.as_bytes());
             for (kind, right) in

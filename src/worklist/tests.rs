@@ -580,7 +580,9 @@ fn a_worklist_is_found_in_a_saved_file_and_nowhere_else() {
         assert_eq!(ids(&parse(found)), [A], "{saved}");
     }
     assert_eq!(find_saved(&page.as_bytes()[..page.len() - 5]), Some(Err(FindError::Damaged)));
-    for other in ["", "a catalogue of plants", "{}", r#"{"plants":[]}"#, "[{\"v\":1}]", "<!doctype html>"] {
+    for other in
+        ["", "a catalogue of plants", "{}", r#"{"plants":[]}"#, "[{\"v\":1}]", "<!doctype html>"]
+    {
         assert_eq!(find_saved(other.as_bytes()), None, "{other}");
     }
 }

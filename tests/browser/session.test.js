@@ -86,7 +86,7 @@ test("what can't prove to be the NAS saves nothing, and says so", async t => {
     [raw => [200, all(raw)], /could not prove to be your NAS/],
     [raw => [200, answerTo(raw, "ab".repeat(32))], /could not prove to be your NAS/],
     [(raw, proof) => [200, answerTo(raw, proof, told => ({ ...told, nonce: "0" }))], /could not prove to be your NAS/],
-    [raw => [503, JSON.stringify({ taken: [], refused: [], why: "the drive is not plugged in" })], /the drive is not plugged in/],
+    [raw => [503, JSON.stringify({ taken: [], refused: [], why: "the drive is not plugged in" })], /The drive is not plugged in\./],
     [(raw, proof) => [500, answerTo(raw, proof)], /did not take them/],
   ]) {
     home.state.lie = lie;
@@ -114,9 +114,9 @@ test("the browsers that are signed in are listed, and one is signed out", async 
   await page.locator(".device").first().click();
   const rows = page.locator(".sessions li");
   assert.equal(await rows.count(), 2);
-  assert.match(await rows.first().innerText(), /Firefox on <b>Android\s*last used .* from 192\.168\.1\.5/);
-  assert.match(await rows.last().innerText(), /\(this browser\)/);
-  await rows.first().locator("[data-op=sign-out]").click();
+  assert.match(await rows.first().innerText(), /\(this browser\)/);
+  assert.match(await rows.last().innerText(), /Firefox on <b>Android\s*used .* from 192\.168\.1\.5\s*signed in/);
+  await rows.last().locator("[data-op=sign-out]").click();
   await page.waitForFunction(() => document.querySelectorAll(".sessions li").length === 1);
   assert.ok(!home.tokens.has("ab".repeat(32)));
   await rows.first().locator("[data-op=sign-out]").click();
