@@ -118,13 +118,25 @@ impl Engine {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     }
 
+    /// The key of a device's page, drawn when there is none. It is on the disk before the page is: wishes that are
+    /// sealed with a key that a power cut took from us would never count.
+    fn page_key(&mut self, origin: &Origin) -> Result<String, EngineError> {
+        let name = key_name(origin);
+        if let Some(key) = self.ledger.meta(&name)? {
+            return Ok(key);
+        }
+        let key = super::remembered(&mut self.ledger, &name)?;
+        self.settle_down()?;
+        Ok(key)
+    }
+
     fn publish_page(&mut self, origin: &Origin, now: Time) -> Result<(), EngineError> {
         let device = match origin {
             Origin::Home => None,
             Origin::Device(device) => Some(device),
         };
         let key = match device {
-            Some(_) => Some(super::remembered(&mut self.ledger, &key_name(origin))?),
+            Some(_) => Some(self.page_key(origin)?),
             None => None,
         };
         let page_id = self.page_id(origin);

@@ -497,7 +497,12 @@ fn numbered(of: &str, number: u64, wishes: &[(Action, &str, &[&str])]) -> Vec<Wi
 fn with_wishes(page: &[u8], wishes: &[Wish]) -> Option<Vec<u8>> {
     let mut list = larder::worklist::parse(larder::worklist::find(page).ok()?);
     list.wishes.extend(wishes.iter().cloned());
-    larder::worklist::put(page, &list).ok()
+    let text = larder::worklist::to_json(&list);
+    let own = page::read(page)?.own;
+    // The common page has no key, and seals nothing.
+    let key = own["key"].as_str().unwrap_or_default();
+    let text = larder::worklist::mac::seal(key, larder::worklist::mac::Sealed::Worklist, &text);
+    larder::worklist::put_text(page, &text).ok()
 }
 
 fn has_wish(page: &[u8], wish: &Wish) -> bool {

@@ -1,6 +1,6 @@
 //! What lies in a page's folder, and whose wishes it carries: own pages, saved under any name, and what is of others.
 
-use super::house::{House, device, path, refusal};
+use super::house::{House, device, path, refusal, settings};
 use super::{furnished, phone_page};
 use crate::model::{Action, Origin, Place, Spot, Wish};
 use crate::worklist::{self, Worklist};
@@ -44,6 +44,39 @@ fn every_page_has_an_identity_of_its_own_and_only_devices_have_keys() {
         assert!(!String::from_utf8_lossy(list).contains("key"), "{origin}");
         let shown = keys.iter().filter(|key| page.contains(&key.key)).count();
         assert_eq!(shown, usize::from(origin != Origin::Home), "{origin}: no key of another page");
+    }
+}
+
+/// A device may have its page already when the power goes.
+#[test]
+fn the_key_of_a_page_is_on_the_disk_before_the_page_is() {
+    let tablet = Origin::Device(device("tablet"));
+    let shown = |house: &House| -> Option<String> {
+        let page = house.memory().content(&House::page(&tablet))?.to_vec();
+        let page = String::from_utf8(page).unwrap();
+        let key = page.split("\"key\":\"").nth(1)?;
+        Some(key[..32].to_owned())
+    };
+    for cut in 0.. {
+        let mut house = House::new();
+        house.config.devices.insert(device("tablet"), settings("tablet", None));
+        let (config, now) = (house.config.clone(), house.now);
+        house.engine().configure(config, now).unwrap();
+        house.cut_from(cut);
+        let whole = house.try_turn().is_ok();
+        house.memory().fail_from = None;
+        let before = shown(&house);
+        house.open().unwrap();
+        house.turn();
+        if before.is_some() {
+            let keys = house.engine().page_keys();
+            let own = keys.into_iter().find(|key| key.origin == tablet);
+            assert_eq!(own.map(|key| key.key), before, "cut at {cut}");
+        }
+        if whole {
+            assert!(before.is_some());
+            break;
+        }
     }
 }
 
