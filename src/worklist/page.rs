@@ -1,6 +1,6 @@
 //! Where worklists are: within pages, and in files beside them. Finds, writes and names them.
 
-use super::{VERSION, Worklist};
+use super::Worklist;
 use crate::model::{Action, Seen, Wish};
 use serde::Serialize;
 
@@ -54,14 +54,16 @@ pub fn encode(list: &Worklist) -> String {
     format!("{BEGIN}{}{END}", to_json(list))
 }
 
-/// The worklist as JSON on one line, as in a downloaded file. Has no `<`.
+/// The worklist as JSON on one line, as in a downloaded file, without a seal. Has no `<`. A list that says no version
+/// is written as version 1.
 pub fn to_json(list: &Worklist) -> String {
     let raw = RawList {
-        v: VERSION,
+        v: list.version.max(1),
         page: &list.page,
-        key: &list.key,
+        key: Some(&*list.key).filter(|key| list.version < 2 || !key.is_empty()),
         device: list.device.as_deref(),
         generation: list.generation,
+        nonce: &list.nonce,
         items: list.wishes.iter().map(RawWish::from).collect(),
     };
     // Texts and numbers only: there is nothing in it that JSON can't hold.
@@ -72,11 +74,14 @@ pub fn to_json(list: &Worklist) -> String {
 struct RawList<'a> {
     v: u64,
     page: &'a str,
-    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<&'a str>,
     #[serde(rename = "gen")]
     generation: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    nonce: &'a str,
     items: Vec<RawWish<'a>>,
 }
 

@@ -26,6 +26,8 @@ fn problems(list: &Worklist) -> Vec<Problem> {
     list.diagnostics.iter().map(|d| d.problem.clone()).collect()
 }
 
+const NONCE: &str = "at most 64 letters and digits";
+
 fn device_error(text: &str) -> Problem {
     Problem::Device(DeviceName::new(text).unwrap_err())
 }
@@ -39,6 +41,7 @@ fn reads_a_whole_worklist() {
     let read = parse(text.as_bytes());
     assert_eq!(read.diagnostics, []);
     assert_eq!((&*read.page, &*read.key, read.generation), ("p1", "k1", 17));
+    assert_eq!((read.version, &*read.nonce), (1, ""));
     assert_eq!(read.device.as_deref(), Some("HTCphone"));
     let name = |text| DeviceName::new(text).unwrap();
     assert_eq!(
@@ -68,6 +71,22 @@ fn reads_a_whole_worklist() {
             },
         ]
     );
+}
+
+#[test]
+fn reads_a_worklist_of_version_2() {
+    let text = format!(
+        r#"{{"v":2,"page":"p1","device":"HTCphone","gen":17,"nonce":"00112233445566778899aabbccddeeff","items":[{}],"mac":"00"}}"#,
+        get(A)
+    );
+    let read = parse(text.as_bytes());
+    assert_eq!(read.diagnostics, []);
+    assert_eq!((read.version, &*read.page, &*read.key), (2, "p1", ""));
+    assert_eq!(read.nonce, "00112233445566778899aabbccddeeff");
+    assert_eq!(ids(&read), [A]);
+    let written = to_json(&read);
+    assert!(!written.contains("key"), "{written}");
+    assert_eq!(parse(written.as_bytes()), read);
 }
 
 /// Whole lists that are broken: what they are, how many wishes survive, what is told.
@@ -106,7 +125,19 @@ fn tells_what_is_wrong_with_a_list_and_keeps_the_rest() {
         (format!("{}\n\n", list(&good)), 1, vec![]),
         (format!("{} {{}}", list(&good)), 1, vec![Trailing]),
         (format!("{}}}", list(&good)), 1, vec![Trailing]),
-        (list(&good).replace(r#""v":1"#, r#""v":2"#), 1, vec![Version("2".into())]),
+        (list(&good).replace(r#""v":1"#, r#""v":2"#), 1, vec![]),
+        (list(&good).replace(r#""v":1"#, r#""v":3"#), 1, vec![Version("3".into())]),
+        (list(&good).replace(r#""v":1"#, r#""v":0"#), 1, vec![Version("0".into())]),
+        (list(&good).replace(r#""v":1,"page":"p1","key":"k1""#, r#""v":2,"page":"p1""#), 1, vec![]),
+        (list(&good).replace("17", r#"17,"nonce":"a b""#), 1, vec![Type("nonce", NONCE)]),
+        (list(&good).replace("17", r#"17,"nonce":"é""#), 1, vec![Type("nonce", NONCE)]),
+        (
+            list(&good).replace("17", &format!(r#"17,"nonce":"{}""#, "0".repeat(65))),
+            1,
+            vec![Type("nonce", NONCE)],
+        ),
+        (list(&good).replace("17", r#"17,"nonce":5"#), 1, vec![Type("nonce", "a text")]),
+        (list(&good).replace("17", r#"17,"nonce":"00ff","mac":"x""#), 1, vec![]),
         (list(&good).replace(r#""v":1"#, r#""v":"1""#), 1, vec![Version("\"1\"".into())]),
         (list(&good).replace(r#""v":1,"#, ""), 1, vec![Missing("v")]),
         (list(&good).replace(r#""page":"p1","#, ""), 1, vec![Missing("page")]),
@@ -652,11 +683,13 @@ proptest! {
     fn what_is_encoded_is_found_and_read(
         wishes in prop::collection::vec(any_wish(), 0..8),
         (page, key) in (".{0,30}", ".{0,30}"),
+        (version, nonce) in (1..=VERSION, "[0-9a-f]{0,64}"),
         device in prop::option::of("[A-Za-z0-9]{1,20}"),
         generation in any::<u64>(),
         before in ".{0,80}",
     ) {
-        let mut list = Worklist { page, key, device, generation, wishes, diagnostics: vec![] };
+        let mut list =
+            Worklist { page, key, device, generation, wishes, version, nonce, diagnostics: vec![] };
         let mut ids = HashSet::new();
         list.wishes.retain(|wish| ids.insert(wish.id));
         let page = format!("{before}{}\n", encode(&list));
