@@ -12,6 +12,8 @@
 
 #[path = "../tests/house/home.rs"]
 mod home;
+#[path = "../tests/support/http.rs"]
+mod http;
 #[path = "../tests/sync/lab.rs"]
 mod lab;
 #[path = "../tests/house/page.rs"]

@@ -8,6 +8,7 @@
 //! An error means that the drive does not work. Nothing is recorded as done then; whoever owns the
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
+mod access;
 mod behind;
 mod carry;
 mod devices;

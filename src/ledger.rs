@@ -5,12 +5,14 @@
 //! no file: links are recognised by their inodes, and pages of an older ledger are told apart by its
 //! epoch.
 
+mod access;
 mod night;
 mod pairs;
 mod room;
 mod shares;
 mod wishes;
 
+pub use access::ACCESS_SECRET;
 pub use wishes::{Answered, Entry};
 
 use crate::model::{Answer, Bytes, DeviceName, FileId, Link, RelPath, Time};
@@ -22,7 +24,7 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("ledger/schema.sql"),
     include_str!("ledger/shares.sql"),
     include_str!("ledger/turns.sql"),
@@ -32,6 +34,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("ledger/night.sql"),
     include_str!("ledger/successors.sql"),
     include_str!("ledger/storms.sql"),
+    include_str!("ledger/access.sql"),
 ];
 
 /// What went wrong with the ledger.

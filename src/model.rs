@@ -3,11 +3,13 @@
 //! Values only. Nothing here opens a file, reads a clock or talks to anybody, and everything that
 //! comes from outside is validated once, when the value is made.
 
+mod access;
 mod path;
 mod size;
 mod tree;
 mod wish;
 
+pub use access::{Access, MAX_SESSIONS, Password, SESSION_SECONDS, Session};
 pub use path::{Name, PathError, Place, RelPath, Spot, show};
 pub use size::{Bytes, SizeError};
 pub use tree::{Cursor, DirId, Tree};

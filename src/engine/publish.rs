@@ -344,6 +344,7 @@ impl Engine {
             version: env!("CARGO_PKG_VERSION").into(),
             address: self.address.clone(),
             number: None,
+            door: crate::status::Door::default(),
             device_id: self.carrying.identity.clone(),
             drive: format!("{} free of {}", self.space.free, self.space.total),
             drive_failed: false,

@@ -8,6 +8,9 @@
 #[allow(dead_code, reason = "each program of tests uses its part of it")]
 mod lab;
 
+#[path = "../support/http.rs"]
+mod http;
+
 mod days;
 mod home;
 mod joined;

@@ -190,7 +190,8 @@ pub(super) fn settings(label: &str, quota: Option<u64>) -> Device {
 impl House {
     /// A phone and a laptop without quotas, and nothing at home.
     pub(super) fn new() -> Self {
-        let mut config = Config::default();
+        // What is destroyed is gone at once, unless a test says otherwise.
+        let mut config = Config { undo: 0, ..Config::default() };
         config.devices.insert(device("HTCphone"), settings("HTCphone", None));
         config.devices.insert(device("LinuxLaptop"), settings("LinuxLaptop", None));
         Self::with(config)
