@@ -12,6 +12,8 @@
 
 #[path = "../tests/house/home.rs"]
 mod home;
+#[path = "../tests/support/http.rs"]
+mod http;
 #[path = "../tests/house/judged.rs"]
 #[allow(dead_code, reason = "tests end with it")]
 mod judged;

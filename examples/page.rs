@@ -540,7 +540,7 @@ fn main() {
         {
             answers.push(Answered {
                 id: WishId::parse(&format!("{n:020x}")).unwrap(),
-                action,
+                action: Some(action),
                 path: first.clone(),
                 answer,
                 at: Time::from_secs(now() - 60 * (n as i64 + 1)),
@@ -617,7 +617,7 @@ fn main() {
         let common = PageOf {
             device: None,
             page_id: "home0001",
-            key: "home-secret",
+            key: None,
             generation: generation as u64,
             answers: &[],
             harvested: &[],
@@ -626,8 +626,8 @@ fn main() {
         let phone = names.iter().find(|n| n.as_str() == "HTCphone").unwrap();
         let own = PageOf {
             device: Some(phone),
-            page_id: "htc00001",
-            key: "phone-secret",
+            page_id: "home0001-HTCphone",
+            key: Some("phone-secret"),
             answers: &answers,
             may: if args.case == "child" { common.may } else { &of_devices },
             ..common

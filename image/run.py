@@ -56,10 +56,11 @@ def watch(machine, once):
         for line in new:
             say(machine, "log  " + re.sub(r"^.*? larder\[\d+\]: ", "", line))
         logged += len(new)
-        if shown == "ready" and not wished:
+        # Without a password in the settings the LED shows that one may be chosen.
+        if shown in ("ready", "claimable") and not wished:
             address = machine.sh("ip -4 addr | sed -n 's/.*inet \\([0-9.]*\\).*scope global.*/\\1/p'").strip()
             say(machine, f"ready; its own address is {address or 'not there yet'}, "
-                         f"the page is at http://127.0.0.1:{machine.page_port}/")
+                         f"the page, where you choose a password, is at http://127.0.0.1:{machine.page_port}/")
             machine.wish(1, WISH)
             say(machine, f"wished: get '{WISH}' for HTCphone")
             wished = True

@@ -215,8 +215,8 @@ pub struct View<'a> {
 pub struct Answered {
     /// Which wish.
     pub id: WishId,
-    /// What was wished.
-    pub action: Action,
+    /// What was wished; `None` when the wish could not be read.
+    pub action: Option<Action>,
     /// For what.
     pub path: RelPath,
     /// What became of it.
@@ -230,10 +230,10 @@ pub struct Answered {
 pub struct PageOf<'a> {
     /// The device it is for; `None` is the common page.
     pub device: Option<&'a DeviceName>,
-    /// Identity of the page, the same for ever: a few letters and digits.
+    /// Identity of the page, the same for ever: a few letters and digits, and another for each page.
     pub page_id: &'a str,
-    /// The page's secret, with which it may send wishes to the NAS.
-    pub key: &'a str,
+    /// The page's key, with which it seals its wishes; the common page has none.
+    pub key: Option<&'a str>,
     /// Number of this edition; each one that is written has a greater one.
     pub generation: u64,
     /// Answers to its last wishes, newest first.

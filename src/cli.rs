@@ -16,12 +16,14 @@ use crate::model::{Bytes, RelPath, Stat, Tree, show};
 use crate::parent;
 use crate::plan::Holding;
 use crate::status::Condition;
+use crate::web::ClaimWindow;
 use anyhow::{Context as _, Result, bail};
 use args::{ApplianceArgs, PlaceArgs};
 use clap::{Parser, Subcommand};
 use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Keeps a family's files at home and puts exactly the files that somebody asks for on each device.
 #[derive(Debug, Parser)]
@@ -62,6 +64,9 @@ enum Command {
         /// Write each new state as a line of JSON to this file descriptor (1: standard output)
         #[arg(long, value_name = "N", conflicts_with = "once", value_parser = clap::value_parser!(u8).range(1..=1))]
         report_fd: Option<u8>,
+        /// Let the password of the page be chosen for so many seconds from now on (for the supervisor and tests)
+        #[arg(long, value_name = "SECONDS", conflicts_with = "once", hide = true)]
+        claim_within: Option<u32>,
         /// Be reached by this machine alone, web and Syncthing (for tests and demonstrations)
         #[arg(long, conflicts_with = "once", hide = true)]
         loopback: bool,
@@ -226,9 +231,10 @@ fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
                 writeln!(out, "{op}")?;
             }
         }
-        Command::Run { places, settle, report_fd, loopback, .. } => {
+        Command::Run { places, settle, report_fd, loopback, claim_within, .. } => {
             let reach = if loopback { daemon::Reach::Loopback } else { daemon::Reach::Network };
-            run_service(places.into(), reach, settle, report_fd.is_some())?;
+            let claim = claim_within.map_or(ClaimWindow::LENGTH, |s| Duration::from_secs(s.into()));
+            run_service(places.into(), reach, settle, claim, report_fd.is_some())?;
         }
         Command::Led { command } => run_led(command, out)?,
         Command::Appliance(args) => appliance::run(&args.options()?)?,
@@ -273,6 +279,7 @@ fn run_service(
     places: Places,
     reach: daemon::Reach,
     settle: Option<u32>,
+    claim: Duration,
     report: bool,
 ) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -292,7 +299,7 @@ fn run_service(
     } else {
         Box::new(|report| log::debug!("{report:?}"))
     };
-    Ok(runtime.block_on(daemon::run(places, reach, settle, tell))?)
+    Ok(runtime.block_on(daemon::run(places, reach, settle, claim, tell))?)
 }
 
 fn look(places: &Places) -> Result<Engine> {

@@ -42,7 +42,8 @@ pub struct Config {
     pub keep_versions: i64,
     /// `versions_share`: how much of the drive old contents may take, in per cent. Default 10.
     pub versions_share: u8,
-    /// `undo`: how long a destroyed file waits before its content goes, in seconds. Default 0: at once.
+    /// `undo`: how long a destroyed file waits before its content goes, in seconds. Default 7 days;
+    /// 0: at once.
     pub undo: i64,
 }
 
@@ -122,9 +123,11 @@ pub struct Web {
     pub enabled: bool,
     /// TCP port. Default 8080.
     pub port: u16,
-    /// What must be typed before the page and files are shown, 8 to 128 characters; `None` shows
-    /// them to everybody in the house.
+    /// The password of the page, 8 to 128 characters. It wins over one that was chosen on the page; with `None` that
+    /// one counts.
     pub password: Option<String>,
+    /// Show page and files to everybody on the local network; only wishes need the password. Default false.
+    pub readers: bool,
 }
 
 /// `[sync]`: the sync engine that carries the bytes.
@@ -206,13 +209,13 @@ impl Default for Config {
             devices: BTreeMap::new(),
             night: Night { from: 60, to: 300, dedup: true },
             led: Led { pin: Some(17), active_low: false },
-            web: Web { enabled: true, port: 8080, password: None },
+            web: Web { enabled: true, port: 8080, password: None, readers: false },
             sync: Sync { enabled: true, port: 22000, internet: false },
             drive: Drive::default(),
             wifi: None,
             keep_versions: 30 * 86_400,
             versions_share: 10,
-            undo: 0,
+            undo: 7 * 86_400,
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::model::Time;
 use crate::plan::Op;
 use crate::status::{self, Condition, Notice, Report};
 use crate::watch::{Pending, Watch};
+use crate::web::ClaimWindow;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -288,15 +289,17 @@ struct House {
 }
 
 /// Runs until it is told to stop (SIGTERM, SIGINT). Absences that nobody can vouch for settle after `settle` seconds,
-/// [`SETTLE`] without. Each new state goes to `report`.
+/// [`SETTLE`] without. The password of the page may be chosen for `claim` from now on. Each new state goes to `report`.
 pub async fn run(
     places: Places,
     reach: Reach,
     settle: Option<u32>,
+    claim: Duration,
     report: Box<dyn FnMut(&Report) + Send>,
 ) -> Result<(), DaemonError> {
     let notify = Arc::new(Notify::new());
     let stop = Stop::new(&notify)?;
+    let claim = ClaimWindow::for_the_next(claim);
     let mut house = House {
         places,
         reach,
@@ -304,7 +307,7 @@ pub async fn run(
         settings: Settings::default(),
         settings_seen: None,
         drive: None,
-        network: Network::begin(&notify, reach),
+        network: Network::begin(&notify, reach, claim),
         notify: Arc::clone(&notify),
         stop: stop.clone(),
         night: false,
@@ -383,7 +386,9 @@ impl House {
 
     /// Stops using the drive: the web first, so that no file of it is open.
     fn let_go(&mut self) {
-        self.network.show(&self.places, None, &[]);
+        if let Err(e) = self.network.show(&self.places, None, &[]) {
+            log::warn!("{e}");
+        }
         if let Some(drive) = self.drive.take() {
             drive.close();
         }
@@ -451,7 +456,7 @@ impl House {
         if let Some(carrying) = carrying {
             carrying.tell(engine)?;
         }
-        self.network.show(&self.places, Some(engine), &[]);
+        self.network.show(&self.places, Some(engine), &[])?;
         self.retry = RETRY;
         Ok(if turn.more { Duration::ZERO } else { TICK })
     }
@@ -483,7 +488,11 @@ impl House {
 
     fn tell(&mut self) {
         let mut report = match &self.drive {
-            Some(drive) => drive.engine.report(),
+            Some(drive) => {
+                let mut report = drive.engine.report();
+                self.network.tell_access(&mut report);
+                report
+            }
             None => self.reported.clone().unwrap_or_default(),
         };
         report.drive_failed = false;

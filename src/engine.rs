@@ -8,11 +8,13 @@
 //! An error means that the drive does not work. Nothing is recorded as done then; whoever owns the
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
+mod access;
 mod behind;
 mod carry;
 mod devices;
 mod elsewhere;
 mod error;
+mod harvest;
 mod join;
 mod joined;
 mod keep;
@@ -102,6 +104,7 @@ pub struct Engine {
     pages: BTreeSet<Origin>,
     /// What we last wrote as each page: its file and its fingerprint.
     published: BTreeMap<Origin, (FileId, u64)>,
+    beside: harvest::Beside,
     /// Of each page, wishes from here on (by arrival) have not been looked at in this round.
     wish_cursors: BTreeMap<Origin, i64>,
     /// What each wish that is done in parts met so far that stays in its way: how often, and the first.
@@ -207,6 +210,7 @@ impl Engine {
             not_taken: BTreeMap::new(),
             pages: BTreeSet::new(),
             published: BTreeMap::new(),
+            beside: harvest::Beside::new(),
             wish_cursors: BTreeMap::new(),
             wish_tries: BTreeMap::new(),
             wish_causes: BTreeMap::new(),
@@ -340,6 +344,7 @@ impl Engine {
                 "{device} does not belong to the house any more; its files stay where they are"
             );
             self.drop_queue(device)?;
+            self.untell_page(device);
         }
         self.pages = self.origins();
         self.wish_cursors.clear();
@@ -347,11 +352,6 @@ impl Engine {
         self.weigh = Some(AT_ONCE);
         self.night.live_in(&self.config.nas.timezone);
         Ok(new)
-    }
-
-    fn origins(&self) -> BTreeSet<Origin> {
-        let devices = self.config.devices.keys().cloned().map(Origin::Device);
-        devices.chain([Origin::Home]).collect()
     }
 
     /// One turn: looks where something happened, reads the pages, acts, publishes.

@@ -5,6 +5,7 @@
 //! no file: links are recognised by their inodes, and pages of an older ledger are told apart by its
 //! epoch.
 
+mod access;
 mod error;
 mod night;
 mod pairs;
@@ -12,6 +13,7 @@ mod room;
 mod shares;
 mod wishes;
 
+pub use access::ACCESS_SECRET;
 pub use error::LedgerError;
 pub use wishes::{Answered, Entry};
 
@@ -24,7 +26,7 @@ use std::path::{Path, PathBuf};
 use wishes::{origin_text, text_of};
 
 /// Migrations by number; the database's `user_version` says how many have been made.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("ledger/schema.sql"),
     include_str!("ledger/shares.sql"),
     include_str!("ledger/turns.sql"),
@@ -34,6 +36,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("ledger/night.sql"),
     include_str!("ledger/successors.sql"),
     include_str!("ledger/storms.sql"),
+    include_str!("ledger/access.sql"),
 ];
 
 /// The open ledger.
@@ -534,9 +537,9 @@ mod tests {
         assert_eq!(ledger.origins_with_open_wishes().unwrap(), []);
         let answers = ledger.answers(&Origin::Home, 5).unwrap();
         assert_eq!((answers[0].id, answers[0].answer.as_ref()), (one.id, Some(&done)));
-        assert!(!ledger.refuse(&Origin::Home, one.id, "no", Time(3)).unwrap());
+        assert!(!ledger.refuse(&Origin::Home, one.id, None, "no", Time(3)).unwrap());
         let device = Origin::Device(DeviceName::new("x").unwrap());
-        assert!(ledger.refuse(&device, one.id, "no", Time(3)).unwrap());
+        assert!(ledger.refuse(&device, one.id, None, "no", Time(3)).unwrap());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Values only. Nothing here opens a file, reads a clock or talks to anybody, and everything that
 //! comes from outside is validated once, when the value is made.
 
+mod access;
 mod path;
 mod private;
 mod size;
@@ -10,6 +11,7 @@ mod tree;
 mod untaken;
 mod wish;
 
+pub use access::{Access, MAX_SESSIONS, Password, SESSION_SECONDS, Session};
 pub use path::{Name, PathError, Place, RelPath, Spot, show};
 pub use private::{is_private, is_reserved};
 pub use size::{Bytes, SizeError};

@@ -26,6 +26,8 @@ pub enum Condition {
     Working,
     /// Bytes move to or from a device.
     Syncing,
+    /// The page has no password yet, and who opens it now chooses one.
+    Claimable,
     /// Starting up.
     Starting,
     /// No drive is plugged in.
@@ -44,10 +46,11 @@ pub enum Condition {
 
 impl Condition {
     /// All conditions, the least urgent first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ready,
         Self::Working,
         Self::Syncing,
+        Self::Claimable,
         Self::Starting,
         Self::WaitingForDrive,
         Self::Attention,
@@ -63,6 +66,7 @@ impl Condition {
             Self::Ready => "ready",
             Self::Working => "working",
             Self::Syncing => "syncing",
+            Self::Claimable => "claimable",
             Self::Starting => "starting",
             Self::WaitingForDrive => "waiting-for-drive",
             Self::Attention => "attention",
@@ -113,6 +117,28 @@ pub struct DeviceReport {
     pub let_in: bool,
 }
 
+/// Who may use the page over the network.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Door {
+    /// Nobody knows: no drive is in use, or the page is not served.
+    #[default]
+    Unknown,
+    /// The password stands in the settings.
+    Settings,
+    /// The password was chosen on the page.
+    Chosen {
+        /// When.
+        at: Time,
+        /// The address of whoever chose it.
+        from: String,
+    },
+    /// There is none, and who opens the page now chooses it.
+    Open,
+    /// There is none, and it is too late to choose one.
+    Closed,
+}
+
 /// The state of the house. What a line of JSON leaves out has its default.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -125,6 +151,8 @@ pub struct Report {
     pub address: Option<String>,
     /// This machine's number in the local network.
     pub number: Option<Ipv4Addr>,
+    /// Who may use that page.
+    pub door: Door,
     /// The sync engine's id of this NAS, to pair with.
     pub device_id: Option<String>,
     /// The drive, in words: label, size, state.

@@ -1,28 +1,38 @@
 //! The common page on the local network, and the address that takes wishes.
 //!
 //! In comes HTTP/1.1 from whoever is on the network: nothing of it is trusted. Out go the common
-//! page and the masters it opens, straight from the drive, and the wishes of pages that know
-//! their secret, as [`Wishes`] for the owner loop. What the rest of the house tells comes through
-//! two watched values: [`Settings`] and [`House`].
+//! page and the masters it opens, straight from the drive, to who is signed in; and as [`Command`]s for the owner
+//! loop the wishes of pages that prove who they are, and who signs in and out. What the rest of the system tells
+//! comes through two watched values: [`Settings`] and [`House`].
 //!
 //! What it must never do: read outside `BTsync/files` and the one page, follow a symbolic link,
 //! open anything but a regular file, change anything on the drive, hold on to a drive that went
-//! away, let a document of a stranger run script beside the page, take a wish without the secret
-//! of a page, or let one slow client keep another waiting.
+//! away, let a document of a stranger run script beside the page, take a wish without a session or the seal
+//! of a page, send a key, let one slow client keep another waiting, or lock somebody out for another's wrong guesses.
 
-mod answer;
+mod auth;
 mod connection;
-mod file;
-mod guard;
-mod kind;
+mod content_type;
+mod error_page;
+mod files;
+mod limits;
+mod neighbours;
+mod password;
 mod range;
-mod take;
-mod words;
+mod router;
+mod session;
+mod sign_in;
+mod state;
+mod user_agent;
+mod worklist;
 
-use crate::model::{Origin, WishId};
+pub use limits::LinkAddress;
+pub use neighbours::Neighbours;
+
+use crate::model::{Access, Origin, Password, Session, Time, WishId};
 use crate::status::Notice;
 use crate::worklist::Worklist;
-use connection::Places;
+use rustix::time::{ClockId, clock_gettime};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,9 +57,10 @@ pub struct Settings {
     pub port: u16,
     /// The address to listen at; `None` is every address of this machine.
     pub address: Option<IpAddr>,
-    /// What must be typed before page and files are shown; `None` shows them to everybody on the
-    /// network. Any user name goes with it.
+    /// The password of the settings, which wins over one that was chosen on the page.
     pub password: Option<String>,
+    /// Page and files are shown to everybody on the network.
+    pub readers: bool,
     /// Names under which browsers may reach us besides `larder` and `localhost`: this machine's
     /// host name. Without the domain: `.local`, `.lan`, `.home.arpa` and `.internal` are known.
     pub names: Vec<String>,
@@ -57,7 +68,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { enabled: true, port: 8080, address: None, password: None, names: Vec::new() }
+        Self {
+            enabled: true,
+            port: 8080,
+            address: None,
+            password: None,
+            readers: false,
+            names: Vec::new(),
+        }
     }
 }
 
@@ -67,18 +85,22 @@ pub struct House {
     /// The root of the drive in use. `None` while there is none: open files are let go at once, so
     /// that the drive can be unmounted.
     pub drive: Option<PathBuf>,
-    /// The pages whose wishes are taken.
+    /// The common page's identity; an empty one admits nobody.
+    pub page: String,
+    /// The password that was chosen, and who is signed in.
+    pub access: Arc<Access>,
+    /// The devices' pages, whose wishes are taken.
     pub pages: Arc<[PageKey]>,
     /// What the page that says "the drive is not here" tells besides.
     pub notices: Arc<[Notice]>,
 }
 
-/// One page, and what proves that wishes come from it.
+/// One device's page, and what proves that wishes come from it.
 #[derive(Clone)]
 pub struct PageKey {
     /// Its identity, `page` in its worklist.
     pub page: String,
-    /// Its secret, `key` in its worklist. An empty one admits nobody, nor does one of
+    /// Its key, which seals its worklists and the answers to them. An empty one admits nobody, nor does one of
     /// equal digits.
     pub key: String,
     /// Whose wishes it makes.
@@ -95,7 +117,7 @@ impl std::fmt::Debug for PageKey {
 /// Wishes that came over the network, on their way to the owner loop.
 #[derive(Debug)]
 pub struct Wishes {
-    /// Whose they are, proved by the page's secret.
+    /// Whose they are, proved by the seal of a device's page, or by a session.
     pub origin: Origin,
     /// What came.
     pub worklist: Worklist,
@@ -103,6 +125,79 @@ pub struct Wishes {
     /// safe and does not send them again. `Ok` names the wishes taken in, those that were known
     /// before too. `Err` says in words why nothing was taken in; so does dropping it.
     pub reply: oneshot::Sender<Result<Vec<WishId>, String>>,
+}
+
+/// What the owner loop is asked for. Each reply is sent once it is in the ledger, on the disk, and after [`House`]
+/// tells so; `Err`, or dropping it, says that nothing was done.
+#[derive(Debug)]
+pub enum Command {
+    /// Take wishes in.
+    Take(Wishes),
+    /// Remember the password that somebody chose, and his session; `false` when there is one already.
+    Claim {
+        /// The password.
+        password: Password,
+        /// The browser it was chosen in.
+        session: Session,
+        /// See above.
+        reply: oneshot::Sender<Result<bool, String>>,
+    },
+    /// Remember a browser that signed in.
+    SignIn {
+        /// The browser.
+        session: Session,
+        /// See above.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Forget a browser; `false` when it is not known.
+    SignOut {
+        /// Its session.
+        id: String,
+        /// See above.
+        reply: oneshot::Sender<Result<bool, String>>,
+    },
+    /// Note that a session was used.
+    Used {
+        /// Which one.
+        id: String,
+        /// From this address.
+        from: String,
+        /// Then.
+        at: Time,
+    },
+}
+
+/// Until when the password may be chosen. Counted by a clock that nobody can set and that goes on while the machine
+/// sleeps.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimWindow {
+    /// By `CLOCK_BOOTTIME`, in seconds.
+    until: i64,
+}
+
+impl ClaimWindow {
+    /// How long it is open after power-on.
+    pub const LENGTH: Duration = Duration::from_secs(30 * 60);
+
+    /// Open for so long from now on.
+    pub fn for_the_next(time: Duration) -> Self {
+        Self { until: boot_time().saturating_add_unsigned(time.as_secs()) }
+    }
+
+    /// What is left of it, on a machine whose power-on it counts from.
+    pub fn left_since_power_on() -> Duration {
+        Self::LENGTH.saturating_sub(Duration::from_secs(boot_time().unsigned_abs()))
+    }
+
+    /// True while the password may be chosen.
+    pub fn is_open(self) -> bool {
+        boot_time() < self.until
+    }
+}
+
+/// Seconds since the machine was switched on.
+fn boot_time() -> i64 {
+    clock_gettime(ClockId::Boottime).tv_sec
 }
 
 /// How the listener is doing.
@@ -129,25 +224,37 @@ pub struct Front {
     /// Drive and pages.
     pub house: watch::Receiver<House>,
     /// The owner loop. When it is full, pages are told to try again.
-    pub wishes: mpsc::Sender<Wishes>,
+    pub commands: mpsc::Sender<Command>,
     /// Where to tell how the listener is doing.
     pub state: watch::Sender<State>,
     /// Marked as changed before each piece of a master that is read from the drive for somebody: whoever wants the
     /// drive for work that can wait, waits.
     pub reads: watch::Sender<()>,
+    /// Until when the password may be chosen.
+    pub claim: ClaimWindow,
+    /// Which network card is behind an address.
+    pub neighbours: Neighbours,
 }
 
 /// Serves until `stop` is done, then ends what is open within two seconds.
 pub async fn serve(front: Front, stop: impl Future<Output = ()>) {
-    let Front { mut settings, house, wishes, state, reads } = front;
-    let desk = Arc::new(answer::Desk {
+    let Front { mut settings, house, commands, state, reads, claim, neighbours } = front;
+    let app = Arc::new(state::AppState {
         settings: settings.clone(),
         house: house.clone(),
-        wishes,
+        commands,
         reads,
-        wrong: guard::Throttle::default(),
-        reading: tokio::sync::Semaphore::new(1),
+        claim,
+        neighbours,
+        connections: limits::Connections::default(),
+        known: limits::KnownClients::default(),
+        wrong_passwords: limits::Throttle::default(),
+        wrong_seals: limits::Throttle::default(),
+        passwords: password::Passwords::default(),
+        touched: session::Touched::default(),
+        parsing: tokio::sync::Semaphore::new(1),
     });
+    let router = router::router(Arc::clone(&app));
     let mut stop = std::pin::pin!(stop);
     let mut open = JoinSet::new();
     loop {
@@ -161,7 +268,7 @@ pub async fn serve(front: Front, stop: impl Future<Output = ()>) {
                 Ok((listener, at)) => {
                     log::info!("the common page is served at port {}", at.port());
                     state.send_replace(State::Listening(at));
-                    accept(&listener, &desk, &house, &mut open).await;
+                    accept(&listener, &app, &router, &mut open).await;
                 }
                 Err(error) => {
                     let trouble = State::Trouble {
@@ -218,26 +325,28 @@ async fn listen(settings: &Settings) -> std::io::Result<(TcpListener, SocketAddr
 /// Takes connections until it is dropped, which also asks those that are open to end.
 async fn accept(
     listener: &TcpListener,
-    desk: &Arc<answer::Desk>,
-    house: &watch::Receiver<House>,
+    app: &Arc<state::AppState>,
+    router: &axum::Router,
     open: &mut JoinSet<()>,
 ) {
-    let places = Places::default();
     let (_closes_when_dropped, closing) = watch::channel(());
     loop {
         while open.try_join_next().is_some() {}
         match listener.accept().await {
-            Ok((stream, from)) => match places.take(from.ip()) {
-                Some(place) => {
-                    let (desk, house) = (Arc::clone(desk), house.clone());
-                    let closing = closing.clone();
-                    open.spawn(async move {
-                        connection::run(stream, from, desk, house, closing).await;
-                        drop(place);
-                    });
+            Ok((stream, from)) => {
+                let client = app.client(from.ip());
+                match app.connections.take(client.key, app.is_known(&client)) {
+                    Some(place) => {
+                        let (router, house) = (router.clone(), app.house.clone());
+                        let closing = closing.clone();
+                        open.spawn(async move {
+                            connection::run(stream, client, router, house, closing).await;
+                            drop(place);
+                        });
+                    }
+                    None => connection::refuse(&stream),
                 }
-                None => connection::refuse(&stream),
-            },
+            }
             // Out of descriptors, or a client that went while it waited.
             Err(error) => {
                 log::warn!("the page can't take a connection: {error}");

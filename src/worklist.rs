@@ -14,9 +14,10 @@ mod item;
 pub mod mac;
 mod page;
 mod problem;
+pub mod proof;
 mod scan;
 
-pub use page::{FindError, Kind, encode, file_kind, find, put, to_json};
+pub use page::{FindError, Kind, encode, file_kind, find, find_saved, put, put_text, to_json};
 pub use problem::{Diagnostic, Problem};
 
 use crate::model::{DeviceName, Wish};
@@ -34,8 +35,10 @@ pub const MAX_TEXT: usize = 256;
 /// Most diagnostics that belong to no wish; more are only counted. Those that belong to a wish
 /// are bounded by [`MAX_WISHES`].
 pub const MAX_LOOSE: usize = 100;
-/// The version of the format that this reads and writes.
-pub const VERSION: u64 = 1;
+/// The newest version of the format. Version 1 carries the page's key, version 2 a seal made with it.
+pub const VERSION: u64 = 2;
+/// Longest `nonce`, in bytes.
+pub const MAX_NONCE: usize = 64;
 
 /// What one worklist says. `page`, `key`, `device` and `generation` are the page's claims about
 /// itself, to be compared, never believed.
@@ -43,8 +46,12 @@ pub const VERSION: u64 = 1;
 pub struct Worklist {
     /// Which page; empty when it is not said.
     pub page: String,
-    /// The page's secret; empty when it is not said.
+    /// The page's key, in version 1; empty when it is not said.
     pub key: String,
+    /// The version of the format; 0 when it is not said, or unknown.
+    pub version: u64,
+    /// What the page drew for this save, to know its answer by; empty when it is not said.
+    pub nonce: String,
     /// The device whose page it is; `None` on the common page. Has the form of a device name.
     pub device: Option<String>,
     /// The generation of the catalogue that the page showed; 0 when it is not said.
@@ -113,7 +120,7 @@ impl Reader {
         if !members.rest().trim().is_empty() {
             self.tell(Problem::Trailing);
         }
-        fields.missing().for_each(|name| self.tell(Problem::Missing(name)));
+        fields.missing(self.list.version).for_each(|name| self.tell(Problem::Missing(name)));
     }
 
     fn field(&mut self, fields: &mut Fields, name: &str, value: &str) {
@@ -123,11 +130,20 @@ impl Reader {
         }
         match known.name {
             "v" => match serde_json::from_str::<u64>(value) {
-                Ok(VERSION) => {}
+                Ok(version @ 1..=VERSION) => self.list.version = version,
                 _ => self.tell(Problem::Version(problem::clip(value))),
             },
             "page" => self.list.page = self.text("page", value).unwrap_or_default(),
             "key" => self.list.key = self.text("key", value).unwrap_or_default(),
+            "nonce" => match self.text("nonce", value) {
+                Some(nonce)
+                    if nonce.len() <= MAX_NONCE && nonce.bytes().all(|b| b.is_ascii_graphic()) =>
+                {
+                    self.list.nonce = nonce;
+                }
+                Some(_) => self.tell(Problem::Type("nonce", "at most 64 letters and digits")),
+                None => {}
+            },
             "device" if value == "null" => {}
             "device" => {
                 if let Some(text) = self.text("device", value) {
@@ -215,7 +231,7 @@ impl Reader {
 #[derive(Default)]
 struct Fields([bool; NAMES.len()]);
 
-const NAMES: [&str; 6] = ["v", "page", "key", "device", "gen", "items"];
+const NAMES: [&str; 7] = ["v", "page", "key", "device", "gen", "items", "nonce"];
 
 struct Known {
     name: &'static str,
@@ -229,10 +245,16 @@ impl Fields {
         Some(Known { name: NAMES[i], first })
     }
 
-    /// The fields that did not come and should have: all but `device`, which the common page lacks.
-    fn missing(&self) -> impl Iterator<Item = &'static str> {
+    /// The fields that did not come and should have: all but `device`, which the common page lacks, and but `key` in
+    /// version 2 and `nonce`, which version 1 does not have.
+    fn missing(&self, version: u64) -> impl Iterator<Item = &'static str> {
         let came = self.0;
-        (0..NAMES.len()).filter(move |&i| !came[i] && NAMES[i] != "device").map(|i| NAMES[i])
+        let needed = move |name| match name {
+            "device" | "nonce" => false,
+            "key" => version < 2,
+            _ => true,
+        };
+        (0..NAMES.len()).filter(move |&i| !came[i] && needed(NAMES[i])).map(|i| NAMES[i])
     }
 }
 

@@ -79,7 +79,8 @@ fn run_out(house: &House, scene: Scene) -> Result<(), String> {
 
 /// A house before a night in which equal files are joined.
 fn night() -> House {
-    let settings = format!("keep_versions = \"1 hour\"\n{SETTINGS}[sync]\nenabled = false\n");
+    let settings =
+        format!("undo = \"none\"\nkeep_versions = \"1 hour\"\n{SETTINGS}[sync]\nenabled = false\n");
     let mut house = House::new(&settings);
     for name in ["one", "album/two", "album/three"] {
         house.save(&house.home(name.as_bytes()), &[b'e'; 9_000]);
@@ -141,7 +142,7 @@ fn house(scene: Scene) -> House {
     let undo = match scene {
         Scene::People => return people(),
         Scene::Night => return night(),
-        Scene::AtOnce => "",
+        Scene::AtOnce => "undo = \"none\"\n",
         Scene::Waits => "undo = \"1 day\"\n",
         Scene::Full => return full(),
         Scene::Storm => return storm(),
@@ -204,7 +205,7 @@ fn house(scene: Scene) -> House {
 /// A house with two folders that other people joined, in which they have just been busy. Without a sync
 /// engine nobody has to let go of anything.
 fn people() -> House {
-    let mut house = House::new(&format!("{SETTINGS}[sync]\nenabled = false\n"));
+    let mut house = House::new(&format!("undo = \"none\"\n{SETTINGS}[sync]\nenabled = false\n"));
     for name in ["Band/1", "Band/deep/2", "Secret/1", "Secret/deep/2", "New/1", "New/deep/2"] {
         house.save(&house.home(name.as_bytes()), format!("{name} one").as_bytes());
     }

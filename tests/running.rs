@@ -5,6 +5,8 @@
 
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/judged.rs"]
 mod judged;
 #[path = "oracle/mod.rs"]
@@ -13,8 +15,11 @@ mod oracle;
 mod port;
 
 use drive::{House, SETTINGS, wish};
+use http::Request;
 use judged::{judged, recorded};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use larder::model::Action;
+use larder::worklist::mac::{self, Sealed};
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -29,7 +34,13 @@ struct Running {
 
 impl Running {
     fn start(house: &House) -> Self {
-        Self::spawn(house, house.larder(&["run", "--report-fd", "1"]))
+        Self::start_with(house, &[])
+    }
+
+    fn start_with(house: &House, words: &[&str]) -> Self {
+        let mut command = house.larder(&["run", "--report-fd", "1"]);
+        command.args(words);
+        Self::spawn(house, command)
     }
 
     fn spawn(house: &House, mut command: Command) -> Self {
@@ -313,21 +324,14 @@ fn settings_that_are_missing_or_broken_at_a_start_end_nothing_that_the_good_ones
         assert!(is_kept(&house));
     }
     // Without a good word it is not to be brought back for longer than that word said.
-    house.settings(SETTINGS);
+    house.settings(&format!("undo = \"none\"\n{SETTINGS}"));
     let night = house.larder(&["run", "--once", "--night"]).output().expect("larder starts");
     assert!(night.status.success() && !is_kept(&house), "{}", drive::text(&night));
 }
 
 /// The status of what the web answers to somebody without a password; 0 where nobody answers.
 fn status_of_the_page(port: u16) -> u16 {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return 0 };
-    let request = "GET / HTTP/1.1\r\nhost: larder.local\r\nconnection: close\r\n\r\n";
-    let mut answer = String::new();
-    if stream.write_all(request.as_bytes()).is_err() || stream.read_to_string(&mut answer).is_err()
-    {
-        return 0;
-    }
-    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    http::get(port, "/", "").status
 }
 
 #[test]
@@ -344,6 +348,272 @@ fn a_password_outlives_settings_that_break() {
     let again = Running::start(&house);
     eventually("the mistake is told", || again.tells("settings-error"));
     eventually("it is asked for as before", || status_of_the_page(port) == 401);
+}
+
+/// Texts of the ledger, by a question with one column.
+fn ledger(house: &House, question: &str) -> Vec<String> {
+    let db = rusqlite::Connection::open(house.drive.join("BTsyncApp/ledger.sqlite"));
+    let db = db.expect("the ledger");
+    db.busy_timeout(Duration::from_secs(5)).expect("a timeout");
+    let mut rows = db.prepare(question).expect("a question");
+    let rows = rows.query_map([], |row| row.get(0)).expect("an answer");
+    rows.map(|row| row.expect("a row")).collect()
+}
+
+/// A house with a web of its own port; `web` are further lines of that section.
+fn house_with_web(web: &str) -> (House, u16) {
+    let port = port::free_port();
+    let sync = "[sync]\nenabled = false\n";
+    let house = House::new(&format!("{SETTINGS}{sync}[web]\nport = {port}\n{web}"));
+    house.save(&house.home(b"doc"), b"doc");
+    (house, port)
+}
+
+#[test]
+fn the_password_is_chosen_once_and_sessions_outlive_the_engine() {
+    let (house, port) = house_with_web("");
+    let mut running = Running::start_with(&house, &["--claim-within", "600"]);
+    eventually("it may be chosen", || http::get(port, "/session", "").text().contains("claim"));
+    eventually("the lamp and STATUS.txt say so", || {
+        running.tells(r#""condition":"claimable""#) && running.tells("the first who opens it")
+    });
+    let claim = |headers: &str, words: &str| {
+        let headers = format!("{headers}content-type: application/json\r\n");
+        let body = format!(r#"{{"password":"{words}"}}"#);
+        http::ask(port, Request { method: "POST", path: "/claim", headers: &headers, body: &body })
+    };
+    assert_eq!(claim("origin: null\r\n", "let me in").status, 403);
+    assert_eq!(claim("", "let me in").status, 403);
+    assert_eq!(claim("origin: http://evil.example\r\n", "let me in").status, 403);
+    let rebound = "host: evil.example\r\norigin: http://evil.example\r\n";
+    assert_eq!(claim(rebound, "let me in").status, 421);
+    let chosen = http::send_password(port, "/claim", http::PASSWORD);
+    assert_eq!(chosen.status, 204, "{}", chosen.text());
+    let me = chosen.cookies();
+    assert_eq!(http::send_password(port, "/claim", "another one").status, 409);
+    eventually("the page is there", || http::get(port, "/", &me).status == 200);
+    assert_eq!(status_of_the_page(port), 401);
+    eventually("it is told who chose it", || {
+        running.tells(r#""door":{"chosen""#)
+            && running.tells("127.0.0.1")
+            && running.tells(r#""condition":"ready""#)
+    });
+    let other = http::sign_in(port, http::PASSWORD);
+    // A kill, as a power cut: what was answered is on the disk.
+    running.signal(rustix::process::Signal::KILL);
+    eventually("it is gone", || !running.alive());
+
+    // An engine that is started again opens nothing anew, whatever is left of the time.
+    let again = Running::start_with(&house, &["--claim-within", "600"]);
+    eventually("it serves again", || http::get(port, "/", &me).status == 200);
+    assert_eq!(http::send_password(port, "/claim", "another one").status, 409);
+    let told = http::get(port, "/session", &me).json();
+    assert_eq!(told["sessions"].as_array().expect("a list").len(), 2, "{told}");
+    let theirs = told["sessions"].as_array().expect("a list").iter().find(|s| s["here"] == false);
+    let path = format!("/session/{}", theirs.expect("another")["id"].as_str().expect("its id"));
+    let headers = format!("origin: {}\r\n{me}", http::origin(port));
+    let end = Request { method: "DELETE", path: &path, headers: &headers, body: "" };
+    assert_eq!(http::ask(port, end).status, 204);
+    assert_eq!(http::get(port, "/", &other).status, 401);
+    assert_eq!(http::get(port, "/", &me).status, 200);
+    drop(again);
+
+    // A new ledger asks again, in the time after power-on and not later.
+    std::fs::remove_dir_all(house.drive.join("BTsyncApp")).expect("the ledger goes");
+    let late = Running::start_with(&house, &["--claim-within", "0"]);
+    eventually("it is too late", || http::get(port, "/session", "").text().contains("closed"));
+    assert_eq!(http::get(port, "/", &me).status, 401, "of another ledger");
+    assert_eq!(http::send_password(port, "/claim", "another one").status, 403);
+    eventually("it is told", || late.tells(r#""door":"closed""#));
+    drop(late);
+    let _early = Running::start_with(&house, &["--claim-within", "600"]);
+    eventually("it asks again", || http::get(port, "/session", "").text().contains("claim"));
+    assert_eq!(http::send_password(port, "/claim", "another one").status, 204);
+}
+
+/// Every wish there is, as somebody sends it who has read how.
+fn every_wish() -> Vec<String> {
+    let wish = |(number, action): (usize, Action)| {
+        let more = format!(r#"{},"to":["HTCphone"],"with":"1""#, drive::seen(3));
+        drive::wish(0xbad_0000 + number as u64, action.name(), b"doc", &more)
+    };
+    Action::ALL.into_iter().enumerate().map(wish).collect()
+}
+
+#[test]
+fn nobody_changes_anything_without_password_or_key() {
+    let (mut house, port) = house_with_web("password = \"open sesame\"\n");
+    house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
+    let mut running = Running::start(&house);
+    eventually("the link is there", || house.on("HTCphone", b"doc").exists());
+    eventually("it is served", || status_of_the_page(port) == 401);
+    eventually("it is at rest", || running.tells(r#""condition":"ready""#));
+    let before = (house.state(), house.books(), ledger(&house, "SELECT key || value FROM meta"));
+
+    let epoch = ledger(&house, "SELECT value FROM meta WHERE key = 'epoch'").remove(0);
+    let phone = ledger(&house, "SELECT value FROM meta WHERE key = 'key:HTCphone'").remove(0);
+    let laptop = ledger(&house, "SELECT value FROM meta WHERE key = 'key:LinuxLaptop'").remove(0);
+    let own = http::origin(port);
+    // Each from an address of its own, so that none is turned away for the guesses of another.
+    let address = std::cell::Cell::new(0_u32);
+    let next = || {
+        address.set(address.get() + 1);
+        let [_, _, high, low] = address.get().to_be_bytes();
+        std::net::Ipv4Addr::new(127, 9, high, low)
+    };
+    let mut count = 0;
+    let mut refused = |request: Request<'_>| {
+        let local = rustix::net::SocketAddrV4::new(next(), 0);
+        let socket = rustix::net::socket(
+            rustix::net::AddressFamily::INET,
+            rustix::net::SocketType::STREAM,
+            None,
+        )
+        .expect("a socket");
+        rustix::net::bind(&socket, &local).expect("an address of this machine");
+        let to = rustix::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port);
+        rustix::net::connect(&socket, &to).expect("a connection");
+        let v4 = http::talk(TcpStream::from(socket), port, request);
+        let v6 = http::ask_at(std::net::Ipv6Addr::LOCALHOST.into(), port, request);
+        count += 1;
+        for answer in [v4, v6] {
+            let status = answer.status;
+            let harmless = matches!(request.method, "GET" | "HEAD" | "OPTIONS");
+            assert!(
+                (400..500).contains(&status) || harmless && status < 300,
+                "{request:?}: {status}"
+            );
+            assert!(!answer.head.contains("set-cookie"), "{request:?}");
+        }
+    };
+    for items in every_wish() {
+        let list = |device: &str, more: &str| {
+            format!(
+                r#"{{"v":2,"page":"{epoch}"{more},"device":{device},"gen":1,"nonce":"00","items":[{items}]}}"#
+            )
+        };
+        let (common, of_phone) = (list("null", ""), list("\"HTCphone\"", ""));
+        let old = |key: &str| {
+            list("\"HTCphone\"", &format!(r#","key":"{key}""#)).replace("\"v\":2", "\"v\":1")
+        };
+        let bodies = [
+            common.clone(),
+            of_phone.clone(),
+            // With a key that somebody made up; the phone's, as another device; and the phone's in clear.
+            mac::seal("00112233445566778899aabbccddeeff", Sealed::Worklist, &of_phone),
+            mac::seal(&laptop, Sealed::Worklist, &of_phone),
+            mac::seal(&phone, Sealed::Answer, &of_phone),
+            mac::seal(&phone, Sealed::Worklist, &of_phone).replace("bad", "bae"),
+            old(&phone),
+            old(""),
+        ];
+        for origin in [&*own, "null", "http://evil.example", "http://larder.local"] {
+            for body in &bodies {
+                let headers = format!("origin: {origin}\r\ncontent-type: text/plain\r\n");
+                let (method, path) = ("POST", "/worklist");
+                refused(Request { method, path, headers: &headers, body });
+            }
+        }
+        let headers = "content-type: text/plain\r\n";
+        refused(Request { method: "POST", path: "/worklist", headers, body: &common });
+    }
+    let paths = [
+        "/",
+        "/catalogue.html",
+        "/files/doc",
+        "/files/",
+        "/sign-in",
+        "/claim",
+        "/session",
+        "/session/00000000",
+        "/worklist",
+        "/BTsyncApp/ledger.sqlite",
+    ];
+    for path in paths {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "MOVE", "MKCOL"]
+        {
+            for origin in [&*own, "null"] {
+                let headers = format!("origin: {origin}\r\ncontent-type: application/json\r\n");
+                let body = r#"{"password":"a wrong one"}"#;
+                refused(Request { method, path, headers: &headers, body });
+            }
+        }
+    }
+    assert!(count > 600, "{count} requests");
+    // Wishes that count go on, so the engine had time for the others.
+    house.drop_list("LinuxLaptop", &[wish(2, "mkdir", b"new", "")]);
+    eventually("a wish that counts is done", || house.answer(2).is_some());
+    std::fs::remove_dir(house.home(b"new")).expect("it is there");
+    eventually("it is at rest", || running.tells(r#""condition":"ready""#));
+    let (state, books, meta) = before;
+    assert_eq!(house.state(), state);
+    let others = |all: Vec<String>| -> Vec<String> {
+        all.into_iter().filter(|line| !line.contains("0000000002")).collect()
+    };
+    assert_eq!(others(house.books()), books);
+    let told = |all: Vec<String>| -> Vec<String> {
+        all.into_iter()
+            .filter(|line| !line.starts_with("generation") && !line.starts_with("running"))
+            .collect()
+    };
+    assert_eq!(told(ledger(&house, "SELECT key || value FROM meta")), told(meta));
+    assert!(ledger(&house, "SELECT id FROM sessions").is_empty());
+    assert!(running.alive());
+}
+
+#[test]
+fn no_answer_holds_a_key() {
+    let (house, port) = house_with_web("");
+    let running = Running::start_with(&house, &["--claim-within", "600"]);
+    eventually("it may be chosen", || http::get(port, "/session", "").text().contains("claim"));
+    let mut answers = vec![http::get(port, "/", "")];
+    let chosen = http::send_password(port, "/claim", http::PASSWORD);
+    let me = chosen.cookies();
+    eventually("the page is there", || http::get(port, "/", &me).status == 200);
+    eventually("the phone's too", || house.page("HTCphone").exists());
+    answers.push(chosen);
+    answers.push(http::send_password(port, "/session", "a wrong one"));
+    answers.push(http::send_password(port, "/session", http::PASSWORD));
+    for path in ["/", "/catalogue.html", "/session", "/sign-in", "/files/doc", "/nothing"] {
+        answers.push(http::get(port, path, ""));
+        answers.push(http::get(port, path, &me));
+    }
+    let epoch = ledger(&house, "SELECT value FROM meta WHERE key = 'epoch'").remove(0);
+    let phone = ledger(&house, "SELECT value FROM meta WHERE key = 'key:HTCphone'").remove(0);
+    let page = std::fs::read(house.page("HTCphone")).expect("the phone's page");
+    let page = String::from_utf8_lossy(&page).into_owned();
+    let id = page.split_once("\"page\":\"").expect("its id").1.split('"').next().expect("its id");
+    let list = |page: &str, device: &str| {
+        let items = wish(1, "get", b"doc", "");
+        format!(
+            r#"{{"v":2,"page":"{page}","device":{device},"gen":1,"nonce":"00","items":[{items}]}}"#
+        )
+    };
+    let own = http::origin(port);
+    let by_page = http::post_worklist(port, &own, &me, &list(&epoch, "null"));
+    let proof = http::get(port, "/session", &me).json()["proof"].clone();
+    assert_eq!(by_page.status, 200, "{}", by_page.text());
+    let proof = proof.as_str().expect("a proof");
+    assert!(mac::is_sealed(proof, Sealed::Answer, &by_page.body));
+    let sealed = mac::seal(&phone, Sealed::Worklist, &list(id, "\"HTCphone\""));
+    let by_file = http::post_worklist(port, "null", "", &sealed);
+    assert_eq!(by_file.status, 200, "{}", by_file.text());
+    assert!(mac::is_sealed(&phone, Sealed::Answer, &by_file.body), "{}", by_file.text());
+    answers.extend([by_page, by_file, http::post_worklist(port, "null", "", &list(id, "null"))]);
+
+    let question = "SELECT value FROM meta WHERE key LIKE 'key:_%' OR key = 'web-secret' \
+                    UNION SELECT hash FROM sessions UNION SELECT under || label FROM sessions \
+                    UNION SELECT json_extract(value, '$.hash') FROM meta WHERE key = 'web-password'";
+    let secrets = ledger(&house, question);
+    assert!(secrets.len() >= 6, "{}", secrets.len());
+    for answer in &answers {
+        let bytes = answer.bytes();
+        for secret in &secrets {
+            let there = bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
+            assert!(!there, "{}", answer.head);
+        }
+    }
+    drop(running);
 }
 
 #[test]
@@ -554,6 +824,8 @@ fn asleep() -> String {
 #[test]
 fn the_night_works_until_somebody_wants_something_and_goes_on() {
     let mut house = House::within(tempfile::tempdir().expect("a folder"), &asleep());
+    // The lamp would show that the password may be chosen.
+    house.settings(&format!("{}[web]\nenabled = false\n", asleep()));
     house.save(&house.home(b"doc"), b"doc");
     // A hole of 100 GB: its sum takes longer than this test.
     let film = house.home(b"film");

@@ -44,7 +44,7 @@ undo = "1 day"
 name = "Larder"
 
 [web]
-# true: the page for everybody in the house, at http://localhost:8080
+# true: the page for who knows the password, at http://localhost:8080
 enabled = false
 
 [devices.HTCphone]
@@ -475,7 +475,7 @@ impl Story {
         fact("gone at home, on the phone and on the laptop");
         let old = self.kept(shown.inode)?;
         fact(&format!("inode {:<9} {}", shown.inode, self.told(&old)));
-        aside("undo = \"1 day\" stands in larder.toml. Without it, it would be gone at once.");
+        aside("undo = \"1 day\" stands in larder.toml. Without that line it waits 7 days.");
 
         scene("And regrets it.");
         self.granted(Who::Laptop, Action::Undo, SOUP, None)?;

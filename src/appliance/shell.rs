@@ -22,6 +22,7 @@ use crate::model::{Time, show};
 use crate::mounts;
 use crate::status::writer::Writer;
 use crate::status::{Condition, Report, text};
+use crate::web::ClaimWindow;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
@@ -230,7 +231,19 @@ impl Shell<'_> {
     fn start_engine(&mut self) {
         let (drive, boot) =
             (self.options.drive.to_string_lossy(), self.options.boot.to_string_lossy());
-        let args = ["run", "--drive", &drive, "--boot", &boot, "--report-fd", "1"];
+        // An engine that ended and is started again must not open the window anew.
+        let claim = ClaimWindow::left_since_power_on().as_secs().to_string();
+        let args = [
+            "run",
+            "--drive",
+            &drive,
+            "--boot",
+            &boot,
+            "--report-fd",
+            "1",
+            "--claim-within",
+            &claim,
+        ];
         let (reports, end) = (self.send.clone(), self.send.clone());
         let line = move |line: &str| match serde_json::from_str::<Report>(line) {
             Ok(report) => tell(&reports, Event::Engine(Box::new(report))),

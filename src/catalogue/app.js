@@ -44,7 +44,7 @@ function devicesBox() {
   const [free, all] = house.space || [0, 0];
   rows.push(h("li", {}, h("span", { class: "badge here" }, "N"), h("div", {}, h("span", {}, bdi(clean(house.nas))),
     h("small", {}, (all ? size(free) + " free of " + size(all) + " \u00b7 " : "") + plural(tree.files, "file")), all ? meter(100 - free * 100 / all, "Room used") : null)), ...refusedRows());
-  step({ icon: "devices", title: "Devices", facts: plural(house.devices.length, "device") + " and the NAS", parts: [h("ul", { class: "room" }, rows)],
+  step({ icon: "devices", title: "Devices", facts: plural(house.devices.length, "device") + " and the NAS", parts: [h("ul", { class: "room" }, rows), sessionRows()].flat().filter(Boolean),
     buttons: [{ op: "connect", icon: "devices", label: "Connect a phone", hint: "or another device", main: true, huge: true, act: connectStep }] });
 }
 
@@ -64,13 +64,15 @@ function filters() {
 
 const SIGNS = { done: "check", waiting: "wait", refused: "warn" };
 const HOW = { done: "Done", waiting: "Waiting", refused: "Not done" };
+// An answer to a wish that could not be read names nothing that was wished.
+const titleOfAnswer = a => a.op ? [HOW[a.state] + ": " + WISHED[a.op] + " ", bdi(nameOfWish(a))] : ["A change could not be read"];
 const hiddenKey = () => storeKey() + ":read";
 let read = new Set(), allNotes = false;
 
 // What the owner should know, then what became of the last wishes.
 function notes() {
   const close = (label, act) => h("button", { class: "x", "aria-label": label, onclick: act }, icon("close"));
-  const cards = askingCards();
+  const cards = [...sessionCards(), ...askingCards()];
   if (!house.devices.length) cards.push(h("section", { class: "note-card" }, icon("devices"), h("div", {}, h("b", {}, "No device takes part yet."), h("p", {}, "Connect a phone, and it gets what you choose.")),
     h("button", { class: "small main", "data-op": "connect", onclick: connectStep }, "Connect a phone")));
   cards.push(...stormCards(), ...house.held.map(held => {
@@ -86,7 +88,7 @@ function notes() {
   const fresh = cfg.answers.filter(a => !read.has(a.id + a.state));
   if (fresh.length) {
     const a = fresh.find(f => f.state === "refused") || fresh[0];
-    cards.push(h("section", { class: "note-card answer " + a.state }, icon(SIGNS[a.state]), h("div", {}, h("b", {}, HOW[a.state] + ": " + WISHED[a.op] + " ", bdi(nameOfWish(a))), h("p", {}, bdi(clean(a.text)))),
+    cards.push(h("section", { class: "note-card answer " + a.state }, icon(SIGNS[a.state]), h("div", {}, h("b", {}, titleOfAnswer(a)), h("p", {}, bdi(clean(a.text)))),
       cfg.answers.length > 1 && h("button", { class: "small", "data-op": "answers", onclick: answersBox }, "All " + num(cfg.answers.length)),
       close("Hide the answers", () => {
         fresh.forEach(f => read.add(f.id + f.state));
@@ -103,7 +105,7 @@ function notes() {
 }
 
 function answersBox() {
-  const rows = cfg.answers.map(a => h("li", { class: a.state }, icon(SIGNS[a.state]), h("div", {}, h("b", {}, HOW[a.state] + ": " + WISHED[a.op] + " ", bdi(nameOfWish(a))), h("p", {}, bdi(clean(a.text))), h("small", {}, moment(a.at)))));
+  const rows = cfg.answers.map(a => h("li", { class: a.state }, icon(SIGNS[a.state]), h("div", {}, h("b", {}, titleOfAnswer(a)), h("p", {}, bdi(clean(a.text))), h("small", {}, moment(a.at)))));
   step({ icon: "check", title: "Your last wishes", facts: "What became of them", parts: [h("ul", { class: "answers" }, rows)] });
 }
 
@@ -123,9 +125,9 @@ function bar() {
 function sentBox() {
   const sent = [...wishes.values()].filter(w => w.saved);
   step({ icon: "wait", title: "On the way home", facts: "Saved, and not answered by the NAS yet", parts: [h("ul", { class: "answers" }, sent.filter(counts).map(w =>
-    h("li", {}, icon("wait"), h("div", {}, h("b", {}, WISHED[w.op] + " ", bdi(nameOfWish(w))), h("small", {}, moment(Date.parse(w.at) / 1000))))))],
+    h("li", {}, icon("wait"), h("div", {}, h("b", {}, WISHED[w.op] + " ", bdi(nameOfWish(w))), w.why && h("p", {}, clean(w.why)), h("small", {}, moment(Date.parse(w.at) / 1000))))))],
   buttons: [
-    { huge: true, icon: "get", label: "Save again", hint: "if it got lost", act: () => { sent.forEach(w => { w.saved = false; }); closeBox(); save(); } },
+    { huge: true, icon: "get", label: "Save again", hint: "if it got lost", act: () => { markUnsaved(sent); closeBox(); save(); } },
     { huge: true, icon: "open", label: "Look again", hint: "reload the page", act: () => location.reload() },
   ] });
 }
@@ -207,7 +209,6 @@ async function start() {
   nameLetters();
   await readTree(document.querySelectorAll("script.data"), by("log"));
   readWishes();
-  keepWishes();
   readTags();
   head();
   filters();
@@ -221,9 +222,11 @@ async function start() {
   by("box").addEventListener("click", e => { if (e.target === by("box")) closeBox(); });
   by("box").addEventListener("close", () => by("list").focus({ preventScroll: true }));
   document.addEventListener("keydown", keys);
+  heedOtherTabs();
   new ResizeObserver(draw).observe(by("list"));
   await arrange();
   document.documentElement.dataset.ready = "1";
+  askSession().then(notes);
   if ([...wishes.values()].some(w => w.saved)) knownHandle().then(watch);
 }
 

@@ -30,8 +30,10 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
     let parts = [
         include_str!("data.js"),
         include_str!("words.js"),
+        include_str!("hmac.js"),
         include_str!("wishes.js"),
         include_str!("save.js"),
+        include_str!("session.js"),
         include_str!("rows.js"),
         include_str!("box.js"),
         include_str!("people.js"),
@@ -177,16 +179,15 @@ pub(super) fn make<'e>(
 }
 
 /// The line that carries the wishes home, empty as the NAS writes it. Its form is the contract
-/// between page and NAS.
+/// between page and NAS. Without wishes there is nothing to prove, so it has no seal; the key never stands in it.
 fn worklist_line(of: &PageOf<'_>) -> Result<String, CatalogueError> {
     // Written by hand because the order of the keys is part of the form.
     let text = |value: Value| script_json(&value);
     Ok(format!(
         "<!--WORKLIST-BEGIN--><script type=\"application/json\" id=\"work\">\
-         {{\"v\":1,\"page\":{},\"key\":{},\"device\":{},\"gen\":{},\"items\":[]}}\
+         {{\"v\":2,\"page\":{},\"device\":{},\"gen\":{},\"nonce\":\"\",\"items\":[]}}\
          </script><!--WORKLIST-END-->",
         text(json!(of.page_id))?,
-        text(json!(of.key))?,
         text(json!(of.device))?,
         of.generation,
     ))
@@ -202,6 +203,7 @@ fn page_json(
         .answers
         .iter()
         .map(|a| {
+            // Without an action it is the answer to a wish that could not be read.
             let (state, text) = match &a.answer {
                 Answer::Done(text) => ("done", text),
                 Answer::Waiting(text) => ("waiting", text),
@@ -354,8 +356,11 @@ fn sha256(text: &str) -> String {
 /// their own. The sources keep to one statement or comment a line and have no multi-line strings.
 fn lean(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
+    let mut within = false;
     for line in source.lines().map(str::trim) {
-        let comment = line.starts_with("//") || (line.starts_with("/*") && line.ends_with("*/"));
+        within |= line.starts_with("/*");
+        let comment = within || line.starts_with("//");
+        within &= !line.ends_with("*/");
         if !line.is_empty() && !comment {
             out.push_str(line);
             out.push('\n');

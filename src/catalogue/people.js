@@ -43,7 +43,7 @@ const decided = (id, name) => [...wishes.values()].filter(w => id ? w.with && w.
 
 // A decision takes the place of one about the same device that is not saved yet.
 function decide(op, more) {
-  for (const w of unsaved()) if (aboutDevices(w) && w.with && w.with === more.with) wishes.delete(w.id);
+  for (const w of unsaved()) if (aboutDevices(w) && w.with && w.with === more.with && mayTakeBack(w)) dropWish(w.id);
   wish(op, "", more);
   closeBox();
 }

@@ -315,7 +315,7 @@ fn of(generation: u64) -> PageOf<'static> {
     PageOf {
         device: None,
         page_id: "p1",
-        key: "k\"<1",
+        key: Some("k\"<1"),
         generation,
         answers: &[],
         harvested: &[],
@@ -406,7 +406,7 @@ fn no_name_or_text_gets_out_of_its_place() {
     house.update(&mut encoder, 1);
     let answers = [Answered {
         id: WishId::parse("00112233445566778899").unwrap(),
-        action: Action::Get,
+        action: Some(Action::Get),
         path: path(b"</script>"),
         answer: Answer::Refused("<!--</script>".into()),
         at: Time::default(),
@@ -434,11 +434,46 @@ fn the_worklist_stands_last_in_its_agreed_form() {
     let device = DeviceName::new("HTCphone").unwrap();
     assert!(page.ends_with(
         "\n<!--WORKLIST-BEGIN--><script type=\"application/json\" id=\"work\">\
-         {\"v\":1,\"page\":\"p1\",\"key\":\"k\\\"\\u003c1\",\"device\":null,\"gen\":3,\"items\":[]}\
+         {\"v\":2,\"page\":\"p1\",\"device\":null,\"gen\":3,\"nonce\":\"\",\"items\":[]}\
          </script><!--WORKLIST-END-->\n"
     ));
     let own = encoder.page(&PageOf { device: Some(&device), ..of(17) }).unwrap().to_bytes();
     assert!(String::from_utf8(own).unwrap().contains("\"device\":\"HTCphone\",\"gen\":17,"));
+}
+
+/// The key stands once in a device's page, where the app reads it, and nowhere in the common page.
+#[test]
+fn the_key_stands_in_no_worklist() {
+    let mut encoder = Encoder::new();
+    house(&[b"a"]).update(&mut encoder, 1);
+    let page = text(&encoder);
+    assert_eq!(page.matches("\\u003c1").count(), 1);
+    let cfg = |page: &str| -> serde_json::Value {
+        serde_json::from_str(between(page, "id=\"cfg\">", "</script>")[0]).unwrap()
+    };
+    assert_eq!(cfg(&page)["key"], "k\"<1");
+    assert!(!page[page.find("WORKLIST-BEGIN").unwrap()..].contains("key"));
+    let common = encoder.page(&PageOf { key: None, ..of(3) }).unwrap().to_bytes();
+    assert!(cfg(&String::from_utf8(common).unwrap())["key"].is_null());
+}
+
+#[test]
+fn a_wish_that_could_not_be_read_has_no_action() {
+    let mut encoder = Encoder::new();
+    house(&[b"a"]).update(&mut encoder, 1);
+    let answers = [Answered {
+        id: WishId::parse("00112233445566778899").unwrap(),
+        action: None,
+        path: RelPath::root(),
+        answer: Answer::Refused("`path` is missing".into()),
+        at: Time::default(),
+    }];
+    let page = encoder.page(&PageOf { answers: &answers, ..of(1) }).unwrap().to_bytes();
+    let page = String::from_utf8(page).unwrap();
+    let cfg: serde_json::Value =
+        serde_json::from_str(between(&page, "id=\"cfg\">", "</script>")[0]).unwrap();
+    assert!(cfg["answers"][0]["op"].is_null());
+    assert_eq!(cfg["answers"][0]["text"], "`path` is missing");
 }
 
 #[test]

@@ -132,6 +132,7 @@ fn read(critic: &mut Critic<'_>, root: &DeTable<'_>) -> Config {
         web.read(critic, "enabled", &mut config.web.enabled, boolean);
         web.read(critic, "port", &mut config.web.port, value::port);
         web.read(critic, "password", &mut config.web.password, value::password);
+        web.read(critic, "readers", &mut config.web.readers, boolean);
     }
     if let Some(sync) = open(critic, "sync") {
         sync.read(critic, "enabled", &mut config.sync.enabled, boolean);

@@ -27,7 +27,7 @@ pub(super) const KEYS: [(&str, &[&str]); 9] = [
     ("devices.<name>", &["label", "id", "quota", "role", "may"]),
     ("night", &["from", "to", "dedup"]),
     ("led", &["pin", "active_low"]),
-    ("web", &["enabled", "port", "password"]),
+    ("web", &["enabled", "port", "password", "readers"]),
     ("sync", &["enabled", "port", "internet"]),
     ("drive", &["format", "adopt", "import"]),
     ("wifi", &["ssid", "password", "country"]),

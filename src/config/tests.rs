@@ -27,6 +27,9 @@ fn switched_on() -> String {
 #[test]
 fn the_example_is_the_defaults() {
     assert_eq!(parse(example()), Ok(Config::default()));
+    // Nothing is lost for good by a slip, and nobody sees the files without the password.
+    assert_eq!(Config::default().undo, 7 * 86_400);
+    assert!(!Config::default().web.readers);
 }
 
 #[test]
@@ -84,7 +87,7 @@ fn reads_a_whole_file() {
     assert_eq!(config.nas, Nas { name: "Home".into(), timezone: "Europe/Berlin".into() });
     assert_eq!(config.night, Night { from: 23 * 60 + 30, to: 305, dedup: false });
     assert_eq!(config.led, Led { pin: None, active_low: true });
-    assert_eq!(config.web, Web { enabled: false, port: 8080, password: None });
+    assert_eq!(config.web, Web { enabled: false, port: 8080, password: None, readers: false });
     assert_eq!(config.devices[&name("tablet")].quota, Some(Bytes(5_000_000_000)));
     assert_eq!(config.devices[&name("HTCphone")].id.as_deref(), Some(PHONE));
     assert_eq!(config.devices[&name("HTCphone")].quota, Some(Bytes(0)));
@@ -143,7 +146,7 @@ fn tells_line_thing_and_next_step() {
         (
             "[web]\ncolour = 1".into(),
             vec![
-                "line 2: unknown key `colour` in [web]; put # before it; here you can set `enabled`, `port` or `password`",
+                "line 2: unknown key `colour` in [web]; put # before it; here you can set `enabled`, `port`, `password` or `readers`",
             ],
         ),
         (
@@ -462,13 +465,13 @@ fn tells_line_thing_and_next_step() {
         (
             "[web]\npassword = \"seven77\"".into(),
             vec![
-                "line 2: `password` must have 8 to 128 characters on one line; choose another; to ask for none put # before the line",
+                "line 2: `password` must have 8 to 128 characters on one line; choose another; with # before the line the one chosen on the page counts",
             ],
         ),
         (
             "[web]\npassword = \"two lines\\nof it\"".into(),
             vec![
-                "line 2: `password` must have 8 to 128 characters on one line; choose another; to ask for none put # before the line",
+                "line 2: `password` must have 8 to 128 characters on one line; choose another; with # before the line the one chosen on the page counts",
             ],
         ),
         (

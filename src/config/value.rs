@@ -402,7 +402,7 @@ pub(super) fn password(key: &str, value: &DeValue<'_>) -> Result<Option<String>,
         // Does not repeat it, as above.
         Err(Wrong::new(
             format!("`{key}` must have 8 to 128 characters on one line"),
-            "choose another; to ask for none put # before the line",
+            "choose another; with # before the line the one chosen on the page counts",
         ))
     }
 }

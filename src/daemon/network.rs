@@ -2,10 +2,10 @@
 
 use crate::config::{Config, Web};
 use crate::daemon::{Places, Reach};
-use crate::engine::Engine;
-use crate::model::WishId;
-use crate::status::Notice;
-use crate::web::{Front, House, Settings, State, Wishes, serve};
+use crate::engine::{Engine, EngineError};
+use crate::model::{Origin, Time, WishId};
+use crate::status::{Condition, Door, Notice, Report};
+use crate::web::{ClaimWindow, Command, Front, House, Neighbours, Settings, State, Wishes, serve};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -17,7 +17,10 @@ const WAITING: usize = 16;
 pub(super) struct Network {
     settings: watch::Sender<Settings>,
     house: watch::Sender<House>,
-    wishes: mpsc::Receiver<Wishes>,
+    commands: mpsc::Receiver<Command>,
+    claim: ClaimWindow,
+    /// The engine's password and sessions are those that the web knows.
+    shown_access: bool,
     state: watch::Receiver<State>,
     reads: watch::Receiver<()>,
     stop: Option<oneshot::Sender<()>>,
@@ -25,22 +28,24 @@ pub(super) struct Network {
 
 impl Network {
     /// Begins to serve; off until [`Self::configure`] says otherwise.
-    pub(super) fn begin(wake: &Arc<Notify>, reach: Reach) -> Self {
+    pub(super) fn begin(wake: &Arc<Notify>, reach: Reach, claim: ClaimWindow) -> Self {
         let address = (reach == Reach::Loopback).then_some(Ipv4Addr::LOCALHOST.into());
         let off = Settings { enabled: false, address, names: host_names(), ..Settings::default() };
         let (settings, settings_seen) = watch::channel(off);
         let (house, house_seen) = watch::channel(House::default());
         let (to_loop, mut arriving) = mpsc::channel(WAITING);
-        let (forward, wishes) = mpsc::channel(WAITING);
+        let (forward, commands) = mpsc::channel(WAITING);
         let (state_sender, state) = watch::channel(State::Off);
         let (reads_sender, reads) = watch::channel(());
         let (stop, stopped) = oneshot::channel::<()>();
         let front = Front {
             settings: settings_seen,
             house: house_seen,
-            wishes: to_loop,
+            commands: to_loop,
             state: state_sender,
             reads: reads_sender,
+            claim,
+            neighbours: Neighbours::of_kernel(),
         };
         tokio::spawn(serve(front, async move {
             // A dropped sender stops it as well.
@@ -55,16 +60,19 @@ impl Network {
                 wake.notify_one();
             }
         });
-        Self { settings, house, wishes, state, reads, stop: Some(stop) }
+        let shown_access = false;
+        Self { settings, house, commands, claim, shown_access, state, reads, stop: Some(stop) }
     }
 
     /// Puts the settings in force.
     pub(super) fn configure(&self, config: &Config) {
         self.settings.send_if_modified(|settings| {
-            let Web { enabled, port, password } = &config.web;
+            let Web { enabled, port, password, readers } = &config.web;
             let changed = settings.enabled != *enabled
                 || settings.port != *port
+                || settings.readers != *readers
                 || settings.password != *password;
+            settings.readers = *readers;
             settings.enabled = *enabled;
             settings.port = *port;
             settings.password.clone_from(password);
@@ -72,26 +80,79 @@ impl Network {
         });
     }
 
-    /// Says which drive is there, and which pages may wish.
-    pub(super) fn show(&self, places: &Places, engine: Option<&Engine>, notices: &[Notice]) {
+    /// Says which drive is there, which pages may wish, and who is signed in.
+    pub(super) fn show(
+        &mut self,
+        places: &Places,
+        mut engine: Option<&mut Engine>,
+        notices: &[Notice],
+    ) -> Result<(), EngineError> {
+        match &mut engine {
+            Some(engine) if !self.shown_access => self.show_access(engine)?,
+            Some(_) => {}
+            None => self.shown_access = false,
+        }
+        let engine = engine.as_deref();
         self.house.send_if_modified(|house| {
             let drive = engine.map(|_| places.drive.clone());
-            let pages: Vec<_> = engine.map(Engine::page_keys).unwrap_or_default();
+            // The common page has no key over the network: a session proves it.
+            let mut pages: Vec<_> = engine.map(Engine::page_keys).unwrap_or_default();
+            pages.retain(|page| page.origin != Origin::Home);
+            let page = engine.map(Engine::common_page).unwrap_or_default();
             let same_pages = house.pages.len() == pages.len()
                 && house.pages.iter().zip(&pages).all(|(a, b)| a.key == b.key && a.page == b.page);
-            let changed = house.drive != drive || !same_pages || house.notices.as_ref() != notices;
+            let changed = house.drive != drive
+                || house.page != page
+                || !same_pages
+                || house.notices.as_ref() != notices;
             house.drive = drive;
+            page.clone_into(&mut house.page);
             if !same_pages {
                 house.pages = pages.into();
             }
             house.notices = notices.to_vec().into();
             changed
         });
+        Ok(())
     }
 
-    /// True when wishes wait for the loop.
-    pub(super) fn has_wishes(&self) -> bool {
-        !self.wishes.is_empty()
+    fn show_access(&mut self, engine: &mut Engine) -> Result<(), EngineError> {
+        let access = Arc::new(engine.access()?);
+        self.house.send_modify(|house| house.access = access);
+        self.shown_access = true;
+        Ok(())
+    }
+
+    /// Says in a report who may use the page. While the password may be chosen, that is told, too.
+    pub(super) fn tell_access(&self, report: &mut Report) {
+        let settings = self.settings.borrow();
+        let house = self.house.borrow();
+        let serves = matches!(&*self.state.borrow(), State::Listening(_));
+        report.door = match (&settings.password, &house.access.password) {
+            _ if !serves || house.drive.is_none() => Door::Unknown,
+            (Some(_), _) => Door::Settings,
+            (None, Some(chosen)) => Door::Chosen { at: chosen.at, from: chosen.from.clone() },
+            (None, None) if self.claim.is_open() => Door::Open,
+            (None, None) => Door::Closed,
+        };
+        if report.door == Door::Open {
+            let address = report.address.as_deref().unwrap_or("the page");
+            report.notices.push(Notice {
+                at: Time::default(),
+                condition: Condition::Claimable,
+                what: "The page has no password yet: the first who opens it chooses one.".into(),
+                next: format!(
+                    "Open {address} within 30 minutes after Larder was switched on, and choose it."
+                ),
+            });
+            report.notices.sort_by_key(|n| std::cmp::Reverse(n.condition));
+            report.condition = report.condition.max(Condition::Claimable);
+        }
+    }
+
+    /// True when something of the web waits for the loop.
+    pub(super) fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
     }
 
     /// True when a file was read for somebody since [`Self::take_reads`].
@@ -107,24 +168,57 @@ impl Network {
         any
     }
 
-    /// Hands the wishes that came to the engine; the page is answered once they are on the disk.
-    pub(super) fn deliver(&mut self, engine: Option<&mut Engine>) {
-        let mut engine = engine;
-        while let Ok(Wishes { origin, worklist, reply }) = self.wishes.try_recv() {
-            let answer = match &mut engine {
-                None => Err("the drive is not there; try again when it is plugged in".to_owned()),
-                Some(engine) => engine
-                    .receive_now(&origin, &worklist, super::now())
-                    .map(|()| {
-                        let refused = worklist.diagnostics.iter().filter_map(|d| d.wish);
-                        worklist.wishes.iter().map(|w| w.id).chain(refused).collect::<Vec<WishId>>()
-                    })
-                    .map_err(|e| e.to_string()),
-            };
-            if reply.send(answer).is_err() {
-                log::debug!("a page did not wait for its answer");
+    /// Hands what came to the engine; the web is answered once it is on the disk.
+    pub(super) fn deliver(&mut self, mut engine: Option<&mut Engine>) {
+        while let Ok(command) = self.commands.try_recv() {
+            match &mut engine {
+                Some(engine) => self.obey(command, engine),
+                // Dropped, which says that nothing was done.
+                None => log::debug!("there is no drive for {command:?}"),
             }
         }
+    }
+
+    fn obey(&mut self, command: Command, engine: &mut Engine) {
+        let now = super::now();
+        match command {
+            Command::Take(Wishes { origin, worklist, reply }) => {
+                let taken = engine.receive_now(&origin, &worklist, now).map(|()| {
+                    let refused = worklist.diagnostics.iter().filter_map(|d| d.wish);
+                    worklist.wishes.iter().map(|w| w.id).chain(refused).collect::<Vec<WishId>>()
+                });
+                answer(reply, taken);
+            }
+            Command::Claim { password, session, reply } => {
+                let done = engine.claim(&password, &session, now);
+                self.tell_web(engine, done, reply);
+            }
+            Command::SignIn { session, reply } => {
+                let done = engine.sign_in(&session, now);
+                self.tell_web(engine, done, reply);
+            }
+            Command::SignOut { id, reply } => {
+                let done = engine.sign_out(&id);
+                self.tell_web(engine, done, reply);
+            }
+            Command::Used { id, from, at } => {
+                let noted = engine.session_used(&id, &from, at);
+                if let Err(e) = noted.and_then(|()| self.show_access(engine)) {
+                    log::warn!("that a session was used is not noted: {e}");
+                }
+            }
+        }
+    }
+
+    /// Shows the web what has changed before it is answered: the browser's next request comes at once.
+    fn tell_web<T>(
+        &mut self,
+        engine: &mut Engine,
+        done: Result<T, EngineError>,
+        reply: oneshot::Sender<Result<T, String>>,
+    ) {
+        let shown = self.show_access(engine);
+        answer(reply, done.and_then(|done| shown.map(|()| done)));
     }
 
     /// Where the common page is, for people.
@@ -148,6 +242,12 @@ impl Drop for Network {
     fn drop(&mut self) {
         // Whoever listens is told; that nobody does is as good.
         drop(self.stop.take());
+    }
+}
+
+fn answer<T>(reply: oneshot::Sender<Result<T, String>>, done: Result<T, EngineError>) {
+    if reply.send(done.map_err(|e| e.to_string())).is_err() {
+        log::debug!("a page did not wait for its answer");
     }
 }
 

@@ -49,7 +49,7 @@ impl House {
                 || time - begun >= SLICE
                 || watch.has_others(ours.name, ours.within)
                 || carrying.as_ref().is_some_and(|carrying| carrying.has_news())
-                || network.has_wishes()
+                || network.has_commands()
                 || network.has_reads()
         };
         engine.work_in_the_night(now(), &mut disturbed)?;

@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::plan::{Holding, OFFERED, Why, versions};
 use crate::status::{Condition, DeviceReport, Report};
-use std::collections::BTreeSet;
+use crate::worklist::proof::page_id;
 
 /// So many answers stand on a page.
 const ANSWERS: usize = 50;
@@ -84,38 +84,50 @@ impl Engine {
         self.stale = false;
         self.carrying.stale = false;
         self.carrying.shown = now;
-        let origins = self.origins();
-        self.keep_keys(&origins)?;
-        for origin in origins {
+        for origin in self.origins() {
             self.publish_page(&origin, now)?;
         }
         Ok(())
     }
 
-    /// A page's key is on the disk before the page that has it: after a cut nobody knows a page's wishes otherwise.
-    fn keep_keys(&mut self, origins: &BTreeSet<Origin>) -> Result<(), EngineError> {
-        let mut is_new = false;
-        for origin in origins {
-            let name = key_name(origin);
-            is_new |= self.ledger.meta(&name)?.is_none();
-            super::remembered(&mut self.ledger, &name)?;
-        }
-        if is_new {
-            // Everything else is on the disk when pages are written.
-            self.ledger.commit()?;
-        }
-        Ok(())
-    }
-
-    /// The secrets of the pages, by which wishes that come over the network are known.
+    /// The keys of the devices' pages, by which wishes that come over the network are known. The common page has
+    /// none: who sends its wishes proves himself by a session.
     pub fn page_keys(&self) -> Vec<crate::web::PageKey> {
         self.origins()
             .into_iter()
+            .filter(|origin| *origin != Origin::Home)
             .filter_map(|origin| {
                 let key = self.ledger.meta(&key_name(&origin)).ok()??;
-                Some(crate::web::PageKey { page: self.epoch.clone(), key, origin })
+                Some(crate::web::PageKey { page: self.page_id(&origin), key, origin })
             })
             .collect()
+    }
+
+    /// The identity of a page.
+    pub fn page_id(&self, origin: &Origin) -> String {
+        match origin {
+            Origin::Home => page_id(&self.epoch, None),
+            Origin::Device(device) => page_id(&self.epoch, Some(device.as_str())),
+        }
+    }
+
+    /// True of the identity of a page of this ledger. Until pages had identities of their own all had that of the
+    /// common page.
+    pub(super) fn knows_page(&self, page: &str) -> bool {
+        let rest = page.strip_prefix(&*self.epoch);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
+    /// The key of a device's page, drawn when there is none. It is on the disk before the page is: wishes that are
+    /// sealed with a key that a power cut took from us would never count.
+    fn page_key(&mut self, origin: &Origin) -> Result<String, EngineError> {
+        let name = key_name(origin);
+        if let Some(key) = self.ledger.meta(&name)? {
+            return Ok(key);
+        }
+        let key = super::remembered(&mut self.ledger, &name)?;
+        self.settle_down()?;
+        Ok(key)
     }
 
     fn publish_page(&mut self, origin: &Origin, now: Time) -> Result<(), EngineError> {
@@ -123,7 +135,11 @@ impl Engine {
             Origin::Home => None,
             Origin::Device(device) => Some(device),
         };
-        let key = super::remembered(&mut self.ledger, &key_name(origin))?;
+        let key = match device {
+            Some(_) => Some(self.page_key(origin)?),
+            None => None,
+        };
+        let page_id = self.page_id(origin);
         let (answers, harvested) = answers(&self.ledger, origin)?;
         let may: Vec<Action> = match device.and_then(|d| self.config.devices.get(d)) {
             Some(settings) => {
@@ -133,8 +149,8 @@ impl Engine {
         };
         let of = PageOf {
             device,
-            page_id: &self.epoch,
-            key: &key,
+            page_id: &page_id,
+            key: key.as_deref(),
             generation: self.generation + 1,
             answers: &answers,
             harvested: &harvested,
@@ -241,18 +257,6 @@ impl Engine {
         self.tell(key, Condition::Attention, now, what, next);
     }
 
-    /// Takes in the wishes of a page that was exchanged for a newer one.
-    fn take_in_page(&mut self, origin: &Origin, at: &Spot, now: Time) -> Result<(), EngineError> {
-        if let Some(old) = self.fs.read(at, super::wishes::LARGEST_PAGE)?
-            && let Ok(list) = crate::worklist::find(&old)
-        {
-            let list = crate::worklist::parse(list);
-            self.receive(origin, &list, now)?;
-            self.ledger.commit()?;
-        }
-        Ok(())
-    }
-
     /// A cut may have come right after a page was exchanged: what it replaced, with the wishes that
     /// somebody saved in that moment, is still in transit.
     pub(super) fn finish_pages(&mut self, now: Time) -> Result<(), EngineError> {
@@ -356,6 +360,7 @@ impl Engine {
             version: env!("CARGO_PKG_VERSION").into(),
             address: self.address.clone(),
             number: None,
+            door: crate::status::Door::default(),
             device_id: self.carrying.identity.clone(),
             drive: format!("{} free of {}", self.space.free, self.space.total),
             drive_failed: false,
@@ -389,8 +394,7 @@ fn answers(ledger: &Ledger, origin: &Origin) -> Result<(Vec<Answered>, Vec<WishI
     let harvested = last.iter().map(|a| a.id).collect();
     let answers = last.into_iter().take(ANSWERS).map(|a| Answered {
         id: a.id,
-        // A wish that could not be read has no action of ours.
-        action: Action::parse(&a.action).unwrap_or(Action::Open),
+        action: Action::parse(&a.action),
         path: a.path,
         answer: a.answer.unwrap_or_else(|| Answer::Waiting("its turn".into())),
         at: a.at,
@@ -398,7 +402,7 @@ fn answers(ledger: &Ledger, origin: &Origin) -> Result<(Vec<Answered>, Vec<WishI
     Ok((answers.collect(), harvested))
 }
 
-/// The ledger's name for the secret of a page.
+/// The ledger's name for the key of a page.
 pub(super) fn key_name(origin: &Origin) -> String {
     match origin {
         Origin::Home => "key:".to_owned(),

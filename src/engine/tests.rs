@@ -3,6 +3,7 @@
 
 mod carried;
 mod causes;
+mod harvest;
 mod house;
 mod joined;
 mod judged;

@@ -2,137 +2,31 @@
 
 use super::notices::and_more;
 use super::{Engine, EngineError, TRIES};
-use crate::apply::ApplyError;
-use crate::fs::FsError;
 use crate::ledger::Entry;
-use crate::model::{Action, Answer, Bytes, Origin, Place, RelPath, Spot, Time, show};
+use crate::model::{Action, Answer, Bytes, Origin, Time, show};
 use crate::plan::{Attempt, Fact, Holding, Op, come_down, evict, joined_meant, share_meant, wish};
 use crate::status::Condition;
-use crate::worklist::{self, Kind};
+use crate::worklist;
 
-/// Largest page that is read. A page of four million files has 50 MB.
-pub(super) const LARGEST_PAGE: u64 = 64 << 20;
 /// So many wishes are fulfilled between two looks at the drive, those of all pages together; of each
 /// page at least one.
 const GROUP: usize = 256;
 
 impl Engine {
-    /// The folder of a page.
-    pub(super) fn page_folder(origin: &Origin) -> Spot {
-        let path = match origin {
-            Origin::Home => RelPath::root(),
-            // A device's name has the form of a name in a path.
-            Origin::Device(d) => RelPath::new(d.as_str().as_bytes()).unwrap_or_default(),
-        };
-        Place::Catalogue.at(path)
-    }
-
-    /// Reads the pages that may have changed, and what lies beside them.
-    pub(super) fn harvest(&mut self, now: Time) -> Result<(), EngineError> {
-        let mut read_any = false;
-        for origin in std::mem::take(&mut self.pages) {
-            let folder = Self::page_folder(&origin);
-            let listed = match self.fs.list(&folder) {
-                Ok(Some(listed)) => listed,
-                Ok(None) => {
-                    self.fs.make_dir(&folder)?;
-                    self.published.remove(&origin);
-                    self.stale = true;
-                    Vec::new()
-                }
-                Err(e) if e.trouble().is_some() => return Err(e.into()),
-                // One page that can't be read must not keep all others from being.
-                Err(e) => {
-                    self.tell_no_folder(&folder, &e, now);
-                    continue;
-                }
-            };
-            self.untell(&format!("folder {folder}"));
-            let mut page_there = false;
-            for (name, entry) in listed {
-                let crate::fs::Entry::File(stat) = entry else { continue };
-                let (Some(kind), Ok(path)) = (worklist::file_kind(&name), folder.path.join(&name))
-                else {
-                    continue;
-                };
-                page_there |= kind == Kind::Page;
-                let ours = self.published.get(&origin).is_some_and(|(id, _)| *id == stat.id);
-                if kind == Kind::Page && ours {
-                    continue;
-                }
-                let at = Place::Catalogue.at(path);
-                read_any = true;
-                let read = self.take_in(&origin, &at, kind, now)?;
-                if kind == Kind::Page {
-                    // Somebody wrote the page: it is written anew, with the wishes taken in.
-                    self.published.remove(&origin);
-                    self.stale = true;
-                } else if read {
-                    self.settle_down()?;
-                    self.discard(&at, stat.id.ino)?;
-                }
-            }
-            if !page_there {
-                self.published.remove(&origin);
-                self.stale = true;
-            }
-        }
-        if read_any {
-            // What was recorded since the last commit must not reach the disk before what was done.
-            self.settle_down()?;
-        }
-        Ok(())
-    }
-
-    /// Takes in the wishes of one file; `false` when it could not be read.
-    fn take_in(
-        &mut self,
-        origin: &Origin,
-        at: &Spot,
-        kind: Kind,
-        now: Time,
-    ) -> Result<bool, EngineError> {
-        let limit = match kind {
-            Kind::Download => worklist::MAX_BYTES as u64,
-            Kind::Page | Kind::ConflictCopy => LARGEST_PAGE,
-        };
-        let content = match self.fs.read(at, limit) {
-            Ok(Some(content)) => content,
-            Ok(None) | Err(FsError::NotRegular { .. }) => return Ok(false),
-            Err(e) if e.trouble().is_some() => return Err(e.into()),
-            Err(e) => {
-                self.stumble(&ApplyError::Fs(e), now);
-                return Ok(false);
-            }
-        };
-        let list = match kind {
-            Kind::Download => worklist::parse(&content),
-            Kind::Page | Kind::ConflictCopy => match worklist::find(&content) {
-                Ok(list) => worklist::parse(list),
-                Err(e) => {
-                    log::warn!("{at}: {e}");
-                    return Ok(true);
-                }
-            },
-        };
-        self.receive(origin, &list, now)?;
-        Ok(true)
-    }
-
-    /// Takes in a worklist of a page: each wish once, for good. The folder that the page came
-    /// through (or its secret, over the network) proves whose wishes they are.
+    /// Takes in a worklist of a page: each wish once, for good. Whose wishes they are is proven before: by the folder
+    /// that the page came through and what [`crate::worklist::proof`] says, or over the network by seal or session.
     pub fn receive(
         &mut self,
         origin: &Origin,
         list: &worklist::Worklist,
         now: Time,
     ) -> Result<(), EngineError> {
-        let of_another_ledger = !list.page.is_empty() && list.page != self.epoch;
+        let of_another_ledger = !list.page.is_empty() && !self.knows_page(&list.page);
         for item in &list.wishes {
             let new = if of_another_ledger {
                 let why = "the page was made by another NAS, or before its memory was lost; \
                            open the newest page and press again";
-                self.ledger.refuse(origin, item.id, why, now)?
+                self.ledger.refuse(origin, item.id, Some(item), why, now)?
             } else {
                 self.ledger.receive(origin, item, now)?
             };
@@ -143,7 +37,7 @@ impl Engine {
         }
         for diagnostic in &list.diagnostics {
             if let Some(id) = diagnostic.wish
-                && self.ledger.refuse(origin, id, &diagnostic.problem.to_string(), now)?
+                && self.ledger.refuse(origin, id, None, &diagnostic.problem.to_string(), now)?
             {
                 self.stale = true;
             }
@@ -162,24 +56,6 @@ impl Engine {
     ) -> Result<(), EngineError> {
         self.receive(origin, list, now)?;
         Ok(self.ledger.commit()?)
-    }
-
-    /// Takes a file away that has been read, unless it is another one by now.
-    fn discard(&mut self, at: &Spot, ino: u64) -> Result<(), EngineError> {
-        let name = crate::apply::was_read(ino);
-        let transit = Place::Tmp.at(RelPath::new(name.as_bytes()).unwrap_or_default());
-        match self.fs.rename(at, &transit) {
-            Ok(()) => {}
-            Err(e) if e.trouble().is_some() => return Err(e.into()),
-            // It went by itself.
-            Err(_) => return Ok(()),
-        }
-        if self.fs.stat(&transit)?.is_some_and(|stat| stat.id.ino == ino) {
-            self.fs.unlink(&transit)?;
-        } else {
-            self.fs.rename(&transit, at)?;
-        }
-        Ok(())
     }
 
     /// Fulfils wishes, those of a page in the order of their arrival; `true` when some are left for

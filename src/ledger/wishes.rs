@@ -23,7 +23,7 @@ pub struct Entry {
 pub struct Answered {
     /// Which wish.
     pub id: WishId,
-    /// What was asked for, as its page named it.
+    /// What was asked for, as its page named it; empty when that could not be read.
     pub action: String,
     /// To what.
     pub path: RelPath,
@@ -57,22 +57,26 @@ impl Ledger {
         Ok(new > 0)
     }
 
-    /// Takes in that a wish could not be read; `false` when it has been taken in before.
+    /// Takes in that a wish is refused without being looked at; `false` when it has been taken in before. Without
+    /// `wish` it could not be read, and has neither action nor path.
     pub fn refuse(
         &mut self,
         origin: &Origin,
         id: WishId,
+        wish: Option<&Wish>,
         why: &str,
         now: Time,
     ) -> Result<bool, LedgerError> {
         let new = self.run(
             "INSERT OR IGNORE INTO wishes (origin, id, state, received, action, path, answer)
-             VALUES (?1, ?2, 2, ?3, '', x'', ?4)",
+             VALUES (?1, ?2, 2, ?3, ?5, ?6, ?4)",
             params![
                 origin_text(origin),
                 id.to_string(),
                 now.0,
-                text_of(&Answer::Refused(why.to_owned()))
+                text_of(&Answer::Refused(why.to_owned())),
+                wish.map_or("", |wish| wish.action.name()),
+                wish.map_or(&[][..], |wish| wish.path.as_bytes()),
             ],
         )?;
         Ok(new > 0)

@@ -4,7 +4,7 @@
 //! that comes from outside (labels, messages) is cut to one line and stripped of control
 //! characters. It must never hold the present time: a text that only grew older is not written.
 
-use super::{Condition, DeviceReport, Notice, Report};
+use super::{Condition, DeviceReport, Door, Notice, Report};
 use crate::led;
 use crate::model::Time;
 use std::fmt::Write;
@@ -25,6 +25,7 @@ pub fn headline(condition: Condition) -> &'static str {
         Condition::Ready => "Everything is in order.",
         Condition::Working => "Everything is in order; the night work is being done.",
         Condition::Syncing => "Everything is in order; files are on their way.",
+        Condition::Claimable => "Everything is in order; the page waits for its password.",
         Condition::Starting => "Larder is starting.",
         Condition::WaitingForDrive => "Larder waits for a drive: plug one in.",
         Condition::Attention => "Something wants your attention; see below.",
@@ -57,6 +58,9 @@ pub fn text(report: &Report) -> String {
         }
         (None, Some(number)) => row(&mut out, "Address", &format!("{number} in your network")),
         (_, None) => {}
+    }
+    if let Some(told) = password(&report.door) {
+        row(&mut out, "Password", &told);
     }
     if report.number.is_some_and(|number| number.is_link_local()) {
         row(
@@ -94,6 +98,23 @@ pub fn text(report: &Report) -> String {
         }
     }
     cut(out)
+}
+
+/// Who chose the password of the page; `None` when nobody knows.
+fn password(door: &Door) -> Option<String> {
+    match door {
+        Door::Unknown => None,
+        Door::Settings => Some("the one in larder.toml".into()),
+        Door::Chosen { at, from } => Some(format!(
+            "chosen {} UTC from {from}; if that was not you, or it was forgotten: write password under [web] in \
+             larder.toml",
+            minute(*at)
+        )),
+        Door::Open => Some("none yet: the first who opens the page now chooses it".into()),
+        Door::Closed => {
+            Some("none yet: switch Larder off and on, then open the page within 30 minutes".into())
+        }
+    }
 }
 
 /// The same page for who knows no names of `.local`.
@@ -188,6 +209,7 @@ mod tests {
             version: "0.1.0".into(),
             address: Some("http://larder.local:8080".into()),
             number: Some(Ipv4Addr::new(192, 168, 1, 20)),
+            door: Door::Chosen { at: Time::from_secs(1_795_428_000), from: "192.168.1.5".into() },
             device_id: Some("ABCDEFG-HIJKLMN".into()),
             drive: "LARDER on SanDisk Ultra, serial 4C53, 64 GB, ext4".into(),
             drive_failed: false,
@@ -236,6 +258,7 @@ LED:        long light with three quick breaks
 Version:    0.1.0
 Page:       http://larder.local:8080
             or http://192.168.1.20:8080
+Password:   chosen 2026-11-23 10:00 UTC from 192.168.1.5; if that was not you, or it was forgotten: write password under [web] in larder.toml
 Device id:  ABCDEFG-HIJKLMN
 
 Drive:      LARDER on SanDisk Ultra, serial 4C53, 64 GB, ext4

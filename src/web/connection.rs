@@ -1,27 +1,25 @@
-//! One connection: how many there may be, how long they may take.
+//! One connection: how long it may take.
 
-use super::answer::{self, Desk};
+use super::state::Client;
 use super::{GOODBYE, House};
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::collections::HashMap;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tower::ServiceExt as _;
 
-/// Connections at once, of everybody. Each costs some 280 kB while it sends a file (measured).
-const ALL: usize = 64;
-/// Connections at once of one address; a browser opens up to six.
-const EACH: usize = 16;
 /// How long the head of a request may take, and how long a connection may be idle between two.
 const HEAD: Duration = Duration::from_secs(10);
 /// How long a client may read nothing at all of what is sent to it.
@@ -30,55 +28,6 @@ const STALL: Duration = Duration::from_secs(30);
 const HEAD_BYTES: usize = 32 << 10;
 /// Most header lines of a request.
 const HEADERS: usize = 64;
-
-/// The places for connections.
-#[derive(Clone, Default)]
-pub(super) struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// One place, free again when it is dropped.
-pub(super) struct Place {
-    places: Places,
-    whose: IpAddr,
-}
-
-impl Places {
-    /// A place for a connection from `from`; `None` when that address, or everybody, has as many
-    /// as there may be.
-    pub(super) fn take(&self, from: IpAddr) -> Option<Place> {
-        let whose = household(from);
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.values().sum::<usize>() >= ALL {
-            return None;
-        }
-        let mine = taken.entry(whose).or_default();
-        if *mine >= EACH {
-            return None;
-        }
-        *mine += 1;
-        Some(Place { places: self.clone(), whose })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mine) = taken.get_mut(&self.whose) {
-            *mine -= 1;
-            if *mine == 0 {
-                taken.remove(&self.whose);
-            }
-        }
-    }
-}
-
-/// What counts as one client: an IPv4 address, or a network of 64 bits in IPv6, where a single
-/// machine has as many addresses as it likes.
-pub(super) fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
-}
 
 /// Tells one client too many so, as far as that costs nothing.
 pub(super) fn refuse(stream: &TcpStream) {
@@ -92,23 +41,28 @@ pub(super) fn refuse(stream: &TcpStream) {
 /// away, or `closing` is dropped.
 pub(super) async fn run(
     stream: TcpStream,
-    from: SocketAddr,
-    desk: Arc<Desk>,
+    client: Client,
+    router: Router,
     house: watch::Receiver<House>,
     mut closing: watch::Receiver<()>,
 ) {
     // Small answers at once. A socket that can't is as good.
     drop(stream.set_nodelay(true));
-    let client = from.ip();
-    let service = service_fn(|request| answer::to(Arc::clone(&desk), client, request));
+    let service = service_fn(|request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(client);
+        router.clone().oneshot(request)
+    });
+    let stream = WriteTimeout { stream, limit: None };
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
             .max_buf_size(HEAD_BYTES)
             .max_headers(HEADERS)
-            .serve_connection(TokioIo::new(Patient { stream, limit: None }), service)
+            .serve_connection(TokioIo::new(stream), service)
     );
+    let client = client.address;
     tokio::select! {
         ended = connection.as_mut() => {
             if let Err(error) = ended {
@@ -140,13 +94,13 @@ async fn drive_gone(mut house: watch::Receiver<House>) {
 }
 
 /// A stream that gives up on a reader who takes nothing for [`STALL`].
-struct Patient {
+struct WriteTimeout {
     stream: TcpStream,
     /// While a write waits: until when.
     limit: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
+impl WriteTimeout {
     fn wait<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -162,7 +116,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -172,7 +126,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for WriteTimeout {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -209,49 +163,16 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt as _;
 
-    #[test]
-    fn one_address_takes_its_places_and_no_more() {
-        let places = Places::default();
-        let a: IpAddr = "192.168.1.7".parse().unwrap();
-        let mut held: Vec<_> = (0..EACH).map(|_| places.take(a).unwrap()).collect();
-        assert!(places.take(a).is_none());
-        assert!(places.take("::ffff:192.168.1.7".parse().unwrap()).is_none(), "the same address");
-        let b = places.take("192.168.1.8".parse().unwrap());
-        assert!(b.is_some(), "others are not kept waiting");
-        held.pop();
-        assert!(places.take(a).is_some(), "a place that was given back");
-    }
-
-    #[test]
-    fn everybody_together_is_bounded_too() {
-        let places = Places::default();
-        let mut held = Vec::new();
-        for i in 0..=255 {
-            held.extend(places.take(IpAddr::from([10, 0, 0, i])));
-        }
-        assert_eq!(held.len(), ALL);
-        held.clear();
-        assert!(places.0.lock().unwrap().is_empty(), "nothing is kept of clients that went");
-    }
-
-    #[test]
-    fn a_machine_with_many_ipv6_addresses_is_one_client() {
-        let of = |text: &str| household(text.parse().unwrap());
-        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff:1:2:3"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        assert_eq!(of("::ffff:10.0.0.2"), of("10.0.0.2"));
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_reader_who_takes_nothing_is_given_up() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let (client, served) = tokio::join!(TcpStream::connect(at), listener.accept());
         let _reads_nothing = client.unwrap();
-        let mut patient = Patient { stream: served.unwrap().0, limit: None };
+        let mut written = WriteTimeout { stream: served.unwrap().0, limit: None };
         let block = vec![0; 1 << 20];
         let error = loop {
-            if let Err(error) = patient.write(&block).await {
+            if let Err(error) = written.write(&block).await {
                 break error;
             }
         };

@@ -1,8 +1,8 @@
 //! Which part of a file is asked for, and whether it is needed at all (RFC 9110, sections 13 and
 //! 14). Pure.
 
-use hyper::HeaderMap;
-use hyper::header::{
+use axum::http::HeaderMap;
+use axum::http::header::{
     HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 

@@ -1,6 +1,6 @@
 //! Where worklists are: within pages, and in files beside them. Finds, writes and names them.
 
-use super::{VERSION, Worklist};
+use super::Worklist;
 use crate::model::{Action, Seen, Wish};
 use serde::Serialize;
 
@@ -42,10 +42,15 @@ fn locate(page: &[u8]) -> Result<(usize, usize), FindError> {
     if page[end..].starts_with(END.as_bytes()) { Ok((start, end)) } else { Err(FindError::Damaged) }
 }
 
-/// A page with another worklist in the place of its own; all else stays byte by byte.
+/// A page with another worklist in the place of its own; all else stays byte by byte. The list has no seal.
 pub fn put(page: &[u8], list: &Worklist) -> Result<Vec<u8>, FindError> {
+    put_text(page, &to_json(list))
+}
+
+/// A page with this text, which has no `<`, in the place of its worklist.
+pub fn put_text(page: &[u8], text: &str) -> Result<Vec<u8>, FindError> {
     let (start, end) = locate(page)?;
-    Ok([&page[..start], to_json(list).as_bytes(), &page[end..]].concat())
+    Ok([&page[..start], text.as_bytes(), &page[end..]].concat())
 }
 
 /// The line of the page that holds the worklist: markers and text, without a line break. Diagnostics
@@ -54,14 +59,16 @@ pub fn encode(list: &Worklist) -> String {
     format!("{BEGIN}{}{END}", to_json(list))
 }
 
-/// The worklist as JSON on one line, as in a downloaded file. Has no `<`.
+/// The worklist as JSON on one line, as in a downloaded file, without a seal. Has no `<`. A list that says no version
+/// is written as version 1.
 pub fn to_json(list: &Worklist) -> String {
     let raw = RawList {
-        v: VERSION,
+        v: list.version.max(1),
         page: &list.page,
-        key: &list.key,
+        key: Some(&*list.key).filter(|key| list.version < 2 || !key.is_empty()),
         device: list.device.as_deref(),
         generation: list.generation,
+        nonce: &list.nonce,
         items: list.wishes.iter().map(RawWish::from).collect(),
     };
     // Texts and numbers only: there is nothing in it that JSON can't hold.
@@ -72,11 +79,14 @@ pub fn to_json(list: &Worklist) -> String {
 struct RawList<'a> {
     v: u64,
     page: &'a str,
-    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<&'a str>,
     #[serde(rename = "gen")]
     generation: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    nonce: &'a str,
     items: Vec<RawWish<'a>>,
 }
 
@@ -114,6 +124,20 @@ impl<'a> From<&'a Wish> for RawWish<'a> {
     }
 }
 
+/// The worklist in a file that somebody saved under another name: of a page, or of a downloaded list. `None` when the
+/// file is neither.
+pub fn find_saved(content: &[u8]) -> Option<Result<&[u8], FindError>> {
+    match find(content) {
+        Err(FindError::Missing) => {}
+        found => return Some(found),
+    }
+    let text = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content).trim_ascii_start();
+    // Downloads are one object on one line that begins with its version.
+    let list =
+        text.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"v\""));
+    list.then_some(Ok(content))
+}
+
 /// What a file in a page's folder is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
@@ -121,49 +145,29 @@ pub enum Kind {
     Page,
     /// A copy of the page that the sync engine put aside, `catalogue.sync-conflict-*.html`.
     ConflictCopy,
-    /// A worklist that a browser saved as a file, `catalogue-worklist-<device>-<time>.json`, also
-    /// with the ` (1)` that browsers add to a name which exists.
-    Download,
+    /// What may be a page or a worklist that a browser or its owner saved: everything else that begins with
+    /// "catalogue". What is in it tells.
+    Beside,
 }
 
 /// Tells by its name what a file in a page's folder is; `None` is a file that is not ours to read.
 ///
 /// Names in transit (`*.crswap`, `.syncthing.*.tmp`, `*.crdownload`, `*.part`) are none of them.
-/// The device in the name of a download proves nothing and is not read.
 pub fn file_kind(name: &[u8]) -> Option<Kind> {
-    const LONGEST: usize = 255;
-    let text = std::str::from_utf8(name).ok().filter(|text| text.len() <= LONGEST)?;
-    if text == "catalogue.html" {
+    const BEGINNING: &[u8] = b"catalogue";
+    const IN_TRANSIT: [&[u8]; 5] = [b".crswap", b".crdownload", b".part", b".download", b".tmp"];
+    if name == b"catalogue.html" {
         return Some(Kind::Page);
     }
-    let plain = |middle: &str, extra: &[u8]| {
-        !middle.is_empty()
-            && middle.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
-    };
-    if let Some(middle) = between(text, "catalogue.sync-conflict-", ".html") {
-        return plain(middle, b"-.").then_some(Kind::ConflictCopy);
+    let lower = name.to_ascii_lowercase();
+    if !lower.starts_with(BEGINNING) || IN_TRANSIT.iter().any(|end| lower.ends_with(end)) {
+        return None;
     }
-    let middle = without_number(between(text, "catalogue-worklist-", ".json")?);
-    let (device, time) = middle.rsplit_once('-')?;
-    let fits = plain(device, b"-._") && plain(time, b"._") && time.contains(is_digit);
-    fits.then_some(Kind::Download)
-}
-
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    text.strip_prefix(before)?.strip_suffix(after)
-}
-
-/// Takes a browser's ` (1)` or `(1)` off the end.
-fn without_number(text: &str) -> &str {
-    let number = text.strip_suffix(')').and_then(|rest| rest.rsplit_once('('));
-    match number {
-        Some((rest, digits)) if !digits.is_empty() && digits.chars().all(is_digit) => {
-            rest.strip_suffix(' ').unwrap_or(rest)
-        }
-        _ => text,
-    }
-}
-
-const fn is_digit(c: char) -> bool {
-    c.is_ascii_digit()
+    let middle = name
+        .strip_prefix(b"catalogue.sync-conflict-")
+        .and_then(|rest| rest.strip_suffix(b".html"))
+        .unwrap_or_default();
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-.".contains(b);
+    let copy = !middle.is_empty() && middle.iter().all(plain);
+    Some(if copy { Kind::ConflictCopy } else { Kind::Beside })
 }

@@ -48,7 +48,7 @@ pub enum Problem {
     Trailing,
     /// Another version.
     #[error(
-        "the worklist has version {0}, and this Larder knows version {VERSION}; what it understood counts. Update Larder, or open the newest page"
+        "the worklist has version {0}, and this Larder knows versions 1 to {VERSION}; what it understood counts. Update Larder, or open the newest page"
     )]
     Version(String),
     /// A field that should be there is not.

@@ -26,6 +26,8 @@ fn problems(list: &Worklist) -> Vec<Problem> {
     list.diagnostics.iter().map(|d| d.problem.clone()).collect()
 }
 
+const NONCE: &str = "at most 64 letters and digits";
+
 fn device_error(text: &str) -> Problem {
     Problem::Device(DeviceName::new(text).unwrap_err())
 }
@@ -39,6 +41,7 @@ fn reads_a_whole_worklist() {
     let read = parse(text.as_bytes());
     assert_eq!(read.diagnostics, []);
     assert_eq!((&*read.page, &*read.key, read.generation), ("p1", "k1", 17));
+    assert_eq!((read.version, &*read.nonce), (1, ""));
     assert_eq!(read.device.as_deref(), Some("HTCphone"));
     let name = |text| DeviceName::new(text).unwrap();
     assert_eq!(
@@ -68,6 +71,22 @@ fn reads_a_whole_worklist() {
             },
         ]
     );
+}
+
+#[test]
+fn reads_a_worklist_of_version_2() {
+    let text = format!(
+        r#"{{"v":2,"page":"p1","device":"HTCphone","gen":17,"nonce":"00112233445566778899aabbccddeeff","items":[{}],"mac":"00"}}"#,
+        get(A)
+    );
+    let read = parse(text.as_bytes());
+    assert_eq!(read.diagnostics, []);
+    assert_eq!((read.version, &*read.page, &*read.key), (2, "p1", ""));
+    assert_eq!(read.nonce, "00112233445566778899aabbccddeeff");
+    assert_eq!(ids(&read), [A]);
+    let written = to_json(&read);
+    assert!(!written.contains("key"), "{written}");
+    assert_eq!(parse(written.as_bytes()), read);
 }
 
 /// Whole lists that are broken: what they are, how many wishes survive, what is told.
@@ -106,7 +125,19 @@ fn tells_what_is_wrong_with_a_list_and_keeps_the_rest() {
         (format!("{}\n\n", list(&good)), 1, vec![]),
         (format!("{} {{}}", list(&good)), 1, vec![Trailing]),
         (format!("{}}}", list(&good)), 1, vec![Trailing]),
-        (list(&good).replace(r#""v":1"#, r#""v":2"#), 1, vec![Version("2".into())]),
+        (list(&good).replace(r#""v":1"#, r#""v":2"#), 1, vec![]),
+        (list(&good).replace(r#""v":1"#, r#""v":3"#), 1, vec![Version("3".into())]),
+        (list(&good).replace(r#""v":1"#, r#""v":0"#), 1, vec![Version("0".into())]),
+        (list(&good).replace(r#""v":1,"page":"p1","key":"k1""#, r#""v":2,"page":"p1""#), 1, vec![]),
+        (list(&good).replace("17", r#"17,"nonce":"a b""#), 1, vec![Type("nonce", NONCE)]),
+        (list(&good).replace("17", r#"17,"nonce":"é""#), 1, vec![Type("nonce", NONCE)]),
+        (
+            list(&good).replace("17", &format!(r#"17,"nonce":"{}""#, "0".repeat(65))),
+            1,
+            vec![Type("nonce", NONCE)],
+        ),
+        (list(&good).replace("17", r#"17,"nonce":5"#), 1, vec![Type("nonce", "a text")]),
+        (list(&good).replace("17", r#"17,"nonce":"00ff","mac":"x""#), 1, vec![]),
         (list(&good).replace(r#""v":1"#, r#""v":"1""#), 1, vec![Version("\"1\"".into())]),
         (list(&good).replace(r#""v":1,"#, ""), 1, vec![Missing("v")]),
         (list(&good).replace(r#""page":"p1","#, ""), 1, vec![Missing("page")]),
@@ -482,51 +513,77 @@ fn knows_files_by_their_names() {
     use Kind::*;
     for (name, kind) in [
         ("catalogue.html", Some(Page)),
-        ("Catalogue.html", None),
         ("catalogue.html.crswap", None),
-        ("catalogue.htm", None),
-        ("catalogue (1).html", None),
         (".catalogue.html", None),
         ("catalogue.sync-conflict-20261123-100000-ABCDEFG.html", Some(ConflictCopy)),
         (
             "catalogue.sync-conflict-20261123-100000-ABCDEFG.sync-conflict-20261124-100000-HIJKLMN.html",
             Some(ConflictCopy),
         ),
-        ("catalogue.sync-conflict-.html", None),
-        ("catalogue.sync-conflict-html", None),
-        ("catalogue.sync-conflict-a b.html", None),
+        ("catalogue.sync-conflict-.html", Some(Beside)),
+        ("catalogue.sync-conflict-html", Some(Beside)),
+        ("catalogue.sync-conflict-a b.html", Some(Beside)),
         ("catalogue.sync-conflict-20261123-100000-ABCDEFG.html.crswap", None),
-        ("catalogue-worklist-HTCphone-1795428000.json", Some(Download)),
-        ("catalogue-worklist-HTCphone-2026-11-23T10-00-00Z.json", Some(Download)),
-        ("catalogue-worklist-my-phone.2_x-20261123T100000.123Z.json", Some(Download)),
-        ("catalogue-worklist-HTCphone-1795428000 (1).json", Some(Download)),
-        ("catalogue-worklist-HTCphone-1795428000 (12).json", Some(Download)),
-        ("catalogue-worklist-HTCphone-1795428000(2).json", Some(Download)),
+        ("catalogue-worklist-HTCphone-1795428000.json", Some(Beside)),
+        ("catalogue-worklist-HTCphone-2026-11-23T10-00-00Z.json", Some(Beside)),
+        ("catalogue-worklist-my-phone.2_x-20261123T100000.123Z.json", Some(Beside)),
+        ("catalogue-worklist-HTCphone-1795428000 (1).json", Some(Beside)),
+        ("catalogue-worklist-HTCphone-1795428000 (12).json", Some(Beside)),
+        ("catalogue-worklist-HTCphone-1795428000(2).json", Some(Beside)),
         (
             "catalogue-worklist-HTCphone-1795428000.sync-conflict-20261123-100000-ABCDEF7.json",
-            Some(Download),
+            Some(Beside),
         ),
-        ("catalogue-worklist-HTCphone-1795428000 ().json", None),
-        ("catalogue-worklist-HTCphone-1795428000 (x).json", None),
-        ("catalogue-worklist-HTCphone-1795428000 (1) (2).json", None),
-        ("catalogue-worklist-HTCphone-.json", None),
-        ("catalogue-worklist-HTCphone.json", None),
-        ("catalogue-worklist--17.json", None),
-        ("catalogue-worklist-.json", None),
-        ("catalogue-worklist-a/b-17.json", None),
+        ("catalogue-worklist-HTCphone.json", Some(Beside)),
+        // As browsers, file managers and messengers rename what they save.
+        ("catalogue-worklist-HTCphone-17.json.txt", Some(Beside)),
+        ("catalogue-worklist-HTCphone-17 - Copy.json", Some(Beside)),
+        ("catalogue (1).html", Some(Beside)),
+        ("catalogue-1.html", Some(Beside)),
+        ("catalogue(1).html", Some(Beside)),
+        ("catalogue - Copy.html", Some(Beside)),
+        ("catalogue - Kopie.html", Some(Beside)),
+        ("catalogue.htm", Some(Beside)),
+        ("catalogue.html.html", Some(Beside)),
+        ("catalogue.html.txt", Some(Beside)),
+        ("Catalogue.html", Some(Beside)),
+        ("CATALOGUE.HTML", Some(Beside)),
         ("catalogue-worklist-HTCphone-17.json.part", None),
         ("catalogue-worklist-HTCphone-17.json.crdownload", None),
+        ("Catalogue.html.CRDOWNLOAD", None),
         (".syncthing.catalogue-worklist-HTCphone-17.json.tmp", None),
+        ("catalog.html", None),
+        ("my catalogue.html", None),
         ("worklist.json", None),
         ("", None),
     ] {
         assert_eq!(file_kind(name.as_bytes()), kind, "{name}");
     }
-    assert_eq!(file_kind(b"catalogue-worklist-\xff-17.json"), None);
-    let long = format!("catalogue-worklist-{}-17.json", "x".repeat(300));
-    assert_eq!(file_kind(long.as_bytes()), None);
-    for name in hostile::load().names.iter().filter(|name| *name != b"catalogue.html") {
-        assert_eq!(file_kind(name), None, "{}", name.escape_ascii());
+    assert_eq!(file_kind(b"catalogue \xff.html"), Some(Beside));
+    for name in hostile::load().names.iter() {
+        if !name.to_ascii_lowercase().starts_with(b"catalogue") {
+            assert_eq!(file_kind(name), None, "{}", name.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn a_worklist_is_found_in_a_saved_file_and_nowhere_else() {
+    let text = list(&get(A));
+    let page = format!("<!doctype html>{}\n", encode(&parse(text.as_bytes())));
+    for saved in [page.clone(), format!("\u{feff}{page}")] {
+        let found = find_saved(saved.as_bytes()).unwrap().unwrap();
+        assert_eq!(ids(&parse(found)), [A]);
+    }
+    for saved in [text.clone(), format!("\u{feff}{text}\r\n"), format!("  {text}")] {
+        let found = find_saved(saved.as_bytes()).unwrap().unwrap();
+        assert_eq!(ids(&parse(found)), [A], "{saved}");
+    }
+    assert_eq!(find_saved(&page.as_bytes()[..page.len() - 5]), Some(Err(FindError::Damaged)));
+    for other in
+        ["", "a catalogue of plants", "{}", r#"{"plants":[]}"#, "[{\"v\":1}]", "<!doctype html>"]
+    {
+        assert_eq!(find_saved(other.as_bytes()), None, "{other}");
     }
 }
 
@@ -652,11 +709,13 @@ proptest! {
     fn what_is_encoded_is_found_and_read(
         wishes in prop::collection::vec(any_wish(), 0..8),
         (page, key) in (".{0,30}", ".{0,30}"),
+        (version, nonce) in (1..=VERSION, "[0-9a-f]{0,64}"),
         device in prop::option::of("[A-Za-z0-9]{1,20}"),
         generation in any::<u64>(),
         before in ".{0,80}",
     ) {
-        let mut list = Worklist { page, key, device, generation, wishes, diagnostics: vec![] };
+        let mut list =
+            Worklist { page, key, device, generation, wishes, version, nonce, diagnostics: vec![] };
         let mut ids = HashSet::new();
         list.wishes.retain(|wish| ids.insert(wish.id));
         let page = format!("{before}{}\n", encode(&list));

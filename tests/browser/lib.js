@@ -2,13 +2,16 @@
 
 import { chromium } from "playwright-core";
 import { execFileSync } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  // As at home: a name that is no secure context, unlike a loopback address.
+  "--host-resolver-rules=MAP larder.local 127.0.0.1"];
 const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
 export const phone = { viewport: { width: 412, height: 915 }, hasTouch: true, isMobile: true };
 export const desktop = { viewport: { width: 1280, height: 860 } };
@@ -79,8 +82,26 @@ export async function search(page, words) {
   await page.locator(`#list[data-shows$=${JSON.stringify(":" + words.trim())}][aria-busy=false]`).waitFor();
 }
 
-/** Wishes that the page keeps. */
-export const wishes = page => page.evaluate(() => Object.entries(localStorage).filter(([key]) => /^larder:[^:]+$/.test(key)).flatMap(([, value]) => JSON.parse(value)));
+/** Wishes that the page keeps, in the order in which they were pressed. */
+export const wishes = async page => (await page.evaluate(() => Object.entries(localStorage).filter(([key]) => /^larder:[^:]+:wish:/.test(key)).map(([, value]) => JSON.parse(value))))
+  .sort((a, b) => a.t - b.t).map(({ t, ...wish }) => wish);
+
+/** The page's key and id that `examples/page.rs` gives the phone's page. */
+export const KEY = "phone-secret", PAGE = "home0001-HTCphone";
+
+const mac = (key, text) => createHmac("sha256", key).update(text).digest("hex");
+
+/** A text with the seal of a key, by Node's own HMAC. */
+export const sealed = (key, what, text) => text.slice(0, -1) + ',"mac":"' + mac(key, `larder ${what} 2\n` + text.slice(0, -1)) + '"}';
+
+/** Whether a text is sealed so. */
+export const isSealed = (key, what, text) => /,"mac":"[0-9a-f]{64}"}$/.test(text) && sealed(key, what, text.replace(/,"mac":"[0-9a-f]{64}"}$/, "}")) === text;
+
+/** What the NAS answers to a worklist that it takes; `change` makes something else of it before it is sealed. */
+export function answerTo(body, key = KEY, change = told => told) {
+  const { items, nonce } = JSON.parse(body);
+  return sealed(key, "answer", JSON.stringify(change({ taken: items.map(w => w.id), refused: [], nonce })));
+}
 
 /** The worklist in a page's file. */
 export function worklist(file) {

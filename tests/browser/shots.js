@@ -5,10 +5,11 @@
 import { chromium } from "playwright-core";
 import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
+import { PASSWORD, serve } from "./nas.js";
 
 const [pages, out] = process.argv.slice(2).map(p => resolve(p));
 mkdirSync(out, { recursive: true });
-const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP larder.local 127.0.0.1"];
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args });
 const only = process.env.ONLY;
 const sizes = { phone: { viewport: { width: 412, height: 915 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true }, desktop: { viewport: { width: 1280, height: 860 } } };
@@ -19,7 +20,7 @@ async function shot(name, kind, scheme, file, act) {
   const page = await context.newPage();
   page.on("console", m => console.log(name, m.type(), m.text()));
   page.on("pageerror", e => console.log(name, "error", e.message));
-  await page.goto("file://" + pages + "/" + file);
+  await page.goto(file.includes("://") ? file : "file://" + pages + "/" + file);
   await page.locator("html[data-ready]").waitFor({ state: "attached" });
   if (act) await act(page);
   await page.waitForTimeout(150);
@@ -103,5 +104,19 @@ for (const kind of ["phone", "desktop"]) for (const scheme of ["light", "dark"])
   await shot("destroy-twins", kind, scheme, tight, async page => { await expand(page, "Documents"); await row(page, "Copies").locator(".more").click(); await page.locator("#box [data-op=destroy]").click(); await page.locator("#box .stays:not(:empty)").waitFor(); });
   await shot("asking-on-a-device", kind, scheme, "people/catalogue/catalogue.html");
   await shot("home", kind, scheme, "plain/home/catalogue.html", async page => { await expand(page, "Photos", "2012"); await page.locator(".row.folder", { hasText: "2012-" }).first().click(); });
+  // Served by a NAS: somebody who may only read, signing in, and who is signed in.
+  const home = await serve(pages + "/plain/home/catalogue.html");
+  home.add("ab".repeat(32), "Firefox on Android");
+  home.add("cd".repeat(32), "Safari on iPhone");
+  const signIn = async page => { await page.locator("[data-op=sign-in]").click(); await page.locator("#box input").fill(PASSWORD); await page.locator("#box [data-op=go]").click(); await page.locator("#toast.on").waitFor(); };
+  const wishFor = async page => { await row(page, "Music").locator(".more").click(); await page.locator("[data-op=destroy]").click(); await page.locator("[data-op=yes]").click(); };
+  await shot("reader", kind, scheme, home.url);
+  await shot("sign-in", kind, scheme, home.url, async page => { await wishFor(page); await page.locator("#save").click(); });
+  await shot("sign-in-wrong", kind, scheme, home.url, async page => { await page.locator("[data-op=sign-in]").click(); await page.locator("#box input").fill("x"); await page.locator("#box [data-op=go]").click(); await page.locator("#box .wrong:not(:empty)").waitFor(); });
+  await shot("sessions", kind, scheme, home.url, async page => { await signIn(page); await page.locator(".device").first().click(); await toTheEnd(page); });
+  await shot("not-sent", kind, scheme, home.url, async page => { await signIn(page); await wishFor(page); home.state.lie = () => [503, JSON.stringify({ why: "the drive is not plugged in; the wishes are kept in the page until it is" })]; await page.locator("#save").click(); await page.locator("#box [data-op=again]").waitFor(); home.state.lie = null; });
+  home.state.password = null;
+  await shot("no-password", kind, scheme, home.url, page => page.locator("[data-op=sign-in]").click());
+  home.end();
 }
 await browser.close();

@@ -1,5 +1,6 @@
 //! A house with a running `larder`, and devices that take part in it.
 
+use crate::http::PASSWORD;
 use crate::judged::Judged;
 use crate::lab::{LONG, Party, content, path, put, until};
 use crate::page::{self, Page};
@@ -61,7 +62,7 @@ impl House {
     /// Writes the settings.
     pub(crate) fn settle(&self) {
         let mut text = format!(
-            "[sync]\nport = {}\n[web]\nport = {}\n[led]\npin = \"none\"\n",
+            "[sync]\nport = {}\n[web]\nport = {}\npassword = \"{PASSWORD}\"\n[led]\npin = \"none\"\n",
             self.sync_port, self.web_port
         );
         for (name, lines) in &self.devices {
@@ -200,12 +201,20 @@ impl House {
         let own = page::read(&page).unwrap().own;
         let (list, id) = self.wished(action, at, to, with);
         let list = larder::worklist::Worklist {
+            version: 2,
             page: own["page"].as_str().unwrap().into(),
-            key: own["key"].as_str().unwrap().into(),
+            nonce: "0123456789abcdef0123456789abcdef".into(),
             ..list
         };
-        let answer = self.post(&larder::worklist::to_json(&list));
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&id), "{answer}");
+        let me = crate::http::sign_in(self.web_port, PASSWORD);
+        let proof = crate::http::get(self.web_port, "/session", &me).json()["proof"].clone();
+        let origin = crate::http::origin(self.web_port);
+        let list = larder::worklist::to_json(&list);
+        let answer = crate::http::post_worklist(self.web_port, &origin, &me, &list);
+        assert!(answer.status == 200 && answer.text().contains(&id), "{answer:?}");
+        let sealed = larder::worklist::mac::Sealed::Answer;
+        let proof = proof.as_str().unwrap();
+        assert!(larder::worklist::mac::is_sealed(proof, sealed, &answer.body), "{answer:?}");
         id
     }
 
@@ -263,21 +272,9 @@ impl House {
         (larder::worklist::Worklist { wishes: vec![wish], ..Default::default() }, id)
     }
 
-    /// Sends a worklist as a page does that the NAS serves; the whole answer.
-    pub(crate) fn post(&self, body: &str) -> String {
-        use std::io::{Read as _, Write as _};
-        let mut to = std::net::TcpStream::connect(("127.0.0.1", self.web_port)).unwrap();
-        let host = format!("127.0.0.1:{}", self.web_port);
-        write!(
-            to,
-            "POST /worklist HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: close\r\n\
-             Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        to.read_to_string(&mut answer).unwrap();
-        answer
+    /// Sends a worklist as a device's page does that was opened as a file; the status of the answer.
+    pub(crate) fn post(&self, body: &str) -> u16 {
+        crate::http::post_worklist(self.web_port, "null", "", body).status
     }
 
     /// The common page.
@@ -503,7 +500,12 @@ fn numbered(of: &str, number: u64, wishes: &[(Action, &str, &[&str])]) -> Vec<Wi
 fn with_wishes(page: &[u8], wishes: &[Wish]) -> Option<Vec<u8>> {
     let mut list = larder::worklist::parse(larder::worklist::find(page).ok()?);
     list.wishes.extend(wishes.iter().cloned());
-    larder::worklist::put(page, &list).ok()
+    let text = larder::worklist::to_json(&list);
+    let own = page::read(page)?.own;
+    // The common page has no key, and seals nothing.
+    let key = own["key"].as_str().unwrap_or_default();
+    let text = larder::worklist::mac::seal(key, larder::worklist::mac::Sealed::Worklist, &text);
+    larder::worklist::put_text(page, &text).ok()
 }
 
 fn has_wish(page: &[u8], wish: &Wish) -> bool {

@@ -8,6 +8,8 @@
 #[allow(dead_code, reason = "each program of tests uses its part of it")]
 mod lab;
 
+#[path = "../support/http.rs"]
+mod http;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 

@@ -89,9 +89,11 @@ fn a_phone_is_let_in_on_the_page_gets_its_files_and_is_forgotten_there() {
     assert_eq!(content(&phone.file("letter")), b"a letter", "out of reach");
     // Who has it now can wish nothing over the network either.
     let list = format!(
-        r#"{{"v":1,"page":{epoch},"key":"{key}","device":"Pixel","gen":1,"items":[{{"id":"00000000000000000001","op":"destroy","path":"letter","seen":{{"size":8,"mtime":1}},"at":"2026-11-23T10:00:00Z"}}]}}"#
+        r#"{{"v":2,"page":{epoch},"device":"Pixel","gen":1,"nonce":"00","items":[{{"id":"00000000000000000001","op":"destroy","path":"letter","seen":{{"size":8,"mtime":1}},"at":"2026-11-23T10:00:00Z"}}]}}"#
     );
-    assert!(house.post(&list).starts_with("HTTP/1.1 403"), "{}", house.post(&list));
+    let sealed = larder::worklist::mac::seal(&key, larder::worklist::mac::Sealed::Worklist, &list);
+    assert_ne!(sealed, list);
+    assert_eq!(house.post(&sealed), 403);
 
     // Turned away: it may ask as often as it likes, and nobody is bothered.
     let refuse = house.decide(Action::Refuse, &[], Some(&id));

@@ -24,7 +24,7 @@ def drive(folder):
 
 def test_the_64_bit_kernel_carries_out_a_wish(machine, drive):
     """From power on through ready to the link; what is special to a Pi 4's hardware is not emulated."""
-    machine.card.write("larder.toml", "[devices.HTCphone]\n")
+    machine.card.write("larder.toml", '[web]\npassword = "open sesame"\n[devices.HTCphone]\n')
     _, ready = machine.start([drive], "ready", 240)
     print(f"FIGURE: the 64-bit kernel is ready {ready:.1f} s after power on")
     assert machine.sh("uname -m").strip() == "aarch64"

@@ -2,9 +2,11 @@
 with it, and the day after with other settings."""
 
 import hashlib
+import json
 import re
 import shutil
 import time
+import urllib.error
 import urllib.request
 
 import drives
@@ -24,7 +26,11 @@ quota = "8 GB"
 
 [led]
 pin = 27
+
+[web]
+password = "open sesame"
 """
+PASSWORD = "open sesame"
 # A line that no settings file can have.
 BROKEN = SETTINGS + '\n[nas]\nname = Larder without quotes\n'
 PIN = 27
@@ -55,6 +61,19 @@ def links(machine, below):
 
 def engine_pid(machine):
     return machine.sh("cat /run/larder/engine.pid 2>/dev/null").strip()
+
+
+def page(machine):
+    """The page as somebody in the house sees it, from outside the Pi: 401 before the password, then the catalogue."""
+    url, patience = f"http://127.0.0.1:{machine.page_port}", 60 * emulator.slow()
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(url, timeout=patience)
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    headers = {"Content-Type": "application/json", "Origin": url}
+    password = json.dumps({"password": PASSWORD}).encode()
+    browser.open(urllib.request.Request(f"{url}/session", password, headers), timeout=patience).close()
+    with browser.open(url, timeout=patience) as answer:
+        return answer.status, answer.read()
 
 
 def seconds(machine):
@@ -90,10 +109,9 @@ def test_address_and_name(machine):
 
 
 def test_the_page_is_served_to_the_house(machine):
-    """From outside the Pi."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{machine.page_port}/", timeout=60 * emulator.slow()) as answer:
-        assert answer.status == 200
-        assert b"WORKLIST-BEGIN" in answer.read()
+    """From outside the Pi, to who knows the password."""
+    status, text = page(machine)
+    assert status == 200 and b"WORKLIST-BEGIN" in text
 
 
 def test_the_engine_has_no_privileges(machine):
@@ -280,5 +298,4 @@ def test_the_router_comes_back(machine):
     text = machine.wait(
         "STATUS.txt names it", lambda: written.status(machine, "http://10.0.2.15:8080", "of 150 kB"), 150, 3)
     assert "169.254." not in text and "No router gave" not in text and "have an error" not in text
-    with urllib.request.urlopen(f"http://127.0.0.1:{machine.page_port}/", timeout=60 * emulator.slow()) as answer:
-        assert answer.status == 200
+    assert page(machine)[0] == 200

@@ -17,6 +17,9 @@ SETTINGS = """
 
 [drive]
 format = "FORMATME1"
+
+[web]
+password = "open sesame"
 """
 WISHED = "Papers/recipes/bread.txt"
 

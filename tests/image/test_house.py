@@ -41,7 +41,7 @@ def drive(folder):
 
 def test_ready_with_ten_thousand_files(machine, drive, laptop, folder):
     """Leaves the machine ready and everything looked through."""
-    machine.card.write("larder.toml", f'[devices.laptop]\nid = "{laptop.id}"\n\n[drive]\nimport = true\n')
+    machine.card.write("larder.toml", f'[devices.laptop]\nid = "{laptop.id}"\n\n[drive]\nimport = true\n\n[web]\npassword = "open sesame"\n')
     shutil.copyfile(machine.card.path, folder / "card.before")
     _, ready = machine.start([drive], "ready", 240)
     print(f"FIGURE: ready with {MANY} files {ready:.1f} s after power on")

@@ -5,6 +5,7 @@
 // A test takes what it needs of it, from wherever it lies.
 #![allow(dead_code, unreachable_pub)]
 
+use larder::worklist::mac::{Sealed, seal};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -73,9 +74,24 @@ pub fn seen(size: usize) -> String {
     format!(r#","seen":{{"size":{size},"mtime":{LONG_AGO}}}"#)
 }
 
-/// A worklist.
+/// A worklist of the first form, which counts by the folder of its page.
 pub fn list(items: &[String]) -> String {
     format!(r#"{{"v":1,"page":"","key":"","gen":1,"items":[{}]}}"#, items.join(","))
+}
+
+/// A worklist as a page saves it, with its seal; `None` when that is no page of a device.
+pub fn sealed_list(page: &[u8], items: &[String]) -> Option<String> {
+    let page = std::str::from_utf8(page).ok()?;
+    let cfg = page.split("id=\"cfg\">").nth(1)?.split("</script>").next()?;
+    let cfg: serde_json::Value = serde_json::from_str(cfg).ok()?;
+    let text = format!(
+        r#"{{"v":2,"page":{},"device":{},"gen":{},"nonce":"00","items":[{}]}}"#,
+        cfg["page"],
+        cfg["device"],
+        cfg["gen"],
+        items.join(",")
+    );
+    Some(seal(cfg["key"].as_str()?, Sealed::Worklist, &text))
 }
 
 impl House {
@@ -124,12 +140,23 @@ impl House {
         std::fs::rename(&beside, at).expect("the new name");
     }
 
-    /// Drops a worklist into a device's page folder, as a browser's download arrives.
+    /// Drops a worklist into a device's page folder, as a browser's download arrives; before there is a page, as a
+    /// conflict copy of one of the first form.
     pub fn drop_list(&mut self, device: &str, items: &[String]) {
         self.lists += 1;
-        let name = format!("catalogue-worklist-{device}-{}.json", self.lists);
         let folder = self.drive.join("BTsync/catalogue").join(device);
-        self.save(&folder.join(name), list(items).as_bytes());
+        let page = std::fs::read(self.page(device)).unwrap_or_default();
+        match sealed_list(&page, items) {
+            Some(list) => {
+                let name = format!("catalogue-worklist-{device}-{}.json", self.lists);
+                self.save(&folder.join(name), list.as_bytes());
+            }
+            None => {
+                let name = format!("catalogue.sync-conflict-{}.html", self.lists);
+                let list = larder::worklist::parse(list(items).as_bytes());
+                self.save(&folder.join(name), larder::worklist::encode(&list).as_bytes());
+            }
+        }
     }
 
     /// The program with these words and this house.

@@ -193,7 +193,8 @@ pub(super) fn settings(label: &str, quota: Option<u64>) -> Device {
 impl House {
     /// A phone and a laptop without quotas, and nothing at home.
     pub(super) fn new() -> Self {
-        let mut config = Config::default();
+        // What is destroyed is gone at once, unless a test says otherwise.
+        let mut config = Config { undo: 0, ..Config::default() };
         config.devices.insert(device("HTCphone"), settings("HTCphone", None));
         config.devices.insert(device("LinuxLaptop"), settings("LinuxLaptop", None));
         Self::with(config)
@@ -443,7 +444,7 @@ impl House {
         let page = memory.content(&Self::page(origin)).expect("there is a page");
         let mut list = worklist::parse(worklist::find(page).unwrap());
         list.wishes.extend_from_slice(wishes);
-        worklist::put(page, &list).unwrap()
+        worklist::put_text(page, &self.sealed(origin, &list)).unwrap()
     }
 
     /// Saves wishes into the page of somebody.
@@ -479,13 +480,28 @@ impl House {
         found.answer.unwrap_or(Answer::Waiting("its turn".into()))
     }
 
+    /// A worklist as the phone's page saves it as a file.
     pub(super) fn worklist(&mut self, wishes: &[Wish]) -> Vec<u8> {
+        let origin = Origin::Device(device("HTCphone"));
         let list = Worklist {
-            page: self.engine().epoch.clone(),
+            version: 2,
+            page: self.engine().page_id(&origin),
+            device: Some("HTCphone".into()),
             wishes: wishes.to_vec(),
             ..Worklist::default()
         };
-        worklist::to_json(&list).into_bytes()
+        self.sealed(&origin, &list).into_bytes()
+    }
+
+    /// A worklist with the seal of a page, where the page has a key.
+    pub(super) fn sealed(&self, origin: &Origin, list: &Worklist) -> String {
+        let engine = self.engine.as_ref().expect("the engine runs");
+        let text = worklist::to_json(list);
+        let key = engine.page_keys().into_iter().find(|key| key.origin == *origin);
+        match key {
+            Some(key) => worklist::mac::seal(&key.key, worklist::mac::Sealed::Worklist, &text),
+            None => text,
+        }
     }
 
     /// What the owner is told at the moment.

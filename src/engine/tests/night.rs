@@ -812,7 +812,7 @@ impl Drive {
 }
 
 pub(super) fn two_devices(dedup: bool) -> Config {
-    let mut config = Config::default();
+    let mut config = Config { undo: 0, ..Config::default() };
     config.night.dedup = dedup;
     for name in ["HTCphone", "LinuxLaptop"] {
         config.devices.insert(device(name), settings(name, None));

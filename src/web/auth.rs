@@ -1,17 +1,12 @@
-//! Who may ask: the Host and Origin allow-lists, secrets, and how often one may be wrong. Pure but
-//! for the table of the wrong.
+//! Who may ask: the Host and Origin allow-lists, seals, cookies, and which addresses are local. Pure.
 
-use super::connection::household;
 use super::{PageKey, Settings};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
+use crate::model::Origin;
+use crate::worklist::mac::{self, Sealed};
+use axum::http::HeaderMap;
+use axum::http::header::{COOKIE, HOST, ORIGIN};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 /// Domains that home networks give to their machines, and that nobody can register on the
 /// internet (RFC 6762, RFC 8375, and those that ICANN reserved or refused).
@@ -73,7 +68,7 @@ fn ours(name: &str, settings: &Settings) -> bool {
 pub(super) enum From {
     /// The common page as we served it.
     Ourselves,
-    /// A page opened as a file, or any sandboxed frame: its secret has to tell.
+    /// A page opened as a file, or any sandboxed frame: its seal has to tell.
     File,
 }
 
@@ -92,98 +87,47 @@ pub(super) fn origin(headers: &HeaderMap, host: &str) -> Option<From> {
 }
 
 /// Equal, found out in a time that tells nothing of where they differ.
-fn same_secret(one: &[u8], other: &[u8]) -> bool {
+pub(super) fn same_secret(one: &[u8], other: &[u8]) -> bool {
     // Of the digests, because their length and where they differ say nothing of the secrets.
     let (one, other) = (Sha256::digest(one), Sha256::digest(other));
     let differ = one.iter().zip(other.iter()).fold(0, |all, (a, b)| all | (a ^ b));
     std::hint::black_box(differ) == 0
 }
 
-/// True of a secret that nobody drew: empty, or one digit over and over, as a generator that
-/// failed leaves it.
-fn blank(key: &str) -> bool {
-    key.bytes().all(|b| Some(b) == key.bytes().next())
-}
-
-/// The page that a worklist proves to come from. Looks at every page, whether found or not.
-pub(super) fn page<'p>(pages: &'p [PageKey], page: &str, key: &str) -> Option<&'p PageKey> {
+/// The device's page that a worklist proves to come from: the one whose key sealed it. Looks at every page, whether
+/// found or not.
+pub(super) fn page<'p>(pages: &'p [PageKey], page: &str, text: &[u8]) -> Option<&'p PageKey> {
     let mut found = None;
     for one in pages {
-        let right = same_secret(one.key.as_bytes(), key.as_bytes()) & !blank(&one.key);
-        if right && one.page == page {
+        let right = mac::is_sealed(&one.key, Sealed::Worklist, text);
+        if right && one.page == page && one.origin != Origin::Home {
             found = Some(one);
         }
     }
     found
 }
 
-/// What came of asking for the password.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Pass {
-    /// It is right, or none is needed.
-    Right,
-    /// None was sent, as browsers do the first time.
-    Missing,
-    /// It is wrong.
-    Wrong,
-}
-
-/// HTTP Basic (RFC 7617); the user name is not looked at.
-pub(super) fn password(headers: &HeaderMap, settings: &Settings) -> Pass {
-    let Some(right) = &settings.password else { return Pass::Right };
-    let Some(sent) = headers.get(AUTHORIZATION) else { return Pass::Missing };
-    let typed = sent.to_str().ok().and_then(|sent| {
-        let (scheme, code) = sent.split_once(' ')?;
-        let pair = STANDARD.decode(code.trim()).ok()?;
-        let colon = pair.iter().position(|&b| b == b':')?;
-        scheme.eq_ignore_ascii_case("basic").then(|| pair[colon + 1..].to_vec())
-    });
-    match typed {
-        Some(typed) if same_secret(&typed, right.as_bytes()) => Pass::Right,
-        _ => Pass::Wrong,
+/// True of an address that only the local network has: private, of the link, or this machine (RFC 1918, RFC 3927,
+/// RFC 4193, RFC 4291). Others are local when they are a neighbour on one of our links.
+pub(super) fn is_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.is_loopback(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 
-/// How often one client may be wrong in a row.
-const TRIES: u32 = 10;
-/// How long until one more try is free.
-const PAUSE: Duration = Duration::from_secs(6);
-/// How many clients are remembered.
-const CLIENTS: usize = 1024;
-
-/// Who sent wrong secrets lately.
-#[derive(Default)]
-pub(super) struct Throttle(Mutex<HashMap<IpAddr, Instant>>);
-
-impl Throttle {
-    /// How long the client has to wait; `None` when it may try.
-    pub(super) fn wait(&self, client: IpAddr, now: Instant) -> Option<Duration> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The moment at which all tries are free again; each wrong one puts it off.
-        let until = table.get(&household(client))?.saturating_duration_since(now);
-        until.checked_sub(PAUSE * (TRIES - 1)).filter(|wait| !wait.is_zero())
-    }
-
-    /// Remembers that the client was wrong.
-    pub(super) fn wrong(&self, client: IpAddr, now: Instant) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.len() >= CLIENTS {
-            table.retain(|_, until| *until > now);
-            if table.len() >= CLIENTS {
-                let oldest = table.iter().min_by_key(|(_, until)| **until).map(|(who, _)| *who);
-                oldest.and_then(|who| table.remove(&who));
-            }
-        }
-        let until = table.entry(household(client)).or_insert(now);
-        *until = (*until).max(now) + PAUSE;
-    }
+/// The value of a cookie. Of several of one name the first counts.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs =
+        lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Origin;
-    use hyper::header::HeaderValue;
+    use axum::http::HeaderValue;
 
     fn with(lines: &[(&'static str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -288,19 +232,24 @@ mod tests {
     }
 
     #[test]
-    fn a_page_proves_itself_by_its_own_secret() {
+    fn a_page_proves_itself_by_the_seal_of_its_own_key() {
         let key =
             |page: &str, key: &str, origin| PageKey { page: page.into(), key: key.into(), origin };
-        let phone = Origin::Device(crate::model::DeviceName::new("HTCphone").unwrap());
+        let device = |name| Origin::Device(crate::model::DeviceName::new(name).unwrap());
         let pages = [
-            key("p1", "secret-1", Origin::Home),
-            key("p2", "secret-2", phone.clone()),
-            key("p3", "", Origin::Home),
-            key("p4", "0000", Origin::Home),
+            key("p1", "secret-1", device("HTCphone")),
+            key("p2", "secret-2", device("tablet")),
+            key("p3", "", device("a")),
+            key("p4", "0000", device("b")),
+            key("home", "secret-5", Origin::Home),
         ];
-        let of = |page_id, secret| page(&pages, page_id, secret).map(|p| p.origin.clone());
-        assert_eq!(of("p1", "secret-1"), Some(Origin::Home));
-        assert_eq!(of("p2", "secret-2"), Some(phone));
+        let of = |page_id: &str, secret: &str| {
+            let text =
+                mac::seal(secret, Sealed::Worklist, &format!(r#"{{"v":2,"page":"{page_id}"}}"#));
+            page(&pages, page_id, text.as_bytes()).map(|p| p.origin.clone())
+        };
+        assert_eq!(of("p1", "secret-1"), Some(device("HTCphone")));
+        assert_eq!(of("p2", "secret-2"), Some(device("tablet")));
         for (page_id, secret) in [
             ("p1", "secret-2"),
             ("p2", "secret-1"),
@@ -313,68 +262,49 @@ mod tests {
             ("", ""),
             ("", "secret-1"),
             ("p9", "secret-1"),
+            ("home", "secret-5"),
         ] {
             assert_eq!(of(page_id, secret), None, "{page_id} {secret}");
         }
+        let answer = mac::seal("secret-1", Sealed::Answer, r#"{"v":2,"page":"p1"}"#);
+        assert!(page(&pages, "p1", answer.as_bytes()).is_none(), "the seal of an answer");
     }
 
     #[test]
-    fn the_password_is_asked_for_where_one_is_set() {
-        let settings = Settings { password: Some("open: sesame".into()), ..Settings::default() };
-        let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
-        let of = |line: &str| password(&with(&[("authorization", line)]), &settings);
-        assert_eq!(password(&with(&[]), &Settings::default()), Pass::Right);
-        assert_eq!(password(&with(&[]), &settings), Pass::Missing);
-        for right in [
-            basic(":open: sesame"),
-            basic("anybody:open: sesame"),
-            basic("a:open: sesame").replace("Basic", "bASIC"),
+    fn only_addresses_of_a_home_are_local() {
+        for (address, local) in [
+            ("127.0.0.1", true),
+            ("10.1.2.3", true),
+            ("172.16.0.1", true),
+            ("172.32.0.1", false),
+            ("192.168.1.5", true),
+            ("169.254.3.4", true),
+            ("::ffff:192.168.1.5", true),
+            ("::1", true),
+            ("fe80::1", true),
+            ("fd12:3456::1", true),
+            ("fc00::1", true),
+            ("8.8.8.8", false),
+            ("100.64.0.1", false),
+            ("192.169.0.1", false),
+            ("0.0.0.0", false),
+            ("::ffff:8.8.8.8", false),
+            ("2001:db8::1", false),
+            ("ff02::1", false),
+            ("::", false),
         ] {
-            assert_eq!(of(&right), Pass::Right, "{right}");
-        }
-        for wrong in [
-            basic(":"),
-            basic("open: sesame"),
-            basic("a:open"),
-            "Basic".into(),
-            "Basic !".into(),
-            "Bearer open: sesame".into(),
-            basic("a:open: sesame").replace("Basic", "Bearer"),
-            String::new(),
-        ] {
-            assert_eq!(of(&wrong), Pass::Wrong, "{wrong}");
+            assert_eq!(is_local(address.parse().unwrap()), local, "{address}");
         }
     }
 
     #[test]
-    fn who_is_wrong_too_often_has_to_wait_and_nobody_else() {
-        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let throttle = Throttle::default();
-        let start = Instant::now();
-        for _ in 0..TRIES {
-            assert_eq!(throttle.wait(a, start), None);
-            throttle.wrong(a, start);
+    fn a_cookie_is_found_by_its_name() {
+        let of = |lines: &[(&'static str, &str)]| cookie(&with(lines), "larder").map(str::to_owned);
+        assert_eq!(of(&[("cookie", "a=1; larder=abc; b=2")]).as_deref(), Some("abc"));
+        assert_eq!(of(&[("cookie", "a=1"), ("cookie", "larder=abc")]).as_deref(), Some("abc"));
+        assert_eq!(of(&[("cookie", "larder=abc;larder=def")]).as_deref(), Some("abc"));
+        for without in ["", "larder", "xlarder=abc", "larder-known=1", "a=larder=abc"] {
+            assert_eq!(of(&[("cookie", without)]), None, "{without}");
         }
-        assert_eq!(throttle.wait(a, start), Some(PAUSE));
-        assert_eq!(throttle.wait(b, start), None);
-        assert_eq!(throttle.wait(a, start + PAUSE), None, "one try is free again");
-        throttle.wrong(a, start + PAUSE);
-        assert_eq!(throttle.wait(a, start + PAUSE), Some(PAUSE));
-        assert_eq!(throttle.wait(a, start + PAUSE * (TRIES + 2)), None);
-    }
-
-    #[test]
-    fn the_table_of_the_wrong_stays_small_and_keeps_the_worst() {
-        let throttle = Throttle::default();
-        let start = Instant::now();
-        let worst = IpAddr::from([10, 1, 1, 1]);
-        for _ in 0..=TRIES {
-            throttle.wrong(worst, start);
-        }
-        for i in 0..3000_u32 {
-            throttle.wrong(IpAddr::from(Ipv4Addr::from_bits(0xc0a8_0000 + i)), start);
-        }
-        assert!(throttle.0.lock().unwrap().len() <= CLIENTS);
-        assert!(throttle.wait(worst, start).is_some());
     }
 }

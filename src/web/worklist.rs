@@ -1,42 +1,44 @@
 //! Takes the wishes that a page sends.
 //!
-//! A page that we served sends them from our own origin, a page opened as a file from the origin
-//! `null`, which any sandboxed frame has too: what admits is the page's secret.
+//! The common page, which we served, sends them from our own origin, with a session. A page of a device is opened as a
+//! file and sends them from the origin `null`, which any sandboxed frame has too: what admits is the seal of its key.
+//! Each answer is sealed in turn, so that the page believes nobody else.
 
-use super::Wishes;
-use super::answer::{Body, Desk, only, put};
-use super::guard::{self, From};
+use super::auth::{self, From};
+use super::error_page::{only, put};
+use super::session::{self, Guesser};
+use super::state::{AppState, Client, Shared};
+use super::{Command, Wishes};
+use crate::model::{Origin, WishId};
+use crate::worklist::mac::{self, Sealed};
 use crate::worklist::{self, Worklist};
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, State};
+use axum::http::header::{self, HeaderMap, HeaderName};
+use axum::http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderMap, HeaderName};
-use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// How long a worklist may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(20);
-/// How long the owner loop may take to put it into the ledger. A page that we serve waits 10 s.
-const LEDGER: Duration = Duration::from_secs(9);
 
 /// Answers a request to the address for worklists.
-pub(super) async fn wishes(
-    desk: &Desk,
-    client: IpAddr,
-    host: &str,
-    request: Request<Incoming>,
+pub(super) async fn endpoint(
+    State(state): State<Shared>,
+    Extension(client): Extension<Client>,
+    request: Request<Body>,
 ) -> Response<Body> {
-    let Some(from) = guard::origin(request.headers(), host) else {
+    // The host was looked at before the request came here.
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(from) = auth::origin(request.headers(), host.unwrap_or_default()) else {
         return No::new(StatusCode::FORBIDDEN, "only a page of this Larder may send wishes")
             .answer();
     };
     let mut answer = match *request.method() {
         Method::OPTIONS => preflight(request.headers()),
-        Method::POST => match take(desk, client, request).await {
+        Method::POST => match take(&state, &client, from, request).await {
             Ok(taken) => taken,
             Err(no) => no.answer(),
         },
@@ -53,7 +55,7 @@ pub(super) async fn wishes(
 /// What a browser asks before it sends something that a plain form could not, or before a page
 /// from elsewhere may reach into a home network (Private Network Access).
 fn preflight(asked: &HeaderMap) -> Response<Body> {
-    let mut answer = Response::new(Body::Text(None));
+    let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     let headers = answer.headers_mut();
     put(headers, header::ACCESS_CONTROL_ALLOW_METHODS, "POST");
@@ -66,45 +68,53 @@ fn preflight(asked: &HeaderMap) -> Response<Body> {
     answer
 }
 
+/// Whose wishes they are, and the key that their answer is sealed with.
+struct Proved {
+    origin: Origin,
+    key: String,
+}
+
 async fn take(
-    desk: &Desk,
-    client: IpAddr,
-    request: Request<Incoming>,
+    state: &AppState,
+    client: &Client,
+    from: From,
+    request: Request<Body>,
 ) -> Result<Response<Body>, No> {
-    if let Some(wait) = desk.wrong.wait(client, Instant::now()) {
+    let guesser = Guesser::Client(client.key);
+    if let Some(wait) = state.wrong_seals.wait(&guesser, Instant::now()) {
         let secs = wait.as_secs() + 1;
         let mut no = No::new(
             StatusCode::TOO_MANY_REQUESTS,
-            &format!("too many wrong secrets came from this address; try again in {secs} s"),
+            &format!("too many wrong seals came from this address; try again in {secs} s"),
         );
         no.retry = Some(secs);
         return Err(no);
     }
     content_type(request.headers())?;
-    if desk.house.borrow().drive.is_none() {
+    if state.house.borrow().drive.is_none() {
         return Err(No::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the drive is not plugged in; the wishes are kept in the page until it is",
         ));
     }
+    let session = session::signed_in(state, client, request.headers());
+    if from == From::Ourselves && session.is_none() {
+        return Err(No::new(StatusCode::UNAUTHORIZED, "sign in first, then save again"));
+    }
     let text = collect(request.into_body()).await?;
-    let list = parse(desk, text).await?;
-
-    let pages = desk.house.borrow().pages.clone();
-    let Some(page) = guard::page(&pages, &list.page, &list.key) else {
-        desk.wrong.wrong(client, Instant::now());
-        log::warn!("{client} sent wishes without the secret of a page");
+    let list = parse(state, text.clone()).await?;
+    if list.version == 1 {
         return Err(No::new(
             StatusCode::FORBIDDEN,
-            "the secret is not that of a page of this Larder; open the newest page",
-        ));
-    };
-    if list.device.as_ref().is_some_and(|name| page.origin.to_string() != *name) {
-        return Err(No::new(
-            StatusCode::FORBIDDEN,
-            "the wishes name another device than the one whose page it is; open the newest page",
+            "this page is too old to send wishes over the network; open the newest page",
         ));
     }
+    let proved = match (from, session) {
+        (From::Ourselves, Some(session)) => common_page(state, &list, session.proof)?,
+        (From::Ourselves, None) | (From::File, _) => {
+            device_page(state, client, &guesser, &list, &text)?
+        }
+    };
     let refused: Vec<Value> = list
         .diagnostics
         .iter()
@@ -116,10 +126,49 @@ async fn take(
         no.refused = refused;
         return Err(no);
     }
+    let nonce = list.nonce.clone();
     let taken =
-        if nothing { Vec::new() } else { hand_over(desk, page.origin.clone(), list).await? };
+        if nothing { Vec::new() } else { hand_over(state, proved.origin.clone(), list).await? };
     let taken: Vec<String> = taken.iter().map(ToString::to_string).collect();
-    Ok(json_answer(StatusCode::OK, &json!({"taken": taken, "refused": refused})))
+    let told = json!({"taken": taken, "refused": refused, "nonce": nonce}).to_string();
+    Ok(json_answer(StatusCode::OK, mac::seal(&proved.key, Sealed::Answer, &told)))
+}
+
+/// The common page has no key: its session proves it, and is what proves the answer to it.
+fn common_page(state: &AppState, list: &Worklist, proof: String) -> Result<Proved, No> {
+    let house = state.house.borrow();
+    if list.page != house.page || house.page.is_empty() || list.device.is_some() {
+        return Err(No::new(
+            StatusCode::FORBIDDEN,
+            "this is not the common page of this Larder; open the newest page",
+        ));
+    }
+    Ok(Proved { origin: Origin::Home, key: proof })
+}
+
+fn device_page(
+    state: &AppState,
+    client: &Client,
+    guesser: &Guesser,
+    list: &Worklist,
+    text: &[u8],
+) -> Result<Proved, No> {
+    let pages = state.house.borrow().pages.clone();
+    let Some(page) = auth::page(&pages, &list.page, text) else {
+        state.wrong_seals.wrong(guesser, Instant::now());
+        log::warn!("{} sent wishes without the seal of a page", client.address);
+        return Err(No::new(
+            StatusCode::FORBIDDEN,
+            "the seal is not that of a page of this Larder; open the newest page",
+        ));
+    };
+    if list.device.as_ref().is_some_and(|name| page.origin.to_string() != *name) {
+        return Err(No::new(
+            StatusCode::FORBIDDEN,
+            "the wishes name another device than the one whose page it is; open the newest page",
+        ));
+    }
+    Ok(Proved { origin: page.origin.clone(), key: page.key.clone() })
 }
 
 /// The types that a page sends. `text/plain` is what a browser sends without asking before.
@@ -138,7 +187,7 @@ fn content_type(asked: &HeaderMap) -> Result<(), No> {
     ))
 }
 
-async fn collect(body: Incoming) -> Result<Bytes, No> {
+async fn collect(body: Body) -> Result<Bytes, No> {
     let too_long = || {
         let most = worklist::MAX_BYTES;
         No::new(
@@ -163,31 +212,23 @@ async fn collect(body: Incoming) -> Result<Bytes, No> {
     }
 }
 
-async fn parse(desk: &Desk, text: Bytes) -> Result<Worklist, No> {
+async fn parse(state: &AppState, text: Bytes) -> Result<Worklist, No> {
     let busy = || No::new(StatusCode::SERVICE_UNAVAILABLE, "Larder is being stopped");
     // Neither is the semaphore ever closed, nor does the parser panic.
-    let _turn = desk.reading.acquire().await.map_err(|_| busy())?;
+    let _turn = state.parsing.acquire().await.map_err(|_| busy())?;
     tokio::task::spawn_blocking(move || worklist::parse(&text)).await.map_err(|_| busy())
 }
 
 async fn hand_over(
-    desk: &Desk,
-    origin: crate::model::Origin,
+    state: &AppState,
+    origin: Origin,
     worklist: Worklist,
-) -> Result<Vec<crate::model::WishId>, No> {
-    let busy = |why: &str| No::new(StatusCode::SERVICE_UNAVAILABLE, why);
-    let (reply, replied) = oneshot::channel();
+) -> Result<Vec<WishId>, No> {
     log::info!("{} wishes of {origin} came over the network", worklist.wishes.len());
-    desk.wishes.try_send(Wishes { origin, worklist, reply }).map_err(|e| match e {
-        TrySendError::Full(_) => busy("Larder has its hands full; try again in a moment"),
-        TrySendError::Closed(_) => busy("Larder is being stopped"),
-    })?;
-    match timeout(LEDGER, replied).await {
-        Ok(Ok(Ok(taken))) => Ok(taken),
-        Ok(Ok(Err(why))) => Err(busy(&why)),
-        Ok(Err(_)) => Err(busy("the wishes were not taken in; try again in a moment")),
-        Err(_) => Err(busy("Larder is busy for longer than usual; try again in a moment")),
-    }
+    state
+        .command(|reply| Command::Take(Wishes { origin, worklist, reply }))
+        .await
+        .map_err(|why| No::new(StatusCode::SERVICE_UNAVAILABLE, &why))
 }
 
 /// Why nothing was taken in.
@@ -206,7 +247,7 @@ impl No {
 
     fn answer(self) -> Response<Body> {
         let told = json!({"taken": [], "refused": self.refused, "why": self.why});
-        let mut answer = json_answer(self.status, &told);
+        let mut answer = json_answer(self.status, told.to_string());
         if let Some(secs) = self.retry {
             put(answer.headers_mut(), header::RETRY_AFTER, &secs.to_string());
         }
@@ -214,8 +255,8 @@ impl No {
     }
 }
 
-fn json_answer(status: StatusCode, told: &Value) -> Response<Body> {
-    let mut answer = Response::new(Body::Text(Some(told.to_string().into())));
+fn json_answer(status: StatusCode, told: String) -> Response<Body> {
+    let mut answer = Response::new(Body::from(told));
     *answer.status_mut() = status;
     put(answer.headers_mut(), header::CONTENT_TYPE, "application/json");
     answer

@@ -1,13 +1,13 @@
 //! What kind of file a browser is told a master is, and what it may do with it.
 //!
 //! Masters come from anybody who ever sent the family a file. Shown beside the page, a document
-//! with script in it could read the page's secret: so only kinds that can't hold script are shown
+//! with script in it could act as the page: so only kinds that can't hold script are shown
 //! as what they are, documents are shown in a sandbox without script, and everything else is
 //! handed over to be saved.
 
 /// How a kind of file is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Kind {
+pub(super) struct ContentType {
     /// `Content-Type`.
     pub(super) mime: &'static str,
     /// `Content-Security-Policy`.
@@ -29,7 +29,7 @@ const PDF: &str = "frame-ancestors 'none'";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The kind that the ending of a name tells.
-pub(super) fn of(name: &[u8]) -> Kind {
+pub(super) fn of(name: &[u8]) -> ContentType {
     let ending = match name.iter().rposition(|&b| b == b'.') {
         Some(dot) if dot > 0 => name[dot + 1..].to_ascii_lowercase(),
         _ => Vec::new(),
@@ -63,10 +63,10 @@ pub(super) fn of(name: &[u8]) -> Kind {
         | b"rs" | b"py" | b"sh" | b"java" | b"go" | b"tex" | b"srt" | b"vtt" | b"m3u" | b"vcf"
         | b"ics" => (TEXT, SANDBOX),
         _ => {
-            return Kind { mime: "application/octet-stream", policy: SANDBOX, save: true };
+            return ContentType { mime: "application/octet-stream", policy: SANDBOX, save: true };
         }
     };
-    Kind { mime, policy, save: false }
+    ContentType { mime, policy, save: false }
 }
 
 #[cfg(test)]

@@ -1,0 +1,552 @@
+//! Sessions: who is signed in, and the addresses to choose the password, sign in and sign out.
+//!
+//! The browser has a token in a cookie that no script reads; the ledger has its SHA-256. What proves an answer to the
+//! page is made from the token, and so is in no ledger and in no cookie.
+
+use super::auth::{self, From, cookie, same_secret};
+use super::error_page::{only, put};
+use super::limits::ClientKey;
+use super::password::{LENGTH, hex};
+use super::state::{AppState, Client, Shared};
+use super::{Command, House, Settings, user_agent};
+use crate::model::{Access, Password, Session, Time};
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{Method, Request, Response, StatusCode};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::time::timeout;
+
+/// The cookies: of a session, and of a browser that signed in once.
+const SESSION: &str = "larder";
+const KNOWN: &str = "larder-known";
+/// How long a browser stays known, in seconds: a year.
+const KNOWN_SECONDS: i64 = 365 * 86_400;
+/// How long a password may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(20);
+/// How often it is noted that a session was used.
+const NOTED: Duration = Duration::from_secs(3_600);
+
+/// Who guesses: a browser that is known has guesses of its own.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Guesser {
+    Known(String),
+    Client(ClientKey),
+}
+
+/// When the use of each session was noted.
+pub(super) type Touched = Mutex<HashMap<String, Instant>>;
+
+/// A request with a session.
+pub(super) struct SignedIn {
+    pub(super) id: String,
+    /// The key that answers to this browser are sealed with.
+    pub(super) proof: String,
+}
+
+/// The moment.
+pub(super) fn now() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+fn hmac(key: &str, text: &str) -> Vec<u8> {
+    // HMAC takes a key of any length; there is no other way to fail.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap_or_else(|_| unreachable!());
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn random(bytes: usize) -> Option<String> {
+    let mut drawn = vec![0; bytes];
+    getrandom::fill(&mut drawn).ok()?;
+    Some(hex(&drawn))
+}
+
+fn token_hash(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes()))
+}
+
+/// Which password is in force, in so few bits that nobody can find the password by them; `None` when there is none.
+fn mark(access: &Access, settings: &Settings) -> Option<String> {
+    let (kind, text) = match (&settings.password, &access.password) {
+        (Some(set), _) => ("settings", set),
+        (None, Some(chosen)) => ("chosen", &chosen.hash),
+        (None, None) => return None,
+    };
+    Some(hex(&hmac(&access.secret, &format!("{kind} {text}"))[..2]))
+}
+
+/// The sessions that hold.
+fn in_force<'a>(
+    access: &'a Access,
+    settings: &Settings,
+    now: Time,
+) -> impl Iterator<Item = &'a Session> {
+    let mark = mark(access, settings);
+    access.sessions.iter().filter(move |s| Some(&s.under) == mark.as_ref() && !s.is_over(now))
+}
+
+/// The session of a request, if it has one that holds. Notes from time to time that it was used.
+pub(super) fn signed_in(
+    state: &AppState,
+    client: &Client,
+    headers: &HeaderMap,
+) -> Option<SignedIn> {
+    let token = cookie(headers, SESSION)?;
+    let hash = token_hash(token);
+    let access = state.house.borrow().access.clone();
+    let (now, settings) = (now(), state.settings.borrow().clone());
+    let mut found = None;
+    for session in in_force(&access, &settings, now) {
+        if same_secret(session.hash.as_bytes(), hash.as_bytes()) {
+            found = Some(session);
+        }
+    }
+    let session = found?;
+    state.known.note(client.key);
+    note_use(state, client, session, now);
+    Some(SignedIn { id: session.id.clone(), proof: hex(&hmac(token, "larder proof")) })
+}
+
+fn note_use(state: &AppState, client: &Client, session: &Session, now: Time) {
+    let from = client.address.to_string();
+    let lately = now.since(session.used) < NOTED.as_secs().cast_signed();
+    if lately && session.from == from {
+        return;
+    }
+    let mut touched = state.touched.lock().unwrap_or_else(PoisonError::into_inner);
+    touched.retain(|_, at| at.elapsed() < NOTED);
+    let key = format!("{} {from}", session.id);
+    if touched.contains_key(&key) {
+        return;
+    }
+    let used = Command::Used { id: session.id.clone(), from, at: now };
+    // When the loop has its hands full, it is noted the next time.
+    if state.commands.try_send(used).is_ok() {
+        touched.insert(key, Instant::now());
+    }
+}
+
+/// Who guesses with this request.
+fn guesser(access: &Access, client: &Client, headers: &HeaderMap) -> Guesser {
+    let known =
+        cookie(headers, KNOWN).and_then(|value| value.split_once('.')).filter(|(id, seal)| {
+            let right = hex(&hmac(&access.secret, &format!("known {id}")));
+            !access.secret.is_empty() && same_secret(seal.as_bytes(), right.as_bytes())
+        });
+    match known {
+        Some((id, _)) => Guesser::Known(id.to_owned()),
+        None => Guesser::Client(client.key),
+    }
+}
+
+/// What a page may know of its own session and the others: `GET /session`.
+pub(super) async fn show(
+    State(state): State<Shared>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let house = state.house.borrow().clone();
+    if house.drive.is_none() {
+        return no(StatusCode::SERVICE_UNAVAILABLE, AWAY);
+    }
+    let settings = state.settings.borrow().clone();
+    let here = signed_in(&state, &client, &headers);
+    let sessions = here.as_ref().map_or_else(Vec::new, |here| {
+        in_force(&house.access, &settings, now()).map(|s| view(s, s.id == here.id)).collect()
+    });
+    let told = json!({
+        "state": door(&state, &house, &settings, &client, here.is_some()).as_str(),
+        "readers": settings.readers,
+        "proof": here.map(|here| here.proof),
+        "sessions": sessions,
+    });
+    answer(StatusCode::OK, &told)
+}
+
+fn view(s: &Session, here: bool) -> Value {
+    json!({
+        "id": s.id, "label": s.label, "from": s.from, "since": s.since.rfc3339(),
+        "used": s.used.rfc3339(), "here": here,
+    })
+}
+
+/// What somebody who comes to the page can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Door {
+    Claim,
+    Closed,
+    SignedOut,
+    SignedIn,
+}
+
+impl Door {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::Closed => "closed",
+            Self::SignedOut => "signed-out",
+            Self::SignedIn => "signed-in",
+        }
+    }
+}
+
+/// What this client can do.
+pub(super) fn door(
+    state: &AppState,
+    house: &House,
+    settings: &Settings,
+    client: &Client,
+    is_signed_in: bool,
+) -> Door {
+    let has_password = settings.password.is_some() || house.access.password.is_some();
+    match (is_signed_in, has_password) {
+        (true, _) => Door::SignedIn,
+        (false, true) => Door::SignedOut,
+        (false, false) if client.is_local && state.claim.is_open() => Door::Claim,
+        (false, false) => Door::Closed,
+    }
+}
+
+const AWAY: &str = "the drive is not plugged in; plug it in and try again";
+
+/// Chooses the password: `POST /claim`.
+pub(super) async fn claim(
+    State(state): State<Shared>,
+    Extension(client): Extension<Client>,
+    request: Request<Body>,
+) -> Response<Body> {
+    if request.method() != Method::POST {
+        return only("POST");
+    }
+    // Before anything of the request is read: nobody from elsewhere may even ask.
+    if !is_own(&request) {
+        return no(StatusCode::FORBIDDEN, OWN);
+    }
+    let house = state.house.borrow().clone();
+    let settings = state.settings.borrow().clone();
+    if house.drive.is_none() {
+        return no(StatusCode::SERVICE_UNAVAILABLE, AWAY);
+    }
+    match door(&state, &house, &settings, &client, false) {
+        Door::Claim => {}
+        Door::SignedOut | Door::SignedIn => {
+            return no(StatusCode::CONFLICT, "there is a password already; sign in with it");
+        }
+        Door::Closed if !client.is_local => {
+            return no(
+                StatusCode::FORBIDDEN,
+                "the password can only be chosen from the network at home",
+            );
+        }
+        Door::Closed => {
+            let why =
+                "it is too late; switch Larder off and on, then open the page within 30 minutes";
+            return no(StatusCode::FORBIDDEN, why);
+        }
+    }
+    let headers = request.headers().clone();
+    let password = match typed(request).await {
+        Ok(password) => password,
+        Err(told) => return *told,
+    };
+    if !LENGTH.contains(&password.chars().count()) || password.chars().any(char::is_control) {
+        return no(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "a password has 8 to 128 characters on one line",
+        );
+    }
+    let Some(hash) = state.passwords.hash(password).await else {
+        return no(StatusCode::SERVICE_UNAVAILABLE, "the password can't be kept; restart Larder");
+    };
+    let password = Password { hash, at: now(), from: client.address.to_string() };
+    let access = Access { password: Some(password.clone()), ..(*house.access).clone() };
+    let Some((session, token)) = new_session(&access, &settings, &client, &headers) else {
+        return no(StatusCode::SERVICE_UNAVAILABLE, "there are no random numbers; restart Larder");
+    };
+    match state.command(|reply| Command::Claim { password, session, reply }).await {
+        Ok(true) => {
+            log::warn!("the password was chosen from {}", client.address);
+            let_in(&access, &token)
+        }
+        Ok(false) => {
+            no(StatusCode::CONFLICT, "somebody chose the password just now; sign in with it")
+        }
+        Err(why) => no(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+/// Signs in: `POST /session`.
+pub(super) async fn sign_in(
+    State(state): State<Shared>,
+    Extension(client): Extension<Client>,
+    request: Request<Body>,
+) -> Response<Body> {
+    if !is_own(&request) {
+        return no(StatusCode::FORBIDDEN, OWN);
+    }
+    let house = state.house.borrow().clone();
+    let settings = state.settings.borrow().clone();
+    if house.drive.is_none() {
+        return no(StatusCode::SERVICE_UNAVAILABLE, AWAY);
+    }
+    let access = house.access;
+    let headers = request.headers().clone();
+    let guesser = guesser(&access, &client, &headers);
+    let begun = Instant::now();
+    // The right one too while the guesser has to wait: else waiting would cost nothing.
+    if let Some(wait) = state.wrong_passwords.wait(&guesser, begun) {
+        let secs = wait.as_secs() + 1;
+        let why = format!("too many wrong passwords came from here; try again in {secs} s");
+        let mut told = no(StatusCode::TOO_MANY_REQUESTS, &why);
+        put(told.headers_mut(), header::RETRY_AFTER, &secs.to_string());
+        return told;
+    }
+    let password = match typed(request).await {
+        Ok(password) => password,
+        Err(told) => return *told,
+    };
+    if settings.password.is_none() && access.password.is_none() {
+        return no(StatusCode::CONFLICT, "no password was chosen yet; open the page to choose one");
+    }
+    // Counted first, so that many at once are not all let through.
+    state.wrong_passwords.wrong(&guesser, begun);
+    let right = match (&settings.password, &access.password) {
+        (Some(set), _) => same_secret(set.as_bytes(), password.as_bytes()),
+        (None, Some(chosen)) => {
+            let is_known = matches!(guesser, Guesser::Known(_));
+            state.passwords.verify(password, chosen.hash.clone(), is_known).await
+        }
+        (None, None) => false,
+    };
+    if !right {
+        log::warn!("{} sent a wrong password", client.address);
+        return no(StatusCode::UNAUTHORIZED, "this is not the password; try again");
+    }
+    state.wrong_passwords.forgive(&guesser);
+    let Some((session, token)) = new_session(&access, &settings, &client, &headers) else {
+        return no(StatusCode::SERVICE_UNAVAILABLE, "there are no random numbers; restart Larder");
+    };
+    match state.command(|reply| Command::SignIn { session, reply }).await {
+        Ok(()) => let_in(&access, &token),
+        Err(why) => no(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+/// Signs this browser out: `DELETE /session`.
+pub(super) async fn sign_out(
+    state: State<Shared>,
+    client: Extension<Client>,
+    request: Request<Body>,
+) -> Response<Body> {
+    end(state, client, None, is_own(&request), request.headers().clone()).await
+}
+
+/// Signs another browser out: `DELETE /session/<id>`.
+pub(super) async fn sign_other_out(
+    state: State<Shared>,
+    client: Extension<Client>,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Response<Body> {
+    if request.method() != Method::DELETE {
+        return only("DELETE");
+    }
+    end(state, client, Some(id), is_own(&request), request.headers().clone()).await
+}
+
+async fn end(
+    State(state): State<Shared>,
+    Extension(client): Extension<Client>,
+    other: Option<String>,
+    is_own: bool,
+    headers: HeaderMap,
+) -> Response<Body> {
+    if !is_own {
+        return no(StatusCode::FORBIDDEN, OWN);
+    }
+    let Some(here) = signed_in(&state, &client, &headers) else {
+        return no(StatusCode::UNAUTHORIZED, "sign in first");
+    };
+    let own = other.as_ref().is_none_or(|id| *id == here.id);
+    let id = other.unwrap_or(here.id);
+    match state.command(|reply| Command::SignOut { id, reply }).await {
+        Ok(true) => {
+            let mut done = empty();
+            if own {
+                set_cookie(&mut done, SESSION, "", 0);
+            }
+            done
+        }
+        Ok(false) => no(StatusCode::NOT_FOUND, "that browser is not signed in any more"),
+        Err(why) => no(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+const OWN: &str = "only the page of this Larder may do this";
+
+fn is_own(request: &Request<Body>) -> bool {
+    // The host was looked at before the request came here.
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(|host| auth::origin(request.headers(), host) == Some(From::Ourselves))
+}
+
+/// Reads `{"password": "…"}`.
+async fn typed(request: Request<Body>) -> Result<String, Box<Response<Body>>> {
+    let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
+        let mime = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        mime.trim().eq_ignore_ascii_case("application/json")
+    });
+    let bad = |status, why| Err(Box::new(no(status, why)));
+    if !is_json {
+        let why = "the password is sent as application/json";
+        return bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    }
+    // The router ends a body that is too long.
+    let body = match timeout(ARRIVAL, request.into_body().collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return bad(StatusCode::BAD_REQUEST, "the password broke off; try again"),
+        Err(_) => return bad(StatusCode::REQUEST_TIMEOUT, "the password took too long; try again"),
+    };
+    let value: Option<Value> = serde_json::from_slice(&body).ok();
+    match value.as_ref().and_then(|value| value["password"].as_str()) {
+        Some(password) => Ok(password.to_owned()),
+        None => bad(StatusCode::BAD_REQUEST, "there is no password in it"),
+    }
+}
+
+/// A session under the password in force, and its token.
+fn new_session(
+    access: &Access,
+    settings: &Settings,
+    client: &Client,
+    headers: &HeaderMap,
+) -> Option<(Session, String)> {
+    let token = random(32)?;
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let now = now();
+    let session = Session {
+        id: random(4)?,
+        hash: token_hash(&token),
+        under: mark(access, settings)?,
+        label: user_agent::label(agent.unwrap_or_default()),
+        from: client.address.to_string(),
+        since: now,
+        used: now,
+    };
+    Some((session, token))
+}
+
+fn let_in(access: &Access, token: &str) -> Response<Body> {
+    let mut done = empty();
+    set_cookie(&mut done, SESSION, token, crate::model::SESSION_SECONDS);
+    if let Some(id) = random(8).filter(|_| !access.secret.is_empty()) {
+        let seal = hex(&hmac(&access.secret, &format!("known {id}")));
+        set_cookie(&mut done, KNOWN, &format!("{id}.{seal}"), KNOWN_SECONDS);
+    }
+    done
+}
+
+fn set_cookie(answer: &mut Response<Body>, name: &str, value: &str, seconds: i64) {
+    let line = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}");
+    if let Ok(line) = HeaderValue::from_str(&line) {
+        answer.headers_mut().append(header::SET_COOKIE, line);
+    }
+}
+
+fn empty() -> Response<Body> {
+    let mut done = Response::new(Body::empty());
+    *done.status_mut() = StatusCode::NO_CONTENT;
+    done
+}
+
+/// An answer in JSON.
+pub(super) fn answer(status: StatusCode, told: &Value) -> Response<Body> {
+    let mut answer = Response::new(Body::from(told.to_string()));
+    *answer.status_mut() = status;
+    put(answer.headers_mut(), header::CONTENT_TYPE, "application/json");
+    answer
+}
+
+fn no(status: StatusCode, why: &str) -> Response<Body> {
+    answer(status, &json!({"why": why}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_holds_for_its_password_and_its_time() {
+        let chosen =
+            |hash: &str| Some(Password { hash: hash.into(), at: Time(0), from: "::1".into() });
+        let access = Access { password: chosen("h1"), sessions: vec![], secret: "s".into() };
+        let set = |password: Option<&str>| Settings {
+            password: password.map(str::to_owned),
+            ..Settings::default()
+        };
+        let under = mark(&access, &set(None)).unwrap();
+        assert_eq!(under.len(), 4, "too few bits to find the password by");
+        let session = Session {
+            id: "1".into(),
+            hash: "t".into(),
+            under,
+            label: "x".into(),
+            from: "::1".into(),
+            since: Time::from_secs(1_000),
+            used: Time::from_secs(1_000),
+        };
+        let access = Access { sessions: vec![session], ..access };
+        let holds = |access: &Access, password, at| {
+            in_force(access, &set(password), Time::from_secs(at)).count() == 1
+        };
+        assert!(holds(&access, None, 1_000));
+        assert!(holds(&access, None, 0), "a clock that went back");
+        assert!(holds(&access, None, 999 + 30 * 86_400));
+        assert!(!holds(&access, None, 1_000 + 30 * 86_400));
+        assert!(!holds(&access, Some("open sesame"), 1_000), "another password is in force");
+        let other = Access { password: chosen("h2"), ..access.clone() };
+        assert!(!holds(&other, None, 1_000));
+        let none = Access { password: None, ..access };
+        assert!(!holds(&none, None, 1_000), "without a password nobody is signed in");
+    }
+
+    #[test]
+    fn only_a_cookie_of_ours_makes_a_browser_known() {
+        let access = Access { secret: "s".into(), ..Access::default() };
+        let client = Client {
+            address: [10, 0, 0, 1].into(),
+            key: ClientKey::new([10, 0, 0, 1].into(), None),
+            is_local: true,
+        };
+        let of = |access: &Access, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(header::COOKIE, format!("larder-known={value}").parse().unwrap());
+            guesser(access, &client, &headers)
+        };
+        let answer = let_in(&access, "token");
+        let line = answer.headers().get_all(header::SET_COOKIE).iter().nth(1).unwrap();
+        let line = line.to_str().unwrap();
+        for part in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=31536000"] {
+            assert!(line.contains(part), "{line}");
+        }
+        let value = line.strip_prefix("larder-known=").unwrap().split(';').next().unwrap();
+        let stranger = Guesser::Client(client.key);
+        assert!(matches!(of(&access, value), Guesser::Known(_)));
+        assert_eq!(of(&access, "1.2"), stranger);
+        assert_eq!(of(&access, &value[1..]), stranger);
+        assert_eq!(of(&access, ""), stranger);
+        let another = Access { secret: "t".into(), ..Access::default() };
+        assert_eq!(of(&another, value), stranger, "of another Larder");
+        let blank = Access::default();
+        let forged = format!("1.{}", hex(&hmac("", "known 1")));
+        assert_eq!(of(&blank, &forged), stranger, "before there is a secret");
+    }
+}
