@@ -14,7 +14,7 @@ use drive::{House, SETTINGS, wish};
 use http::Request;
 use larder::model::Action;
 use larder::worklist::mac::{self, Sealed};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
