@@ -116,7 +116,7 @@ fn folders_named_from_where_one_stands_are_watched_like_others() {
     house.save(&house.home(b"doc"), b"doc");
     let mut command = Command::new(drive::LARDER);
     command.args(["run", "--report-fd", "1", "--drive", "drive", "--boot", "./boot/../boot"]);
-    command.current_dir(house.dir.path());
+    drive::hermetic(&mut command).current_dir(house.dir.path());
     let running = Running::spawn(&house, command);
     eventually("the page is there", || house.page("HTCphone").exists());
     house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
