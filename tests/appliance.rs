@@ -480,7 +480,9 @@ fn the_real_engine_gets_ready_and_leaves_nothing_but_its_own_files() {
     if !possible(&["mkfs.ext4"]) {
         return;
     }
-    let house = House::new("[devices.HTCphone]\nquota = \"8 GB\"\n");
+    // Neither this machine's Syncthing nor its ports.
+    let rest = format!("[sync]\nenabled = false\n[web]\nport = {}\n", port::free_port());
+    let house = House::new(&format!("[devices.HTCphone]\nquota = \"8 GB\"\n{rest}"));
     fs::copy(env!("CARGO_BIN_EXE_larder"), house.path("engine")).unwrap();
     let disk = house.disk("64M", "mkfs.ext4 -q {}");
     house.plug(&disk);

@@ -33,7 +33,8 @@ const SAMPLE: usize = 20;
 const RUN: [&str; 4] = ["run", "--once", "--settle", "1"];
 
 fn strace_is_here() -> bool {
-    let here = Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success());
+    let here =
+        Command::new(drive::program("strace")).arg("-V").output().is_ok_and(|o| o.status.success());
     if !here {
         eprintln!("SKIPPED: there is no strace on this machine, so nothing was killed anywhere");
     }
@@ -257,7 +258,7 @@ fn end(house: &House) -> End {
 fn count(scene: Scene) -> BTreeMap<&'static str, usize> {
     let house = house(scene);
     let log = house.dir.path().join("calls");
-    let mut strace = Command::new("strace");
+    let mut strace = Command::new(drive::program("strace"));
     strace.args(["-f", "-qq", "-o"]).arg(&log);
     strace.arg("-e").arg(format!("trace={},{}", NAMES.join(","), OTHERS.join(",")));
     strace.arg(drive::LARDER);
@@ -280,7 +281,7 @@ fn count(scene: Scene) -> BTreeMap<&'static str, usize> {
 
 /// Runs the program with one injection; what it said, or nothing when it did not come to an end.
 fn disturbed(house: &House, call: &str, what: &str, scene: Scene) -> Option<std::process::Output> {
-    let mut strace = Command::new("strace");
+    let mut strace = Command::new(drive::program("strace"));
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={call}"));
     strace.arg("-e").arg(format!("inject={call}:{what}")).arg(drive::LARDER);
     house.add_to(&mut strace, &run_in(scene).0);

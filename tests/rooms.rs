@@ -319,3 +319,31 @@ fn tests_are_told_from_what_is_used() {
     assert!(!may_know("plan", "fs") && !may_know("engine", "sync"));
     assert!(!may_know("web", "ledger") && !may_know("engine", "daemon"));
 }
+
+/// Tests that start the program, each in an environment of its own, and the one that can't.
+const STARTS_LARDER: &[(&str, &str)] = &[
+    ("tests/support/drive.rs", "for most"),
+    ("tests/house/home.rs", "with the Syncthing of the lab"),
+    (
+        "tests/appliance.rs",
+        "its supervisor calls this machine's programs; its engine gets settings without a Syncthing",
+    ),
+];
+
+#[test]
+fn tests_start_the_program_in_an_environment_of_its_own() {
+    let mut files = Vec::new();
+    walk(&root().join("tests"), &mut files);
+    let mut starting = BTreeSet::new();
+    for file in files {
+        let name = file.strip_prefix(root()).unwrap().display().to_string();
+        let text = fs::read_to_string(&file).unwrap();
+        if text.contains(concat!("CARGO_BIN", "_EXE")) {
+            let own = text.contains("hermetic(") || name == "tests/appliance.rs";
+            assert!(own, "{name}: start the program by tests/support/environment.rs");
+            starting.insert(name);
+        }
+    }
+    let known: BTreeSet<String> = STARTS_LARDER.iter().map(|(name, _)| (*name).into()).collect();
+    assert_eq!(starting, known);
+}

@@ -134,7 +134,7 @@ fn folders_named_from_where_one_stands_are_watched_like_others() {
     house.save(&house.home(b"doc"), b"doc");
     let mut command = Command::new(drive::LARDER);
     command.args(["run", "--report-fd", "1", "--drive", "drive", "--boot", "./boot/../boot"]);
-    command.current_dir(house.dir.path());
+    drive::hermetic(&mut command).current_dir(house.dir.path());
     let running = Running::spawn(&house, command);
     eventually("the page is there", || house.page("HTCphone").exists());
     house.drop_list("HTCphone", &[wish(1, "get", b"doc", "")]);
@@ -780,6 +780,53 @@ fn killed_at_any_moment_it_goes_on() {
         assert!((0..40).all(|i| house.answer(round * 100 + i + 1).is_some()), "round {round}");
     }
     assert!(!Path::new(&house.drive.join("BTsyncApp/tmp/1")).exists());
+}
+
+#[test]
+fn a_sync_engine_that_fails_again_and_again_makes_one_page_of_it() {
+    let house = House::new(SETTINGS);
+    // One that gets as far as it takes to fail, and says so with another time in front at each start.
+    let path = house.dir.path().join("bin");
+    std::fs::create_dir(&path).expect("a folder");
+    let home = house.drive.join("BTsyncApp/syncthing");
+    let script = format!(
+        "#!/bin/sh\ncase $1 in\n--version) echo 'syncthing v1.29.5 \"X\" (x)';;\n\
+         generate) mkdir -p '{0}'; echo '<configuration><gui></gui><options></options></configuration>' >'{0}/config.xml';;\n\
+         *) echo \"[$$] $(date +%s) WARNING: the disk is on fire\"; echo tried >>'{0}.tries'; exit 1;;\nesac\n",
+        home.display()
+    );
+    let program = path.join("syncthing");
+    std::fs::write(&program, script).expect("a program");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, mode).expect("it is ours");
+    let mut command = house.larder(&["run", "--loopback", "--report-fd", "1"]);
+    let found = std::env::join_paths([path.as_path(), Path::new("/usr/bin"), Path::new("/bin")]);
+    command.env("PATH", found.expect("plain names"));
+    let running = Running::spawn(&house, command);
+    eventually("it is told", || running.tells("the disk is on fire"));
+    eventually("the page is there", || house.page("HTCphone").exists());
+    std::thread::sleep(Duration::from_secs(2));
+    let pages = || {
+        let all = [
+            house.page("HTCphone"),
+            house.page("LinuxLaptop"),
+            house.drive.join("BTsync/catalogue/catalogue.html"),
+        ];
+        all.map(|page| std::fs::read(page).unwrap_or_default())
+    };
+    let tries = || {
+        let tries = home.with_extension("tries");
+        std::fs::read_to_string(tries).map_or(0, |text| text.lines().count())
+    };
+    // Every change of a page has another generation in it.
+    let (before, tried) = (pages(), tries());
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(35) {
+        assert!(pages() == before, "a page was written after {:?}", begun.elapsed());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(tries() >= tried + 2, "it was not tried again: {} after {tried}", tries());
+    assert!(running.tells("it is started again by itself"));
 }
 
 #[test]

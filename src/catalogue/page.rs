@@ -68,6 +68,8 @@ struct Assets {
 pub(super) struct Shared {
     head: String,
     house: String,
+    /// A fingerprint of what stands in it, without what only counts.
+    told: u64,
     /// What would go first from each device that has a limit.
     rooms: Vec<(DeviceName, String)>,
     now: Time,
@@ -147,7 +149,16 @@ impl Shared {
         let home = view.report.address.as_deref().and_then(origin);
         let limited = view.devices.iter().filter_map(|d| Some((d.name.clone(), d.room?)));
         let rooms = limited.map(|(name, room)| (name, pack_first(view, room))).collect();
-        Ok(Self { head: head(home)?, house: pack(&house(view, home)?), rooms, now: view.now })
+        let mut told = DefaultHasher::new();
+        house(view, home, false)?.hash(&mut told);
+        let told = told.finish();
+        Ok(Self {
+            head: head(home)?,
+            house: pack(&house(view, home, true)?),
+            told,
+            rooms,
+            now: view.now,
+        })
     }
 }
 
@@ -159,13 +170,13 @@ pub(super) fn make<'e>(
     log: &'e str,
     edition: (u64, u64),
 ) -> Result<Page<'e>, CatalogueError> {
-    let Shared { head, house, rooms, now } = shared;
+    let Shared { head, house, told, rooms, now } = shared;
     let data: usize = blocks.iter().map(|block| OPEN.len() + block.len() + CLOSE.len()).sum();
     let end = head.len() + data;
     let pad = if data > BLOCK { end.next_multiple_of(BLOCK) - end } else { 0 };
 
     let mut hasher = DefaultHasher::new();
-    (edition, head, house, log.len()).hash(&mut hasher);
+    (edition, head, told, log.len()).hash(&mut hasher);
     let told = page_json(of, rooms, None)?;
     (&told, of.page_id, of.key).hash(&mut hasher);
 
@@ -229,8 +240,8 @@ fn page_json(
     script_json(&page)
 }
 
-/// What is common to the pages besides the files.
-fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError> {
+/// What is common to the pages besides the files. Without `moments` all that is news: not since when it is told.
+fn house(view: &View<'_>, home: Option<&str>, moments: bool) -> Result<Vec<u8>, CatalogueError> {
     let paths = |paths: &std::collections::BTreeSet<RelPath>| -> Vec<String> {
         paths.iter().map(RelPath::to_percent).collect()
     };
@@ -290,7 +301,8 @@ fn house(view: &View<'_>, home: Option<&str>) -> Result<Vec<u8>, CatalogueError>
         .notices
         .iter()
         .map(|n| {
-            json!({"at": n.at.secs(), "condition": n.condition, "what": n.what, "next": n.next})
+            let at = if moments { n.at.secs() } else { 0 };
+            json!({"at": at, "condition": n.condition, "what": n.what, "next": n.next})
         })
         .collect();
     let live: Vec<Value> = progress(view)

@@ -504,6 +504,26 @@ fn the_policy_knows_exactly_what_the_page_runs() {
 }
 
 #[test]
+fn since_when_something_is_told_is_no_news() {
+    let mut house = house(&[b"a"]);
+    let mut encoder = Encoder::new();
+    let notice = |at: i64, what: &str| Notice {
+        at: Time::from_secs(at),
+        condition: Condition::Attention,
+        what: what.into(),
+        next: "wait".into(),
+    };
+    let mut told = |at: i64, what: &str| {
+        house.report.notices = vec![notice(at, what)];
+        house.update(&mut encoder, 1);
+        encoder.page(&of(1)).unwrap().fingerprint()
+    };
+    let first = told(100, "it is down");
+    assert_eq!(told(160, "it is down"), first);
+    assert_ne!(told(160, "it is gone"), first);
+}
+
+#[test]
 fn a_page_that_tells_the_same_has_the_same_fingerprint() {
     let mut house = house(&[b"a", b"b"]);
     let mut encoder = Encoder::new();

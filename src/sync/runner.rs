@@ -219,8 +219,8 @@ async fn settle<E: SyncEngine>(
             Err(why) => {
                 log::warn!("sync: {why}");
                 if !matches!(why, SyncError::Down(_)) {
-                    let next = format!("it is tried again in {} s", wait.as_secs());
-                    out.trouble("settle", why.to_string(), next);
+                    // No number that changes with every try: each would be another page.
+                    out.trouble("settle", why.to_string(), "it is tried again by itself".into());
                 }
                 retry = Some(wait);
                 wait = (wait * 2).min(RETRY.1);

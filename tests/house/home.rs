@@ -1,5 +1,8 @@
 //! A house with a running `larder`, and devices that take part in it.
 
+#[path = "../support/environment.rs"]
+mod environment;
+
 use crate::http::PASSWORD;
 use crate::judged::Judged;
 use crate::lab::{LONG, Party, content, path, put, until};
@@ -62,8 +65,10 @@ impl House {
     /// Writes the settings.
     pub(crate) fn settle(&self) {
         let mut text = format!(
-            "[sync]\nport = {}\n[web]\nport = {}\npassword = \"{PASSWORD}\"\n[led]\npin = \"none\"\n",
-            self.sync_port, self.web_port
+            "[sync]\nport = {}\n[web]\nport = {}\npassword = \"{PASSWORD}\"\n[led]\npin = \"none\"\n{}",
+            self.sync_port,
+            self.web_port,
+            environment::by_day(),
         );
         for (name, lines) in &self.devices {
             text.push_str(&format!("[devices.{name}]\n{lines}\n"));
@@ -102,7 +107,7 @@ impl House {
     /// A command of the program for this house.
     pub(crate) fn larder(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
-        command.args(args);
+        environment::hermetic(&mut command).args(args);
         command.arg("--drive").arg(self.dir.path().join("drive"));
         command.arg("--boot").arg(self.dir.path().join("boot"));
         command

@@ -5,6 +5,11 @@
 // A test takes what it needs of it, from wherever it lies.
 #![allow(dead_code, unreachable_pub)]
 
+#[path = "environment.rs"]
+mod environment;
+#[path = "port.rs"]
+mod ports;
+
 use larder::worklist::mac::{Sealed, seal};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -13,6 +18,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
+
+#[allow(unused_imports, reason = "each program of tests uses its part of it")]
+pub(crate) use environment::{hermetic, program};
 
 /// The program under test.
 pub const LARDER: &str = env!("CARGO_BIN_EXE_larder");
@@ -31,6 +39,7 @@ pub struct House {
     pub drive: PathBuf,
     /// The folder of larder.toml.
     pub boot: PathBuf,
+    web_port: u16,
     lists: u64,
 }
 
@@ -102,16 +111,29 @@ impl House {
 
     /// The same in a folder of the test's choice.
     pub fn within(dir: tempfile::TempDir, settings: &str) -> Self {
-        let house =
-            Self { drive: dir.path().join("drive"), boot: dir.path().join("boot"), dir, lists: 0 };
+        let house = Self {
+            drive: dir.path().join("drive"),
+            boot: dir.path().join("boot"),
+            dir,
+            web_port: ports::free_port(),
+            lists: 0,
+        };
         std::fs::create_dir_all(house.drive.join("BTsync")).expect("a drive");
         std::fs::create_dir_all(&house.boot).expect("a boot folder");
         house.settings(settings);
         house
     }
 
-    /// Writes larder.toml anew.
+    /// Writes larder.toml anew. What the test says nothing of is not left to this machine: the port of the web is one
+    /// that nobody has, and it is day.
     pub fn settings(&self, text: &str) {
+        let mut text = text.to_owned();
+        if !text.contains("[web]") {
+            text.push_str(&format!("\n[web]\nport = {}\n", self.web_port));
+        }
+        if !text.contains("[night]") {
+            text.push_str(&format!("\n{}", environment::by_day()));
+        }
         std::fs::write(self.boot.join("larder.toml"), text).expect("larder.toml");
     }
 
@@ -166,10 +188,10 @@ impl House {
         command
     }
 
-    /// Adds the words and this house to a command.
+    /// Adds the words and this house to a command, in an environment of its own.
     pub fn add_to(&self, command: &mut Command, words: &[&str]) {
         command.args(words).arg("--drive").arg(&self.drive).arg("--boot").arg(&self.boot);
-        command.env_remove("RUST_BACKTRACE");
+        environment::hermetic(command);
     }
 
     /// `larder run --once`, which must succeed.

@@ -130,7 +130,7 @@ impl Running {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |what: &str| said.iter().rev().find(|l| l.contains(what));
         let last = of("panic").or_else(|| of("WARNING")).or_else(|| of("WRN")).or(said.back());
-        let last = last.map(|l| format!(", saying: {l}")).unwrap_or_default();
+        let last = last.map(|l| format!(", saying: {}", unstamped(l))).unwrap_or_default();
         Err(SyncError::Down(format!("it ended with {code}{last}")))
     }
 
@@ -164,8 +164,40 @@ impl Running {
     }
 }
 
+/// A line of its log without the words before its text that differ from run to run: `[ABCDE] 2026/11/23 10:00:00 `.
+fn unstamped(line: &str) -> &str {
+    let is_stamp = |word: &str| {
+        word.starts_with('[') && word.ends_with(']')
+            || word.starts_with(|c: char| c.is_ascii_digit())
+                && word.bytes().all(|b| b.is_ascii_digit() || b"/:.-TZ+".contains(&b))
+    };
+    let mut rest = line.trim_start();
+    while let Some((_, after)) = rest.split_once(' ').filter(|(word, _)| is_stamp(word)) {
+        rest = after.trim_start();
+    }
+    rest
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unstamped;
+
+    #[test]
+    fn what_differs_from_run_to_run_is_not_told() {
+        for (line, told) in [
+            ("[54OMV] 2026/12/01 03:22:53 WARNING: no room", "WARNING: no room"),
+            ("2026-12-01 03:22:53 WRN no room (id=1)", "WRN no room (id=1)"),
+            ("2026-12-01T03:22:53.123+01:00 panic: x", "panic: x"),
+            ("panic: 3 of 4", "panic: 3 of 4"),
+            ("", ""),
+        ] {
+            assert_eq!(unstamped(line), told);
+        }
     }
 }

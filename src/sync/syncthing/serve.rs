@@ -56,8 +56,8 @@ pub(super) async fn serve(core: &Core, out: Outbox, mut stop: watch::Receiver<bo
             Ok(Over::Restart) => {}
             Err(why) => {
                 log::warn!("sync: {why}");
-                let next = format!("it is started again in {} s", wait.as_secs());
-                out.trouble("engine", why.to_string(), next);
+                // No number that changes with every try: each would be another page for every device.
+                out.trouble("engine", why.to_string(), "it is started again by itself".into());
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     _ = stop.wait_for(|&stop| stop) => return,
