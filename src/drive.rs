@@ -13,6 +13,7 @@ pub mod format;
 pub mod gpt;
 pub mod import;
 pub mod mounting;
+pub mod ownership;
 pub mod signature;
 
 use crate::model::Bytes;

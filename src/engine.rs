@@ -12,6 +12,7 @@ mod behind;
 mod carry;
 mod devices;
 mod elsewhere;
+mod error;
 mod join;
 mod joined;
 mod keep;
@@ -32,19 +33,21 @@ mod verify;
 mod wishes;
 
 pub use carry::News;
+pub use error::EngineError;
 pub use night::{Disturbed, Ours};
 pub use shares::{Access, Carried};
 pub use verify::{Finding, Known, Verification};
 
 use crate::apply::{Applier, ApplyError, recover};
-use crate::catalogue::{CatalogueError, Encoder};
+use crate::catalogue::Encoder;
 use crate::config::Config;
-use crate::fs::{FileSystem, FsError, Space, Trouble};
+use crate::fs::{FileSystem, FsError, Space};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{Bytes, DeviceName, FileId, Origin, Place, RelPath, Spot, Time};
 use crate::plan::{Fact, Op, World, in_force};
 use crate::status::{Notice, Report};
 use crate::watch::Pending;
+use error::drive_error;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long something has to be absent before it is believed, in seconds, where no sync engine can
@@ -60,42 +63,6 @@ const PACE: i64 = 10;
 const TRIES: u32 = 5;
 /// Earlier than any time.
 const AT_ONCE: Time = Time(i64::MIN);
-
-/// What keeps the engine from working.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The drive does not work.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    /// The ledger does not work.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// No page could be made.
-    #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
-}
-
-impl EngineError {
-    /// True when the drive breaks, or takes no writes any more: nothing of it is to be believed.
-    pub fn is_failed_drive(&self) -> bool {
-        match self {
-            Self::Fs(e) => matches!(e.trouble(), Some(Trouble::Failing | Trouble::ReadOnly)),
-            Self::Ledger(e) => e.is_failed_drive(),
-            Self::Catalogue(_) => false,
-        }
-    }
-
-    /// What is the matter with the drive, when that is it.
-    pub fn trouble(&self) -> Option<Trouble> {
-        match self {
-            Self::Fs(e) => e.trouble(),
-            Self::Ledger(LedgerError::NoInodes { .. }) => Some(Trouble::NoInodes),
-            Self::Ledger(e) if e.is_full() => Some(Trouble::Full),
-            Self::Ledger(e) => (!e.is_damage()).then_some(Trouble::Failing),
-            Self::Catalogue(_) => None,
-        }
-    }
-}
 
 /// What a turn leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -506,13 +473,6 @@ pub fn lay_out(fs: &mut dyn FileSystem) -> Result<(), FsError> {
         fs.make_dir(&place.at(RelPath::root()))?;
     }
     Ok(())
-}
-
-fn drive_error(e: ApplyError) -> EngineError {
-    match e {
-        ApplyError::Fs(e) => e.into(),
-        ApplyError::LastName { at } => FsError::Exists { at }.into(),
-    }
 }
 
 /// A random text that the ledger remembers under a key.
