@@ -92,6 +92,10 @@ fn no_inodes_left_is_told_as_such_and_done_when_there_are_some() {
     let text = error.to_string();
     assert!(text.contains("inodes") && text.contains("number of files"), "{text}");
     assert!(house.memory().space().unwrap().no_inodes);
+    let Answer::Waiting(what) = house.answer(&super::phone_page(), wish.id) else {
+        panic!("neither done nor refused")
+    };
+    assert!(what.contains("no inodes left"), "{what}");
     house.memory().inodes_left = None;
     house.restart();
     assert!(is_done(&house.answer(&super::phone_page(), wish.id)));
