@@ -51,6 +51,7 @@ use crate::model::{Bytes, DeviceName, FileId, NotTaken, Origin, Place, RelPath, 
 use crate::plan::{Fact, Op, World, in_force};
 use crate::status::{Notice, Report};
 use crate::watch::Pending;
+use error::drive_error;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long something has to be absent before it is believed, in seconds, where no sync engine can
@@ -483,13 +484,6 @@ pub fn lay_out(fs: &mut dyn FileSystem) -> Result<(), FsError> {
         fs.make_dir(&place.at(RelPath::root()))?;
     }
     Ok(())
-}
-
-fn drive_error(e: ApplyError) -> EngineError {
-    match e {
-        ApplyError::Fs(e) => e.into(),
-        ApplyError::LastName { at } => FsError::Exists { at }.into(),
-    }
 }
 
 /// A random text that the ledger remembers under a key.

@@ -257,6 +257,37 @@ fn md5(device: &Path) -> String {
     sh(&format!("md5sum <{}", device.display())).unwrap()
 }
 
+/// A family fills the drive at a computer: whose it is there is nobody's concern here.
+#[test]
+fn what_belongs_to_others_on_our_drive_is_made_ours_and_told() {
+    for (size, kind) in serving() {
+        let house = House::new("");
+        let disk = house.disk(size, &format!("mkfs.{kind} -q {{}}"));
+        house.plug(&disk);
+        let mut larder = house.start();
+        larder.says("ready:");
+        let files = house.path("drive/BTsync/files");
+        fs::create_dir_all(files.join("Photos")).unwrap();
+        fs::write(files.join("Photos/theirs.jpg"), "theirs").unwrap();
+        fs::write(house.path("drive/elsewhere"), "not in our folders").unwrap();
+        fs::set_permissions(files.join("Photos"), fs::Permissions::from_mode(0o500)).unwrap();
+        house.pull(&disk);
+        larder.says("waiting-for-drive:");
+        house.plug(&disk);
+        let told = larder.says("3 files and folders on the drive belonged to somebody else");
+        assert!(told.contains("BTsync/files"), "{told}");
+        larder.says("ready:");
+        let nobody: u32 = sh("id -u nobody").unwrap().parse().unwrap();
+        for (at, mode) in [("", 0o700), ("Photos", 0o700), ("Photos/theirs.jpg", 0o600)] {
+            let meta = fs::metadata(files.join(at)).unwrap();
+            assert_eq!((meta.uid(), meta.mode() & mode), (nobody, mode), "{kind}: {at}");
+        }
+        assert_eq!(fs::metadata(house.path("drive/elsewhere")).unwrap().uid(), 0, "{kind}");
+        larder.signal("TERM");
+        assert!(larder.ends(), "{kind}");
+    }
+}
+
 #[test]
 fn empty_ext4_xfs_and_btrfs_serve_as_they_are() {
     for (size, kind) in serving() {

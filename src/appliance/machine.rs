@@ -11,6 +11,7 @@ use crate::config;
 use crate::drive::advice::done;
 use crate::drive::decide::{Advice, Choice, Decision, NotCopied, decide};
 use crate::drive::import::Progress;
+use crate::drive::ownership::Given;
 use crate::drive::{Disk, DriveError};
 use crate::model::Time;
 use crate::status::{Condition, Report};
@@ -42,6 +43,8 @@ pub enum Event {
     Disks(Vec<Disk>),
     /// The drive was checked and mounted (`Ok(true)`: repaired on the way), or why it was not.
     Prepared(Result<bool, Unprepared>),
+    /// Files of others on the drive that is being prepared are Larder's now.
+    Given(Given),
     /// The disk was formatted, or why it was not.
     Formatted(Result<(), String>),
     /// The kernel made the mounted drive read-only or shut it down.
@@ -142,6 +145,8 @@ pub struct Machine {
     /// Plugged-in disks that are left alone until plugged in anew, and why.
     aside: Vec<((String, u64), Option<Advice>)>,
     told: Option<Advice>,
+    /// What was made ours on the drive.
+    given: Option<Advice>,
     /// The wish to format is fulfilled. Forgotten in the settings until the next start.
     format_done: Option<Advice>,
     import: Option<(Choice, Progress)>,
@@ -172,6 +177,7 @@ impl Machine {
             advice: Vec::new(),
             aside: Vec::new(),
             told: None,
+            given: None,
             format_done: None,
             import: None,
             imported: Vec::new(),
@@ -194,6 +200,7 @@ impl Machine {
                 self.disks = disks;
             }
             Event::Prepared(result) => self.prepared(result, &mut effects),
+            Event::Given(given) => self.given = words::given(&given),
             Event::Formatted(result) => self.formatted(result),
             Event::Sick => self.sick(&mut effects),
             // A last word that arrives after the end is an old one.
@@ -284,6 +291,7 @@ impl Machine {
         self.failures = 0;
         self.report = None;
         self.told = None;
+        self.given = None;
     }
 
     fn prepared(&mut self, result: Result<bool, Unprepared>, effects: &mut Vec<Effect>) {

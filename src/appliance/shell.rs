@@ -16,6 +16,7 @@ use crate::drive::advice::words;
 use crate::drive::decide::{Advice, Choice};
 use crate::drive::devices::{self, Present};
 use crate::drive::mounting::{self, Checked};
+use crate::drive::ownership::{self, Given};
 use crate::drive::{Disk, DriveError, OWN, format, import};
 use crate::led::player::{Player, lights};
 use crate::model::{Time, show};
@@ -35,6 +36,10 @@ use std::time::{Duration, Instant, SystemTime};
 const BUSY_FOR: Duration = Duration::from_secs(2);
 /// How often a STATUS.txt that can't be opened is tried again.
 const STATUS_AGAIN: Duration = Duration::from_secs(60);
+
+/// What is not ours on our drive is given within this time, or, where all of it may be somebody else's, within that.
+const TAKE_OVER: Duration = Duration::from_secs(20);
+const TAKE_OVER_ALL: Duration = Duration::from_secs(600);
 
 /// How often the machine's own address is asked for.
 const NUMBER_AGAIN: Duration = Duration::from_secs(5);
@@ -204,9 +209,10 @@ impl Shell<'_> {
     }
 
     fn prepare(&self, choice: Choice) {
-        let (options, owner) = (self.options.clone(), self.owner);
+        let (options, owner, send) = (self.options.clone(), self.owner, self.send.clone());
         self.job(move || {
-            let result = prepare(&options, &choice, owner);
+            let given = |given| tell(&send, Event::Given(given));
+            let result = prepare(&options, &choice, owner, given);
             if let Err(why) = &result {
                 log::error!("{} is not used: {why}", choice.words);
             }
@@ -319,7 +325,12 @@ fn written() -> String {
 
 /// Checks that the drive is still the one that was probed, then checks it, mounts it and makes
 /// its folders.
-fn prepare(options: &Options, choice: &Choice, owner: (u32, u32)) -> Result<Checked, DriveError> {
+fn prepare(
+    options: &Options,
+    choice: &Choice,
+    owner: (u32, u32),
+    told: impl FnOnce(Given),
+) -> Result<Checked, DriveError> {
     let device = options.roots.dev.join(&choice.node);
     let io = |source| DriveError::Io { what: "probing", path: device.clone(), source };
     let still = || -> Result<(), DriveError> {
@@ -339,18 +350,22 @@ fn prepare(options: &Options, choice: &Choice, owner: (u32, u32)) -> Result<Chec
     let checked = mounting::check(&device, choice.kind)?;
     still()?;
     mounting::mount(&device, choice.kind, &options.drive)?;
-    match mounting::prepare(&options.drive, owner.0, owner.1) {
-        Ok(false) => {}
-        Ok(true) => {
+    let found = mounting::prepare(&options.drive, owner.0, owner.1);
+    match &found {
+        Ok(found) if !found.new => {}
+        Ok(_) => {
             // Out of the journal, so that a look inside finds them even when it is pulled this minute.
             unmount(&options.drive, false);
             still()?;
             mounting::mount(&device, choice.kind, &options.drive)?;
         }
-        Err(why) => {
-            unmount(&options.drive, false);
-            return Err(why);
-        }
+        Err(_) => unmount(&options.drive, false),
+    }
+    let budget = if found?.theirs { TAKE_OVER_ALL } else { TAKE_OVER };
+    match ownership::take_over(&options.drive, owner, budget) {
+        Ok(given) => told(given),
+        // Whatever can't be given now is met by the engine, which tells of it.
+        Err(why) => log::error!("{why}"),
     }
     if let Err(why) = import::clear(&options.drive) {
         log::warn!("what a former import left half copied can't be removed: {why}");

@@ -7,6 +7,7 @@
 //! It must never write, follow a link, or answer for a file that is not the one it was told.
 
 use super::group::{Candidate, Names};
+use crate::fs::Device;
 use crate::model::{RelPath, Stat, Time};
 use rustix::fs::{
     Advice, AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fadvise, openat2, statx,
@@ -166,6 +167,8 @@ pub(super) fn open_beneath(folder: &OwnedFd, path: &RelPath) -> Result<OwnedFd, 
         match openat2(folder, path.as_bytes(), flags, Mode::empty(), how) {
             // A rename raced with the look-up (openat2(2)): look again.
             Err(Errno::AGAIN) => {}
+            // A subvolume is no mount, and a content in it is none of ours.
+            Ok(fd) if Device::of(&fd)? != Device::of(folder)? => return Err(Errno::XDEV),
             other => return other,
         }
     }

@@ -7,13 +7,13 @@
 use super::signature::Kind;
 use super::{DriveError, Inside, OWN, SHARED};
 use crate::lease;
-use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -273,58 +273,41 @@ pub fn unmount(at: &Path, lazily: bool) -> Result<(), DriveError> {
     rustix::mount::unmount(at, flags).map_err(DriveError::io("unmounting", at))
 }
 
-/// Makes Larder's two folders on the drive mounted at `at` and gives them, with all that is in
-/// them, to `uid` and `gid`. The folders themselves are given last: after an interruption the rest
-/// is done again. `true` when a folder is new.
-pub fn prepare(at: &Path, uid: u32, gid: u32) -> Result<bool, DriveError> {
+/// How Larder's two folders were found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Found {
+    /// One is new.
+    pub new: bool,
+    /// One belonged to somebody else, and so may all that is in it.
+    pub theirs: bool,
+}
+
+/// Makes Larder's two folders on the drive mounted at `at` and gives them to `uid` and `gid`. What is in them is given by
+/// [`super::ownership`].
+pub fn prepare(at: &Path, uid: u32, gid: u32) -> Result<Found, DriveError> {
     let fail = || DriveError::io("preparing", at);
     let open = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     let root = rustix::fs::open(at, open, Mode::empty()).map_err(fail())?;
     let owner = (Uid::from_raw(uid), Gid::from_raw(gid));
-    let mut new = false;
+    let mut found = Found::default();
     for (name, mode) in [(SHARED, 0o755), (OWN, 0o700)] {
         let mode = Mode::from_raw_mode(mode);
         match rustix::fs::mkdirat(&root, name, mode) {
-            Ok(()) => new = true,
+            Ok(()) => found.new = true,
             Err(Errno::EXIST) => {}
             Err(why) => return Err(fail()(why)),
         }
         let folder = rustix::fs::openat(&root, name, open, Mode::empty()).map_err(fail())?;
         let stat = rustix::fs::fstat(&folder).map_err(fail())?;
         if (stat.st_uid, stat.st_gid) != (uid, gid) {
-            give_all(folder.as_fd(), owner, 0).map_err(fail())?;
+            found.theirs = true;
             rustix::fs::fchmod(&folder, mode).map_err(fail())?;
             rustix::fs::fchown(&folder, Some(owner.0), Some(owner.1)).map_err(fail())?;
         }
         rustix::fs::fsync(&folder).map_err(fail())?;
     }
     rustix::fs::fsync(&root).map_err(fail())?;
-    Ok(new)
-}
-
-/// Gives everything below a folder to `owner`, never through a symbolic link.
-fn give_all(folder: BorrowedFd<'_>, owner: (Uid, Gid), depth: usize) -> rustix::io::Result<()> {
-    /// Deeper than any path that Larder takes; each level holds a descriptor.
-    const DEEPEST: usize = 200;
-    if depth > DEEPEST {
-        return Err(rustix::io::Errno::LOOP);
-    }
-    for entry in Dir::read_from(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-            let below: OwnedFd = rustix::fs::openat(folder, name, flags, Mode::empty())?;
-            give_all(below.as_fd(), owner, depth + 1)?;
-        }
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::chownat(folder, name, Some(owner.0), Some(owner.1), flags)?;
-    }
-    Ok(())
+    Ok(found)
 }
 
 #[cfg(test)]

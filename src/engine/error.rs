@@ -1,5 +1,6 @@
 //! What keeps the engine from working, and what that says of the drive.
 
+use crate::apply::ApplyError;
 use crate::catalogue::CatalogueError;
 use crate::fs::{FsError, Trouble};
 use crate::ledger::LedgerError;
@@ -32,9 +33,17 @@ impl EngineError {
     pub fn trouble(&self) -> Option<Trouble> {
         match self {
             Self::Fs(e) => e.trouble(),
+            Self::Ledger(LedgerError::NoInodes { .. }) => Some(Trouble::NoInodes),
             Self::Ledger(e) if e.is_full() => Some(Trouble::Full),
             Self::Ledger(e) => (!e.is_damage()).then_some(Trouble::Failing),
             Self::Catalogue(_) => None,
         }
+    }
+}
+
+pub(super) fn drive_error(e: ApplyError) -> EngineError {
+    match e {
+        ApplyError::Fs(e) => e.into(),
+        ApplyError::LastName { at } => FsError::Exists { at }.into(),
     }
 }

@@ -60,10 +60,17 @@ impl Engine {
             found.for_each(Tree::<Stat>::ROOT, |path, old| {
                 let path = path.strip_prefix(batch.path.as_bytes()).and_then(|p| p.get(1..));
                 let home = path.and_then(|path| RelPath::new(path).ok());
-                if let Some(now) = home.and_then(|home| world.files.get(&home))
+                let like = |id: &FileId| (id.size, id.mtime) == (old.id.size, old.id.mtime);
+                // Whoever was edited since has what it was as an old version.
+                let edited = |home: &RelPath| {
+                    world.versions.values().any(|kept| kept.path == *home && like(&kept.id))
+                };
+                if let Some(home) = home
+                    && let Some(now) = world.files.get(&home)
                     && (now.nlink > 1 && now.id.ino != old.id.ino)
-                    && (now.id.size, now.id.mtime) != (old.id.size, old.id.mtime)
+                    && !like(&now.id)
                     && now.id.mtime.secs() >= joined
+                    && !edited(&home)
                 {
                     let was = FileId { ino: now.id.ino, ..old.id };
                     let new = || Rewritten { was, by: BTreeSet::new() };

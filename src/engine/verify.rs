@@ -353,7 +353,7 @@ impl Verification {
         listed: Option<Listing>,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<bool, FsError> {
-        let (mut found, mut folders) = (Vec::new(), Vec::new());
+        let (mut found, mut doubtful, mut folders) = (Vec::new(), Vec::new(), Vec::new());
         for (name, entry) in listed.unwrap_or_default() {
             if stop() {
                 return Ok(false);
@@ -370,13 +370,25 @@ impl Verification {
                     let (old_at, now_at) = ((&aside, &old.id), (&master(&home), &now.id));
                     match self.thorough && now.nlink > 1 && like(&old.id, &now.id) {
                         true if are_equal(fs, old_at, now_at)? => {}
+                        true => found.push((home, aside)),
                         false if now.nlink < 2 || like(&old.id, &now.id) => {}
-                        _ => found.push((home, aside)),
+                        // Written through another name; or it was edited, and its content is an old version by now.
+                        false => doubtful.push((home, aside, old.id)),
                     }
                 }
                 _ => {}
             }
         }
+        let kept: Vec<_> = known.versions.values().collect();
+        doubtful.retain(|(home, _, old)| {
+            !kept.iter().any(|kept| kept.path == *home && like(&kept.id, old))
+        });
+        if !doubtful.is_empty() {
+            known.world.files.for_each(Tree::<Stat>::ROOT, |_, stat| {
+                doubtful.retain(|(_, _, old)| !like(&stat.id, old));
+            });
+        }
+        found.extend(doubtful.into_iter().map(|(home, aside, _)| (home, aside)));
         for (home, aside) in found {
             let what = format!(
                 "{} changed with an equal file that it was stored once with; its own content lies only in {aside}",

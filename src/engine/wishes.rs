@@ -2,6 +2,7 @@
 
 use super::notices::and_more;
 use super::{Engine, EngineError, TRIES};
+use crate::fs::Trouble;
 use crate::ledger::Entry;
 use crate::model::{Action, Answer, Bytes, Origin, Time, show};
 use crate::plan::{Attempt, Fact, Holding, Op, come_down, evict, joined_meant, share_meant, wish};
@@ -137,8 +138,20 @@ impl Engine {
         let planned = wish(&self.world, &self.config, origin, item, attempt, now);
         let (mut moved, mut got_on) = (None, false);
         for op in &planned.ops {
+            let done = match self.act(op, now) {
+                Err(EngineError::Fs(e)) if e.trouble() == Some(Trouble::NoInodes) => {
+                    // The page can't be written either: whoever asks the ledger is told.
+                    let what = "the drive to hold one more file: it has space, but no inodes left; remove some files \
+                                or empty folders";
+                    let answer = Answer::Waiting(what.into());
+                    self.remember(&Fact::Answer(origin.clone(), item.id, answer))?;
+                    self.settle_down()?;
+                    return Err(e.into());
+                }
+                done => done?,
+            };
             // A revoke waits for nobody; what could not be carried over is when the folder is out.
-            if self.act(op, now)? {
+            if done {
                 got_on |= !matches!(op, Op::Note(_));
             } else if item.action != Action::RevokeShare {
                 match self.met.take() {

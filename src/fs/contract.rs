@@ -193,3 +193,65 @@ fn what_has_no_content_can_be_taken_away_and_is_never_followed() {
     });
     assert!(std::path::Path::new("/etc/passwd").exists());
 }
+
+/// A tmpfs on a folder of the real drive, as far as that may be mounted here.
+struct MountedOn(std::path::PathBuf);
+
+impl MountedOn {
+    fn new(at: std::path::PathBuf) -> Option<Self> {
+        std::fs::create_dir_all(&at).unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        match rustix::mount::mount("none", &at, "tmpfs", flags, None::<&std::ffi::CStr>) {
+            Ok(()) => Some(Self(at)),
+            Err(e) => {
+                eprintln!("SKIPPED on the real drive: nothing can be mounted here ({e})");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for MountedOn {
+    fn drop(&mut self) {
+        rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+}
+
+#[test]
+fn what_lies_on_another_file_system_is_seen_and_neither_entered_nor_touched() {
+    let test = |fs: &mut dyn FileSystem| {
+        fs.write_new(&files("x"), b"1").unwrap();
+        let x = ino(fs, &files("x"));
+        assert_eq!(fs.look(&phone("mounted")).unwrap(), Some(Entry::Elsewhere));
+        let listed = fs.list(&phone("")).unwrap().unwrap();
+        assert!(listed.contains(&(b"mounted".to_vec(), Entry::Elsewhere)), "{listed:?}");
+        let found = fs.scan(&phone("")).unwrap();
+        assert_eq!(found.elsewhere, [phone("mounted").path]);
+        assert_eq!((found.tree.len(), found.blind.len()), (0, 0));
+        for refused in [
+            fs.look(&phone("mounted/x")).map(|_| ()),
+            fs.list(&phone("mounted")).map(|_| ()),
+            fs.stat(&phone("mounted")).map(|_| ()),
+            fs.read(&phone("mounted/x"), 9).map(|_| ()),
+            fs.link(&files("x"), x, &phone("mounted/x")).map(|_| ()),
+            fs.make_dir(&phone("mounted")),
+            fs.make_dir(&phone("mounted/below")),
+            fs.write_new(&phone("mounted/new"), b"2"),
+            fs.rename(&files("x"), &phone("mounted/x")),
+            fs.unlink(&phone("mounted/x")),
+        ] {
+            assert!(matches!(refused, Err(FsError::OtherFileSystem { .. })), "{refused:?}");
+        }
+        assert_eq!(ino(fs, &files("x")), x);
+    };
+    let (dir, mut real, mut memory) = drives();
+    memory.put_elsewhere(&phone("mounted"));
+    println!("on the drive in memory");
+    test(&mut memory);
+    println!("on the real drive");
+    let at = dir.path().join("BTsync/devices/HTCphone/mounted");
+    if let Some(mounted) = MountedOn::new(at) {
+        test(&mut real);
+        assert_eq!(std::fs::read_dir(&mounted.0).unwrap().count(), 0);
+    }
+}

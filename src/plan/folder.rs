@@ -131,6 +131,20 @@ fn used(asked: &Asked<'_>, device: &DeviceName, path: &RelPath, ops: &mut Vec<Op
 }
 
 impl Asked<'_> {
+    pub(super) fn not_there(&self) -> Planned {
+        if let Some(elsewhere) = self.world.elsewhere_above(&self.wish.path) {
+            return Planned::refused(format!(
+                "{} lies on another file system (a mount, a subvolume or a snapshot), of which nothing is taken in; \
+                 copy what you want of it into an ordinary folder",
+                master(elsewhere)
+            ));
+        }
+        Planned::refused(format!(
+            "there is no {} at home any more; the page was older than the drive",
+            self.wish.path
+        ))
+    }
+
     /// What is answered when something does not fit a device: no, or not before it is known what may go.
     pub(super) fn no_room(&self, device: &DeviceName, what: &str, why: NoRoom) -> Planned {
         match why {

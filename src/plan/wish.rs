@@ -198,20 +198,6 @@ impl<'a> Asked<'a> {
         devices.iter().map(|d| self.label(d)).collect::<Vec<_>>().join(", ")
     }
 
-    pub(super) fn not_there(&self) -> Planned {
-        if let Some(elsewhere) = self.world.elsewhere_above(&self.wish.path) {
-            return Planned::refused(format!(
-                "{} lies on another file system (a mount, a subvolume or a snapshot), of which nothing is taken in; \
-                 copy what you want of it into an ordinary folder",
-                master(elsewhere)
-            ));
-        }
-        Planned::refused(format!(
-            "there is no {} at home any more; the page was older than the drive",
-            self.wish.path
-        ))
-    }
-
     fn get(&self, to: &[&DeviceName]) -> Planned {
         match self.link_to(to) {
             Ok((ops, missing)) => {

@@ -3,8 +3,38 @@
 use super::{Drive, Machine, Unprepared, key};
 use crate::drive::decide::{Advice, Choice, NotCopied};
 use crate::drive::import::Progress;
+use crate::drive::ownership::Given;
 use crate::model::Time;
 use crate::status::{Condition, Notice, Report};
+
+/// What was made ours on a drive, if anything is to be told of it.
+pub(super) fn given(given: &Given) -> Option<Advice> {
+    if given.is_nothing() {
+        return None;
+    }
+    let mut what = Vec::new();
+    if given.number > 0 {
+        what.push(format!(
+            "{} files and folders on the drive belonged to somebody else and are Larder's now, the first is {}",
+            given.number, given.first
+        ));
+    }
+    if given.unfinished {
+        what.push("not all could be looked at in the time for it".into());
+    }
+    if given.refused > 0 {
+        what.push(format!("{} are protected against changes and can't be given", given.refused));
+    }
+    let next = match (given.refused, given.unfinished) {
+        (0, false) => "Nothing.",
+        (0, true) => "Nothing: the next start goes on with the rest.",
+        _ => {
+            "Take the protection away on a computer (chattr -R -i -a BTsync), then plug the drive in again."
+        }
+    };
+    let what = format!("{}.", what.join("; "));
+    Some(Advice { condition: Condition::Ready, what, next: next.into() })
+}
 
 impl Machine {
     /// How things are, for LED and STATUS.txt. `wall` is the time by the house's clock.
@@ -67,6 +97,7 @@ impl Machine {
         }
         all.extend(self.aside.iter().filter_map(|(_, why)| why.clone()));
         all.extend(self.told.clone());
+        all.extend(self.given.clone());
         all.extend(self.format_done.clone());
         all.extend(self.advice.iter().cloned());
         // The engine reads the whole file and says it better.

@@ -33,7 +33,7 @@ fn no_errno_is_called_a_change_but_those_of_a_race() {
 fn a_file_of_somebody_else_is_named_with_its_cause() {
     let mut house = furnished();
     let theirs = master(&path("a/x"));
-    house.memory().denied.insert(theirs.clone());
+    house.memory().denied.insert(theirs);
     for (action, at) in [(Action::Get, "a/x"), (Action::Destroy, "a/x"), (Action::Get, "a")] {
         let why = refusal(house.phone_asks(action, at));
         assert!(why.contains("another user") && why.contains("chown"), "{action}: {why}");
@@ -54,7 +54,7 @@ fn a_file_of_somebody_else_is_named_with_its_cause() {
 fn what_a_device_brings_and_cant_be_linked_is_told_with_its_cause() {
     let mut house = furnished();
     let at = on(&super::device("HTCphone"), &path("new"));
-    house.memory().denied.insert(at.clone());
+    house.memory().denied.insert(at);
     house.phone("new", "n1");
     house.settle();
     let told = house.told();
@@ -70,7 +70,7 @@ fn what_a_device_brings_and_cant_be_linked_is_told_with_its_cause() {
 fn a_page_that_may_not_be_read_keeps_nobody_from_work() {
     let mut house = furnished();
     let page = Place::Catalogue.at(path("LinuxLaptop"));
-    house.memory().denied.insert(page.clone());
+    house.memory().denied.insert(page);
     house.pending.lost = true;
     house.turn();
     assert!(is_done(&house.phone_asks(Action::Get, "a/x")));
@@ -92,6 +92,10 @@ fn no_inodes_left_is_told_as_such_and_done_when_there_are_some() {
     let text = error.to_string();
     assert!(text.contains("inodes") && text.contains("number of files"), "{text}");
     assert!(house.memory().space().unwrap().no_inodes);
+    let Answer::Waiting(what) = house.answer(&super::phone_page(), wish.id) else {
+        panic!("neither done nor refused")
+    };
+    assert!(what.contains("no inodes left"), "{what}");
     house.memory().inodes_left = None;
     house.restart();
     assert!(is_done(&house.answer(&super::phone_page(), wish.id)));
