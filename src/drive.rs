@@ -14,6 +14,7 @@ pub mod format;
 pub mod gpt;
 pub mod import;
 pub mod mounting;
+pub mod reserve;
 pub mod signature;
 pub mod table;
 
