@@ -1,12 +1,12 @@
 //! A few MB on the Larder drive that nobody else gets, so that Larder can write its own records on a drive that is full
 //! to the last block: without them not even the wish that makes room could be written down.
 //!
-//! In comes the mounted drive; out comes a file in Larder's own folder that takes its blocks, or its removal, when the
+//! In comes the mounted drive; out comes a file in Larder's own folder that takes its blocks, or an empty one, when the
 //! engine found no room. Nothing is read from it. It must never follow a link on the drive.
 
 use super::{DriveError, OWN};
 use crate::model::Bytes;
-use rustix::fs::{AtFlags, FallocateFlags, Gid, Mode, OFlags, Uid, openat};
+use rustix::fs::{FallocateFlags, Gid, Mode, OFlags, Uid, openat};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -32,7 +32,11 @@ pub fn hold(drive: &Path, uid: u32, gid: u32) -> Result<bool, DriveError> {
     let fail = || DriveError::io("keeping a reserve on", drive);
     let own = own(drive)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(&own, NAME, flags, Mode::from_raw_mode(0o600)).map_err(fail())?;
+    let file = match openat(&own, NAME, flags, Mode::from_raw_mode(0o600)) {
+        Ok(file) => file,
+        Err(Errno::NOSPC | Errno::DQUOT) => return Ok(false),
+        Err(why) => return Err(fail()(why)),
+    };
     let space = rustix::fs::fstatvfs(&own).map_err(fail())?;
     let bytes = |blocks: u64| Bytes(blocks.saturating_mul(space.f_frsize));
     let (free, total) = (bytes(space.f_bavail), bytes(space.f_blocks));
@@ -58,7 +62,9 @@ pub fn hold(drive: &Path, uid: u32, gid: u32) -> Result<bool, DriveError> {
 
 /// Gives the room back.
 pub fn release(drive: &Path) -> Result<(), DriveError> {
-    match rustix::fs::unlinkat(own(drive)?, NAME, AtFlags::empty()) {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(own(drive)?, NAME, flags, Mode::empty());
+    match file.and_then(|file| rustix::fs::ftruncate(&file, 0)) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(why) => Err(DriveError::io("releasing the reserve on", drive)(why)),
     }
