@@ -15,6 +15,7 @@ pub mod gpt;
 pub mod import;
 pub mod mounting;
 pub mod ownership;
+pub mod reserve;
 pub mod signature;
 pub mod table;
 

@@ -12,7 +12,7 @@ use crate::drive::advice::done;
 use crate::drive::decide::{Advice, Choice, Decision, NotCopied, decide};
 use crate::drive::import::Progress;
 use crate::drive::ownership::Given;
-use crate::drive::{Disk, DriveError};
+use crate::drive::{Disk, DriveError, reserve};
 use crate::model::Time;
 use crate::status::{Condition, Report};
 use std::collections::BTreeMap;
@@ -85,6 +85,8 @@ pub enum Effect {
     StartImport(Choice),
     /// End the import.
     StopImport,
+    /// Hold the reserve on the drive (`true`), or give it to the engine's records.
+    Reserve(bool),
     /// Unmount the drive; `true`: it is gone, do not wait for it.
     Unmount(bool),
     /// End the program.
@@ -133,6 +135,8 @@ pub struct Machine {
     drive: Drive,
     engine: Engine,
     failures: u32,
+    /// The drive was full, and its reserve was given away.
+    released: bool,
     report: Option<Report>,
     /// The number of the drive that was served last, and the device id that belongs to it.
     identity: Option<(String, String)>,
@@ -168,6 +172,7 @@ impl Machine {
             drive: Drive::None,
             engine: Engine::Off,
             failures: 0,
+            released: false,
             report: None,
             identity: None,
             present: None,
@@ -210,6 +215,9 @@ impl Machine {
                     let drive_failed = report.drive_failed;
                     if let (Drive::Mounted(choice), Some(id)) = (&self.drive, &report.device_id) {
                         self.identity = Some((choice.uuid.clone(), id.clone()));
+                    }
+                    if !drive_failed {
+                        self.reserve(&report, &mut effects);
                     }
                     self.report = Some(*report);
                     if drive_failed {
@@ -289,6 +297,7 @@ impl Machine {
         self.drive = Drive::None;
         self.engine = Engine::Off;
         self.failures = 0;
+        self.released = false;
         self.report = None;
         self.told = None;
         self.given = None;
@@ -366,6 +375,19 @@ impl Machine {
 
     fn is_present(&self, key: &(String, u64)) -> bool {
         self.present.as_ref().is_some_and(|present| present.contains(key))
+    }
+
+    /// Gives the reserve away when the engine found no room, and holds it again when there is plenty.
+    fn reserve(&mut self, report: &Report, effects: &mut Vec<Effect>) {
+        let Drive::Mounted(_) = self.drive else { return };
+        let mut conditions = report.notices.iter().map(|notice| notice.condition);
+        let full = report.condition == Condition::DriveFull
+            || conditions.any(|condition| condition == Condition::DriveFull);
+        let plenty = report.space.is_some_and(|(free, total)| reserve::fits(free, total));
+        if self.released != full && (full || plenty) {
+            self.released = full;
+            effects.push(Effect::Reserve(!full));
+        }
     }
 
     fn engine_ended(&mut self, now: u64, effects: &mut Vec<Effect>) {

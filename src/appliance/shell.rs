@@ -17,7 +17,7 @@ use crate::drive::decide::{Advice, Choice};
 use crate::drive::devices::{self, Present};
 use crate::drive::mounting::{self, Checked};
 use crate::drive::ownership::{self, Given};
-use crate::drive::{Disk, DriveError, OWN, format, import};
+use crate::drive::{Disk, DriveError, OWN, format, import, reserve};
 use crate::led::player::{Player, lights};
 use crate::model::{Time, show};
 use crate::mounts;
@@ -171,6 +171,18 @@ impl Shell<'_> {
             Effect::StopImport => {
                 if let Some(import) = &mut self.import {
                     import.stop();
+                }
+            }
+            Effect::Reserve(held) => {
+                let (drive, owner) = (&self.options.drive, self.owner);
+                let done = if held {
+                    reserve::hold(drive, owner.0, owner.1).map(drop)
+                } else {
+                    log::warn!("the drive is full: the reserve is given to the engine's records");
+                    reserve::release(drive)
+                };
+                if let Err(why) = done {
+                    log::warn!("{why}");
                 }
             }
             Effect::Unmount(gone) => unmount(&self.options.drive, gone),
@@ -369,6 +381,9 @@ fn prepare(
     }
     if let Err(why) = import::clear(&options.drive) {
         log::warn!("what a former import left half copied can't be removed: {why}");
+    }
+    if let Err(why) = reserve::hold(&options.drive, owner.0, owner.1) {
+        log::warn!("{why}");
     }
     if options.clock {
         set_clock(&options.drive.join(OWN));

@@ -180,9 +180,7 @@ pub fn decide(disks: &[Disk], settings: &config::Drive, in_use: Option<&str>) ->
             advice::unreadable(disk, why)
         } else if let Some(sectors) = disk.formatted_for {
             advice::other_enclosure(disk, sectors)
-        } else if disk.volumes.is_empty() && disk.size > disk.reach
-            || formats && disk.size > disk.reach
-        {
+        } else if disk.size > disk.reach && (formats || disk.volumes.is_empty()) {
             advice::out_of_reach(disk)
         } else if was_formatted(disk) {
             advice::lost(disk)

@@ -444,6 +444,32 @@ fn a_full_drive_is_called_full_and_not_broken() {
 }
 
 #[test]
+fn on_a_full_drive_the_reserve_goes_to_the_engine_until_there_is_plenty_again() {
+    let mut house = House::running();
+    let total = Bytes(64_000_000_000);
+    let report = |condition, free: u64| {
+        Event::Engine(Box::new(Report {
+            condition,
+            space: Some((Bytes(free), total)),
+            ..Report::default()
+        }))
+    };
+    assert_eq!(house.on(report(Condition::DriveFull, 0)), [Effect::Reserve(false)]);
+    assert_eq!(house.on(report(Condition::DriveFull, 0)), []);
+    // The engine writes again, and the drive is no less full.
+    assert_eq!(house.on(report(Condition::Ready, 8 << 20)), []);
+    assert_eq!(house.shows(), Condition::DriveFull);
+    assert!(house.says().contains("Make room"));
+    assert_eq!(house.on(report(Condition::Ready, 1 << 30)), [Effect::Reserve(true)]);
+    assert_eq!(house.shows(), Condition::Ready);
+    // Another drive has a reserve of its own.
+    house.on(report(Condition::DriveFull, 0));
+    house.on(Event::Present(vec![]));
+    house.on(Event::EngineEnded);
+    assert!(!house.says().contains("Make room"));
+}
+
+#[test]
 fn the_engines_notices_come_through_with_the_drive_in_words() {
     let mut house = House::running();
     let notice = Notice {
@@ -570,6 +596,7 @@ proptest! {
                         mounted = false;
                     }
                     Effect::StartImport(_) => prop_assert!(mounted && engine),
+                    Effect::Reserve(_) => prop_assert!(mounted && engine),
                     Effect::Exit => {
                         prop_assert!(!mounted && !engine);
                         exited = true;

@@ -112,6 +112,15 @@ impl Machine {
             });
         }
         all.extend(self.imports_ended());
+        if self.released {
+            all.push(Advice {
+                condition: Condition::DriveFull,
+                what: "The Larder drive is full. Larder keeps its own records in a small reserve; nothing else fits."
+                    .into(),
+                next: "Make room: destroy on the page what nobody needs, or move it away. Larder goes on by itself."
+                    .into(),
+            });
+        }
         if self.failures >= 3 {
             all.push(Advice {
                 condition: Condition::Attention,
