@@ -195,9 +195,10 @@ impl Engine {
             world.note(fact);
         }
         let epoch = remembered(&mut ledger, "epoch")?;
-        // Those that were written after the last commit may have numbers that it does not know.
+        // Pages written after the last commit may have numbers it does not know. Committed before the first page.
         let generation = ledger.meta("generation")?.and_then(|text| text.parse().ok()).unwrap_or(0)
             + GENERATIONS_A_TURN;
+        ledger.set_meta("generation", &generation.to_string())?;
         ledger.commit()?;
         let night = night::Night::new(Self::remembered_night(&ledger)?.as_deref(), now);
         let space = fs.space()?;

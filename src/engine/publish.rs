@@ -10,6 +10,7 @@ use crate::model::{
 };
 use crate::plan::{Holding, OFFERED, Why, versions};
 use crate::status::{Condition, DeviceReport, Report};
+use std::collections::BTreeSet;
 
 /// So many answers stand on a page.
 const ANSWERS: usize = 50;
@@ -83,8 +84,25 @@ impl Engine {
         self.stale = false;
         self.carrying.stale = false;
         self.carrying.shown = now;
-        for origin in self.origins() {
+        let origins = self.origins();
+        self.keep_keys(&origins)?;
+        for origin in origins {
             self.publish_page(&origin, now)?;
+        }
+        Ok(())
+    }
+
+    /// A page's key is on the disk before the page that has it: after a cut nobody knows a page's wishes otherwise.
+    fn keep_keys(&mut self, origins: &BTreeSet<Origin>) -> Result<(), EngineError> {
+        let mut is_new = false;
+        for origin in origins {
+            let name = key_name(origin);
+            is_new |= self.ledger.meta(&name)?.is_none();
+            super::remembered(&mut self.ledger, &name)?;
+        }
+        if is_new {
+            // Everything else is on the disk when pages are written.
+            self.ledger.commit()?;
         }
         Ok(())
     }
