@@ -12,8 +12,13 @@
 
 #[path = "../tests/house/home.rs"]
 mod home;
+#[path = "../tests/house/judged.rs"]
+#[allow(dead_code, reason = "tests end with it")]
+mod judged;
 #[path = "../tests/sync/lab.rs"]
 mod lab;
+#[path = "../tests/oracle/mod.rs"]
+mod oracle;
 #[path = "../tests/house/page.rs"]
 mod page;
 #[path = "../tests/house/stranger.rs"]

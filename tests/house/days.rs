@@ -44,7 +44,7 @@ fn a_wish_on_the_phone_brings_the_file_and_the_page_tells_so() {
         (house.drive("files/Films/film.mp4"), house.drive("devices/HTCphone/Films/film.mp4"));
     assert_eq!(master.metadata().unwrap().ino(), link.metadata().unwrap().ino());
     phone.party.stop();
-    house.stop();
+    house.end();
     until("nothing is left running", || house.processes().is_empty());
 }
 
@@ -155,7 +155,7 @@ fn what_devices_do_reaches_home_and_the_others() {
     assert_eq!(names(&house.drive("files")), ["New", "Photos"]);
     phone.party.stop();
     laptop.party.stop();
-    house.stop();
+    house.end();
 }
 
 fn names(at: &std::path::Path) -> Vec<String> {

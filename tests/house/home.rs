@@ -1,5 +1,6 @@
 //! A house with a running `larder`, and devices that take part in it.
 
+use crate::judged::Judged;
 use crate::lab::{LONG, Party, content, path, put, until};
 use crate::page::{self, Page};
 use larder::model::{Action, DeviceName, RelPath, Time, Wish, WishId};
@@ -25,6 +26,7 @@ pub(crate) struct House {
     reports: Arc<Mutex<Vec<Report>>>,
     child: Option<Child>,
     wishes: u64,
+    pub(crate) judged: Judged,
 }
 
 /// True when a report has these words among its notices.
@@ -39,6 +41,7 @@ impl House {
         for folder in ["drive/BTsync/files", "boot"] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
+        let judged = Judged::of(&dir.path().join("drive"));
         let house = Self {
             dir,
             program: program.to_owned(),
@@ -49,6 +52,7 @@ impl House {
             reports: Arc::default(),
             child: None,
             wishes: 0,
+            judged,
         };
         house.settle();
         house
@@ -75,6 +79,7 @@ impl House {
 
     pub(crate) fn start_with_path(&mut self, first: &std::ffi::OsStr) {
         assert!(self.child.is_none());
+        self.judged.see();
         // Who still reads what the last one said goes on with that.
         self.reports = Arc::default();
         let mut command = self.larder(&["run", "--loopback", "--report-fd", "1"]);
@@ -190,6 +195,7 @@ impl House {
         to: &[&str],
         with: Option<&str>,
     ) -> String {
+        self.judged.see();
         let page = content(&self.drive("catalogue/catalogue.html"));
         let own = page::read(&page).unwrap().own;
         let (list, id) = self.wished(action, at, to, with);

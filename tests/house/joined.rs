@@ -75,5 +75,5 @@ fn what_is_joined_at_home_is_not_sent_again() {
     assert!(content(&house.drive("files/2012/film")) == film);
     assert!(came.passed() - sent < 4_000_000);
     phone.party.stop();
-    house.stop();
+    house.end();
 }

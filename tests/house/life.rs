@@ -75,7 +75,7 @@ fn it_goes_on_after_restarts_of_everything() {
     let moved = |r: &larder::status::Report| r.condition == Condition::Syncing;
     println!("the light blinked: {}", house.reports().iter().any(moved));
     phone.party.stop();
-    house.stop();
+    house.end();
     until("nothing is left running", || house.processes().is_empty());
 }
 
@@ -122,7 +122,7 @@ fn devices_come_and_go_by_the_settings() {
     assert_eq!(content(&house.drive("devices/HTCphone/letter")), b"a letter");
     assert_eq!(content(&phone.file("letter")), b"a letter");
     phone.party.stop();
-    house.stop();
+    house.end();
 }
 
 #[test]
@@ -138,5 +138,5 @@ fn without_a_sync_engine_everything_else_works() {
     until("and counts as there", || {
         house.page("HTCphone").is_some_and(|p| p.state("HTCphone", "letter") == HERE)
     });
-    house.stop();
+    house.end();
 }

@@ -8,9 +8,13 @@
 #[allow(dead_code, reason = "each program of tests uses its part of it")]
 mod lab;
 
+#[path = "../oracle/mod.rs"]
+mod oracle;
+
 mod days;
 mod home;
 mod joined;
+mod judged;
 mod life;
 mod much;
 mod page;

@@ -54,7 +54,7 @@ fn a_thousand_small_files_and_a_large_one_arrive_and_leave() {
     assert_eq!(content(&house.drive("files/Small").join(name(3))), noise(4_000, 4));
     assert!(phone.file("Small").join(name(4)).exists());
     phone.party.stop();
-    house.stop();
+    house.end();
 }
 
 #[test]
@@ -117,5 +117,5 @@ fn what_a_hostile_phone_plants_stays_what_it_is() {
     let wish = phone.wish(&[(Action::Delete, "letter", &[])]);
     phone.answered(&wish);
     phone.party.stop();
-    house.stop();
+    house.end();
 }

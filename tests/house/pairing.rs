@@ -110,7 +110,7 @@ fn a_phone_is_let_in_on_the_page_gets_its_files_and_is_forgotten_there() {
     until("what is wished for it arrives", || content(&phone.file("later")) == b"later");
     house.decided(&wish);
     phone.party.stop();
-    house.stop();
+    house.end();
 }
 
 #[test]
@@ -139,5 +139,5 @@ fn a_device_of_the_settings_gets_its_id_on_the_page() {
     until("it has to ask again", || asks(&house, &phone).is_some());
     assert_eq!(content(&house.drive("devices/HTCphone/letter")), b"a letter");
     phone.party.stop();
-    house.stop();
+    house.end();
 }

@@ -56,5 +56,5 @@ fn a_stranger_is_let_in_to_one_share_and_loses_it_while_it_is_taken() {
     // He asks again, like anybody.
     until("he has to ask again", || house.common().house["asking"][0]["id"] == id.as_str());
     stranger.stop();
-    house.stop();
+    house.end();
 }

@@ -70,5 +70,5 @@ fn what_malware_does_on_a_phone_stays_on_the_phone_until_it_is_turned_back() {
     until("nobody is asked any more", || !house.tells("much more than ever"));
     assert!(!id.is_empty());
     phone.party.stop();
-    house.stop();
+    house.end();
 }

@@ -59,7 +59,7 @@ fn a_missing_or_wrong_program_and_a_taken_port_are_told_and_got_over() {
     until("the letter is on the phone", || content(&phone.file("letter")) == b"a letter");
     until("the page says so", || phone.state("letter") == HERE);
     phone.party.stop();
-    house.stop();
+    house.end();
     until("nothing is left running", || house.processes().is_empty());
 }
 
@@ -132,5 +132,5 @@ fn a_full_device_is_never_said_to_have_what_it_has_not_and_goes_on_when_it_has_r
     until("the film is there", || content(&phone.file("film")) == film);
     until("the page says so", || phone.state("film") == HERE);
     phone.party.stop();
-    house.stop();
+    house.end();
 }

@@ -2,19 +2,25 @@
 
 use super::snapshot::{DriveView, Facts, Hash, What};
 use sha2::{Digest as _, Sha256};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// A drive by the path of its root.
-pub(crate) struct Disk(PathBuf);
+/// What tells that a file is as it was read: device, inode, size, and when anything of it last changed, which nobody
+/// can set.
+type Same = (u64, u64, u64, i64, i64);
+
+/// A drive by the path of its root. Each file is read once as long as it stays as it is.
+pub(crate) struct Disk(PathBuf, RefCell<HashMap<Same, Hash>>);
 
 impl Disk {
     /// The drive at a path.
     pub(crate) fn at(root: &Path) -> Self {
-        Self(root.to_owned())
+        Self(root.to_owned(), RefCell::default())
     }
 
     fn path(&self, path: &[u8]) -> PathBuf {
@@ -54,11 +60,20 @@ impl DriveView for Disk {
 
     fn sum(&self, path: &[u8]) -> Option<Hash> {
         let mut file = std::fs::File::open(self.path(path)).ok()?;
+        let meta = file.metadata().ok()?;
+        let same = (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec());
+        if let Some(sum) = self.1.borrow().get(&same) {
+            return Some(*sum);
+        }
         let mut digest = Sha256::new();
         let mut part = vec![0; 1 << 18];
         loop {
             match file.read(&mut part).ok()? {
-                0 => return Some(digest.finalize().into()),
+                0 => {
+                    let sum = digest.finalize().into();
+                    self.1.borrow_mut().insert(same, sum);
+                    return Some(sum);
+                }
                 n => digest.update(&part[..n]),
             }
         }

@@ -126,6 +126,13 @@ impl History {
         self.see(now);
     }
 
+    /// Somebody is about to take the content of this name away by his own hand.
+    pub(crate) fn let_go(&mut self, drive: &Snapshot<'_>, path: &[u8]) {
+        if let Some(sum) = drive.sum(path) {
+            self.contents.remove(&sum);
+        }
+    }
+
     /// A wish is pressed on a device's page, or on the common one (`""`).
     pub(crate) fn press(
         &mut self,

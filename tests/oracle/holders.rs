@@ -7,7 +7,7 @@ use super::{Case, Charging, Kind, Verdict, below, local, rest, show};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
-    for (device, quota) in &case.history.devices {
+    for (device, quota) in &case.devices {
         let folder = below(b"BTsync/devices", device.as_bytes());
         let none = HolderRows::default();
         let rows = case.ledger.holders.get(device).unwrap_or(&none);

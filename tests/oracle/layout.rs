@@ -5,11 +5,10 @@ use super::snapshot::What;
 use super::{Case, Kind, Verdict, show};
 
 pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
-    let Case { drive, ledger, history } = case;
+    let Case { drive, ledger, history, devices } = case;
     let known = |name: &[u8]| {
-        std::str::from_utf8(name).is_ok_and(|name| {
-            history.devices.contains_key(name) || ledger.holders.contains_key(name)
-        })
+        std::str::from_utf8(name)
+            .is_ok_and(|name| devices.contains_key(name) || ledger.holders.contains_key(name))
     };
     let fits = |path: &[u8], what: What| -> bool {
         let names: Vec<&[u8]> = path.split(|&b| b == b'/').collect();

@@ -79,6 +79,8 @@ impl ShareRow {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) holders: BTreeMap<String, HolderRows>,
+    /// Devices that were let in on the page.
+    pub(crate) paired: BTreeSet<String>,
     pub(crate) versions: BTreeMap<u64, VersionRow>,
     pub(crate) wishes: Vec<WishRow>,
     pub(crate) shares: BTreeMap<String, ShareRow>,
@@ -129,6 +131,10 @@ impl Ledger {
         })?;
         each(&db, "SELECT device FROM paces WHERE storm IS NOT NULL", |r| {
             rows_of(holders, &names, r)?.storm = true;
+            Ok(())
+        })?;
+        each(&db, "SELECT name FROM pairs JOIN devices ON id = device", |r| {
+            all.paired.insert(r.get("name")?);
             Ok(())
         })?;
         each(&db, "SELECT number, path, ino, size, at FROM versions", |r| {

@@ -26,6 +26,7 @@ pub(crate) use disk::Disk;
 pub(crate) use history::History;
 pub(crate) use ledger::Ledger;
 pub(crate) use snapshot::{DriveView, Facts, Hash, Snapshot, What, sum};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Which rule is violated.
@@ -111,6 +112,8 @@ pub(crate) struct Case<'a> {
     pub(crate) drive: &'a Snapshot<'a>,
     pub(crate) ledger: &'a Ledger,
     pub(crate) history: &'a History,
+    /// The devices of the settings and those that were let in, with their quotas.
+    pub(crate) devices: BTreeMap<String, Option<u64>>,
 }
 
 /// Judges a drive on which nothing is left to do. `ledger` is the path of the database.
@@ -128,7 +131,11 @@ pub(crate) fn judge(
         }
         Ok(ledger) => {
             contents::judge(drive, Some(&ledger), history, &mut verdict);
-            let case = &Case { drive, ledger: &ledger, history };
+            let mut devices = history.devices.clone();
+            for paired in &ledger.paired {
+                devices.entry(paired.clone()).or_default();
+            }
+            let case = &Case { drive, ledger: &ledger, history, devices };
             layout::judge(case, &mut verdict);
             holders::judge(case, &mut verdict);
             wanted::judge(case, &mut verdict);

@@ -11,7 +11,7 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
         return;
     }
     let folder = |device: &str| below(b"BTsync/catalogue", device.as_bytes());
-    let devices = history.devices.keys().map(|device| folder(device));
+    let devices = case.devices.keys().map(|device| folder(device));
     for place in devices.chain([b"BTsync/catalogue".to_vec()]) {
         let at = below(&place, b"catalogue.html");
         let bytes = case.drive.file(&at).and_then(|_| case.drive.bytes(&at));
@@ -45,7 +45,7 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
 }
 
 fn lists(case: &Case<'_>, at: &[u8], page: &Page, verdict: &mut Verdict) {
-    let Case { drive, ledger, history } = case;
+    let Case { drive, ledger, .. } = case;
     let masters = drive.files(b"BTsync/files");
     for path in page.files.keys().filter(|path| !masters.contains_key(&path[..])) {
         verdict.find(Kind::PageList, format!("{} lists {}", show(at), show(path)));
@@ -61,7 +61,7 @@ fn lists(case: &Case<'_>, at: &[u8], page: &Page, verdict: &mut Verdict) {
         }
     }
     let told: BTreeSet<&String> = page.devices.iter().collect();
-    if told != history.devices.keys().collect() || told.len() != page.devices.len() {
+    if told != case.devices.keys().collect() || told.len() != page.devices.len() {
         verdict.find(Kind::PageState, format!("{} tells of other devices", show(at)));
     }
     for (d, device) in page.devices.iter().enumerate() {

@@ -8,7 +8,7 @@ use super::{Case, History, Kind, Verdict, below, rest, show};
 const NOTE: &[u8] = b"This folder was destroyed.txt";
 
 pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
-    let Case { drive, ledger, history } = case;
+    let Case { drive, ledger, history, .. } = case;
     let shared = drive.files(b"BTsync/shared");
     for (path, link) in &ledger.share_links {
         let share = share_of(case, path);

@@ -8,7 +8,7 @@ const AHEAD: i64 = 86_400;
 const LISTED: usize = 1_000;
 
 pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
-    let Case { drive, ledger, history } = case;
+    let Case { drive, ledger, history, .. } = case;
     for row in ledger.versions.values() {
         let number = row.number.to_string();
         let at = below(&below(b"BTsyncApp/versions", number.as_bytes()), &row.path);

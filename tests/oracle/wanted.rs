@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 type Expected = BTreeMap<(Option<String>, Vec<u8>), bool>;
 
 pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
-    let Case { drive, ledger, history } = case;
+    let Case { drive, ledger, history, devices } = case;
     let mut expected = Expected::new();
     for event in &history.events {
         match event {
@@ -36,7 +36,7 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
             Some(device) => {
                 let rows = ledger.holders.get(device);
                 // Room on a device comes and goes.
-                let quota = history.devices.get(device).is_some_and(Option::is_some);
+                let quota = devices.get(device).is_some_and(Option::is_some);
                 let storm = rows.is_some_and(|rows| rows.storm);
                 (below(b"BTsync/devices", device.as_bytes()), !quota && !storm)
             }
