@@ -8,16 +8,19 @@
 
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/judged.rs"]
+mod judged;
 #[path = "oracle/mod.rs"]
 mod oracle;
 
 use drive::{House, SETTINGS, seen, text, wish};
-use oracle::{Disk, History, Snapshot};
+use judged::judged;
+use oracle::History;
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Calls that change names: every one of them is a place to be cut.
 const NAMES: [&str; 6] = ["linkat", "renameat2", "unlinkat", "mkdirat", "syncfs", "fsync"];
@@ -229,7 +232,7 @@ fn people() -> House {
     house
 }
 
-/// What the oracle has to know of a scene in which nothing has run yet: what the drive has, and the wishes that wait.
+/// What the oracle has to know of a scene in which nothing has run yet.
 fn history(house: &House, scene: Scene) -> History {
     let (undo, quota) = match scene {
         Scene::Waits => (86_400, Some(80 << 10)),
@@ -237,21 +240,7 @@ fn history(house: &House, scene: Scene) -> History {
         Scene::Full => (0, Some(84 << 10)),
         Scene::Storm | Scene::People | Scene::Night => (0, None),
     };
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    let now = i64::try_from(now.as_secs()).expect("a time");
-    let mut history = History::new(now, undo, &[("HTCphone", quota), ("LinuxLaptop", None)]);
-    let disk = Disk::at(&house.drive);
-    let drive = Snapshot::of(&disk);
-    history.see(&drive);
-    history.press_what_waits(&drive);
-    history
-}
-
-/// What the oracle finds.
-fn judged(house: &House, history: &History) -> Vec<String> {
-    let ledger = house.drive.join("BTsyncApp/ledger.sqlite");
-    let found = oracle::judge(&Disk::at(&house.drive), &ledger, history);
-    found.iter().map(ToString::to_string).collect()
+    judged::recorded(house, undo, quota)
 }
 
 struct End {
@@ -390,7 +379,7 @@ fn one(call: &str, what: &str, expected: &End, scene: Scene) -> Result<(), Strin
         return Err(format!("answered as done and not so: {lies:?}"));
     }
     // What is on the drive after the cut may be with a device by now.
-    history.see(&Snapshot::of(&Disk::at(&house.drive)));
+    judged::see(&house, &mut history);
     run_out(&house, scene).map_err(|said| format!("does not go on: {said}"))?;
     let found = house.check();
     if !found.is_empty() {

@@ -5,10 +5,15 @@
 
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/judged.rs"]
+mod judged;
+#[path = "oracle/mod.rs"]
+mod oracle;
 #[path = "support/port.rs"]
 mod port;
 
 use drive::{House, SETTINGS, wish};
+use judged::{judged, recorded};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -86,6 +91,7 @@ fn page_text(house: &House, device: &str) -> Vec<u8> {
 fn a_worklist_becomes_a_link_and_a_new_page() {
     let mut house = House::new(SETTINGS);
     house.save(&house.home(b"doc"), b"doc");
+    let history = recorded(&house, 0, None);
     let mut running = Running::start(&house);
     eventually("the page is there", || house.page("HTCphone").exists());
     let before = page_text(&house, "HTCphone");
@@ -105,6 +111,7 @@ fn a_worklist_becomes_a_link_and_a_new_page() {
     assert!(running.child.wait().expect("it is ours").success());
     eventually("it says so", || running.tells("stopped-safely"));
     assert_eq!(house.check(), [""; 0]);
+    assert_eq!(judged(&house, &history), [""; 0]);
 }
 
 #[test]
@@ -120,6 +127,7 @@ fn a_quota_is_in_force_when_it_changes_and_when_it_changed_while_nothing_ran() {
     let there = |house: &House| {
         std::fs::read_dir(house.on("HTCphone", b"d")).map_or(0, |entries| entries.count())
     };
+    let history = recorded(&house, 0, Some(2 * 4_096));
     let mut running = Running::start(&house);
     house.drop_list("HTCphone", &[wish(1, "get", b"d", "")]);
     eventually("all are there", || there(&house) == 8);
@@ -139,6 +147,7 @@ fn a_quota_is_in_force_when_it_changes_and_when_it_changed_while_nothing_ran() {
     assert_eq!(there(&house), 2);
     drop(running);
     assert_eq!(house.check(), [""; 0]);
+    assert_eq!(judged(&house, &history), [""; 0]);
 }
 
 #[test]
@@ -148,6 +157,7 @@ fn a_storm_is_held_until_it_is_answered() {
     for n in 0..70 {
         house.save(&house.home(&name(n)), format!("content {n}").as_bytes());
     }
+    let mut history = recorded(&house, 0, None);
     let mut running = Running::start(&house);
     let both = r#","to":["HTCphone","LinuxLaptop"]"#;
     house.drop_list("HTCphone", &[wish(1, "get", b"m", both)]);
@@ -158,6 +168,7 @@ fn a_storm_is_held_until_it_is_answered() {
     house.save(&house.on("HTCphone", b"m/READ ME"), b"pay");
     eventually("it is told", || running.tells("much more than ever") && running.tells("attention"));
     eventually("all of it", || running.tells("changed 60 files"));
+    judged::see(&house, &mut history);
     let is = |at: std::path::PathBuf, content: &str| {
         std::fs::read(at).is_ok_and(|c| c == content.as_bytes())
     };
@@ -182,6 +193,7 @@ fn a_storm_is_held_until_it_is_answered() {
     running.signal(rustix::process::Signal::TERM);
     eventually("it stops", || !running.alive());
     assert_eq!(house.check(), [""; 0]);
+    assert_eq!(judged(&house, &history), [""; 0]);
 }
 
 #[test]
@@ -417,6 +429,7 @@ fn killed_at_any_moment_it_goes_on() {
     for i in 0..40 {
         house.save(&house.home(format!("d/{i}").as_bytes()), format!("file {i}").as_bytes());
     }
+    let mut history = recorded(&house, 0, None);
     // Not random: every run of the test kills after the same times, and the machine differs enough.
     for round in 0..25u64 {
         let mut running = Running::start(&house);
@@ -432,9 +445,11 @@ fn killed_at_any_moment_it_goes_on() {
         std::thread::sleep(Duration::from_millis(round * 9 % 130));
         running.signal(rustix::process::Signal::KILL);
         eventually("it is dead", || !running.alive());
+        judged::see(&house, &mut history);
     }
     house.run();
     assert_eq!(house.check(), [""; 0]);
+    assert_eq!(judged(&house, &history), [""; 0]);
     for i in 0..40 {
         let content = std::fs::read(house.home(format!("d/{i}").as_bytes())).expect("kept");
         assert_eq!(content, format!("file {i}").as_bytes());

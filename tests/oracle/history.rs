@@ -1,8 +1,9 @@
 //! What happened, as the test that made it happen records it: contents that were there, wishes, what people and
 //! devices did by their own hands, the clock. Plain strings, bytes and numbers.
 
+use super::page::{self, Page};
 use super::snapshot::{DriveView, Hash, Snapshot, sum};
-use super::{Charging, below, page, rest};
+use super::{Charging, below, rest};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +61,8 @@ pub(crate) struct History {
     pub(crate) shown: BTreeMap<Hash, i64>,
     /// The pages as they were seen last: generation and sum.
     pub(crate) generations: BTreeMap<Vec<u8>, (u64, Hash)>,
+    /// Pages that were seen to go back, in words.
+    pub(crate) backwards: BTreeSet<String>,
     pub(crate) wishes: Vec<Pressed>,
     pub(crate) events: Vec<Event>,
 }
@@ -79,6 +82,7 @@ impl History {
             doomed: BTreeMap::new(),
             shown: BTreeMap::new(),
             generations: BTreeMap::new(),
+            backwards: BTreeSet::new(),
             wishes: Vec::new(),
             events: Vec::new(),
         }
@@ -100,7 +104,12 @@ impl History {
         for at in page::all(drive) {
             let Some(bytes) = drive.bytes(&at) else { continue };
             let Ok(page) = page::read(&bytes) else { continue };
-            self.generations.insert(at, (page.generation, sum(&bytes)));
+            if let Some(what) = self.went_back(&at, &page, &bytes) {
+                self.backwards.insert(what);
+            }
+            if !page.wishes {
+                self.generations.insert(at, (page.generation, sum(&bytes)));
+            }
             for old in &page.versions {
                 let number = old.number.to_string();
                 let at = below(&below(b"BTsyncApp/versions", number.as_bytes()), &old.path);
@@ -109,6 +118,16 @@ impl History {
                 }
             }
         }
+    }
+
+    /// What is the matter when a page is not the one that was seen last, nor a newer one. Wishes that somebody wrote into
+    /// a page make it no other one.
+    pub(super) fn went_back(&self, at: &[u8], page: &Page, bytes: &[u8]) -> Option<String> {
+        let (generation, was) = self.generations.get(at)?;
+        let same = page.generation == *generation && (page.wishes || sum(bytes) == *was);
+        let (at, now) = (super::show(at), page.generation);
+        let what = || format!("{at} has the generation {now} after another page's {generation}");
+        (page.generation <= *generation && !same).then(what)
     }
 
     /// Somebody does something to the drive by his own hand: what loses its last name by that is his to lose.

@@ -47,6 +47,8 @@ pub(crate) struct Page {
     pub(crate) versions: Vec<Old>,
     /// There are more old contents than it lists.
     pub(crate) more: bool,
+    /// Somebody wrote wishes into it that were not harvested yet.
+    pub(crate) wishes: bool,
 }
 
 /// Where pages lie on a drive.
@@ -92,7 +94,9 @@ pub(crate) fn read(bytes: &[u8]) -> Read<Page> {
     let (cfg, work) = (json(cfg)?, json(work)?);
     let house: Value = serde_json::from_slice(&inflate(house)?).map_err(|e| e.to_string())?;
     let generation = cfg["gen"].as_u64().ok_or("cfg has no generation")?;
-    if work["gen"].as_u64() != Some(generation) || work["items"].as_array().is_none() {
+    let items = work["items"].as_array().ok_or("the worklist has no wishes, not even none")?;
+    let wishes = !items.is_empty();
+    if work["gen"].as_u64() != Some(generation) {
         return Err("the worklist is not of this page".into());
     }
     let names = house["devices"].as_array().ok_or("the house has no devices")?;
@@ -104,7 +108,7 @@ pub(crate) fn read(bytes: &[u8]) -> Read<Page> {
     let more = house["older"].as_array().is_some_and(|more| !more.is_empty())
         || house["unlisted"].as_u64() != Some(0);
     let device = cfg["device"].as_str().map(String::from);
-    Ok(Page { generation, device, files, devices, versions, more })
+    Ok(Page { generation, device, files, devices, versions, more, wishes })
 }
 
 /// Takes the element off the front, if it is the next one.

@@ -1,7 +1,6 @@
 //! Every page is whole, newer than it was, lists exactly the masters, and tells of each device what the drive has.
 
 use super::page::{self, Page};
-use super::snapshot::sum;
 use super::{Case, Kind, Verdict, below, show};
 use std::collections::BTreeSet;
 
@@ -9,6 +8,9 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
     let history = case.history;
     if !history.pages {
         return;
+    }
+    for what in &history.backwards {
+        verdict.find(Kind::PageGeneration, what);
     }
     let folder = |device: &str| below(b"BTsync/catalogue", device.as_bytes());
     let devices = case.devices.keys().map(|device| folder(device));
@@ -22,15 +24,7 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
         match page::read(&bytes) {
             Err(why) => verdict.find(Kind::PageBroken, format!("{}: {why}", show(&at))),
             Ok(page) => {
-                if let Some((generation, was)) = history.generations.get(&at)
-                    && (page.generation < *generation
-                        || page.generation == *generation && sum(&bytes) != *was)
-                {
-                    let what = format!(
-                        "{} has the generation {} after {generation}",
-                        show(&at),
-                        page.generation
-                    );
+                if let Some(what) = history.went_back(&at, &page, &bytes) {
                     verdict.find(Kind::PageGeneration, what);
                 }
                 let own = page.device.as_deref().map_or(b"BTsync/catalogue".to_vec(), folder);
