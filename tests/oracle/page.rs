@@ -216,7 +216,7 @@ impl<'a> In<'a> {
             last.extend(self.take(usize::try_from(own[i]).unwrap_or(usize::MAX))?);
             Ok(last.clone())
         };
-        (0..n).map(|i| name(i)).collect()
+        (0..n).map(&mut name).collect()
     }
 
     fn end(&self) -> Read<()> {

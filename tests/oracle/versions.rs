@@ -59,7 +59,8 @@ fn dates(case: &Case<'_>, page: &page::Page, verdict: &mut Verdict) {
         }
     }
     let all = page.versions.len() == rows.len();
-    if !all && !(page.more && page.versions.len() >= LISTED.min(rows.len())) {
+    let most = page.more && page.versions.len() >= LISTED.min(rows.len());
+    if !all && !most {
         let what = format!("the page lists {} of {} versions", page.versions.len(), rows.len());
         verdict.find(Kind::VersionDate, what);
     }
