@@ -260,7 +260,9 @@ pub fn walk(dir: &Path, each: &mut dyn FnMut(&Path, &std::fs::Metadata)) {
 
 /// A text without the moments and numbers that differ from run to run.
 fn normal(text: &str) -> String {
-    // `name (HTCphone 2026-11-23 10-00-00).ext`, `versions/17/…`
+    // `shared/<sha1>-2026-11-23-100000/…`, `name (HTCphone 2026-11-23 10-00-00).ext`, `versions/17/…`
+    let text = without_the_time_of_a_share(text);
+    let text = text.as_str();
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(" 20") {
@@ -282,4 +284,26 @@ fn normal(text: &str) -> String {
         Some((_, path)) => format!("BTsyncApp/versions/N/{path}"),
         None => out,
     }
+}
+
+/// A text in which shares are named by what is shared alone.
+fn without_the_time_of_a_share(text: &str) -> String {
+    const SUM: usize = 40;
+    const TIME: &str = "-0000-00-00-000000";
+    let mut parts = text.split("BTsync/shared/");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let fits = |(at, byte): (usize, u8)| match TIME.as_bytes()[at] {
+            b'0' => byte.is_ascii_digit(),
+            other => byte == other,
+        };
+        let time = part.as_bytes().get(SUM..SUM + TIME.len());
+        let is_share = time.is_some_and(|time| time.iter().copied().enumerate().all(fits));
+        out.push_str("BTsync/shared/");
+        match is_share {
+            true => out.extend([&part[..SUM], "-then", &part[SUM + TIME.len()..]]),
+            false => out.push_str(part),
+        }
+    }
+    out
 }
