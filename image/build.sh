@@ -202,7 +202,7 @@ for kernel in "$pk"/linux-image-*; do
     closure() { # module names: their files, in the order to load them
         local name
         for name in "$@"; do
-            modprobe -d "$kernel" -S "$release" --show-depends "$name" 2>/dev/null | sed -n 's/^insmod \([^ ]*\).*/\1/p' || true
+            modprobe -d "$kernel" -S "$release" --show-depends "$name" 2>/dev/null | sed -n 's/^insmod \(.*\.ko\(\.xz\)\{0,1\}\).*/\1/p' || true
         done | awk '!seen[$0]++'
     }
     copy_modules() { # destination root; module names follow
