@@ -88,7 +88,7 @@ impl DaemonError {
                 ),
                 Some(Trouble::Failing) => (
                     Condition::DriveUnusable,
-                    "unplug the drive and plug it in again; if that does not help, it is worn out",
+                    "unplug the drive and plug it in again; if that does not help, copy it and use another one",
                 ),
                 None => (Condition::DriveUnusable, "run `larder check`"),
             },

@@ -281,6 +281,17 @@ fn how_to_read(kind: Kind) -> &'static str {
 pub(super) fn foreign(disk: &Disk, beside_ours: bool, disks: &[Disk]) -> Advice {
     let same = |other: &&Disk| other.identity == disk.identity && other.name != disk.name;
     let mut told = of_somebody(disk, beside_ours);
+    let main = main_volume(disk, beside_ours);
+    let beside = disk.volumes.iter().filter(|v| main != Some(*v) && !is_nothing(v));
+    let mut beside: Vec<String> = beside.map(part_words).collect();
+    let more = beside.len().saturating_sub(2);
+    beside.truncate(2);
+    if more > 0 {
+        beside.push(format!("{more} more"));
+    }
+    if !beside.is_empty() {
+        told.what += &format!(" Also on it: {}.", beside.join(" and "));
+    }
     if let Some(twin) = disks.iter().find(same) {
         // Whatever is written for this number would be meant for both.
         told.next = format!(
@@ -291,25 +302,23 @@ pub(super) fn foreign(disk: &Disk, beside_ours: bool, disks: &[Disk]) -> Advice 
     told
 }
 
+/// The volume that the drive is spoken of by.
+fn main_volume(disk: &Disk, beside_ours: bool) -> Option<&Volume> {
+    let sources = importable(disk);
+    let is_source = |volume: &Volume| sources.iter().any(|source| source.node == volume.node);
+    disk.volumes
+        .iter()
+        .max_by_key(|volume| (beside_ours && is_source(volume), !is_nothing(volume), volume.size))
+}
+
 fn of_somebody(disk: &Disk, beside_ours: bool) -> Advice {
     let id = &disk.identity;
     let sources = importable(disk);
     let is_source = |volume: &Volume| sources.iter().any(|source| source.node == volume.node);
-    let main = disk
-        .volumes
-        .iter()
-        .max_by_key(|volume| (beside_ours && is_source(volume), !is_nothing(volume), volume.size));
-    let beside: Vec<String> = disk
-        .volumes
-        .iter()
-        .filter(|volume| main.is_some_and(|main| main.node != volume.node) && !is_nothing(volume))
-        .map(part_words)
-        .collect();
-    let beside =
-        if beside.is_empty() { String::new() } else { format!(", also {}", beside.join(" and ")) };
+    let main = main_volume(disk, beside_ours);
     let format = format!(
         "To use this drive, let Larder erase it: write `format = \"{id}\"` under `[drive]` in \
-         larder.toml on the SD card and start again. ALL FILES ON IT GO{beside}."
+         larder.toml on the SD card and start again. ALL FILES ON IT GO."
     );
     let adopt = format!(
         "write `adopt = \"{id}\"` under `[drive]` in larder.toml on the SD card and start again: \

@@ -158,10 +158,6 @@ pub fn probe(roots: &Roots, present: &Present, peek: &Path) -> Disk {
     for (node, size) in nodes {
         match volume(&roots.dev.join(node), node, *size, shown, peek) {
             Ok(mut volume) => {
-                // A file system of smaller sectors than the disk is shown with can't be mounted here.
-                if volume.signature.unit.is_some_and(|unit| u64::from(unit) < shown) {
-                    disk.formatted_for = Some(512);
-                }
                 let start = number(&path.join(node).join("start")).map(|start| start * 512);
                 let role = roles.iter().find(|(at, _)| Some(*at) == start);
                 volume.role = role.map_or(Role::Files, |(_, role)| *role);
@@ -173,6 +169,12 @@ pub fn probe(roots: &Roots, present: &Present, peek: &Path) -> Disk {
                 break;
             }
         }
+    }
+    // File systems of smaller sectors than the disk is shown with can't be mounted here. One that can be tells that the
+    // others are odd by themselves.
+    let units = || disk.volumes.iter().filter_map(|v| v.signature.unit).filter(|u| *u >= 512);
+    if units().next().is_some() && units().all(|unit| u64::from(unit) < shown) {
+        disk.formatted_for = Some(512);
     }
     if let Err(why) = look_behind_a_lost_table(roots, present, &mut disk) {
         disk.volumes.clear();
