@@ -5,8 +5,6 @@
 
 #[path = "support/drive.rs"]
 mod drive;
-#[path = "support/port.rs"]
-mod port;
 
 use drive::{House, SETTINGS, wish};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -320,7 +318,7 @@ fn status_of_the_page(port: u16) -> u16 {
 
 #[test]
 fn a_password_outlives_settings_that_break() {
-    let port = port::free_port();
+    let port = drive::free_port();
     let web = format!("[web]\nport = {port}\npassword = \"open sesame\"\n");
     let house = House::new(&format!("{SETTINGS}{web}"));
     house.save(&house.home(b"doc"), b"doc");
