@@ -45,6 +45,8 @@ pub struct Config {
     /// `undo`: how long a destroyed file waits before its content goes, in seconds. Default 7 days;
     /// 0: at once.
     pub undo: i64,
+    /// What the file asks for that does not work yet: it is left out, and all else is in force.
+    pub left_out: Vec<Complaint>,
 }
 
 /// `[nas]`: the appliance itself.
@@ -216,6 +218,7 @@ impl Default for Config {
             keep_versions: 30 * 86_400,
             versions_share: 10,
             undo: 7 * 86_400,
+            left_out: Vec::new(),
         }
     }
 }

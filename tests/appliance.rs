@@ -89,6 +89,8 @@ impl House {
         fs::set_permissions(house.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for name in ["boot", "drive", "sys/block", "run", "out", "announce"] {
             fs::create_dir_all(house.path(name)).unwrap();
+            // Whatever the umask of this shell.
+            fs::set_permissions(house.path(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
         fs::set_permissions(house.path("drive"), fs::Permissions::from_mode(0o555)).unwrap();
         fs::set_permissions(house.path("out"), fs::Permissions::from_mode(0o777)).unwrap();
@@ -111,12 +113,22 @@ impl House {
         house
     }
 
+    /// Whatever the umask it was built under.
+    fn use_the_real_engine(&self) {
+        fs::copy(env!("CARGO_BIN_EXE_larder"), self.path("engine")).unwrap();
+        fs::set_permissions(self.path("engine"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     fn put(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
+        if name.starts_with("boot") {
+            // The engine runs as nobody.
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o644)).unwrap();
+        }
     }
 
     /// A disk image of `size`, made a file system by `tool` (with `{}` for the image).
@@ -514,7 +526,7 @@ fn the_real_engine_gets_ready_and_leaves_nothing_but_its_own_files() {
     // Neither this machine's Syncthing nor its ports.
     let rest = format!("[sync]\nenabled = false\n[web]\nport = {}\n", port::free_port());
     let house = House::new(&format!("[devices.HTCphone]\nquota = \"8 GB\"\n{rest}"));
-    fs::copy(env!("CARGO_BIN_EXE_larder"), house.path("engine")).unwrap();
+    house.use_the_real_engine();
     let disk = house.disk("64M", "mkfs.ext4 -q {}");
     house.plug(&disk);
     let mut larder = house.start();
@@ -539,7 +551,7 @@ fn the_page_is_announced_where_it_is_served_and_not_while_it_is_off() {
     let ports = [port::free_port(), port::free_port()];
     let web = |port: u16| format!("[web]\nport = {port}\n[sync]\nenabled = false\n");
     let house = House::new(&web(ports[0]));
-    fs::copy(env!("CARGO_BIN_EXE_larder"), house.path("engine")).unwrap();
+    house.use_the_real_engine();
     let announced =
         || fs::read_to_string(house.path("announce/larder.service")).unwrap_or_default();
     let eventually = |what: &str, so: &dyn Fn() -> bool| {

@@ -11,8 +11,6 @@ mod http;
 mod judged;
 #[path = "oracle/mod.rs"]
 mod oracle;
-#[path = "support/port.rs"]
-mod port;
 
 use drive::{House, SETTINGS, wish};
 use http::Request;
@@ -336,7 +334,7 @@ fn status_of_the_page(port: u16) -> u16 {
 
 #[test]
 fn a_password_outlives_settings_that_break() {
-    let port = port::free_port();
+    let port = drive::free_port();
     let web = format!("[web]\nport = {port}\npassword = \"open sesame\"\n");
     let house = House::new(&format!("{SETTINGS}{web}"));
     house.save(&house.home(b"doc"), b"doc");
@@ -362,7 +360,7 @@ fn ledger(house: &House, question: &str) -> Vec<String> {
 
 /// A house with a web of its own port; `web` are further lines of that section.
 fn house_with_web(web: &str) -> (House, u16) {
-    let port = port::free_port();
+    let port = drive::free_port();
     let sync = "[sync]\nenabled = false\n";
     let house = House::new(&format!("{SETTINGS}{sync}[web]\nport = {port}\n{web}"));
     house.save(&house.home(b"doc"), b"doc");

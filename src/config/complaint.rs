@@ -13,6 +13,8 @@ pub struct Complaint {
     pub what: String,
     /// What to do about it.
     pub next: String,
+    /// Only one device is left out by it, and all else of the file is in force; else nothing of the file is.
+    pub spares_the_rest: bool,
 }
 
 /// A value that is not taken: what is wrong with it, and what to write instead.
@@ -28,7 +30,7 @@ impl Wrong {
     }
 
     pub(super) fn at(self, line: usize) -> Complaint {
-        Complaint { line, what: self.what, next: self.next }
+        Complaint { line, what: self.what, next: self.next, spares_the_rest: false }
     }
 }
 

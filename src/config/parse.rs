@@ -3,7 +3,7 @@
 
 use super::complaint::{Complaint, Lines, Wrong, clip, syntax};
 use super::section::{Critic, Section, boolean};
-use super::{Config, Device, Wifi, value};
+use super::{Config, Device, Role, Wifi, value};
 use crate::model::DeviceName;
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -69,9 +69,11 @@ pub fn parse(text: &str) -> Result<Config, Vec<Complaint>> {
 fn parse_text(text: &str) -> Result<Config, Vec<Complaint>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (root, errors) = DeTable::parse_recoverable(text);
-    let mut critic = Critic { lines: Lines::new(text), complaints: Vec::new() };
+    let mut critic =
+        Critic { lines: Lines::new(text), complaints: Vec::new(), left_out: Vec::new() };
     let config = read(&mut critic, root.get_ref());
-    let Critic { lines, mut complaints } = critic;
+    let Critic { lines, mut complaints, left_out } = critic;
+    let config = Config { left_out, ..config };
 
     // What the parser could not read explains itself; what follows from it would only confuse.
     let broken: Vec<Complaint> =
@@ -234,6 +236,16 @@ fn devices(critic: &mut Critic<'_>, value: &Spanned<DeValue<'_>>) -> BTreeMap<De
                 critic.add(at, Wrong::new(what, "every device has its own; copy it again"));
             }
             ids.entry(id.clone()).or_insert(clip(text));
+        }
+        if device.role != Role::Device {
+            // What is kept there could not be got back: better nothing than a copy that is none.
+            let at = section.get("role").map_or(at, |(_, at)| at);
+            let role = if device.role == Role::Vault { "vault" } else { "nas" };
+            let what =
+                format!("role = \"{role}\" does not work yet, so `{}` is left out", clip(text));
+            let next = "write role = \"device\", or put # before the lines of this device; all other settings are in force";
+            critic.leave_out(at, Wrong::new(what, next));
+            continue;
         }
         if let Some(name) = name {
             devices.insert(name, device);

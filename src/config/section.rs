@@ -37,6 +37,8 @@ pub(super) const KEYS: [(&str, &[&str]); 9] = [
 pub(super) struct Critic<'t> {
     pub(super) lines: Lines<'t>,
     pub(super) complaints: Vec<Complaint>,
+    /// Those that spare the rest of the file.
+    pub(super) left_out: Vec<Complaint>,
 }
 
 impl Critic<'_> {
@@ -44,6 +46,12 @@ impl Critic<'_> {
     pub(super) fn add(&mut self, at: usize, wrong: Wrong) {
         let line = self.lines.line(at);
         self.complaints.push(wrong.at(line));
+    }
+
+    /// Complains of what begins at a byte and is left out alone.
+    pub(super) fn leave_out(&mut self, at: usize, wrong: Wrong) {
+        let line = self.lines.line(at);
+        self.left_out.push(Complaint { spares_the_rest: true, ..wrong.at(line) });
     }
 
     /// Unwraps a value, or complains.

@@ -17,7 +17,7 @@ pub struct Settings {
 pub enum Change {
     /// Nothing: neither the settings in force nor the complaints.
     None,
-    /// Other settings are in force now, and nothing is wrong with the file.
+    /// Other settings are in force now, and nothing is wrong with the file but what spares the rest of it.
     Settings,
     /// The settings in force stay; what is wrong with the file is another thing than before, or
     /// nothing any more.
@@ -59,7 +59,10 @@ impl Settings {
     /// saved under such a name is complained of at any time.
     pub fn update_among(&mut self, file: Option<&[u8]>, beside: &[String]) -> Change {
         let (next, complaints) = match file.map(parse_file) {
-            Some(Ok(config)) => (Some(config), Vec::new()),
+            Some(Ok(config)) => {
+                let left_out = config.left_out.clone();
+                (Some(config), left_out)
+            }
             Some(Err(complaints)) => (None, complaints),
             None if self.of_the_file && beside.is_empty() => (None, Vec::new()),
             None => (None, vec![missing(beside)]),
@@ -105,7 +108,7 @@ fn missing(beside: &[String]) -> Complaint {
     if beside.is_empty() {
         let next =
             "put it back, or write a new one (`larder config example` prints all that it may say)";
-        return Complaint { line: 1, what, next: next.into() };
+        return Complaint { line: 1, what, next: next.into(), spares_the_rest: false };
     }
     let names: Vec<String> =
         beside.iter().map(|name| format!("`{}`", show(name.as_bytes()))).collect();
@@ -115,5 +118,6 @@ fn missing(beside: &[String]) -> Complaint {
         next: format!(
             "rename it to {NAME} (Windows and macOS can hide the end of a name: let them show all of it)"
         ),
+        spares_the_rest: false,
     }
 }

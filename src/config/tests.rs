@@ -75,7 +75,7 @@ fn reads_a_whole_file() {
          nas = {{ name = \"Home\", timezone = \"europe/berlin\" }}\n\
          devices.tablet.quota = 5_000_000_000\n\
          devices.HTCphone = {{ id = \"{}\", role = \"device\", quota = \"0 bytes\" }}\n\
-         [devices.cellar]\nrole = \"vault\"\nmay = []\nquota = \"None\"\n\
+         [devices.cellar]\nrole = \"device\"\nmay = []\nquota = \"None\"\n\
          [night]\nfrom = 23:30\nto = \"5:05\"\ndedup = false\n\
          [led]\npin = \"none\"\nactive_low = true\n[web]\nenabled = false\nport = 0x1F90\n\
          [wifi]\nssid = \"Casa \u{2603}\"\ncountry = \"de\"",
@@ -92,7 +92,7 @@ fn reads_a_whole_file() {
     assert_eq!(config.devices[&name("HTCphone")].id.as_deref(), Some(PHONE));
     assert_eq!(config.devices[&name("HTCphone")].quota, Some(Bytes(0)));
     let cellar = &config.devices[&name("cellar")];
-    assert_eq!((cellar.role, &*cellar.may, cellar.quota), (Role::Vault, &[][..], None));
+    assert_eq!((cellar.role, &*cellar.may, cellar.quota), (Role::Device, &[][..], None));
     assert_eq!(config.wifi.unwrap().country, "DE");
 }
 
@@ -847,6 +847,38 @@ fn the_last_good_settings_stay() {
     assert_eq!(settings.update(Some(b"# all as it comes")), Change::Settings);
     assert_eq!(settings.current(), &Config::default());
     assert!(settings.are_of_the_file(), "a file that says nothing is a file");
+}
+
+#[test]
+fn a_role_that_does_not_work_yet_is_told_and_leaves_out_that_device_alone() {
+    for role in ["vault", "nas"] {
+        let text = format!(
+            "[web]\nport = 81\n[devices.HTCphone]\n[devices.cellar]\nquota = 0\nrole = \"{role}\"\n"
+        );
+        let config = parse(&text).unwrap();
+        assert_eq!(config.devices.keys().collect::<Vec<_>>(), [&name("HTCphone")]);
+        assert_eq!(config.web.port, 81);
+        assert_eq!(
+            config.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [format!(
+                "line 6: role = \"{role}\" does not work yet, so `cellar` is left out; write role = \"device\", or put # \
+                 before the lines of this device; all other settings are in force"
+            )]
+        );
+        let mut settings = Settings::default();
+        assert_eq!(settings.update(Some(text.as_bytes())), Change::Settings);
+        assert_eq!(
+            (settings.current().web.port, settings.complaints()),
+            (81, &config.left_out[..])
+        );
+        assert!(settings.are_of_the_file());
+        // Put right, nothing is told.
+        settings.update(Some(text.replace(role, "device").as_bytes()));
+        assert_eq!((settings.current().devices.len(), settings.complaints()), (2, &[][..]));
+    }
+    // Beside another mistake nothing is in force, as ever.
+    let both = "[web]\nprot = 81\n[devices.cellar]\nrole = \"vault\"\n";
+    assert!(parse(both).is_err());
 }
 
 #[test]

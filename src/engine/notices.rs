@@ -51,7 +51,10 @@ impl Engine {
             [first, rest @ ..] => {
                 let more = and_more(rest.len());
                 let what = format!("larder.toml, line {}: {}{more}", first.line, first.what);
-                let next = format!("{}; until then the last good settings stay", first.next);
+                let next = match first.spares_the_rest {
+                    true => first.next.clone(),
+                    false => format!("{}; until then the last good settings stay", first.next),
+                };
                 self.tell("settings", Condition::SettingsError, now, what, next);
             }
         }

@@ -21,6 +21,8 @@ use std::time::{Duration, SystemTime};
 
 #[allow(unused_imports, reason = "each program of tests uses its part of it")]
 pub(crate) use environment::{hermetic, program};
+#[allow(unused_imports, reason = "each program of tests uses its part of it")]
+pub(crate) use ports::free_port;
 
 /// The program under test.
 pub const LARDER: &str = env!("CARGO_BIN_EXE_larder");
