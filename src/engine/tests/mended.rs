@@ -120,6 +120,21 @@ fn what_was_not_joined_is_edited_in_place_as_ever() {
 }
 
 #[test]
+fn an_edit_on_the_device_after_the_join_stays_and_is_no_finding() {
+    let mut house = joined();
+    house.wait(10);
+    house.phone("b.doc", "edited");
+    house.settle();
+    assert_eq!(house.docs(), some(["same", "edited", "edited"]));
+    assert_eq!(house.findings(), [""; 0]);
+    house.restart();
+    house.pending.lost = true;
+    house.settle();
+    assert_eq!(house.docs(), some(["same", "edited", "edited"]));
+    assert_eq!(house.findings(), [""; 0]);
+}
+
+#[test]
 fn a_cut_anywhere_loses_neither_content() {
     let mut cuts = 0;
     for written in ["a.doc", "b.doc"] {
