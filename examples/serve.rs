@@ -22,8 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 async fn main() {
     let mut settings =
         Settings { port: 0, address: Some(Ipv4Addr::LOCALHOST.into()), ..Settings::default() };
-    let mut house = House::default();
-    house.access = Arc::new(Access { secret: "of an example".into(), ..Access::default() });
+    let access = Access { secret: "of an example".into(), ..Access::default() };
+    let mut house = House { access: Arc::new(access), ..House::default() };
     let mut pages = Vec::new();
     let mut claim = Duration::ZERO;
     let mut given = std::env::args().skip(1);

@@ -14,7 +14,7 @@ use drive::{House, SETTINGS, wish};
 use http::Request;
 use larder::model::Action;
 use larder::worklist::mac::{self, Sealed};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -721,14 +721,13 @@ fn asleep() -> String {
     let clock = |minutes: u64| format!("{:02}:{:02}", minutes / 60 % 24, minutes % 60);
     let now = now.as_secs() / 60;
     let (from, to) = (clock(now + 23 * 60), clock(now + 60));
-    format!("{SETTINGS}[night]\nfrom = \"{from}\"\nto = \"{to}\"\n")
+    // Without the web: the lamp would show that its password may be chosen.
+    format!("{SETTINGS}[web]\nenabled = false\n[night]\nfrom = \"{from}\"\nto = \"{to}\"\n")
 }
 
 #[test]
 fn the_night_works_until_somebody_wants_something_and_goes_on() {
     let mut house = House::within(tempfile::tempdir().expect("a folder"), &asleep());
-    // The lamp would show that the password may be chosen.
-    house.settings(&format!("{}[web]\nenabled = false\n", asleep()));
     house.save(&house.home(b"doc"), b"doc");
     // A hole of 100 GB: its sum takes longer than this test.
     let film = house.home(b"film");

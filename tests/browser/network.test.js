@@ -7,16 +7,17 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { act, browser, common, folder, more, own, pages, text, visit } from "./lib.js";
+import { act, browser, common, folder, more, own, pages, ready, text, visit } from "./lib.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const KEYS = ["home0001,home-secret", "htc00001,phone-secret,HTCphone"];
+const KEYS = ["home0001-HTCphone,phone-secret,HTCphone"], PASSWORD = "open sesame";
 
-/** A drive of its own with the common page on it, and `examples/serve.rs` over it. */
+/** A drive of its own with the common page on it, and `examples/serve.rs` over it. Everybody may read. */
 async function larder(t, options = {}) {
-  const drive = folder(t), { pages: keys = KEYS, ...rest } = options;
+  const drive = folder(t), { pages: keys = KEYS, ...more } = options;
+  const rest = { common: "home0001", password: PASSWORD, readers: "true", ...more };
   for (const part of ["files", "catalogue"]) mkdirSync(join(drive, "BTsync", part), { recursive: true });
-  const args = [...keys.map(key => ["--page", key]), ...Object.entries({ ...rest, drive }).map(([key, value]) => ["--" + key, value])].flat();
+  const args = [...keys.map(key => ["--page", key]), ...Object.entries({ ...rest, drive }).filter(([, value]) => value !== undefined).map(([key, value]) => ["--" + key, value])].flat();
   const ready = process.env.LARDER_SERVE;
   const server = ready ? spawn(ready, args, { stdio: ["pipe", "pipe", "inherit"] })
     : spawn("cargo", ["run", "-q", "--example", "serve", "--", ...args], { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
@@ -29,10 +30,21 @@ async function larder(t, options = {}) {
     put: (name, content) => writeFileSync(join(drive, "BTsync", "files", name), content) };
 }
 
+/** Types the password into the page that asks for it, and waits for the catalogue. */
+async function signIn(context, url) {
+  const page = await context.newPage();
+  await page.goto(url + "/sign-in");
+  await page.locator("#password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await ready(page);
+  await page.close();
+}
+
 test("the common page over the network: get, save, taken in", async t => {
-  const home = await larder(t);
+  const home = await larder(t), context = await browser(t);
   home.page(common(pages(t)));
-  const page = await visit(await browser(t), home.url + "/");
+  await signIn(context, home.url);
+  const page = await visit(context, home.url + "/");
   await more(page, "Music");
   await act(page, "get-for").click();
   await page.locator("#box input[type=checkbox]:enabled").first().check();
@@ -46,7 +58,7 @@ test("the common page over the network: get, save, taken in", async t => {
   assert.deepEqual(page.trouble, []);
 });
 
-test("a device's page from its file: the secret admits, and nothing else does", async t => {
+test("a device's page from its file: the seal of its key admits, and nothing else does", async t => {
   const home = await larder(t), context = await browser(t);
   const page = await visit(context, own(pages(t, { home: home.url })));
   await more(page, "Documents");
@@ -58,7 +70,7 @@ test("a device's page from its file: the secret admits, and nothing else does", 
   await page.locator("#toast", { hasText: "Sent to the NAS." }).waitFor();
   assert.deepEqual(page.trouble, []);
 
-  const other = await larder(t, { pages: ["htc00001,another-secret,HTCphone"] });
+  const other = await larder(t, { pages: ["home0001-HTCphone,another-secret,HTCphone"] });
   const stranger = await visit(context, own(pages(t, { home: other.url })));
   await more(stranger, "Music");
   await act(stranger, "get").click();
@@ -72,11 +84,15 @@ test("a page of another site gets nothing in and nothing out", async t => {
   home.put("a.png", Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==", "base64"));
   home.put("a.txt", "private");
   writeFileSync(join(stranger.drive, "BTsync", "catalogue", "catalogue.html"), "<!doctype html><p>evil");
+  // Signed in at home. The stranger has the same address and another port, so the browser even sends the cookie.
+  await signIn(context, home.url);
   const page = await context.newPage();
   await page.goto(stranger.url);
   const got = await page.evaluate(async url => {
-    const body = JSON.stringify({ v: 1, page: "home0001", key: "home-secret", device: null, gen: 1, items: [{ id: "00112233445566778899", op: "destroy", path: "a.txt", at: "2026-11-23T10:00:00Z" }] });
+    const body = JSON.stringify({ v: 2, page: "home0001", device: null, gen: 1, nonce: "00", items: [{ id: "00112233445566778899", op: "destroy", path: "a.txt", at: "2026-11-23T10:00:00Z" }] });
     const attempt = promise => promise.then(r => r.type + " " + r.status, error => error.name);
+    const send = (method, path, more = {}) => attempt(fetch(url + path, { method, credentials: "include", ...more }));
+    const password = { headers: { "content-type": "application/json" }, body: JSON.stringify({ password: "open sesame" }) };
     const picture = src => new Promise(done => { const img = new Image(); img.onload = () => done("shown"); img.onerror = () => done("refused"); img.src = src; });
     const frame = document.createElement("iframe");
     frame.src = url + "/";
@@ -85,12 +101,15 @@ test("a page of another site gets nothing in and nothing out", async t => {
     return {
       page: await attempt(fetch(url + "/")), file: await attempt(fetch(url + "/files/a.txt")),
       post: await attempt(fetch(url + "/worklist", { method: "POST", body })),
+      claim: await send("POST", "/claim", password), signIn: await send("POST", "/session", password),
+      signOut: await send("DELETE", "/session"), session: await send("GET", "/session"),
+      withCookie: await send("POST", "/worklist", { body }),
       blind: await attempt(fetch(url + "/worklist", { method: "POST", body, mode: "no-cors" })),
       picture: await picture(url + "/files/a.png"),
       frame: (() => { try { return frame.contentDocument ? "open" : "closed"; } catch { return "closed"; } })(),
     };
   }, home.url);
-  assert.deepEqual(got, { page: "TypeError", file: "TypeError", post: "TypeError", blind: "TypeError", picture: "refused", frame: "closed" });
+  assert.deepEqual(got, { page: "TypeError", file: "TypeError", post: "TypeError", claim: "TypeError", signIn: "TypeError", signOut: "TypeError", session: "TypeError", withCookie: "TypeError", blind: "TypeError", picture: "refused", frame: "closed" });
   // Nothing had arrived when the next wish does, which is a good one.
   const right = await visit(context, home.url + "/");
   await more(right, "Music");
@@ -156,12 +175,45 @@ test("without a drive in it, it says so; with one, the page opens by itself", as
   await page.locator("html[data-ready]").waitFor({ state: "attached" });
 });
 
+test("the password is chosen by the first who opens the page, and asked for from then on", async t => {
+  const home = await larder(t, { password: undefined, readers: undefined, claim: "600" });
+  home.page(common(pages(t)));
+  const page = await (await browser(t)).newPage(), trouble = [];
+  page.on("pageerror", error => trouble.push(error.message));
+  await page.goto(home.url + "/");
+  assert.equal(await text(page, "h1"), "Choose a password");
+  await page.locator("#password").fill(PASSWORD);
+  await page.locator("#again").fill("open sesam");
+  await page.getByRole("button", { name: "Choose it" }).click();
+  await page.locator("#why", { hasText: "The two passwords differ." }).waitFor();
+  await page.locator("#again").fill(PASSWORD);
+  await page.getByRole("button", { name: "Choose it" }).click();
+  await ready(page);
+  assert.equal(await page.evaluate(() => document.cookie), "", "no script reads the cookie");
+  assert.deepEqual(trouble, []);
+
+  const other = await (await browser(t)).newPage();
+  await other.goto(home.url + "/");
+  assert.equal(await text(other, "h1"), "Sign in");
+  await other.locator("#password").fill("something else");
+  await other.getByRole("button", { name: "Sign in" }).click();
+  await other.locator("#why", { hasText: "this is not the password" }).waitFor();
+  await other.locator("#password").fill(PASSWORD);
+  await other.getByRole("button", { name: "Sign in" }).click();
+  await ready(other);
+  await other.reload();
+  await ready(other);
+});
+
 test("a password is asked for where one is set, and wishes still arrive", async t => {
-  const home = await larder(t, { password: "sesame" });
+  const home = await larder(t, { readers: undefined }), context = await browser(t);
   home.page(common(pages(t)));
   const stranger = await (await browser(t)).newPage();
-  await assert.rejects(stranger.goto(home.url + "/"), /ERR_INVALID_AUTH_CREDENTIALS/);
-  const page = await visit(await browser(t, { httpCredentials: { username: "", password: "sesame" } }), home.url + "/");
+  await stranger.goto(home.url + "/");
+  assert.equal(await text(stranger, "h1"), "Sign in");
+  assert.equal(await stranger.locator("#cfg").count(), 0);
+  await signIn(context, home.url);
+  const page = await visit(context, home.url + "/");
   await more(page, "Music");
   await act(page, "destroy").click();
   await act(page, "yes").click();
