@@ -103,9 +103,10 @@ async function post(batch) {
 
 // What an answer says of itself. Only of a page that the NAS served: others can't tell who says it.
 function whyOf(text) {
-  try { return String(JSON.parse(text).why || "Your NAS did not take them."); } catch { return "Your NAS did not take them."; }
+  try { return String(JSON.parse(text).why || NO_REASON); } catch { return NO_REASON; }
 }
 
+const NO_REASON = "Your NAS did not take it, and did not say why.";
 const NOT_PROVEN = "What answered could not prove to be your NAS. If you signed in anew in another window, open this page anew and try again.";
 // As errors are told by the NAS, made a sentence.
 const sentence = text => text.replace(/^./, c => c.toUpperCase()).replace(/[^.!?]$/, "$&.");

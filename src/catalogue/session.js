@@ -48,7 +48,7 @@ function signInStep() {
   if (state === "claim" || state === "closed") {
     step({ icon: "key", title: "No password yet", facts: bdi(clean(house.nas)), text: [(state === "claim" ? "Whoever chooses the password of this NAS may change things."
       : "A password can be chosen in the half hour after Larder was switched on. Switch it off and on again, then open its page.") + keptHere()],
-    buttons: [{ op: "door", icon: "key", label: state === "claim" ? "Choose it" : "Look again", hint: "opens the first page", main: true, huge: true, act: () => location.assign("/") }, cancel] });
+    buttons: [{ op: "door", icon: "key", label: state === "claim" ? "Choose it" : "Look again", hint: "opens the first page", main: true, huge: true, act: () => location.assign("/sign-in") }, cancel] });
     return;
   }
   const input = h("input", { type: "password", "data-first": true, autocomplete: "current-password", maxlength: 1024 }), wrong = h("p", { class: "wrong", role: "alert" });
@@ -81,8 +81,7 @@ async function signIn(password) {
       await askSession();
       return session && session.proof ? "" : "The browser does not keep the sign-in. Allow cookies for this page.";
     }
-    if (answer.status === 401 || answer.status === 403) return "That is not the password.";
-    return answer.status === 429 ? "Too many wrong passwords. Wait a minute and try again." : "Your NAS did not answer properly. Try again in a moment.";
+    return answer.status === 401 ? "That is not the password." : sentence(clean(whyOf(await answer.text())));
   } catch {
     return "Your NAS did not answer. Try again in a moment.";
   }

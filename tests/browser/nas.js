@@ -27,7 +27,7 @@ export async function serve(page, options = {}) {
         return say(200, JSON.stringify({ state: kind, readers: state.readers, proof: known ? proofOf(token) : null, sessions: list }));
       }
       if (url === "/session" && method === "POST") {
-        if (JSON.parse(body).password !== PASSWORD) return say(state.refuse || 401);
+        if (JSON.parse(body).password !== PASSWORD) return say(state.refuse || 401, JSON.stringify({ why: state.why }));
         const fresh = randomBytes(32).toString("hex");
         add(fresh, "Chromium on Linux");
         return say(204, "", { "Set-Cookie": `larder=${fresh}; HttpOnly; SameSite=Strict; Path=/; Max-Age=2592000` });

@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { act, browser, common, folder, more, own, pages, ready, text, visit } from "./lib.js";
+import { act, browser, common, folder, more, own, pages, ready, text, visit, wishes } from "./lib.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const KEYS = ["home0001-HTCphone,phone-secret,HTCphone"], PASSWORD = "open sesame";
@@ -219,4 +219,48 @@ test("a password is asked for where one is set, and wishes still arrive", async 
   await act(page, "yes").click();
   await page.locator("#save").click();
   assert.deepEqual((await home.taken()).wishes.map(w => w.action), ["destroy"]);
+});
+
+test("who may only read signs in on the page, and what he pressed before is taken in", async t => {
+  const home = await larder(t), context = await browser(t);
+  home.page(common(pages(t)));
+  const page = await visit(context, home.url + "/");
+  await page.locator(".signed-out").waitFor();
+  await more(page, "Music");
+  await act(page, "destroy").click();
+  await act(page, "yes").click();
+  await page.locator("#save").click();
+  await page.locator("#box input[type=password]").fill("not the password");
+  await act(page, "go").click();
+  await page.locator("#box .wrong", { hasText: "That is not the password." }).waitFor();
+  await page.locator("#box input[type=password]").fill(PASSWORD);
+  await act(page, "go").click();
+  assert.deepEqual((await home.taken()).wishes.map(w => [w.action, w.path]), [["destroy", "Music"]]);
+  await page.locator("#toast", { hasText: "Sent to the NAS." }).waitFor();
+  await page.locator(".device").first().click();
+  await page.locator(".sessions li").first().waitFor();
+  assert.match(await page.locator(".sessions li").first().innerText(), /\(this browser\)\s*used .*/);
+  await page.locator(".sessions [data-op=sign-out]").first().click();
+  await page.locator(".signed-out").waitFor();
+});
+
+test("a session that is ended elsewhere loses no wish", async t => {
+  const home = await larder(t), context = await browser(t);
+  home.page(common(pages(t)));
+  const elsewhere = await browser(t);
+  for (const each of [context, elsewhere]) await signIn(each, home.url);
+  const page = await visit(context, home.url + "/"), other = await visit(elsewhere, home.url + "/");
+  await more(page, "Music");
+  await act(page, "destroy").click();
+  await act(page, "yes").click();
+  await other.locator(".device").first().click();
+  await other.locator(".sessions li").nth(1).locator("[data-op=sign-out]").click();
+  await other.waitForFunction(() => document.querySelectorAll(".sessions li").length === 1);
+  await page.locator("#save").click();
+  await page.locator("#box input[type=password]").waitFor();
+  assert.deepEqual((await wishes(page)).map(w => !!w.saved), [false]);
+  await page.locator("#box input[type=password]").fill(PASSWORD);
+  await act(page, "go").click();
+  assert.deepEqual((await home.taken()).wishes.map(w => w.path), ["Music"]);
+  await page.locator("#toast", { hasText: "Sent to the NAS." }).waitFor();
 });

@@ -39,8 +39,9 @@ test("who may only read is shown so, signs in, and what he pressed before is sen
   await signIn(page, "wrong");
   await page.locator("#box .wrong", { hasText: "That is not the password." }).waitFor();
   home.state.refuse = 429;
+  home.state.why = "too many wrong passwords; try again in 30 s";
   await signIn(page, "wrong");
-  await page.locator("#box .wrong", { hasText: "Too many wrong passwords." }).waitFor();
+  await page.locator("#box .wrong", { hasText: "Too many wrong passwords; try again in 30 s." }).waitFor();
   assert.deepEqual((await wishes(page)).map(w => !!w.saved), [false]);
   await signIn(page);
   await sent(page);
@@ -87,7 +88,7 @@ test("what can't prove to be the NAS saves nothing, and says so", async t => {
     [raw => [200, answerTo(raw, "ab".repeat(32))], /could not prove to be your NAS/],
     [(raw, proof) => [200, answerTo(raw, proof, told => ({ ...told, nonce: "0" }))], /could not prove to be your NAS/],
     [raw => [503, JSON.stringify({ taken: [], refused: [], why: "the drive is not plugged in" })], /The drive is not plugged in\./],
-    [(raw, proof) => [500, answerTo(raw, proof)], /did not take them/],
+    [(raw, proof) => [500, answerTo(raw, proof)], /did not say why/],
   ]) {
     home.state.lie = lie;
     await page.locator("#save").click();

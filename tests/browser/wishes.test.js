@@ -173,3 +173,14 @@ test("wishes that reached home leave the page", async t => {
   await expand(page, "Photos");
   assert.equal(await row(page, "Photos").locator(".tag").innerText(), "on its way");
 });
+
+test("the answer to a wish that could not be read is told as such, and not as an action", async t => {
+  const file = own(pages(t)), html = readFileSync(file, "latin1");
+  const answer = { id: "00000000000000000009", op: null, path: "", state: "refused", text: "`path` is missing; press it again", at: Math.floor(Date.now() / 1000) };
+  writeFileSync(file, html.replace('"answers":[]', '"answers":[' + JSON.stringify([answer, { ...answer, id: "00000000000000000008" }]).slice(1, -1) + "]"), "latin1");
+  const page = await visit(await browser(t), file);
+  assert.match(await text(page, "#notes"), /A change could not be read\s*`path` is missing; press it again/);
+  await page.locator("[data-op=answers]").click();
+  assert.doesNotMatch(await text(page, "#box"), /Open|undefined|All files/);
+  assert.deepEqual(page.trouble, []);
+});
