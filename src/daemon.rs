@@ -10,18 +10,21 @@ mod drive;
 mod error;
 mod network;
 mod night;
+mod settings;
 mod stop;
 
 pub use error::DaemonError;
 pub use night::join_now;
+pub use settings::{look_alikes, read_settings};
 
 use carrying::Carrying;
 use claim::Claim;
 use drive::Drive;
 use network::Network;
+use settings::{SettingsFile, settings_file, settings_of, update};
 use stop::Stop;
 
-use crate::config::{Change, MAX_BYTES, Settings};
+use crate::config::{Change, Settings};
 use crate::engine::{Engine, EngineError, SETTLE, lay_out};
 use crate::fs::{DryRun, Real};
 use crate::ledger::{Ledger, LedgerError};
@@ -30,7 +33,6 @@ use crate::plan::Op;
 use crate::status::{self, Condition, Notice, Report};
 use crate::watch::{Pending, Watch};
 use crate::web::ClaimWindow;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,33 +103,6 @@ pub fn now() -> Time {
     Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// What tells one state of the settings file from another: size and time; where there is none, the names beside it that
-/// look like it.
-type SettingsFile = Result<(u64, i64, i64), Vec<String>>;
-
-fn settings_file(places: &Places) -> SettingsFile {
-    match std::fs::metadata(places.settings()) {
-        Ok(found) => Ok((found.len(), found.mtime(), found.mtime_nsec())),
-        Err(_) => Err(look_alikes(&places.boot)),
-    }
-}
-
-/// The names in the boot folder that somebody may have meant for the settings file.
-pub fn look_alikes(boot: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(boot).into_iter().flatten().filter_map(Result::ok);
-    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
-    let names: Vec<_> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    crate::config::look_alikes(names.iter().map(String::as_str))
-}
-
-/// Reads the settings file; `None` when there is none. At most one byte more than is accepted.
-pub fn read_settings(places: &Places) -> Option<Vec<u8>> {
-    let file = std::fs::File::open(places.settings()).ok()?;
-    let mut content = Vec::new();
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content).ok()?;
-    Some(content)
-}
-
 /// Opens the door to a drive, if the drive is Larder's or empty, and makes the folders on it.
 pub(crate) fn open_drive(places: &Places) -> Result<Real, DaemonError> {
     let root = &places.drive;
@@ -141,19 +116,6 @@ pub(crate) fn open_drive(places: &Places) -> Result<Real, DaemonError> {
         return Err(DaemonError::Foreign { root: root.clone() });
     }
     Real::open(root).map_err(|e| no_drive(e.into()))
-}
-
-/// Reads the settings as they are now; what is wrong with them stands in them.
-fn settings_of(places: &Places) -> Settings {
-    let mut settings = Settings::default();
-    update(&mut settings, places);
-    settings
-}
-
-fn update(settings: &mut Settings, places: &Places) -> Change {
-    let file = read_settings(places);
-    let beside = if file.is_none() { look_alikes(&places.boot) } else { Vec::new() };
-    settings.update_among(file.as_deref(), &beside)
 }
 
 /// The last good settings outlive a restart: a file that is broken or missing then must not make the devices, and what
