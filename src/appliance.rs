@@ -13,6 +13,7 @@
 mod address;
 mod announce;
 pub mod child;
+mod clock;
 mod importing;
 pub mod machine;
 pub mod shell;

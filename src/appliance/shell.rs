@@ -7,6 +7,7 @@
 use super::address;
 use super::announce::Announcer;
 use super::child::Child;
+use super::clock::{set_clock, wall, written};
 use super::importing::Import;
 use super::machine::{Effect, Event, Machine};
 use super::watch::{LOOK_EVERY, look, signals};
@@ -19,7 +20,7 @@ use crate::drive::mounting::{self, Checked};
 use crate::drive::ownership::{self, Given};
 use crate::drive::{Disk, DriveError, OWN, format, import, reserve};
 use crate::led::player::{Player, lights};
-use crate::model::{Time, show};
+use crate::model::show;
 use crate::mounts;
 use crate::status::writer::Writer;
 use crate::status::{Condition, Report, text};
@@ -30,7 +31,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How long a busy mount is waited for before it is detached.
 const BUSY_FOR: Duration = Duration::from_secs(2);
@@ -330,11 +331,6 @@ impl Shell<'_> {
     }
 }
 
-/// The time in words.
-fn written() -> String {
-    wall().rfc3339().replace('T', " ").replace('Z', " UTC")
-}
-
 /// Checks that the drive is still the one that was probed, then checks it, mounts it and makes
 /// its folders.
 fn prepare(
@@ -389,21 +385,6 @@ fn prepare(
         set_clock(&options.drive.join(OWN));
     }
     Ok(checked)
-}
-
-/// A Pi has no clock of its own: until the network tells the time, it is at least as late as the
-/// newest of Larder's own files on the drive.
-fn set_clock(own: &Path) {
-    let entries = std::fs::read_dir(own).into_iter().flatten().flatten();
-    let newest = entries.filter_map(|entry| entry.metadata().ok()?.modified().ok()).max();
-    let Some(newest) = newest.filter(|at| *at > SystemTime::now()) else { return };
-    let Ok(since) = newest.duration_since(SystemTime::UNIX_EPOCH) else { return };
-    let Ok(tv_sec) = i64::try_from(since.as_secs()) else { return };
-    let time = rustix::time::Timespec { tv_sec, tv_nsec: 0 };
-    match rustix::time::clock_settime(rustix::time::ClockId::Realtime, time) {
-        Ok(()) => log::info!("the clock was behind the drive's newest file and was set to it"),
-        Err(why) => log::warn!("the clock can't be set: {why}"),
-    }
 }
 
 /// Unmounts; a mount that stays busy is detached.
@@ -508,9 +489,4 @@ pub(super) fn tell(send: &Sender<Event>, event: Event) {
     if send.send(event).is_err() {
         log::debug!("the supervisor has ended; an event is lost");
     }
-}
-
-fn wall() -> Time {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Time::from_secs(i64::try_from(now.as_secs()).unwrap_or(0))
 }
