@@ -15,6 +15,8 @@ impl Engine {
         let mut access = self.ledger.access()?;
         if access.secret.is_empty() {
             access.secret = remembered(&mut self.ledger, ACCESS_SECRET)?;
+            // On the disk before a browser is told anything that was made with it.
+            self.settle_down()?;
         }
         Ok(access)
     }
