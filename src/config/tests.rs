@@ -853,7 +853,7 @@ fn the_last_good_settings_stay() {
 fn a_role_that_does_not_work_yet_is_told_and_leaves_out_that_device_alone() {
     for role in ["vault", "nas"] {
         let text = format!(
-            "[web]\nport = 81\n[devices.HTCphone]\n[devices.cellar]\nquota = 0\nrole = \"{role}\"\n"
+            "[web]\nport = 81\n[devices.HTCphone]\n[devices.cellar]\nquota = \"0 bytes\"\nrole = \"{role}\"\n"
         );
         let config = parse(&text).unwrap();
         assert_eq!(config.devices.keys().collect::<Vec<_>>(), [&name("HTCphone")]);
