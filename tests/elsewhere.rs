@@ -6,6 +6,10 @@
 
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/owner.rs"]
+mod owner;
+#[path = "support/web.rs"]
+mod web;
 
 use drive::{House, SETTINGS, text, walk, wish};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -278,6 +282,47 @@ fn somebody_elses_files_are_named_with_the_cause() {
     let mut asked = house.larder(&["status"]);
     let told = text(&asked.uid(NOBODY).gid(NOBODY).output().unwrap());
     assert!(told.contains("1 folders in BTsync/files can't be read"), "{told}");
+}
+
+#[test]
+fn the_web_sends_nothing_of_a_subvolume_or_a_mount() {
+    if !possible(&["mkfs.btrfs", "btrfs"]) {
+        return;
+    }
+    let _one = one_at_a_time();
+    let mounted = Mounted::btrfs();
+    let files = mounted.at.path().join("BTsync/files");
+    std::fs::create_dir_all(files.join("Docs/mount")).unwrap();
+    std::fs::write(files.join("Docs/ours"), "of the house").unwrap();
+    let sub = files.join("Docs/sub");
+    sh(&format!("btrfs subvolume create {}", sub.display())).unwrap();
+    std::fs::create_dir(sub.join("deep")).unwrap();
+    let mount = files.join("Docs/mount");
+    sh(&format!("mount --bind {} {}", sub.display(), mount.display())).unwrap();
+    for at in ["alien", "deep/alien"] {
+        std::fs::write(sub.join(at), web::SECRET).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let get = |path: &'static str| {
+        runtime.block_on(async {
+            let test = web::Test::new().await;
+            test.house.send_modify(|house| house.drive = Some(mounted.at.path().to_owned()));
+            let answer = test.get(path).await;
+            (answer.status, answer.text())
+        })
+    };
+    assert_eq!(get("/files/Docs/ours"), (200, "of the house".to_owned()));
+    for path in [
+        "/files/Docs/sub/alien",
+        "/files/Docs/sub/deep/alien",
+        "/files/Docs/sub",
+        "/files/Docs/mount/alien",
+        "/files/Docs/mount",
+    ] {
+        let (status, said) = get(path);
+        assert_eq!(status, 404, "{path}: {said}");
+        assert!(!said.contains(web::SECRET), "{path}");
+    }
 }
 
 #[test]

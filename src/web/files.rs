@@ -23,7 +23,7 @@ const PIECE: u64 = 128 << 10;
 /// Why a file is not sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// There is none of that name, or not within the folder.
+    /// There is none of that name, or not within the folder and on the file system of the drive.
     #[error(
         "there is no such file at home; it may have been moved or destroyed since the page was made"
     )]
@@ -65,6 +65,10 @@ pub(super) fn open(drive: &Path, folder: &str, path: &[u8]) -> Result<Opened, Fa
     // Not to be read yet: opening a device or a pipe could already do something.
     let found = beneath(&folder, name, OFlags::PATH | OFlags::CLOEXEC)?;
     let what = fstat(&found).map_err(fault)?;
+    if what.st_dev != fstat(&root).map_err(fault)?.st_dev {
+        // A subvolume is no mount, so NO_XDEV lets it pass. What lies there is no file of the house.
+        return Err(Fault::Missing);
+    }
     if !FileType::from_raw_mode(what.st_mode).is_file() {
         return Err(Fault::NotRegular);
     }
