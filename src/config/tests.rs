@@ -495,11 +495,15 @@ fn tells_line_thing_and_next_step() {
         // Roles and wishes.
         (
             format!("{phone}role = \"volt\""),
-            vec!["line 2: there is no role `volt`; did you mean `vault`?"],
+            vec!["line 2: there is no role `volt`; write `device`"],
         ),
         (
             format!("{phone}role = \"king\""),
-            vec!["line 2: there is no role `king`; write `device`, `nas` or `vault`"],
+            vec!["line 2: there is no role `king`; write `device`"],
+        ),
+        (
+            format!("{phone}role = \"devise\""),
+            vec!["line 2: there is no role `devise`; did you mean `device`?"],
         ),
         (
             format!("{phone}may = [\"get\", \"distroy\"]"),
