@@ -12,10 +12,12 @@ use crate::drive;
 use crate::engine::Engine;
 use crate::fs::Real;
 use crate::led;
+use crate::machine::{self, Hardware};
 use crate::model::{Bytes, RelPath, Stat, Tree, show};
 use crate::parent;
 use crate::plan::Holding;
 use crate::status::Condition;
+use crate::status::machine::Machine;
 use crate::web::ClaimWindow;
 use anyhow::{Context as _, Result, bail};
 use args::{ApplianceArgs, PlaceArgs};
@@ -353,7 +355,9 @@ fn list(places: &Places, path: &str, json: bool, out: &mut impl Write) -> Result
 }
 
 fn status(places: &Places, json: bool, out: &mut impl Write) -> Result<()> {
-    let report = look(places)?.report();
+    let mut report = look(places)?.report();
+    report.machine =
+        Machine { disk: machine::disk_of(&places.drive), ..Hardware::default().look() };
     if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
         return Ok(());
@@ -361,6 +365,13 @@ fn status(places: &Places, json: bool, out: &mut impl Write) -> Result<()> {
     writeln!(out, "Larder {}: {:?}", report.version, report.condition)?;
     writeln!(out, "{} files at home, {}", report.files.0, report.files.1)?;
     writeln!(out, "drive: {}", report.drive)?;
+    if let Some(disk) = &report.machine.disk {
+        writeln!(out, "disk: {disk}")?;
+    }
+    let machine = report.machine.to_string();
+    if !machine.is_empty() {
+        writeln!(out, "machine: {machine}")?;
+    }
     for device in &report.devices {
         let quota = device.quota.map_or_else(|| "no quota".into(), |q| format!("quota {q}"));
         let name = device.name.as_str();

@@ -28,6 +28,7 @@ use crate::config::{Change, Settings};
 use crate::engine::{Engine, EngineError, SETTLE, lay_out};
 use crate::fs::{DryRun, Real};
 use crate::ledger::{Ledger, LedgerError};
+use crate::machine::Hardware;
 use crate::model::Time;
 use crate::plan::Op;
 use crate::status::{self, Condition, Notice, Report};
@@ -246,6 +247,7 @@ struct House {
     failed: Option<(Notice, bool)>,
     retry: Duration,
     next_try: Instant,
+    hardware: Hardware,
     report: Box<dyn FnMut(&Report) + Send>,
     reported: Option<Report>,
 }
@@ -276,6 +278,7 @@ pub async fn run(
         failed: None,
         retry: RETRY,
         next_try: Instant::now(),
+        hardware: Hardware::default(),
         report,
         reported: None,
     };
@@ -405,6 +408,7 @@ impl House {
             *carrying = Carrying::begin(&self.places, self.reach, engine, &self.notify)?;
         }
         engine.served_at(self.network.address());
+        engine.runs_on(self.hardware.look());
         match self.network.trouble() {
             Some((what, next)) => engine.mention("web", now(), &what, &next),
             None => engine.unmention("web"),
@@ -463,7 +467,8 @@ impl House {
             report.notices = vec![notice.clone()];
             report.drive_failed = *drive_failed;
         }
-        if self.reported.as_ref() != Some(&report) {
+        if !self.reported.as_ref().is_some_and(|told| told.says_the_same(&report)) {
+            report.machine = self.hardware.look();
             (self.report)(&report);
             self.reported = Some(report);
         }

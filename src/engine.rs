@@ -49,7 +49,7 @@ use crate::fs::{FileSystem, FsError, Space};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{Bytes, DeviceName, FileId, NotTaken, Origin, Place, RelPath, Spot, Time};
 use crate::plan::{Fact, Op, World, in_force};
-use crate::status::{Notice, Report};
+use crate::status::{Notice, machine::Machine};
 use crate::watch::Pending;
 use error::drive_error;
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,6 +158,8 @@ pub struct Engine {
     /// When what was done was last brought to the disk and the pages.
     settled: Time,
     address: Option<String>,
+    /// How the hardware fares, for the pages.
+    machine: Machine,
     settle: i64,
 }
 
@@ -244,6 +246,7 @@ impl Engine {
             running_noted: AT_ONCE,
             settled: now,
             address: None,
+            machine: Machine::default(),
             settle: SETTLE,
         };
         engine.finish_pages(now)?;
@@ -464,17 +467,6 @@ impl Engine {
                 self.dirty.entry((device.clone(), path)).or_insert(0);
             }
         }
-    }
-
-    /// The state of the house.
-    pub fn report(&self) -> Report {
-        self.make_report()
-    }
-
-    /// Says where the common page is served on the local network.
-    pub fn served_at(&mut self, address: Option<String>) {
-        self.stale |= self.address != address;
-        self.address = address;
     }
 }
 

@@ -16,6 +16,7 @@ pub mod fs;
 pub mod lease;
 pub mod led;
 pub mod ledger;
+pub mod machine;
 pub mod model;
 pub mod mounts;
 pub mod parent;

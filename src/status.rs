@@ -6,10 +6,12 @@
 
 pub mod fat;
 pub mod layout;
+pub mod machine;
 pub mod text;
 pub mod writer;
 
 use crate::model::{Bytes, DeviceName, Time};
+use machine::Machine;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -167,4 +169,37 @@ pub struct Report {
     pub devices: Vec<DeviceReport>,
     /// What somebody should know, the most urgent first.
     pub notices: Vec<Notice>,
+    /// How the hardware fares.
+    pub machine: Machine,
+}
+
+impl Report {
+    /// True when nothing is different that somebody should hear of: that the load changed alone is no news.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        *self == Self { machine: self.machine.clone(), ..other.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machine::Load;
+
+    #[test]
+    fn a_changed_load_is_no_news() {
+        let report = |load, files| Report {
+            files: (files, Bytes(files)),
+            machine: Machine { load: Some(Load(load)), ..Machine::default() },
+            ..Report::default()
+        };
+        assert!(report(31, 1).says_the_same(&report(98, 1)));
+        assert!(!report(31, 1).says_the_same(&report(31, 2)));
+        assert_eq!(text::text(&report(31, 1)), text::text(&report(98, 1)));
+    }
+
+    #[test]
+    fn a_report_of_a_former_version_says_nothing_of_the_machine() {
+        let report: Report = serde_json::from_str("{\"version\": \"0.1.0\"}").unwrap();
+        assert_eq!(report.machine, Machine::default());
+    }
 }

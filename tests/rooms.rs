@@ -12,8 +12,10 @@ use std::process::Command;
 /// Rooms that decide: values in, values out. They know only each other.
 const CORE: &[&str] = &["model", "config", "worklist", "plan", "catalogue", "status"];
 /// Rooms that touch the world: a disk, a kernel, a network, a lamp. They know the core, not each other.
-const ADAPTERS: &[&str] =
-    &["fs", "scan", "watch", "ledger", "sync", "web", "led", "drive", "mounts", "lease", "parent"];
+const ADAPTERS: &[&str] = &[
+    "fs", "scan", "watch", "ledger", "sync", "web", "led", "drive", "machine", "mounts", "lease",
+    "parent",
+];
 /// Rooms that put the others together. They may know everybody above them in this list.
 const SHELL: &[&str] = &[
     "apply",
@@ -29,7 +31,8 @@ const SHELL: &[&str] = &[
 ];
 
 /// Adapters that the engine has no business with: it works the same without network, lamp and plug.
-const NOT_FOR_THE_ENGINE: &[&str] = &["sync", "web", "led", "drive", "mounts", "lease", "parent"];
+const NOT_FOR_THE_ENGINE: &[&str] =
+    &["sync", "web", "led", "drive", "machine", "mounts", "lease", "parent"];
 
 /// Who knows somebody all the same, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[

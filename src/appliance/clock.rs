@@ -1,6 +1,8 @@
 //! The time of a machine that may have no clock.
 
 use crate::model::Time;
+use crate::status::layout;
+use crate::status::machine::Machine;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -10,9 +12,9 @@ pub(super) fn wall() -> Time {
     Time::from_secs(i64::try_from(now.as_secs()).unwrap_or(0))
 }
 
-/// The time in words.
-pub(super) fn written() -> String {
-    wall().rfc3339().replace('T', " ").replace('Z', " UTC")
+/// The time in words, and how the hardware fares then: that is told with every STATUS.txt and is the cause of none.
+pub(super) fn written(machine: &Machine) -> String {
+    layout::stamp(&wall().rfc3339().replace('T', " ").replace('Z', " UTC"), machine)
 }
 
 /// A Pi has no clock of its own: until the network tells the time, it is at least as late as the

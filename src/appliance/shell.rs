@@ -20,6 +20,7 @@ use crate::drive::mounting::{self, Checked};
 use crate::drive::ownership::{self, Given};
 use crate::drive::{Disk, DriveError, OWN, format, import, reserve};
 use crate::led::player::{Player, lights};
+use crate::machine::Hardware;
 use crate::model::show;
 use crate::mounts;
 use crate::status::writer::Writer;
@@ -64,6 +65,7 @@ struct Shell<'a> {
     told: Vec<String>,
     number: Option<Ipv4Addr>,
     number_seen: Option<Instant>,
+    hardware: Hardware,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), ApplianceError> {
@@ -99,6 +101,7 @@ pub(super) fn run(options: &Options) -> Result<(), ApplianceError> {
         told: Vec::new(),
         number: None,
         number_seen: None,
+        hardware: Hardware::default(),
     };
     shell.turn(Machine::new(settings.drive, complaints), &hear);
     Ok(())
@@ -138,7 +141,8 @@ impl Shell<'_> {
             self.number_seen = Some(Instant::now());
             self.number = address::of_this_machine().or(self.number);
         }
-        Report { number: self.number, ..machine.report(wall()) }
+        let hardware = self.hardware.look();
+        Report { number: self.number, machine: hardware, ..machine.report(wall()) }
     }
 
     /// How long to wait for an event: to the next tick, or to the moment of a kill.
@@ -308,7 +312,8 @@ impl Shell<'_> {
         }
         let now = self.now();
         let status = self.status.as_mut();
-        if let Some(Err(why)) = status.map(|file| file.offer(&text::text(report), &written(), now))
+        if let Some(Err(why)) =
+            status.map(|file| file.offer(&text::text(report), &written(&report.machine), now))
         {
             log::warn!("{why}");
         }
@@ -319,7 +324,8 @@ impl Shell<'_> {
         self.announcer.announce(None);
         let now = self.now();
         let status = self.status.as_mut();
-        if let Some(Err(why)) = status.map(|file| file.write(&text::text(report), &written(), now))
+        if let Some(Err(why)) =
+            status.map(|file| file.write(&text::text(report), &written(&report.machine), now))
         {
             log::warn!("{why}");
         }

@@ -43,7 +43,7 @@ function devicesBox() {
       ), h("small", {}, presence(device, d)), quotaBar(device)), icon("chevron")), deviceActs(device)));
   const [free, all] = house.space || [0, 0];
   rows.push(h("li", {}, h("span", { class: "badge here" }, "N"), h("div", {}, h("span", {}, bdi(clean(house.nas))),
-    h("small", {}, (all ? size(free) + " free of " + size(all) + " \u00b7 " : "") + plural(tree.files, "file")), all ? meter(100 - free * 100 / all, "Room used") : null)), ...refusedRows());
+    h("small", {}, (all ? size(free) + " free of " + size(all) + " \u00b7 " : "") + plural(tree.files, "file")), house.machine ? h("small", { class: "machine" }, clean(house.machine)) : null, all ? meter(100 - free * 100 / all, "Room used") : null)), ...refusedRows());
   step({ icon: "devices", title: "Devices", facts: plural(house.devices.length, "device") + " and the NAS", parts: [h("ul", { class: "room" }, rows), sessionRows()].flat().filter(Boolean),
     buttons: [{ op: "connect", icon: "devices", label: "Connect a phone", hint: "or another device", main: true, huge: true, act: connectStep }] });
 }

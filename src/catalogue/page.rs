@@ -309,10 +309,13 @@ fn house(view: &View<'_>, home: Option<&str>, moments: bool) -> Result<Vec<u8>, 
         .take(PROGRESS_MAX)
         .map(|(d, path, percent)| json!([d, path.to_percent(), percent]))
         .collect();
+    // How the hardware fares is told with the news, and is none.
+    let machine = view.report.machine.to_string();
+    let machine = (moments && !machine.is_empty()).then_some(machine);
     let space = view.report.space.map(|(free, all)| [rounded(free.0), all.0]);
     Ok(serde_json::to_vec(
         &json!({"nas": view.nas_name, "id": view.report.device_id, "home": home, "undo": view.undo,
-        "space": space, "notices": notices, "held": held, "storms": storms,
+        "space": space, "machine": machine, "notices": notices, "held": held, "storms": storms,
         "twins": pack_twins(view), "more_twins": view.twins.more, "devices": devices,
         "versions": versions, "older": more, "unlisted": unlisted, "shares": shares, "asking": asking, "qr": qr, "live": live}),
     )?)

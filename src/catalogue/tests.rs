@@ -1,6 +1,7 @@
 //! The room as a whole: what goes in comes out again by a decoder that knows only the format.
 
 use super::*;
+use crate::status::machine::{Load, Machine};
 use crate::status::{Condition, Notice};
 use base64::Engine as _;
 use proptest::prelude::*;
@@ -521,6 +522,28 @@ fn since_when_something_is_told_is_no_news() {
     let first = told(100, "it is down");
     assert_eq!(told(160, "it is down"), first);
     assert_ne!(told(160, "it is gone"), first);
+}
+
+#[test]
+fn how_the_hardware_fares_stands_on_the_page_and_is_no_news() {
+    let mut house = house(&[b"a"]);
+    let mut encoder = Encoder::new();
+    let mut told = |load| {
+        house.report.machine = Machine { load, temperature: Some(51), ..Machine::default() };
+        house.update(&mut encoder, 1);
+        let page = encoder.page(&of(1)).unwrap();
+        let text = String::from_utf8(page.to_bytes()).unwrap();
+        let packed = inflate(between(&text, "id=\"house\">", "</script>")[0]);
+        let said: serde_json::Value = serde_json::from_slice(&packed).unwrap();
+        (said["machine"].clone(), page.fingerprint())
+    };
+    let (said, first) = told(Some(Load(31)));
+    assert_eq!(said, "Load 0.3, 51 °C");
+    assert_eq!(told(Some(Load(420))), ("Load 4.2, 51 °C".into(), first));
+    assert_eq!(told(None), ("51 °C".into(), first));
+    house.report.machine = Machine::default();
+    house.update(&mut encoder, 1);
+    assert_eq!(encoder.page(&of(1)).unwrap().fingerprint(), first);
 }
 
 #[test]

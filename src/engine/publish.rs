@@ -9,6 +9,7 @@ use crate::model::{
     Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Spot, Time, Tree, WishId,
 };
 use crate::plan::{Holding, OFFERED, Why, versions};
+use crate::status::machine::Machine;
 use crate::status::{Condition, DeviceReport, Report};
 use crate::worklist::proof::page_id;
 
@@ -22,7 +23,7 @@ impl Engine {
     pub(super) fn publish(&mut self, now: Time) -> Result<(), EngineError> {
         self.space = self.fs.space()?;
         self.know_masters();
-        let mut report = self.make_report();
+        let mut report = self.report();
         let held = self.held();
         let storms = self.storm_views();
         // The pages have cards for those that ask, for storms and for what vanished.
@@ -335,7 +336,19 @@ impl Engine {
         self.weight = Bytes(bytes);
     }
 
-    pub(super) fn make_report(&self) -> Report {
+    /// Says where the common page is served on the local network.
+    pub fn served_at(&mut self, address: Option<String>) {
+        self.stale |= self.address != address;
+        self.address = address;
+    }
+
+    /// Says how the hardware fares. The pages tell it when they are written for something else.
+    pub fn runs_on(&mut self, machine: Machine) {
+        self.machine = machine;
+    }
+
+    /// The state of the house.
+    pub fn report(&self) -> Report {
         let devices = self.config.devices.iter().map(|(name, settings)| {
             let holding = self.world.devices.get(name);
             DeviceReport {
@@ -368,6 +381,7 @@ impl Engine {
             files: (self.world.files.len() as u64, self.weight),
             devices: devices.collect(),
             notices,
+            machine: self.machine.clone(),
         }
     }
 }

@@ -14,6 +14,8 @@
 //! the power went in between: then the head says to read on below. Each part carries a checksum,
 //! so that the report is found even when the head itself is lost.
 
+use super::machine::Machine;
+
 /// Bytes of a sector, the unit that a card writes whole.
 pub const SECTOR: usize = 512;
 /// Bytes of one part.
@@ -37,6 +39,13 @@ pub struct Step {
 /// The part of a file, 0 or 1.
 type Which = usize;
 
+/// When a report is written, in words, and on a line of its own how the hardware fares then. It stands in the head, which
+/// tells one writing from the next: what differs in nothing else is not written.
+pub fn stamp(written: &str, machine: &Machine) -> String {
+    let machine = machine.to_string();
+    if machine.is_empty() { written.to_owned() } else { format!("{written}\n{machine}") }
+}
+
 /// What the image of a card begins with: a file of the right length that says so.
 pub fn blank() -> Vec<u8> {
     let mut file = vec![b' '; LENGTH];
@@ -52,7 +61,7 @@ pub fn blank() -> Vec<u8> {
 }
 
 /// The steps from `file` (what is there now, of any content and length) to `text`, written at
-/// `written` (a date in words). Every state between two steps, and every state in which a step
+/// `written` (a [`stamp`]). Every state between two steps, and every state in which a step
 /// reached the card in part, holds a whole report, if `file` held one.
 pub fn steps(file: &[u8], text: &str, written: &str) -> Vec<Step> {
     let now = current(file);
@@ -118,6 +127,7 @@ fn head(number: u32, which: Which, part: &[u8], written: &str) -> Vec<u8> {
         .and_then(|part| part.split("State:").nth(1))
         .and_then(|rest| rest.split("\r\n").next())
         .map_or("", str::trim);
+    let written = written.replace('\n', ".\r\n");
     let mut words = format!(
         "{MARK}{HEAD}\r\n\r\n{state}\r\n\r\nThis is report {number}, written {written}.\r\n{where_}\r\n"
     );
@@ -179,6 +189,10 @@ fn checksum(number: u32, body: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Bytes;
+    use crate::status::Condition;
+    use crate::status::machine::{Load, Memory};
+    use crate::status::text::headline;
     use proptest::prelude::*;
 
     /// A card: what reached it, and a way to stop at any point.
@@ -274,6 +288,41 @@ mod tests {
         assert!(String::from_utf8(file).unwrap().starts_with(
             "\u{feff}LARDER STATUS\r\n\r\nnew\r\n\r\nThis is report 4, written 2026-11-23 10:00 UTC."
         ));
+    }
+
+    #[test]
+    fn how_the_hardware_fares_stands_in_the_head_and_not_in_the_report() {
+        let machine = Machine {
+            memory: Some(Memory { used: Bytes(210_400_000), total: Bytes(969_932_800) }),
+            load: Some(Load(31)),
+            temperature: Some(51),
+            disk: None,
+        };
+        assert_eq!(stamp("now", &Machine::default()), "now");
+        let written = stamp("2026-11-23 10:00 UTC", &machine);
+        let mut file = blank();
+        for step in steps(&file.clone(), NEW, &written) {
+            apply(&mut file, &step);
+        }
+        let first = std::str::from_utf8(&file[..SECTOR]).unwrap();
+        let told = "written 2026-11-23 10:00 UTC.\r\nMemory 210 MB of 970 MB, load 0.3, 51 °C.\r\nIt stands in part 1,";
+        assert!(first.contains(told), "{first}");
+        assert_eq!(read(&file).unwrap(), NEW);
+        // The longest state there is leaves room for it.
+        for condition in Condition::ALL {
+            let text = format!("State:      {}\n", headline(condition));
+            let huge = Machine { load: Some(Load(999_999)), ..machine.clone() };
+            let part = part(u32::MAX, &text);
+            for which in [0, 1] {
+                let head = head(u32::MAX, which, &part, &stamp("2026-11-23 10:00:00 UTC", &huge));
+                assert_eq!(head.len(), SECTOR);
+                let head = String::from_utf8(head).unwrap();
+                assert!(
+                    head.contains(headline(condition)) && head.contains("load 10000.0"),
+                    "{head}"
+                );
+            }
+        }
     }
 
     #[test]

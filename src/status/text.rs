@@ -241,6 +241,7 @@ mod tests {
                 what: "There is no room left on the drive.".into(),
                 next: "Destroy what is not needed, or use a larger drive.".into(),
             }],
+            machine: super::super::machine::Machine::default(),
         }
     }
 

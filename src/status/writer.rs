@@ -116,7 +116,7 @@ impl Writer {
 
     /// Writes `text` once it has settled, unless it is there already or the last write was less than
     /// a minute ago; whoever calls does so again soon. `now_ms` is any clock that only goes
-    /// forward, `written` the time in words. Answers whether something was written.
+    /// forward, `written` a [`layout::stamp`], which alone makes no writing. Answers whether something was written.
     pub fn offer(&mut self, text: &str, written: &str, now_ms: u64) -> Result<bool, StatusError> {
         if self.text.as_deref() == Some(text) {
             self.waiting = None;
@@ -215,6 +215,7 @@ fn write_aligned(file: &File, sector: &[u8], offset: u64) -> io::Result<()> {
 #[allow(clippy::disallowed_methods)] // test files
 mod tests {
     use super::*;
+    use crate::status::machine::{Load, Machine};
     use std::process::Command;
 
     fn there(dir: &Path) -> String {
@@ -251,6 +252,29 @@ mod tests {
             }
         }
         assert_eq!(wrote_at, Some(67));
+    }
+
+    #[test]
+    fn a_changed_load_alone_is_never_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        let mut writer = Writer::open(dir.path()).unwrap();
+        let stamp =
+            |load| layout::stamp("now", &Machine { load: Some(Load(load)), ..Machine::default() });
+        assert!(writer.write("one\n", &stamp(31), 0).unwrap());
+        let before = std::fs::read(&path).unwrap();
+        assert!(String::from_utf8_lossy(&before).contains("\r\nLoad 0.3.\r\n"));
+        for minute in 1..100 {
+            assert!(
+                !writer.offer("one\n", &stamp(31 + minute), u64::from(minute) * EVERY_MS).unwrap()
+            );
+        }
+        assert!(!Writer::open(dir.path()).unwrap().write("one\n", &stamp(990), 0).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert!(writer.write("two\n", &stamp(420), 100 * EVERY_MS).unwrap());
+        assert!(
+            String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains("\r\nLoad 4.2.\r\n")
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::engine::{News, SETTLE};
 use crate::fs::FileSystem as _;
 use crate::model::{Action, Time};
 use crate::plan::{master, on};
+use crate::status::machine::{Load, Machine};
 
 /// The house, somebody who carries to the phone, and two files on their way to it.
 fn carried() -> House {
@@ -50,6 +51,26 @@ fn progress_alone_rewrites_pages_once_a_second() {
     hear(&mut house, News::Here(device("HTCphone"), vec![path("a/x")]));
     house.turn();
     assert_ne!(edition(&house), third);
+}
+
+#[test]
+fn a_changed_load_alone_writes_no_page() {
+    let mut house = carried();
+    house.wait(10);
+    let runs_on = |house: &mut House, load| {
+        house.engine().runs_on(Machine { load: Some(Load(load)), ..Machine::default() });
+    };
+    let first = edition(&house);
+    for load in 0..20 {
+        runs_on(&mut house, load * 50);
+        // Even when pages are looked at again for something that changes nothing.
+        house.engine().served_at(load.is_multiple_of(2).then(|| "here".to_owned()));
+        house.wait(60);
+    }
+    assert_eq!(edition(&house), first);
+    assert_eq!(house.engine().report().machine.load, Some(Load(950)));
+    house.phone_asks(Action::Pin, "a/x");
+    assert_ne!(edition(&house), first);
 }
 
 #[test]
