@@ -158,3 +158,60 @@ fn a_large_one_comes_to_its_end_in_short_slices() {
     assert!(slices > 5, "{slices}");
     assert_eq!((house.aside(), house.read("b") == film), (0, true));
 }
+
+#[test]
+fn a_late_write_that_has_its_time_put_back_is_not_let_go() {
+    let mut house = House::new();
+    house.put("a", b"equal", THEN);
+    house.put("b", b"equal", THEN);
+    house.dedup();
+    tick();
+    let mut old = OpenOptions::new().write(true).open(house.old("b")).unwrap();
+    old.write_all(b"EQUAL").unwrap();
+    old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(THEN)).unwrap();
+    drop(old);
+    let facts = house.settle();
+    assert_eq!(house.kept(&facts), [b"EQUAL"]);
+    assert_eq!((house.read("a"), house.aside()), (b"equal".to_vec(), 0));
+}
+
+#[test]
+fn another_folder_that_takes_the_place_does_not_pass_for_what_was_joined() {
+    let mut house = House::new();
+    for (path, content) in [("a", "equal"), ("d/b", "equal"), ("other/b", "others")] {
+        house.put(path, content.as_bytes(), THEN);
+    }
+    std::fs::hard_link(house.at("a"), house.at("again")).unwrap();
+    house.dedup();
+    assert_eq!(house.ino("a"), house.ino("d/b"));
+    tick();
+    // A folder that is renamed leaves the times of what is in it as they are.
+    std::fs::rename(house.at("d"), house.at("away")).unwrap();
+    std::fs::rename(house.at("other"), house.at("d")).unwrap();
+    let facts = house.settle();
+    assert_eq!(house.kept(&facts), [b"equal"]);
+    assert_eq!((house.read("d/b"), house.aside()), (b"others".to_vec(), 0));
+}
+
+#[test]
+fn what_nobody_wrote_to_is_not_read_again() {
+    let mut house = House::new();
+    let film = vec![3u8; 5 << 20];
+    for name in ["a", "b"] {
+        house.put(name, &film, THEN);
+    }
+    house.dedup();
+    let mut asked = 0;
+    let mut stop = || {
+        asked += 1;
+        false
+    };
+    let when = (now().plus_secs(1_000), 0);
+    let known: (_, &Elsewhere<'_>) = (&mut None, &|_, _, _| Vec::new());
+    let (drive, applier) = (&mut house.drive, &mut Applier::new(7));
+    let tell = &mut |fact| panic!("{fact:?}");
+    let end = settle(drive, applier, when, known, &mut stop, tell).unwrap();
+    assert_eq!((end, house.aside()), (Progress::Finished, 0));
+    // Compared in pieces it asks between them, above fifty times: see `a_large_one_comes_to_its_end_in_short_slices`.
+    assert!(asked < 12, "{asked}");
+}
