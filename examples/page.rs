@@ -19,6 +19,7 @@ use larder::model::{
     Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId,
 };
 use larder::plan::{Evicted, Fact, Keep, Oldest, World};
+use larder::status::machine::{Load, Machine, Memory};
 use larder::status::{Condition, Notice, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufWriter;
@@ -441,6 +442,12 @@ fn main() {
     let mut report = Report {
         address: (!args.home.is_empty()).then(|| args.home.clone()),
         space: Some((Bytes(612_345_678_901), Bytes(2_700_000_000_000))),
+        machine: Machine {
+            memory: Some(Memory { used: Bytes(210_400_000), total: Bytes(969_932_800) }),
+            load: Load::new(0.31),
+            temperature: Some(51),
+            disk: None,
+        },
         ..Report::default()
     };
     let (mut versions, mut shares, mut held, mut answers) = (vec![], vec![], vec![], vec![]);

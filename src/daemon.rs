@@ -202,6 +202,7 @@ pub fn run_once(
     };
     let settle = settle.map_or(SETTLE, i64::from);
     engine.settle_after(settle);
+    engine.runs_on(Hardware::default().look());
     engine.collect_operations();
     let mut operations = Vec::new();
     let mut idle = None;

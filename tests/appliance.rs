@@ -1224,6 +1224,9 @@ fn ejected_it_says_that_the_drive_may_be_unplugged_and_stays() {
     larder.stop();
     let status = fs::read_to_string(house.path("boot/STATUS.txt")).unwrap();
     assert!(status.starts_with("\u{feff}LARDER STATUS"), "{status}");
+    // How the machine fared stands in the head, once.
+    assert!(status[..512].contains("UTC.\r\nMemory "), "{status}");
+    assert_eq!(status.matches("Memory ").count(), 1, "{status}");
 }
 
 #[test]

@@ -37,6 +37,16 @@ test("a device tells its room in a bar, and what made room with [get] beside it"
   assert.deepEqual(page.trouble, []);
 });
 
+test("the devices box says how the NAS itself fares", async t => {
+  const page = await visit(await browser(t), own(pages(t)));
+  await page.locator(".device").first().click();
+  const nas = page.locator("#box ul.room li", { has: page.locator(".machine") });
+  assert.equal(await nas.count(), 1, "the NAS alone");
+  assert.match(await nas.innerText(), /612 GB free of 2\.7 TB/);
+  assert.equal(await nas.locator(".machine").innerText(), "Memory 210 MB of 970 MB, load 0.3, 51 \u00b0C");
+  assert.deepEqual(page.trouble, []);
+});
+
 test("before a get is confirmed it says what would go, as much as is needed", async t => {
   const page = await visit(await browser(t, phone), own(pages(t, { case: "tight" })));
   await more(page, "Documents");
