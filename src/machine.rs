@@ -7,15 +7,26 @@ use crate::model::Bytes;
 use crate::status::machine::{Disk, DiskKind, Load, Machine, Memory};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use sysinfo::{Component, Components, DiskRefreshKind, Disks, MemoryRefreshKind, System};
+use sysinfo::{Components, DiskRefreshKind, Disks, MemoryRefreshKind, System};
 
 /// A reading is good for so long.
 const GOOD_FOR: Duration = Duration::from_secs(60);
 
 /// How sensors of processors are called, the best first: those of a Raspberry Pi, Intel and AMD, then any. Sensors of
 /// radio, disks and boards have other names.
-const PROCESSORS: &[&str] =
-    &["cpu_thermal", "cpu-thermal", "coretemp Package", "k10temp", "cpu", "coretemp"];
+const PROCESSORS: &[&str] = &[
+    "cpu_thermal",
+    "cpu-thermal",
+    "coretemp Package",
+    "k10temp",
+    "cpu",
+    "soc",
+    "x86_pkg_temp",
+    "coretemp",
+];
+
+/// Where the kernel tells of its thermal zones.
+const ZONES: &str = "/sys/class/thermal";
 
 /// This machine.
 #[derive(Debug, Default)]
@@ -63,9 +74,19 @@ fn memory(system: &mut System) -> Option<Memory> {
 
 fn sensors() -> Option<(Components, usize)> {
     let sensors = Components::new_with_refreshed_list().ok()?;
-    let labels: Vec<&str> = sensors.iter().map(Component::label).collect();
+    let labels: Vec<String> =
+        sensors.iter().map(|s| named(s.label(), s.id(), Path::new(ZONES))).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let chosen = processor(&labels)?;
     Some((sensors, chosen))
+}
+
+/// How a sensor is called. Of a kernel that tells temperatures only as thermal zones, as those of a Pi may, sysinfo gives
+/// no label; the zone itself says what it is of.
+fn named(label: &str, id: Option<&str>, zones: &Path) -> String {
+    let zone = id.filter(|id| label.is_empty() && id.starts_with("thermal_zone"));
+    let kind = zone.and_then(|id| std::fs::read_to_string(zones.join(id).join("type")).ok());
+    kind.map_or_else(|| label.to_owned(), |kind| kind.trim().to_owned())
 }
 
 /// Which of these sensors is the processor's.
@@ -98,6 +119,7 @@ pub fn disk_of(folder: &Path) -> Option<Disk> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // test files
 mod tests {
     use super::*;
 
@@ -127,6 +149,8 @@ mod tests {
     fn the_processors_sensor_is_found_among_others_and_no_other_is_taken_for_it() {
         assert_eq!(processor(&["nvme Composite", "cpu_thermal temp1", "rp1_adc temp1"]), Some(1));
         assert_eq!(processor(&["cpu-thermal"]), Some(0));
+        assert_eq!(processor(&["acpitz", "x86_pkg_temp"]), Some(1));
+        assert_eq!(processor(&["", "gpu-thermal", "soc-thermal"]), Some(2));
         assert_eq!(
             processor(&["coretemp Core 0", "acpitz temp1", "coretemp Package id 0"]),
             Some(2)
@@ -134,6 +158,19 @@ mod tests {
         assert_eq!(processor(&["drivetemp temp1", "k10temp Tctl"]), Some(1));
         assert_eq!(processor(&["drivetemp temp1", "iwlwifi_1 temp1"]), None);
         assert_eq!(processor(&[]), None);
+    }
+
+    #[test]
+    fn a_thermal_zone_says_itself_what_it_is_of() {
+        let zones = tempfile::tempdir().unwrap();
+        let zone = zones.path().join("thermal_zone0");
+        std::fs::create_dir(&zone).unwrap();
+        std::fs::write(zone.join("type"), "cpu-thermal\n").unwrap();
+        let named = |label, id| named(label, id, zones.path());
+        assert_eq!(named("", Some("thermal_zone0")), "cpu-thermal");
+        assert_eq!(named("", Some("thermal_zone1")), "");
+        assert_eq!(named("", None), "");
+        assert_eq!(named("nvme Composite", Some("hwmon0_1")), "nvme Composite");
     }
 
     #[test]
