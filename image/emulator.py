@@ -25,6 +25,7 @@ import time
 import pexpect
 
 import loading
+import worklist
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROMPT = "larder# "
@@ -390,11 +391,13 @@ class Machine:
     def wish(self, number, path, device="HTCphone"):
         """Makes a wish as a page does that could only save a file: the folder of its page carries it home."""
         page = f"/drive/BTsync/catalogue/{device}/catalogue.html"
-        names = self.sh(f"""grep -o '"page":"[^"]*","key":"[^"]*"' {page} | tail -n 1""", check=True)
-        text = (
-            f'{{"v":1,{names},"device":"{device}","gen":1,"items":[{{"id":"{number:020x}","op":"get",'
-            f'"path":"{path.replace(" ", "%20")}","at":"2026-11-23T10:00:00Z"}}]}}'
-        )
+        # Of the whole page, which is long on a serial line, only the two that are needed.
+        own = {
+            name: self.sh(f"""grep -o '"{name}":"[^"]*"' {page} | tail -n 1""", check=True).split('"')[3]
+            for name in ("page", "key")
+        }
+        item = {"id": f"{number:020x}", "op": "get", "path": path.replace(" ", "%20"), "at": "2026-11-23T10:00:00Z"}
+        text = worklist.listed(own["page"], own["key"], device, [item])
         name = f"/drive/BTsync/catalogue/{device}/catalogue-worklist-{device}-{1795428000 + number}.json"
         self.sh(f"echo '{text}' >{name}.part && chown larder: {name}.part && mv {name}.part {name}", check=True)
 

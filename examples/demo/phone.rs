@@ -9,7 +9,10 @@ use crate::house::Seen;
 use crate::real::Phone;
 use anyhow::{Context as _, Result, ensure};
 use larder::model::{Action, Answer, DeviceName, RelPath, Seen as Shown, Wish, WishId};
-use larder::worklist;
+use larder::worklist::{
+    self,
+    mac::{self, Sealed},
+};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,25 +101,33 @@ impl Device {
             seen: shown.map(|s| Shown { size: s.size, mtime: s.mtime }),
             at: larder::daemon::now(),
         });
-        replace(&self.page, &worklist::put(&page, &list)?, "crswap")?;
+        // A device's page seals what it wishes; the common page has no key, and seals nothing.
+        let own = self.own(&page)?;
+        let key = own["key"].as_str().unwrap_or_default();
+        let text = mac::seal(key, Sealed::Worklist, &worklist::to_json(&list));
+        replace(&self.page, &worklist::put_text(&page, &text)?, "crswap")?;
         self.changed(&self.page);
         Ok(id)
     }
 
     /// What the page answers to a wish, once it does.
     pub fn answer(&self, id: WishId) -> Result<Option<Answer>> {
-        let page = read(&self.page)?;
-        let page = String::from_utf8_lossy(&page);
-        let told = page
-            .rsplit_once("<script type=\"application/json\" id=\"cfg\">")
-            .and_then(|(_, rest)| rest.split_once("</script>"))
-            .with_context(|| format!("the page of {} has lost its settings", self.name))?;
-        let told: serde_json::Value = serde_json::from_str(told.0)?;
+        let told = self.own(&read(&self.page)?)?;
         let answers = told["answers"].as_array().context("the page has no answers")?;
         let Some(ours) = answers.iter().find(|a| a["id"] == id.to_string().as_str()) else {
             return Ok(None);
         };
         Ok(Some(serde_json::from_value(ours.clone())?))
+    }
+
+    /// What is particular to a page: its key, its answers and more.
+    fn own(&self, page: &[u8]) -> Result<serde_json::Value> {
+        let page = String::from_utf8_lossy(page);
+        let own = page
+            .rsplit_once("<script type=\"application/json\" id=\"cfg\">")
+            .and_then(|(_, rest)| rest.split_once("</script>"))
+            .with_context(|| format!("the page of {} has lost its settings", self.name))?;
+        Ok(serde_json::from_str(own.0)?)
     }
 
     /// Changes a text the way apps and sync engines do: a new file is renamed over the old one.

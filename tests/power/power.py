@@ -14,7 +14,6 @@ LARDER_LONG=1 tries thousands of states.
 
 import argparse
 import hashlib
-import json
 import os
 import random
 import re
@@ -32,6 +31,9 @@ from contextlib import closing
 from pathlib import Path
 
 import blocks
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "image"))
+import worklist  # noqa: E402
 
 LONG_AGO = 1_700_000_000
 LONG = os.environ.get("LARDER_LONG") == "1"
@@ -85,18 +87,19 @@ class House:
     def wishes(self, device, name, items):
         # Only a name as browsers give it is taken for a worklist.
         number = int.from_bytes(name.encode(), "big")
-        text = json.dumps({"v": 1, "page": "", "key": "", "gen": 1, "items": items})
-        page = self.drive / "BTsync/catalogue" / device
-        self.save(page / f"catalogue-worklist-{device}-{number}.json", text.encode())
+        folder = self.drive / "BTsync/catalogue" / device
+        page = folder / "catalogue.html"
+        if page.exists():
+            own = worklist.own(page.read_bytes())
+            text = worklist.listed(own["page"], own["key"], device, items)
+            self.save(folder / f"catalogue-worklist-{device}-{number}.json", text.encode())
+        else:
+            self.save(folder / f"catalogue.sync-conflict-{number}.html", worklist.first_form(items))
 
     def save_on_page(self, device, item):
         """What the page's [save] does: the page read, the worklist replaced, a new file renamed over it."""
         page = self.drive / "BTsync/catalogue" / device / "catalogue.html"
-        before, begin, rest = page.read_bytes().rpartition(b"<!--WORKLIST-BEGIN-->")
-        start, end = rest.index(b"{"), rest.rindex(b"}") + 1
-        work = json.loads(rest[start:end])
-        work["items"].append(item)
-        self.save(page, before + begin + rest[:start] + json.dumps(work).encode() + rest[end:])
+        self.save(page, worklist.put(page.read_bytes(), item))
 
     def start(self, words):
         lie = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={self.without}",
