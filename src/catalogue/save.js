@@ -87,7 +87,7 @@ async function post(batch) {
     return bySession ? () => notTakenStep("Your NAS did not answer.") : null;
   }
   if (bySession && answer.status === 401) {
-    session = null;
+    session = sessionOf(pinned, null);
     return signInStep;
   }
   const proven = answer.ok ? provenAnswer(text, batch, key) : null;

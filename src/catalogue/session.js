@@ -2,19 +2,21 @@
 // session (a cookie that no script can read), and the NAS proves its answers with `proof`, which only the two know.
 
 let session = null;
+// The proof of the first sign-in that this page saw, or of the last one made in it. Whatever is told later, no answer
+// counts that is sealed with another: whoever comes in the NAS's place can't have it.
+let pinned = null;
 
 const bySession = () => served && !cfg.key;
 const sessionFetch = (path, options) => fetch(path, { credentials: "same-origin", cache: "no-store", signal: AbortSignal.timeout(10000), ...options });
 
 /**
- * What was known and what is told now. A proof that is known stays: who comes later and has another is not the NAS that
- * this page came from.
- * @param {{proof: string|null}|null} known
+ * What is told of the session, with the pinned proof where there is one.
+ * @param {string|null} pinned
  * @param {any} told
  */
-function sessionOf(known, told) {
+function sessionOf(pinned, told) {
   const state = ["claim", "closed", "signed-out", "signed-in"].includes(told && told.state) ? told.state : "signed-out";
-  const proof = state !== "signed-in" ? null : known && known.proof || (/^[0-9a-f]{64}$/.test(told.proof) ? told.proof : null);
+  const proof = state !== "signed-in" ? null : pinned || (/^[0-9a-f]{64}$/.test(told.proof) ? told.proof : null);
   const sessions = Array.isArray(told && told.sessions) ? told.sessions.filter(s => s && /^[0-9a-f]{1,64}$/.test(s.id)) : [];
   return { state, proof, sessions };
 }
@@ -23,8 +25,9 @@ async function askSession() {
   if (!bySession()) return;
   try {
     const answer = await sessionFetch("/session");
-    if (answer.ok) session = sessionOf(session, await answer.json());
-    else if (answer.status === 401) session = sessionOf(null, null);
+    if (answer.ok) session = sessionOf(pinned, await answer.json());
+    else if (answer.status === 401) session = sessionOf(pinned, null);
+    pinned = pinned || session && session.proof;
   } catch { /* out of reach: asked again when it is needed */ }
 }
 
@@ -77,7 +80,8 @@ async function signIn(password) {
   try {
     const answer = await sessionFetch("/session", { method: "POST", body: JSON.stringify({ password }), headers: { "Content-Type": "application/json" } });
     if (answer.ok) {
-      session = null;
+      // Somebody typed the password just now: the proof is a new one.
+      session = pinned = null;
       await askSession();
       return session && session.proof ? "" : "The browser does not keep the sign-in. Allow cookies for this page.";
     }

@@ -89,13 +89,16 @@ impl Engine {
                     continue;
                 }
                 let at = Place::Catalogue.at(path);
-                if kind == Kind::Beside {
+                if kind != Kind::Page {
                     let known = self.beside.get(&at).filter(|(id, _)| *id == stat.id);
                     if let Some(known) = known {
                         left.insert(at, known.clone());
                         continue;
                     }
                     if stat.id.size > LARGEST_PAGE {
+                        // A copy of a page is never so large; what else is, is somebody's own.
+                        let why = (kind == Kind::ConflictCopy).then(|| "it is too large".to_owned());
+                        left.insert(at, (stat.id, why));
                         continue;
                     }
                 }

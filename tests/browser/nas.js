@@ -11,7 +11,7 @@ export const PASSWORD = "open sesame";
 export async function serve(page, options = {}) {
   const tokens = new Map(), asked = [];
   const proofOf = token => createHmac("sha256", token).update("larder proof").digest("hex");
-  const state = { readers: true, password: true, lie: null, ...options };
+  const state = { readers: true, password: true, lie: null, session: null, ...options };
   const add = (token, label) => tokens.set(token, { id: randomBytes(4).toString("hex"), label, from: "192.168.1.5", since: "2026-11-20T10:00:00Z", used: "2026-11-23T18:42:00Z" });
   const server = createServer((request, response) => {
     const chunks = [];
@@ -21,6 +21,7 @@ export async function serve(page, options = {}) {
       if (url !== "/") asked.push({ method, url, body, cookie: !!token });
       const say = (status, told = "", headers = {}) => response.writeHead(status, headers).end(told);
       if (url === "/" && (method === "GET" || method === "HEAD")) return say(known || state.readers ? 200 : 401, known || state.readers ? readFileSync(page) : "<h1>The door</h1>", { "Content-Type": "text/html" });
+      if (url === "/session" && method === "GET" && state.session) return say(200, JSON.stringify(state.session));
       if (url === "/session" && method === "GET") {
         const kind = known ? "signed-in" : state.password ? "signed-out" : state.password === null ? "closed" : "claim";
         const list = known ? [...tokens].map(([each, s]) => ({ ...s, here: each === token })) : [];

@@ -102,6 +102,33 @@ test("what can't prove to be the NAS saves nothing, and says so", async t => {
   await sent(page);
 });
 
+test("who comes in the NAS's place can't talk the page into another proof", async t => {
+  const home = await nas(t), page = await visit(await browser(t), home.url);
+  await page.locator("[data-op=sign-in]").click();
+  await signIn(page);
+  await page.locator("#toast", { hasText: "You are signed in." }).waitFor();
+  await press(page, "Music");
+  const own = "cd".repeat(32);
+  for (const state of ["signed-out", "closed", "signed-in"]) {
+    // It says that nobody is signed in, and then that somebody is, with a proof of its own.
+    home.state.lie = () => [401, JSON.stringify({ taken: [], refused: [], why: "sign in first" })];
+    home.state.session = { state, readers: true, proof: null, sessions: [] };
+    await page.locator("#save").click();
+    await page.locator("#box").waitFor();
+    await page.keyboard.press("Escape");
+    home.state.session = { state: "signed-in", readers: true, proof: own, sessions: [] };
+    home.state.lie = raw => [200, answerTo(raw, own)];
+    await page.locator("#save").click();
+    await page.locator("#box", { hasText: "could not prove to be your NAS" }).waitFor();
+    assert.deepEqual((await wishes(page)).map(w => !!w.saved), [false], state);
+    await act(page, "later").click();
+  }
+  // The NAS itself is believed again, without another sign-in.
+  home.state.lie = home.state.session = null;
+  await page.locator("#save").click();
+  await sent(page);
+});
+
 test("the browsers that are signed in are listed, and one is signed out", async t => {
   const home = await nas(t);
   home.add("ab".repeat(32), "Firefox on <b>Android");
@@ -148,7 +175,7 @@ test("a proof that is known is not exchanged for another", () => {
   const first = "0a".repeat(32), other = "0b".repeat(32), told = { state: "signed-in", proof: first, sessions: [{ id: "00ff00ff" }, { id: "../x" }, null] };
   const known = sessionOf(null, told);
   assert.deepEqual(known, { state: "signed-in", proof: first, sessions: [{ id: "00ff00ff" }] });
-  assert.equal(sessionOf(known, { ...told, proof: other }).proof, first);
-  assert.equal(sessionOf(known, { state: "signed-out" }).proof, null);
+  assert.equal(sessionOf(known.proof, { ...told, proof: other }).proof, first);
+  assert.equal(sessionOf(known.proof, { state: "signed-out" }).proof, null);
   for (const broken of [null, {}, { state: "king", proof: other }, { state: "signed-in", proof: "" }]) assert.equal(sessionOf(null, broken).proof, null);
 });
