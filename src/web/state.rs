@@ -7,6 +7,7 @@ use super::session::{Guesser, Touched};
 use super::{ClaimWindow, Command, House, Settings};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Duration, timeout};
@@ -66,10 +67,16 @@ impl AppState {
         }
     }
 
-    /// Who the client at an address is.
-    pub(super) fn client(&self, address: IpAddr) -> Client {
+    /// Who the client at an address is, whose connection came just now.
+    pub(super) async fn client(&self, address: IpAddr) -> Client {
         let address = address.to_canonical();
-        let link = self.neighbours.link_address(address);
+        let came = Instant::now();
+        let link = loop {
+            match self.neighbours.link_address(address, came) {
+                Ok(link) => break link,
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
+        };
         Client {
             address,
             key: super::limits::ClientKey::new(address, link),
