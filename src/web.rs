@@ -251,10 +251,11 @@ pub async fn serve(front: Front, stop: impl Future<Output = ()>) {
         connections: limits::Connections::default(),
         known: limits::KnownClients::default(),
         wrong_passwords: limits::Throttle::default(),
+        claims: limits::Throttle::default(),
         wrong_seals: limits::Throttle::default(),
         passwords: password::Passwords::default(),
         touched: session::Touched::default(),
-        parsing: tokio::sync::Semaphore::new(1),
+        parsing: Arc::new(tokio::sync::Semaphore::new(1)),
     });
     let router = router::router(Arc::clone(&app));
     let mut stop = std::pin::pin!(stop);

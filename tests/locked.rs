@@ -475,3 +475,29 @@ async fn the_use_of_a_session_is_noted_once_and_not_for_each_request() {
     });
     assert_eq!(test.get_with("/", &me).await.status, 401);
 }
+
+#[tokio::test]
+async fn choosing_a_password_over_and_over_is_slowed_down() {
+    let mut test = open(HALF_AN_HOUR).await;
+    let mut tries = 0;
+    let answer = loop {
+        let claim = with_password("/claim", OWN, PASSWORD, "");
+        let asked = talk(connect(test.at).await, claim.as_bytes());
+        let answer = tokio::select! {
+            answer = asked => break answer,
+            command = test.commands.recv() => command.unwrap(),
+        };
+        // The drive does not take it, so that anybody may try again.
+        drop(answer);
+        tries += 1;
+        assert!(tries < 50, "one may go on");
+    };
+    assert_eq!(answer.status, 429, "{}", answer.text());
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() <= 7);
+    assert!(tries >= 10, "{tries}");
+    let other = connect_from(Ipv4Addr::new(127, 0, 0, 2), test.at).await;
+    let claim = with_password("/claim", OWN, PASSWORD, "");
+    let taken = test.take_all();
+    assert_eq!(talk(other, claim.as_bytes()).await.status, 204, "nobody else waits");
+    test.end(taken).await;
+}

@@ -263,6 +263,10 @@ pub(super) async fn claim(
             "a password has 8 to 128 characters on one line",
         );
     }
+    // Each costs the work of a check, also of who hangs up.
+    if let Err(wait) = state.claims.begin(&client.key, Instant::now()) {
+        return slow_down(wait, "many passwords came");
+    }
     let Some(hash) = state.passwords.hash(password).await else {
         return no(StatusCode::SERVICE_UNAVAILABLE, "the password can't be kept; restart Larder");
     };
@@ -300,14 +304,9 @@ pub(super) async fn sign_in(
     let access = house.access;
     let headers = request.headers().clone();
     let guesser = guesser(&access, &client, &headers);
-    let begun = Instant::now();
     // The right one too while the guesser has to wait: else waiting would cost nothing.
-    if let Some(wait) = state.wrong_passwords.wait(&guesser, begun) {
-        let secs = wait.as_secs() + 1;
-        let why = format!("too many wrong passwords came from here; try again in {secs} s");
-        let mut told = no(StatusCode::TOO_MANY_REQUESTS, &why);
-        put(told.headers_mut(), header::RETRY_AFTER, &secs.to_string());
-        return told;
+    if let Some(wait) = state.wrong_passwords.wait(&guesser, Instant::now()) {
+        return slow_down(wait, "many wrong passwords came");
     }
     let password = match typed(request).await {
         Ok(password) => password,
@@ -316,8 +315,10 @@ pub(super) async fn sign_in(
     if settings.password.is_none() && access.password.is_none() {
         return no(StatusCode::CONFLICT, "no password was chosen yet; open the page to choose one");
     }
-    // Counted first, so that many at once are not all let through.
-    state.wrong_passwords.wrong(&guesser, begun);
+    // Others of the same guesser may have begun while this one arrived.
+    if let Err(wait) = state.wrong_passwords.begin(&guesser, Instant::now()) {
+        return slow_down(wait, "many wrong passwords came");
+    }
     let right = match (&settings.password, &access.password) {
         (Some(set), _) => same_secret(set.as_bytes(), password.as_bytes()),
         (None, Some(chosen)) => {
@@ -388,6 +389,14 @@ async fn end(
         Ok(false) => no(StatusCode::NOT_FOUND, "that browser is not signed in any more"),
         Err(why) => no(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
+}
+
+fn slow_down(wait: Duration, what: &str) -> Response<Body> {
+    let secs = wait.as_secs() + 1;
+    let why = format!("too {what} from here; try again in {secs} s");
+    let mut told = no(StatusCode::TOO_MANY_REQUESTS, &why);
+    put(told.headers_mut(), header::RETRY_AFTER, &secs.to_string());
+    told
 }
 
 const OWN: &str = "only the page of this Larder may do this";

@@ -1,6 +1,6 @@
 //! What every request works with.
 
-use super::limits::{Connections, KnownClients, Throttle};
+use super::limits::{ClientKey, Connections, KnownClients, Throttle};
 use super::neighbours::Neighbours;
 use super::password::Passwords;
 use super::session::{Guesser, Touched};
@@ -29,13 +29,15 @@ pub(super) struct AppState {
     pub(super) known: KnownClients,
     /// Who sent a wrong password lately.
     pub(super) wrong_passwords: Throttle<Guesser>,
+    /// Who tried to choose the password lately.
+    pub(super) claims: Throttle<ClientKey>,
     /// Who sent wishes with a wrong seal lately.
     pub(super) wrong_seals: Throttle<Guesser>,
     pub(super) passwords: Passwords,
     /// Sessions whose use was noted lately.
     pub(super) touched: Touched,
     /// Held while a worklist is parsed, so that many at once take one core and not all.
-    pub(super) parsing: Semaphore,
+    pub(super) parsing: Arc<Semaphore>,
 }
 
 /// Whoever is at the other end of a connection.
@@ -44,7 +46,7 @@ pub(super) struct Client {
     /// Its address; one of IPv4 is never written as one of IPv6.
     pub(super) address: IpAddr,
     /// What counts as one client.
-    pub(super) key: super::limits::ClientKey,
+    pub(super) key: ClientKey,
     /// It is in the local network.
     pub(super) is_local: bool,
 }
@@ -79,7 +81,7 @@ impl AppState {
         };
         Client {
             address,
-            key: super::limits::ClientKey::new(address, link),
+            key: ClientKey::new(address, link),
             is_local: super::auth::is_local(address) || link.is_some(),
         }
     }
