@@ -256,6 +256,7 @@ pub async fn serve(front: Front, stop: impl Future<Output = ()>) {
         passwords: password::Passwords::default(),
         touched: session::Touched::default(),
         parsing: Arc::new(tokio::sync::Semaphore::new(1)),
+        doubtful: Arc::new(tokio::sync::Semaphore::new(1)),
     });
     let router = router::router(Arc::clone(&app));
     let mut stop = std::pin::pin!(stop);

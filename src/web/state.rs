@@ -32,12 +32,14 @@ pub(super) struct AppState {
     /// Who tried to choose the password lately.
     pub(super) claims: Throttle<ClientKey>,
     /// Who sent wishes with a wrong seal lately.
-    pub(super) wrong_seals: Throttle<Guesser>,
+    pub(super) wrong_seals: Throttle<ClientKey>,
     pub(super) passwords: Passwords,
     /// Sessions whose use was noted lately.
     pub(super) touched: Touched,
     /// Held while a worklist is parsed, so that many at once take one core and not all.
     pub(super) parsing: Arc<Semaphore>,
+    /// Held while wishes are verified whose client sent too many wrong seals.
+    pub(super) doubtful: Arc<Semaphore>,
 }
 
 /// Whoever is at the other end of a connection.
