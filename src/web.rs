@@ -15,6 +15,7 @@ mod connection;
 mod content_type;
 mod error_page;
 mod files;
+mod guesser;
 mod limits;
 mod neighbours;
 mod password;
@@ -45,6 +46,8 @@ use tokio::task::JoinSet;
 const RETRY: Duration = Duration::from_secs(5);
 /// How long connections may take to end when the listener closes.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// So many connections may wait until it is known whose they are.
+const ARRIVING: usize = 64;
 /// How long to wait when a connection can't be taken.
 const BREATH: Duration = Duration::from_millis(200);
 
@@ -249,10 +252,12 @@ pub async fn serve(front: Front, stop: impl Future<Output = ()>) {
         connections: limits::Connections::default(),
         known: limits::KnownClients::default(),
         wrong_passwords: limits::Throttle::default(),
+        claims: limits::Throttle::default(),
         wrong_seals: limits::Throttle::default(),
         passwords: password::Passwords::default(),
         touched: session::Touched::default(),
-        parsing: tokio::sync::Semaphore::new(1),
+        parsing: Arc::new(tokio::sync::Semaphore::new(1)),
+        doubtful: Arc::new(tokio::sync::Semaphore::new(1)),
     });
     let router = router::router(Arc::clone(&app));
     let mut stop = std::pin::pin!(stop);
@@ -330,22 +335,29 @@ async fn accept(
     open: &mut JoinSet<()>,
 ) {
     let (_closes_when_dropped, closing) = watch::channel(());
+    let arriving = Arc::new(tokio::sync::Semaphore::new(ARRIVING));
     loop {
         while open.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, from)) => {
-                let client = app.client(from.ip());
-                match app.connections.take(client.key, app.is_known(&client)) {
-                    Some(place) => {
-                        let (router, house) = (router.clone(), app.house.clone());
-                        let closing = closing.clone();
-                        open.spawn(async move {
+                let Ok(arriving) = Arc::clone(&arriving).try_acquire_owned() else {
+                    connection::refuse(&stream);
+                    continue;
+                };
+                let (app, router) = (Arc::clone(app), router.clone());
+                let closing = closing.clone();
+                open.spawn(async move {
+                    let client = app.client(from.ip()).await;
+                    let place = app.connections.take(client.key, app.is_known(&client));
+                    drop(arriving);
+                    match place {
+                        Some(_place) => {
+                            let house = app.house.clone();
                             connection::run(stream, client, router, house, closing).await;
-                            drop(place);
-                        });
+                        }
+                        None => connection::refuse(&stream),
                     }
-                    None => connection::refuse(&stream),
-                }
+                });
             }
             // Out of descriptors, or a client that went while it waited.
             Err(error) => {

@@ -12,7 +12,7 @@ use larder::web::{Command, LinkAddress, Neighbours, Settings};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use web::*;
 
 const PASSWORD: &str = "open sesame";
@@ -474,4 +474,85 @@ async fn the_use_of_a_session_is_noted_once_and_not_for_each_request() {
         access.sessions[0].since.0 -= 30 * 86_400 * 1_000_000_000;
     });
     assert_eq!(test.get_with("/", &me).await.status, 401);
+}
+
+#[tokio::test]
+async fn choosing_a_password_over_and_over_is_slowed_down() {
+    let mut test = open(HALF_AN_HOUR).await;
+    let mut tries = 0;
+    let answer = loop {
+        let claim = with_password("/claim", OWN, PASSWORD, "");
+        let asked = talk(connect(test.at).await, claim.as_bytes());
+        let answer = tokio::select! {
+            answer = asked => break answer,
+            command = test.commands.recv() => command.unwrap(),
+        };
+        // The drive does not take it, so that anybody may try again.
+        drop(answer);
+        tries += 1;
+        assert!(tries < 50, "one may go on");
+    };
+    assert_eq!(answer.status, 429, "{}", answer.text());
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() <= 7);
+    assert!(tries >= 10, "{tries}");
+    let other = connect_from(Ipv4Addr::new(127, 0, 0, 2), test.at).await;
+    let claim = with_password("/claim", OWN, PASSWORD, "");
+    let taken = test.take_all();
+    assert_eq!(talk(other, claim.as_bytes()).await.status, 204, "nobody else waits");
+    test.end(taken).await;
+}
+
+#[tokio::test]
+async fn a_browser_keeps_its_guesses_and_loses_them_with_the_password() {
+    let mut test = Test::with(locked(Some(PASSWORD))).await;
+    let taken = test.take_all();
+    let me = test.sign_in(PASSWORD).await;
+    let known = |cookies: &str| cookies.split("larder-known=").nth(1).unwrap().trim().to_owned();
+    for _ in 0..2 {
+        let again = with_password("/session", OWN, PASSWORD, &me);
+        let again = test.ask(again.as_bytes()).await;
+        assert_eq!(again.status, 204);
+        assert_eq!(known(&cookies(&again)), known(&me), "no further guesses with each sign-in");
+    }
+    // A guest of old has only the guesses of a stranger.
+    test.settings.send_modify(|settings| settings.password = Some("another one".into()));
+    guess(&test, Ipv4Addr::LOCALHOST.into(), "").await;
+    assert_eq!(guess(&test, Ipv4Addr::LOCALHOST.into(), &me).await, 0);
+    test.end(taken).await;
+}
+
+/// Reads a file until a session ends; the bytes that came, of 64 MiB.
+async fn read_while(test: &Test, me: &str, end: impl AsyncFnOnce()) -> usize {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    let mut stream = socket.connect(test.at).await.unwrap();
+    stream.write_all(request("GET", "/files/film", me).as_bytes()).await.unwrap();
+    let mut piece = vec![0; 64 << 10];
+    let mut came = stream.read(&mut piece).await.unwrap();
+    end().await;
+    while let Ok(more @ 1..) = stream.read(&mut piece).await {
+        came += more;
+    }
+    came
+}
+
+#[tokio::test]
+async fn what_is_being_read_ends_with_the_session() {
+    const ALL: usize = 64 << 20;
+    let mut test = Test::with(locked(Some(PASSWORD))).await;
+    let taken = test.take_all();
+    std::fs::File::create(test.files().join("film")).unwrap().set_len(ALL as u64).unwrap();
+    let me = test.sign_in(PASSWORD).await;
+    assert!(read_while(&test, &me, async || {}).await > ALL, "it holds");
+    let out = request("DELETE", "/session", &format!("origin: {OWN}\r\n{me}"));
+    let signs_out = async || assert_eq!(test.ask(out.as_bytes()).await.status, 204);
+    assert!(read_while(&test, &me, signs_out).await < ALL, "signed out");
+    let me = test.sign_in(PASSWORD).await;
+    let changes = async || {
+        test.settings.send_modify(|settings| settings.password = Some("another one".into()));
+    };
+    assert!(read_while(&test, &me, changes).await < ALL, "another password");
+    test.settings.send_modify(|settings| settings.readers = true);
+    assert!(read_while(&test, "", async || {}).await > ALL, "everybody may read");
+    test.end(taken).await;
 }

@@ -876,3 +876,36 @@ fn no_log_gets_a_secret() {
     assert!(!format!("{key:?}").contains(SECRET));
     assert!(WishId::parse(ID).is_some());
 }
+
+#[tokio::test]
+async fn wrong_seals_from_any_site_lock_no_right_one_out() {
+    let mut test = Test::with(locked(Some("open sesame"))).await;
+    let taken = test.take_all();
+    let me = test.sign_in("open sesame").await;
+    // Any site can have a frame in the owner's browser that does this.
+    let wrong = worklist("p2", "guess", "\"HTCphone\"", &get_wish(ID));
+    while test.post("null", &wrong).await.status != 429 {}
+    let own = post_with(OWN, &of_home(&get_wish(ID)), &me);
+    assert_eq!(test.ask(own.as_bytes()).await.status, 200, "who is signed in has no seal");
+    assert_eq!(test.post("null", &of_phone(&get_wish(ID))).await.status, 200, "a right one");
+    let answer = test.post("null", &wrong).await;
+    assert_eq!(answer.status, 429);
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() <= 7, "it was not put off");
+    assert_eq!(test.end(taken).await, [(Origin::Home, 1), (phone(), 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_seal_counts_though_its_sender_hangs_up() {
+    let test = Test::new().await;
+    // As long as may be, so that reading it takes a while.
+    let mut items: Vec<String> = (0..9_000).map(|i| get_wish(&format!("{i:020}"))).collect();
+    items.push(format!(r#"{{"x":"{}"}}"#, "y".repeat(200_000)));
+    let wrong = post("null", &worklist("p2", "guess", "\"HTCphone\"", &items.join(",")));
+    for _ in 0..40 {
+        let mut stream = connect(test.at).await;
+        stream.write_all(wrong.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    let short = worklist("p2", "guess", "\"HTCphone\"", "");
+    assert_eq!(test.post("null", &short).await.status, 429);
+}

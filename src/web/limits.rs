@@ -132,26 +132,25 @@ impl<K> Default for Throttle<K> {
 impl<K: Hash + Eq + Clone> Throttle<K> {
     /// How long the guesser has to wait; `None` when it may try.
     pub(super) fn wait(&self, who: &K, now: Instant) -> Option<Duration> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The moment at which all tries are free again; each wrong one puts it off.
-        let until = table.get(who)?.saturating_duration_since(now);
-        until.checked_sub(PAUSE * (TRIES - 1)).filter(|wait| !wait.is_zero())
+        wait(&self.0.lock().unwrap_or_else(PoisonError::into_inner), who, now)
+    }
+
+    /// Counts a try as wrong before it is known whether it is, so that of many at once not all are let through. `Err`
+    /// says how long the guesser has to wait; then nothing is counted.
+    pub(super) fn begin(&self, who: &K, now: Instant) -> Result<(), Duration> {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match wait(&table, who, now) {
+            Some(wait) => Err(wait),
+            None => {
+                note_wrong(&mut table, who, now);
+                Ok(())
+            }
+        }
     }
 
     /// Remembers that the guesser was wrong.
     pub(super) fn wrong(&self, who: &K, now: Instant) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.len() >= GUESSERS {
-            table.retain(|_, until| *until > now);
-            if table.len() >= GUESSERS {
-                let oldest = table.iter().min_by_key(|(_, until)| **until);
-                if let Some(who) = oldest.map(|(who, _)| who.clone()) {
-                    table.remove(&who);
-                }
-            }
-        }
-        let until = table.entry(who.clone()).or_insert(now);
-        *until = (*until).max(now) + PAUSE;
+        note_wrong(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), who, now);
     }
 
     /// Takes one wrong guess back: it was counted before it was known to be right.
@@ -161,6 +160,26 @@ impl<K: Hash + Eq + Clone> Throttle<K> {
             *until = until.checked_sub(PAUSE).unwrap_or(*until);
         }
     }
+}
+
+fn wait<K: Hash + Eq>(table: &HashMap<K, Instant>, who: &K, now: Instant) -> Option<Duration> {
+    // The moment at which all tries are free again; each wrong one puts it off.
+    let until = table.get(who)?.saturating_duration_since(now);
+    until.checked_sub(PAUSE * (TRIES - 1)).filter(|wait| !wait.is_zero())
+}
+
+fn note_wrong<K: Hash + Eq + Clone>(table: &mut HashMap<K, Instant>, who: &K, now: Instant) {
+    if table.len() >= GUESSERS {
+        table.retain(|_, until| *until > now);
+        if table.len() >= GUESSERS {
+            let oldest = table.iter().min_by_key(|(_, until)| **until);
+            if let Some(who) = oldest.map(|(who, _)| who.clone()) {
+                table.remove(&who);
+            }
+        }
+    }
+    let until = table.entry(who.clone()).or_insert(now);
+    *until = (*until).max(now) + PAUSE;
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Which network card is behind an address: the kernel's neighbour table (rtnetlink(7), `RTM_GETNEIGH`).
 //!
-//! Read at most once in a few seconds, never for each request. An address that is not in it is not on our links, or
-//! the kernel does not tell: then nothing is known, and nobody is refused for that.
+//! Read for a connection, never for each request, and at most twenty times a second. An address that is missing from a
+//! table read after its connection came is not on our links, or the kernel does not tell: then nothing is known, and
+//! nobody is refused for that. One that is missing from an older table may have come since: the table is read again.
 
 use super::limits::LinkAddress;
 use rustix::net::netlink::SocketAddrNetlink;
@@ -13,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How old the table may be for an address that is in it.
 const FRESH: Duration = Duration::from_secs(10);
-/// How soon it is read again for one that is not.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How often at most it is read for those that are not.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Most answers that are read; the kernel keeps 1,024 entries a family unless told otherwise.
 const ANSWERS: usize = 1_024;
 
@@ -38,45 +39,70 @@ const NDMSG: usize = 12;
 type Table = HashMap<IpAddr, LinkAddress>;
 
 /// The table, and when it was read.
-#[derive(Debug, Default)]
 pub struct Neighbours {
-    /// One that a test wrote is never read again.
-    fixed: bool,
+    /// The kernel's, which never has an address of this machine alone.
+    is_kernels: bool,
+    read_table: Box<dyn Fn() -> Table + Send + Sync>,
     read: Mutex<Option<(Instant, Table)>>,
+}
+
+// A function has nothing to show.
+impl std::fmt::Debug for Neighbours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Neighbours").field("read", &self.read).finish_non_exhaustive()
+    }
 }
 
 impl Neighbours {
     /// The kernel's.
     pub fn of_kernel() -> Self {
-        Self::default()
+        let kernels = Self::read_by(|| {
+            dump().unwrap_or_else(|e| {
+                log::debug!("the kernel's neighbours can't be read: {e}");
+                Table::new()
+            })
+        });
+        Self { is_kernels: true, ..kernels }
     }
 
     /// These and no others, for tests.
     pub fn of(table: impl IntoIterator<Item = (IpAddr, LinkAddress)>) -> Self {
-        let table = table.into_iter().collect();
-        Self { fixed: true, read: Mutex::new(Some((Instant::now(), table))) }
+        let table: Table = table.into_iter().collect();
+        Self::read_by(move || table.clone())
     }
 
-    /// The network card of a neighbour.
-    pub(super) fn link_address(&self, address: IpAddr) -> Option<LinkAddress> {
-        if address.is_loopback() && !self.fixed {
-            return None;
+    fn read_by(read_table: impl Fn() -> Table + Send + Sync + 'static) -> Self {
+        Self { is_kernels: false, read_table: Box::new(read_table), read: Mutex::new(None) }
+    }
+
+    /// The network card of a neighbour whose connection came at that moment. `Err` says after what time to ask again:
+    /// the table is older than the connection and was read just now.
+    pub(super) fn link_address(
+        &self,
+        address: IpAddr,
+        came: Instant,
+    ) -> Result<Option<LinkAddress>, Duration> {
+        if address.is_loopback() && self.is_kernels {
+            return Ok(None);
         }
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, table)) = &*read {
-            let found = table.get(&address).copied();
-            let may_be_old = if found.is_some() { FRESH } else { AGAIN };
-            if self.fixed || at.elapsed() < may_be_old {
-                return found;
+            match table.get(&address) {
+                Some(found) if at.elapsed() < FRESH => return Ok(Some(*found)),
+                None if *at >= came => return Ok(None),
+                _ => {}
+            }
+            let wait = PAUSE.saturating_sub(at.elapsed());
+            if !wait.is_zero() {
+                return Err(wait);
             }
         }
-        let table = dump().unwrap_or_else(|e| {
-            log::debug!("the kernel's neighbours can't be read: {e}");
-            Table::new()
-        });
+        // The moment before: what changes while the kernel answers may be missing.
+        let at = Instant::now();
+        let table = (self.read_table)();
         let found = table.get(&address).copied();
-        *read = Some((Instant::now(), table));
-        found
+        *read = Some((at, table));
+        Ok(found)
     }
 }
 
@@ -176,6 +202,8 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A message as the kernel sends it: header, ndmsg (family, interface, state), attributes.
     fn message(kind: u16, state: u16, attributes: &[(u16, &[u8])]) -> Vec<u8> {
@@ -226,7 +254,47 @@ mod tests {
     #[test]
     fn the_kernel_answers() {
         dump().unwrap();
-        assert_eq!(Neighbours::of_kernel().link_address([127, 0, 0, 1].into()), None);
+        let kernel = Neighbours::of_kernel();
+        assert_eq!(kernel.link_address([127, 0, 0, 1].into(), Instant::now()), Ok(None));
+    }
+
+    /// A machine that takes one address after another, each in the kernel's table before its connection comes.
+    #[test]
+    fn a_machine_that_takes_new_addresses_stays_one_client() {
+        let kernel = Arc::new(Mutex::new(Table::new()));
+        let dumps = Arc::new(AtomicUsize::new(0));
+        let neighbours = Neighbours::read_by({
+            let (kernel, dumps) = (Arc::clone(&kernel), Arc::clone(&dumps));
+            move || {
+                dumps.fetch_add(1, Ordering::Relaxed);
+                kernel.lock().unwrap().clone()
+            }
+        });
+        let begun = Instant::now();
+        for last in 0..10 {
+            let address = IpAddr::from([10, 0, 0, last]);
+            kernel.lock().unwrap().insert(address, LinkAddress(CARD));
+            let came = Instant::now();
+            let link = loop {
+                match neighbours.link_address(address, came) {
+                    Ok(link) => break link,
+                    Err(wait) => {
+                        assert!(wait <= PAUSE);
+                        std::thread::sleep(wait);
+                    }
+                }
+            };
+            assert_eq!(link, Some(LinkAddress(CARD)), "{address}");
+        }
+        // One that is known costs nothing, and so does one that was missing after it came.
+        let before = dumps.load(Ordering::Relaxed);
+        assert!(begun.elapsed() >= PAUSE * 9 && before <= 10, "{before} times");
+        let came = begun;
+        for _ in 0..100 {
+            assert_eq!(neighbours.link_address([10, 9, 9, 9].into(), came), Ok(None));
+            assert!(neighbours.link_address([10, 0, 0, 1].into(), came).unwrap().is_some());
+        }
+        assert_eq!(dumps.load(Ordering::Relaxed), before);
     }
 
     proptest! {

@@ -5,6 +5,7 @@
 
 use super::auth::same_secret;
 use argon2::{Algorithm, Argon2, Params, Version};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// KiB of memory, passes, lanes.
@@ -15,23 +16,26 @@ const OUT: usize = 32;
 /// Shortest and longest password, in characters.
 pub(super) const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
 
-/// The queues for checking.
+/// The queues for checking. A turn ends with the work, not with whoever waits for it: one who hangs up would else
+/// leave the work behind and let the next begin.
 pub(super) struct Passwords {
-    strangers: Semaphore,
-    known: Semaphore,
+    strangers: Arc<Semaphore>,
+    known: Arc<Semaphore>,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { strangers: Semaphore::new(1), known: Semaphore::new(1) }
+        let queue = || Arc::new(Semaphore::new(1));
+        Self { strangers: queue(), known: queue() }
     }
 }
 
 impl Passwords {
     /// What to keep of a password. `None` when it can't be made: no random numbers, no memory.
     pub(super) async fn hash(&self, password: String) -> Option<String> {
-        let _turn = self.strangers.acquire().await.ok()?;
+        let turn = Arc::clone(&self.strangers).acquire_owned().await.ok()?;
         tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let mut salt = [0; SALT];
             getrandom::fill(&mut salt).ok()?;
             Some(format!("argon2id ${}${}", hex(&salt), hex(&digest(&password, &salt, COST)?)))
@@ -43,8 +47,11 @@ impl Passwords {
     /// Whether it is the password that a hash was made of.
     pub(super) async fn verify(&self, password: String, hash: String, is_known: bool) -> bool {
         let queue = if is_known { &self.known } else { &self.strangers };
-        let Ok(_turn) = queue.acquire().await else { return false };
-        let verified = tokio::task::spawn_blocking(move || verify(&password, &hash));
+        let Ok(turn) = Arc::clone(queue).acquire_owned().await else { return false };
+        let verified = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            verify(&password, &hash)
+        });
         verified.await.unwrap_or(false)
     }
 }
@@ -104,6 +111,23 @@ mod tests {
         ] {
             assert!(!passwords.verify(typed.into(), hash.into(), false).await, "{typed} {hash}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_keeps_the_turn_until_the_work_is_done() {
+        use tokio::time::{Duration, timeout};
+        let passwords = Passwords::default();
+        let hash = passwords.hash("open sesame".into()).await.unwrap();
+        for known in [true, false] {
+            let queue = if known { &passwords.known } else { &passwords.strangers };
+            let dropped = passwords.verify("a guess".into(), hash.clone(), known);
+            assert!(timeout(Duration::ZERO, dropped).await.is_err(), "the work takes a while");
+            assert_eq!(queue.available_permits(), 0, "it goes on: nobody else begins");
+            assert!(passwords.verify("open sesame".into(), hash.clone(), known).await);
+            assert_eq!(queue.available_permits(), 1);
+        }
+        assert!(timeout(Duration::ZERO, passwords.hash("a choice".into())).await.is_err());
+        assert_eq!(passwords.strangers.available_permits(), 0);
     }
 
     /// Made with the reference implementation: `echo -n password | argon2 somesalt -id -t 2 -m 16 -p 1 -l 32`.

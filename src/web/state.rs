@@ -1,12 +1,14 @@
 //! What every request works with.
 
-use super::limits::{Connections, KnownClients, Throttle};
+use super::guesser::Guesser;
+use super::limits::{ClientKey, Connections, KnownClients, Throttle};
 use super::neighbours::Neighbours;
 use super::password::Passwords;
-use super::session::{Guesser, Touched};
+use super::session::Touched;
 use super::{ClaimWindow, Command, House, Settings};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Duration, timeout};
@@ -28,13 +30,17 @@ pub(super) struct AppState {
     pub(super) known: KnownClients,
     /// Who sent a wrong password lately.
     pub(super) wrong_passwords: Throttle<Guesser>,
+    /// Who tried to choose the password lately.
+    pub(super) claims: Throttle<ClientKey>,
     /// Who sent wishes with a wrong seal lately.
-    pub(super) wrong_seals: Throttle<Guesser>,
+    pub(super) wrong_seals: Throttle<ClientKey>,
     pub(super) passwords: Passwords,
     /// Sessions whose use was noted lately.
     pub(super) touched: Touched,
     /// Held while a worklist is parsed, so that many at once take one core and not all.
-    pub(super) parsing: Semaphore,
+    pub(super) parsing: Arc<Semaphore>,
+    /// Held while wishes are verified whose client sent too many wrong seals.
+    pub(super) doubtful: Arc<Semaphore>,
 }
 
 /// Whoever is at the other end of a connection.
@@ -43,7 +49,7 @@ pub(super) struct Client {
     /// Its address; one of IPv4 is never written as one of IPv6.
     pub(super) address: IpAddr,
     /// What counts as one client.
-    pub(super) key: super::limits::ClientKey,
+    pub(super) key: ClientKey,
     /// It is in the local network.
     pub(super) is_local: bool,
 }
@@ -66,13 +72,19 @@ impl AppState {
         }
     }
 
-    /// Who the client at an address is.
-    pub(super) fn client(&self, address: IpAddr) -> Client {
+    /// Who the client at an address is, whose connection came just now.
+    pub(super) async fn client(&self, address: IpAddr) -> Client {
         let address = address.to_canonical();
-        let link = self.neighbours.link_address(address);
+        let came = Instant::now();
+        let link = loop {
+            match self.neighbours.link_address(address, came) {
+                Ok(link) => break link,
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
+        };
         Client {
             address,
-            key: super::limits::ClientKey::new(address, link),
+            key: ClientKey::new(address, link),
             is_local: super::auth::is_local(address) || link.is_some(),
         }
     }

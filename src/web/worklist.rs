@@ -6,7 +6,7 @@
 
 use super::auth::{self, From};
 use super::error_page::{only, put};
-use super::session::{self, Guesser};
+use super::session;
 use super::state::{AppState, Client, Shared};
 use super::{Command, Wishes};
 use crate::model::{Origin, WishId};
@@ -18,11 +18,15 @@ use axum::http::header::{self, HeaderMap, HeaderName};
 use axum::http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// How long a worklist may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(20);
+/// How long wishes may wait for their turn whose client sent too many wrong seals. A page waits 10 s.
+const DOUBTFUL: Duration = Duration::from_secs(8);
 
 /// Answers a request to the address for worklists.
 pub(super) async fn endpoint(
@@ -75,21 +79,11 @@ struct Proved {
 }
 
 async fn take(
-    state: &AppState,
+    state: &Shared,
     client: &Client,
     from: From,
     request: Request<Body>,
 ) -> Result<Response<Body>, No> {
-    let guesser = Guesser::Client(client.key);
-    if let Some(wait) = state.wrong_seals.wait(&guesser, Instant::now()) {
-        let secs = wait.as_secs() + 1;
-        let mut no = No::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            &format!("too many wrong seals came from this address; try again in {secs} s"),
-        );
-        no.retry = Some(secs);
-        return Err(no);
-    }
     content_type(request.headers())?;
     if state.house.borrow().drive.is_none() {
         return Err(No::new(
@@ -97,22 +91,19 @@ async fn take(
             "the drive is not plugged in; the wishes are kept in the page until it is",
         ));
     }
-    let session = session::signed_in(state, client, request.headers());
-    if from == From::Ourselves && session.is_none() {
-        return Err(No::new(StatusCode::UNAUTHORIZED, "sign in first, then save again"));
-    }
-    let text = collect(request.into_body()).await?;
-    let list = parse(state, text.clone()).await?;
-    if list.version == 1 {
-        return Err(No::new(
-            StatusCode::FORBIDDEN,
-            "this page is too old to send wishes over the network; open the newest page",
-        ));
-    }
-    let proved = match (from, session) {
-        (From::Ourselves, Some(session)) => common_page(state, &list, session.proof)?,
-        (From::Ourselves, None) | (From::File, _) => {
-            device_page(state, client, &guesser, &list, &text)?
+    let (list, proved) = match from {
+        From::Ourselves => {
+            let Some(session) = session::signed_in(state, client, request.headers()) else {
+                return Err(No::new(StatusCode::UNAUTHORIZED, "sign in first, then save again"));
+            };
+            let text = collect(request.into_body()).await?;
+            let list = parse(state, text).await?;
+            let proved = common_page(state, &list, session.proof)?;
+            (list, proved)
+        }
+        From::File => {
+            let text = collect(request.into_body()).await?;
+            verified(state, client, text).await?
         }
     };
     let refused: Vec<Value> = list
@@ -136,6 +127,7 @@ async fn take(
 
 /// The common page has no key: its session proves it, and is what proves the answer to it.
 fn common_page(state: &AppState, list: &Worklist, proof: String) -> Result<Proved, No> {
+    not_too_old(list)?;
     let house = state.house.borrow();
     if list.page != house.page || house.page.is_empty() || list.device.is_some() {
         return Err(No::new(
@@ -146,21 +138,76 @@ fn common_page(state: &AppState, list: &Worklist, proof: String) -> Result<Prove
     Ok(Proved { origin: Origin::Home, key: proof })
 }
 
-fn device_page(
-    state: &AppState,
-    client: &Client,
-    guesser: &Guesser,
-    list: &Worklist,
-    text: &[u8],
-) -> Result<Proved, No> {
-    let pages = state.house.borrow().pages.clone();
-    let Some(page) = auth::page(&pages, &list.page, text) else {
-        state.wrong_seals.wrong(guesser, Instant::now());
-        log::warn!("{} sent wishes without the seal of a page", client.address);
+fn not_too_old(list: &Worklist) -> Result<(), No> {
+    if list.version == 1 {
         return Err(No::new(
             StatusCode::FORBIDDEN,
-            "the seal is not that of a page of this Larder; open the newest page",
+            "this page is too old to send wishes over the network; open the newest page",
         ));
+    }
+    Ok(())
+}
+
+/// Reads the wishes of a device's page and looks at their seal. Nobody finds a key of 128 bits by trying: what is
+/// bounded is the work. Any site may send wrong seals from the owner's browser, so the right one of a client that has
+/// to wait is taken all the same, only in its turn.
+async fn verified(state: &Shared, client: &Client, text: Bytes) -> Result<(Worklist, Proved), No> {
+    let wait = state.wrong_seals.wait(&client.key, Instant::now());
+    let doubtful = match wait {
+        None => None,
+        Some(wait) => {
+            let turn = Arc::clone(&state.doubtful).acquire_owned();
+            Some(
+                timeout(DOUBTFUL, turn)
+                    .await
+                    .ok()
+                    .and_then(Result::ok)
+                    .ok_or_else(|| later(wait))?,
+            )
+        }
+    };
+    let turn = Arc::clone(&state.parsing).acquire_owned().await.map_err(|_| stopping())?;
+    // The work counts and has its turn to the end, also when the client hangs up.
+    let (state, client) = (Arc::clone(state), *client);
+    let (verified, done) = oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
+        let list = worklist::parse(&text);
+        let proved = not_too_old(&list).and_then(|()| device_page(&state, &list, &text));
+        drop(turn);
+        let (is_refused, is_wrong) =
+            (proved.is_err(), matches!(&proved, Err(no) if no.is_wrong_seal));
+        if is_wrong && wait.is_none() {
+            state.wrong_seals.wrong(&client.key, Instant::now());
+            log::warn!("{} sent wishes without the seal of a page", client.address);
+        }
+        let answer = match (proved, wait) {
+            (Ok(proved), _) => Ok((list, proved)),
+            (Err(no), Some(wait)) if no.is_wrong_seal => Err(later(wait)),
+            (Err(no), _) => Err(no),
+        };
+        // Nobody listens any more when the client hung up.
+        drop(verified.send(answer));
+        if is_refused && doubtful.is_some() {
+            // At most a quarter of the time of one core goes into what is doubtful.
+            std::thread::sleep(begun.elapsed() * 3);
+        }
+    });
+    done.await.map_err(|_| stopping())?
+}
+
+fn later(wait: Duration) -> No {
+    let secs = wait.as_secs() + 1;
+    let why = format!("too many wrong seals came from this address; try again in {secs} s");
+    No { retry: Some(secs), ..No::new(StatusCode::TOO_MANY_REQUESTS, &why) }
+}
+
+/// The device's page that a worklist comes from.
+fn device_page(state: &AppState, list: &Worklist, text: &[u8]) -> Result<Proved, No> {
+    let pages = state.house.borrow().pages.clone();
+    let Some(page) = auth::page(&pages, &list.page, text) else {
+        let why = "the seal is not that of a page of this Larder; open the newest page";
+        return Err(No { is_wrong_seal: true, ..No::new(StatusCode::FORBIDDEN, why) });
     };
     if list.device.as_ref().is_some_and(|name| page.origin.to_string() != *name) {
         return Err(No::new(
@@ -212,11 +259,19 @@ async fn collect(body: Body) -> Result<Bytes, No> {
     }
 }
 
+/// One at a time; the turn ends with the work, not with whoever waits for it.
 async fn parse(state: &AppState, text: Bytes) -> Result<Worklist, No> {
-    let busy = || No::new(StatusCode::SERVICE_UNAVAILABLE, "Larder is being stopped");
-    // Neither is the semaphore ever closed, nor does the parser panic.
-    let _turn = state.parsing.acquire().await.map_err(|_| busy())?;
-    tokio::task::spawn_blocking(move || worklist::parse(&text)).await.map_err(|_| busy())
+    let turn = Arc::clone(&state.parsing).acquire_owned().await.map_err(|_| stopping())?;
+    let parsed = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        worklist::parse(&text)
+    });
+    parsed.await.map_err(|_| stopping())
+}
+
+/// Neither is a semaphore ever closed, nor does the parser panic.
+fn stopping() -> No {
+    No::new(StatusCode::SERVICE_UNAVAILABLE, "Larder is being stopped")
 }
 
 async fn hand_over(
@@ -238,11 +293,13 @@ struct No {
     refused: Vec<Value>,
     /// Seconds.
     retry: Option<u64>,
+    is_wrong_seal: bool,
 }
 
 impl No {
     fn new(status: StatusCode, why: &str) -> Self {
-        Self { status, why: why.to_owned(), refused: Vec::new(), retry: None }
+        let why = why.to_owned();
+        Self { status, why, refused: Vec::new(), retry: None, is_wrong_seal: false }
     }
 
     fn answer(self) -> Response<Body> {
