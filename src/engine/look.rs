@@ -39,7 +39,7 @@ impl Engine {
             match &folder.place {
                 Place::Files => self.look_home(&folder.path, &names, now)?,
                 Place::Device(device) if self.config.devices.contains_key(device) => {
-                    self.look_device(&device.clone(), &folder.path, &names, now)?;
+                    self.look_device(&device.clone(), &folder.path, &names)?;
                 }
                 Place::Shared => self.look_joined(&folder, &names, now)?,
                 Place::Catalogue => self.look_pages(&folder.path),
@@ -65,7 +65,7 @@ impl Engine {
     /// Scans all masters, and looks at the links of those that changed.
     pub(super) fn scan_home(&mut self, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(&RelPath::root()))?;
-        self.note_elsewhere(&master(&RelPath::root()), &found.elsewhere, now);
+        self.note_elsewhere(&master(&RelPath::root()), &found.elsewhere);
         self.twins.of = None;
         if !self.world.files.is_empty() {
             let mut new = Vec::new();
@@ -142,7 +142,7 @@ impl Engine {
             self.emptied.insert(device.clone());
         }
         let found = self.fs.scan(&root)?;
-        self.note_elsewhere(&root, &found.elsewhere, now);
+        self.note_elsewhere(&root, &found.elsewhere);
         let place = match device.joined_folder() {
             Some(_) => device.to_string(),
             None => format!("devices/{device}"),
@@ -291,7 +291,7 @@ impl Engine {
     fn look_new_folder(&mut self, path: &RelPath, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(path))?;
         self.note_not_taken(&master(path), found.not_taken);
-        self.note_elsewhere(&master(path), &found.elsewhere, now);
+        self.note_elsewhere(&master(path), &found.elsewhere);
         self.world.files.insert_dir(path);
         let mut new = Vec::new();
         found.tree.for_each_dir(Tree::<Stat>::ROOT, |_, at| {
@@ -336,7 +336,6 @@ impl Engine {
         device: &DeviceName,
         dir: &RelPath,
         names: &Names,
-        now: Time,
     ) -> Result<(), EngineError> {
         self.relist_too_deep(&on(device, dir), names);
         for name in self.names_in(&on(device, dir), names)? {
@@ -359,7 +358,7 @@ impl Engine {
                         continue;
                     }
                 };
-                self.note_elsewhere(&on(device, &path), &found.elsewhere, now);
+                self.note_elsewhere(&on(device, &path), &found.elsewhere);
                 let ours = |p: &[u8]| {
                     let at = on(device, &path).place.at(RelPath::new(p).ok()?);
                     Some(self.world.holder_at(&at)?.1)
