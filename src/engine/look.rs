@@ -35,6 +35,7 @@ impl Engine {
             self.pages = self.origins();
             return Ok(());
         }
+        self.see_written(&pending.written)?;
         for (folder, names) in pending.folders {
             match &folder.place {
                 Place::Files => self.look_home(&folder.path, &names, now)?,
@@ -215,7 +216,7 @@ impl Engine {
                     let known = self.world.files.get(&path);
                     if known.is_none_or(|k| k.id != stat.id) {
                         match known.is_some_and(|k| k.id.ino == stat.id.ino) {
-                            true => self.see_written(&path, &stat),
+                            true => self.see_changed(&path, &stat),
                             false => self.see_appear(&path, &stat, now),
                         }
                         self.world.files.insert(&path, stat);

@@ -90,7 +90,7 @@ impl Engine {
             if let (Some(stat), Some(known)) = (home, known)
                 && stat.id.ino == known.ino
             {
-                self.see_written(&at_home, &stat);
+                self.see_changed(&at_home, &stat);
             }
             match home {
                 Some(stat) => self.world.files.insert(&at_home, stat),
