@@ -49,7 +49,7 @@ use crate::fs::{FileSystem, FsError, Space};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{Bytes, DeviceName, FileId, NotTaken, Origin, Place, RelPath, Spot, Time};
 use crate::plan::{Fact, Op, World, in_force};
-use crate::status::{Notice, Report};
+use crate::status::Notice;
 use crate::watch::Pending;
 use error::drive_error;
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,6 +159,8 @@ pub struct Engine {
     settled: Time,
     address: Option<String>,
     settle: i64,
+    /// So many names are looked at in one turn.
+    looks: usize,
 }
 
 impl std::fmt::Debug for Engine {
@@ -245,6 +247,7 @@ impl Engine {
             settled: now,
             address: None,
             settle: SETTLE,
+            looks: look::LOOKS,
         };
         engine.finish_pages(now)?;
         let devices = engine.adopt(config)?;
@@ -464,11 +467,6 @@ impl Engine {
                 self.dirty.entry((device.clone(), path)).or_insert(0);
             }
         }
-    }
-
-    /// The state of the house.
-    pub fn report(&self) -> Report {
-        self.make_report()
     }
 
     /// Says where the common page is served on the local network.

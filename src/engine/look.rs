@@ -9,7 +9,7 @@ use crate::status::Condition;
 use crate::watch::{Names, Pending};
 use std::collections::BTreeSet;
 
-/// So many names are looked at in one turn, so that wishes do not wait for a flood of changes.
+/// So many names are looked at in one turn, unless a test says otherwise, so that wishes do not wait for a flood of changes.
 pub(super) const LOOKS: usize = 16_384;
 
 impl Engine {

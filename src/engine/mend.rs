@@ -110,7 +110,8 @@ impl Engine {
         if self.rewritten.is_empty() {
             return Ok(());
         }
-        let rewritten = std::mem::take(&mut self.rewritten);
+        let known = std::mem::take(&mut self.rewritten);
+        let rewritten = known.clone();
         let batches = set_aside(&mut *self.fs)?;
         if batches.is_empty() {
             return Ok(());
@@ -140,8 +141,12 @@ impl Engine {
             return Ok(());
         }
         // Devices' links are taken to be as they were recorded, or a link that changed along with its master would
-        // look like an edit of the device. That is on the disk first.
-        while self.reconcile(now)? {}
+        // look like an edit of the device. That is on the disk first. What it does not come to in one go is another
+        // turn's, which hears the carrier, too.
+        if self.reconcile(now)? {
+            self.rewritten = known;
+            return Ok(());
+        }
         self.settle_down()?;
         for op in &ops {
             if let (true, Op::Replace { at, .. }) = (self.act(op, now)?, op) {

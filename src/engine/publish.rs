@@ -22,7 +22,7 @@ impl Engine {
     pub(super) fn publish(&mut self, now: Time) -> Result<(), EngineError> {
         self.space = self.fs.space()?;
         self.know_masters();
-        let mut report = self.make_report();
+        let mut report = self.report();
         let held = self.held();
         let storms = self.storm_views();
         // The pages have cards for those that ask, for storms and for what vanished.
@@ -335,7 +335,8 @@ impl Engine {
         self.weight = Bytes(bytes);
     }
 
-    pub(super) fn make_report(&self) -> Report {
+    /// The state of the house.
+    pub fn report(&self) -> Report {
         let devices = self.config.devices.iter().map(|(name, settings)| {
             let holding = self.world.devices.get(name);
             DeviceReport {

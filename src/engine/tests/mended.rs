@@ -3,7 +3,7 @@
 use super::furnished;
 use super::house::{House, device, is_done, path};
 use super::night::{Drive, clock, two_devices};
-use crate::engine::{Known, Verification};
+use crate::engine::{Known, News, Verification};
 use crate::model::{Action, Place, RelPath, Time};
 use crate::plan::{master, on};
 use crate::watch::Pending;
@@ -115,6 +115,39 @@ fn a_look_for_another_reason_tells_not_which_name_was_written() {
         assert_eq!(ino(&house), program_has, "{reason}: it writes on into its own file");
         assert_eq!(house.findings(), [""; 0]);
     }
+}
+
+#[test]
+fn more_absences_without_word_than_a_turn_looks_at_keep_nothing_from_being_mended() {
+    let mut house = joined();
+    for n in 0..60 {
+        house.home(&format!("d/{n:02}"), &format!("content {n}"));
+    }
+    house.settle();
+    assert!(is_done(&house.phone_asks(Action::Get, "d")));
+    house.engine().carried([device("HTCphone")]);
+    house.settle();
+    house.engine().looks = 8;
+    // Nobody told yet that the phone deleted them.
+    for n in 0..12 {
+        house.phone_deletes(&format!("d/{n:02}"));
+    }
+    house.settle();
+    assert_eq!(house.engine().world().devices[&device("HTCphone")].absent.len(), 12);
+    house.writes("a.doc");
+    house.is_told_of_writing("a.doc");
+    // It comes to rest.
+    house.turn();
+    assert_eq!(house.docs(), some(["sAmE", "same", "same"]));
+    // When it is told they go.
+    for n in 0..12 {
+        let (news, now) =
+            (News::Deleted(device("HTCphone"), path(&format!("d/{n:02}"))), house.now);
+        house.engine().hear(news, now).unwrap();
+    }
+    house.turn();
+    assert_eq!(house.engine().world().devices[&device("HTCphone")].absent.len(), 0);
+    assert_eq!(house.phone_files().len(), 49);
 }
 
 #[test]
