@@ -161,6 +161,8 @@ pub struct Engine {
     /// How the hardware fares, for the pages.
     machine: Machine,
     settle: i64,
+    /// So many names are looked at in one turn.
+    looks: usize,
 }
 
 impl std::fmt::Debug for Engine {
@@ -248,6 +250,7 @@ impl Engine {
             address: None,
             machine: Machine::default(),
             settle: SETTLE,
+            looks: look::LOOKS,
         };
         engine.finish_pages(now)?;
         let devices = engine.adopt(config)?;

@@ -153,14 +153,31 @@ impl FsError {
             Errno::IO | Errno::NODEV | Errno::NXIO | Errno::STALE | Errno::UCLEAN => {
                 trouble(Trouble::Failing)
             }
+            // What the block layer says of a drive that fails (blk_errors in block/blk-core.c: a timeout, the medium,
+            // the target, the transport), where a file system hands it through, as xfs does. Not EILSEQ: of a name it
+            // says that the file system does not take its bytes, and that is no matter of the whole drive.
+            Errno::TIMEDOUT | Errno::NODATA | Errno::REMOTEIO | Errno::NOLINK => {
+                trouble(Trouble::Failing)
+            }
             _ => Self::Other { at, doing, source },
         }
     }
 
-    /// True when somebody else was at the same name in that moment: looking again shows what is there now. Every
-    /// other error has a cause that stays until somebody removes it.
+    /// True when somebody else was at the same name in that moment: looking again shows what is there now.
     pub fn is_race(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::Exists { .. } | Self::Changed { .. })
+    }
+
+    /// True when the cause stays until somebody removes it. Of what is neither this nor a race nobody can say: a folder
+    /// that went in that moment, a call that was interrupted, a machine short of memory. That is worth another try.
+    pub fn stays(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied { .. }
+                | Self::OtherFileSystem { .. }
+                | Self::NameTooLong { .. }
+                | Self::TooManyLinks { .. }
+        )
     }
 
     /// The trouble with the drive, when that is why.

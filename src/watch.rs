@@ -7,7 +7,7 @@
 
 use crate::model::{DeviceName, Place, RelPath, Spot, is_private};
 use crate::scan::tells_reserved;
-use notify::event::{AccessKind, AccessMode, EventKind, Flag};
+use notify::event::{AccessKind, AccessMode, EventKind, Flag, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
@@ -33,6 +33,9 @@ pub enum Names {
 pub struct Pending {
     /// Folders, each with the names that something happened to.
     pub folders: BTreeMap<Spot, Names>,
+    /// Names through which somebody wrote into files at home, by folder. Of a folder of which all names are to be looked
+    /// at nobody knows.
+    pub written: BTreeMap<Spot, BTreeSet<Vec<u8>>>,
     /// Something was lost: scan everything.
     pub lost: bool,
     /// Why the drive can't be watched (completely), for the owner.
@@ -65,16 +68,32 @@ impl Pending {
                     names.insert(name.to_vec());
                     if names.len() > MOST_NAMES {
                         *all = Names::All;
+                        self.written.remove(&folder);
                     }
                 }
             }
             None if full => {
                 self.lost = true;
                 self.folders.clear();
+                self.written.clear();
             }
             None => {
                 self.folders.insert(folder, Names::Some([name.to_vec()].into()));
             }
+        }
+    }
+
+    /// Adds a name through which somebody wrote into the file. Of an event that says less, only that there is something
+    /// to look at is known: another name of the file may have been the one.
+    pub fn add_written(&mut self, at: &Spot) {
+        self.add(at);
+        let (Some(folder), Some(name)) = (at.path.parent(), at.path.name()) else { return };
+        let folder = at.place.clone().at(folder);
+        if at.place == Place::Files
+            && let Some(Names::Some(names)) = self.folders.get(&folder)
+            && names.contains(name)
+        {
+            self.written.entry(folder).or_default().insert(name.to_vec());
         }
     }
 
@@ -99,10 +118,13 @@ impl Pending {
                 !names.is_empty()
             }
         });
+        let folders = &self.folders;
+        self.written.retain(|folder, _| folders.contains_key(folder));
         left
     }
 
     fn add_folder(&mut self, folder: Spot) {
+        self.written.remove(&folder);
         self.folders.insert(folder, Names::All);
     }
 }
@@ -176,8 +198,15 @@ fn take_in(pending: &mut Pending, base: &Path, event: notify::Result<Event>) {
                 EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
                 _ => true,
             };
+            // As inotify names them: IN_MODIFY and IN_CLOSE_WRITE.
+            let writes = matches!(
+                event.kind,
+                EventKind::Modify(ModifyKind::Data(_))
+                    | EventKind::Access(AccessKind::Close(AccessMode::Write))
+            );
             if telling {
                 event.paths.iter().for_each(|path| match spot_of(base, path) {
+                    Some(at) if writes => pending.add_written(&at),
                     Some(at) => pending.add(&at),
                     None => match path.ancestors().skip(1).find_map(|above| spot_of(base, above)) {
                         // Too deep to be named: the deepest folder that can be is listed instead.
@@ -262,6 +291,40 @@ mod tests {
         assert!(pending.is_empty());
         pending.add(&Place::Files.at(marker));
         assert!(!pending.is_empty());
+    }
+
+    #[test]
+    fn only_events_of_writing_name_who_was_written() {
+        use notify::event::{CreateKind, DataChange, MetadataKind, RenameMode};
+        let base = Path::new("/drive");
+        let folder = |place: Place| place.at(RelPath::new(b"a").unwrap());
+        let all = [
+            ("modify", EventKind::Modify(ModifyKind::Data(DataChange::Any))),
+            ("close", EventKind::Access(AccessKind::Close(AccessMode::Write))),
+            ("attrib", EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any))),
+            ("create", EventKind::Create(CreateKind::File)),
+            ("moved", EventKind::Modify(ModifyKind::Name(RenameMode::To))),
+        ];
+        let mut pending = Pending::default();
+        for (name, kind) in all {
+            for place in ["files", "devices/HTCphone"] {
+                let path = base.join("BTsync").join(place).join("a").join(name);
+                take_in(&mut pending, base, Ok(Event::new(kind).add_path(path)));
+            }
+        }
+        let names = |names: &[&str]| names.iter().map(|n| n.as_bytes().to_vec()).collect();
+        let home = folder(Place::Files);
+        let written: BTreeSet<Vec<u8>> = names(&["modify", "close"]);
+        assert_eq!(pending.written, [(home.clone(), written)].into());
+        let looked_at = names(&["modify", "close", "attrib", "create", "moved"]);
+        assert_eq!(pending.folders[&home], Names::Some(looked_at));
+        // Of names that are not told apart any more some may be missing: then it is known of none.
+        for i in 0..=MOST_NAMES {
+            pending.add(&home.place.clone().at(home.path.join(i.to_string().as_bytes()).unwrap()));
+        }
+        assert_eq!(pending.folders[&home], Names::All);
+        pending.add_written(&home.place.clone().at(home.path.join(b"modify").unwrap()));
+        assert_eq!(pending.written, BTreeMap::new());
     }
 
     #[test]

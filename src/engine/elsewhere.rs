@@ -13,8 +13,7 @@ use crate::watch::Names;
 
 impl Engine {
     /// A folder was scanned: these names in it are all that lie elsewhere.
-    pub(super) fn note_elsewhere(&mut self, from: &Spot, found: &[RelPath], now: Time) {
-        self.looked_elsewhere = now;
+    pub(super) fn note_elsewhere(&mut self, from: &Spot, found: &[RelPath]) {
         if from.place == Place::Files {
             self.world.elsewhere.retain(|path| !path.is_within(&from.path));
             self.world.elsewhere.extend(found.iter().cloned());

@@ -74,7 +74,7 @@ impl Engine {
                 Some(name) if !self.world.is_joined(&holder) => {
                     self.folders.wipe.insert(name.to_owned());
                 }
-                _ => self.look_device(&holder, &path, names, now)?,
+                _ => self.look_device(&holder, &path, names)?,
             }
             return Ok(());
         }

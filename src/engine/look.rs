@@ -9,7 +9,7 @@ use crate::status::Condition;
 use crate::watch::{Names, Pending};
 use std::collections::BTreeSet;
 
-/// So many names are looked at in one turn, so that wishes do not wait for a flood of changes.
+/// So many names are looked at in one turn, unless a test says otherwise, so that wishes do not wait for a flood of changes.
 pub(super) const LOOKS: usize = 16_384;
 
 impl Engine {
@@ -35,11 +35,12 @@ impl Engine {
             self.pages = self.origins();
             return Ok(());
         }
+        self.see_written(&pending.written)?;
         for (folder, names) in pending.folders {
             match &folder.place {
                 Place::Files => self.look_home(&folder.path, &names, now)?,
                 Place::Device(device) if self.config.devices.contains_key(device) => {
-                    self.look_device(&device.clone(), &folder.path, &names, now)?;
+                    self.look_device(&device.clone(), &folder.path, &names)?;
                 }
                 Place::Shared => self.look_joined(&folder, &names, now)?,
                 Place::Catalogue => self.look_pages(&folder.path),
@@ -65,7 +66,7 @@ impl Engine {
     /// Scans all masters, and looks at the links of those that changed.
     pub(super) fn scan_home(&mut self, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(&RelPath::root()))?;
-        self.note_elsewhere(&master(&RelPath::root()), &found.elsewhere, now);
+        self.note_elsewhere(&master(&RelPath::root()), &found.elsewhere);
         self.twins.of = None;
         if !self.world.files.is_empty() {
             let mut new = Vec::new();
@@ -142,7 +143,7 @@ impl Engine {
             self.emptied.insert(device.clone());
         }
         let found = self.fs.scan(&root)?;
-        self.note_elsewhere(&root, &found.elsewhere, now);
+        self.note_elsewhere(&root, &found.elsewhere);
         let place = match device.joined_folder() {
             Some(_) => device.to_string(),
             None => format!("devices/{device}"),
@@ -215,7 +216,7 @@ impl Engine {
                     let known = self.world.files.get(&path);
                     if known.is_none_or(|k| k.id != stat.id) {
                         match known.is_some_and(|k| k.id.ino == stat.id.ino) {
-                            true => self.see_written(&path, &stat),
+                            true => self.see_changed(&path, &stat),
                             false => self.see_appear(&path, &stat, now),
                         }
                         self.world.files.insert(&path, stat);
@@ -291,7 +292,7 @@ impl Engine {
     fn look_new_folder(&mut self, path: &RelPath, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(path))?;
         self.note_not_taken(&master(path), found.not_taken);
-        self.note_elsewhere(&master(path), &found.elsewhere, now);
+        self.note_elsewhere(&master(path), &found.elsewhere);
         self.world.files.insert_dir(path);
         let mut new = Vec::new();
         found.tree.for_each_dir(Tree::<Stat>::ROOT, |_, at| {
@@ -336,7 +337,6 @@ impl Engine {
         device: &DeviceName,
         dir: &RelPath,
         names: &Names,
-        now: Time,
     ) -> Result<(), EngineError> {
         self.relist_too_deep(&on(device, dir), names);
         for name in self.names_in(&on(device, dir), names)? {
@@ -359,7 +359,7 @@ impl Engine {
                         continue;
                     }
                 };
-                self.note_elsewhere(&on(device, &path), &found.elsewhere, now);
+                self.note_elsewhere(&on(device, &path), &found.elsewhere);
                 let ours = |p: &[u8]| {
                     let at = on(device, &path).place.at(RelPath::new(p).ok()?);
                     Some(self.world.holder_at(&at)?.1)

@@ -12,8 +12,11 @@ use crate::plan::on;
 use crate::status::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How often it is looked whether a folder is whole, in seconds: all of it is looked at.
+/// How often it is looked whether a folder is whole, in seconds.
 const LOOK: i64 = 10;
+/// Something may be missing for months: all of the folder is looked at after so many seconds at first, then after twice as
+/// many each time, and after so many at most. In between it is looked whether the one file is back that was missing.
+const SCAN: (i64, i64) = (10, 600);
 /// After so many seconds it is asked for once more.
 const AGAIN: i64 = 60;
 
@@ -29,6 +32,8 @@ pub(super) struct Markers {
 struct Gone {
     looked: Option<Time>,
     asked: Option<Time>,
+    /// When all of it was last looked at, if something was missing then: what, and how long it is until the next time.
+    scanned: Option<(Time, RelPath, i64)>,
 }
 
 /// Whether a folder may be marked.
@@ -68,17 +73,21 @@ impl Engine {
 
     /// Looks whether folders may be marked anew, and tells of those that have no marker.
     pub(super) fn tend_markers(&mut self, now: Time) -> Result<(), EngineError> {
-        let due =
-            |at: &Option<Time>, every| at.is_none_or(|at| !(0..every).contains(&now.since(at)));
-        let gone = self.markers.gone.iter().filter(|(_, gone)| due(&gone.looked, LOOK));
-        let gone: Vec<(Spot, bool)> =
-            gone.map(|(at, gone)| (at.clone(), due(&gone.asked, AGAIN))).collect();
-        for (at, may_ask) in gone {
-            let whole = self.is_whole(&at)?;
-            let ask = may_ask && matches!(whole, Whole::Yes);
+        let is_due = |gone: &Gone| due(&gone.looked, LOOK, now) && due(&gone.asked, AGAIN, now);
+        let gone = self.markers.gone.iter().filter(|(_, gone)| is_due(gone));
+        let gone: Vec<Spot> = gone.map(|(at, _)| at.clone()).collect();
+        for at in gone {
+            let whole = match self.is_whole_at_a_glance(&at, now)? {
+                Some(whole) => whole,
+                None => {
+                    let whole = self.is_whole(&at)?;
+                    self.note_scanned(&at, &whole, now);
+                    whole
+                }
+            };
             if let Some(gone) = self.markers.gone.get_mut(&at) {
                 gone.looked = (!matches!(whole, Whole::Soon)).then_some(now);
-                if ask {
+                if matches!(whole, Whole::Yes) {
                     gone.asked = Some(now);
                     self.markers.remade.insert(at.clone());
                 }
@@ -88,25 +97,74 @@ impl Engine {
         Ok(())
     }
 
-    fn is_whole(&mut self, at: &Spot) -> Result<Whole, EngineError> {
+    /// What can be said of a folder without looking at all of it.
+    fn is_whole_at_a_glance(&mut self, at: &Spot, now: Time) -> Result<Option<Whole>, EngineError> {
         if at.place == Place::Catalogue {
-            return self.is_page_there(at);
+            return self.is_page_there(at).map(Some);
         }
+        let holder = self.world.holder_at(at).map(|(holder, _)| holder);
+        if let Some(holder) = &holder {
+            if self.is_held(holder) {
+                return Ok(Some(Whole::Open));
+            }
+            if self.dirty.keys().any(|(device, _)| device == holder) {
+                return Ok(Some(Whole::Soon));
+            }
+            let Some(holding) = self.world.devices.get(holder) else {
+                return Ok(Some(Whole::Soon));
+            };
+            if let Some(path) = holding.absent.keys().next() {
+                return Ok(Some(Whole::Lacks(path.clone())));
+            }
+            if holding.book.is_empty() {
+                return Ok(Some(Whole::Empty));
+            }
+        } else if self.shared_in(at) == 0 {
+            return Ok(Some(Whole::Empty));
+        }
+        let known = self.markers.gone.get(at).and_then(|gone| gone.scanned.clone());
+        let Some((scanned, path, wait)) = known else { return Ok(None) };
+        let (spot, meant) = match &holder {
+            Some(holder) => {
+                let book = self.world.devices.get(holder).map(|holding| &holding.book);
+                let link = book.and_then(|book| book.get(&path));
+                (on(holder, &path), link.map(|link| link.id.ino))
+            }
+            None => (
+                at.place.clone().at(path.clone()),
+                self.world.shared.get(&path).map(|shared| shared.ino),
+            ),
+        };
+        let is_due = due(&Some(scanned), wait, now);
+        Ok(match meant.map(|ino| (ino, self.fs.stat(&spot))) {
+            Some((_, Err(e))) if e.trouble().is_some() => return Err(e.into()),
+            Some((ino, Ok(Some(seen)))) if seen.id.ino == ino => {
+                // Back; what else is missing is not known before all is looked at.
+                (!is_due).then_some(Whole::Soon)
+            }
+            Some(_) => Some(Whole::Lacks(path)),
+            // A folder that could not be read, or what does not belong there any more.
+            None => (!is_due).then_some(Whole::Lacks(path)),
+        })
+    }
+
+    fn note_scanned(&mut self, at: &Spot, whole: &Whole, now: Time) {
+        let Some(gone) = self.markers.gone.get_mut(at) else { return };
+        let before = gone.scanned.take().map(|(_, _, wait)| wait);
+        if let Whole::Lacks(path) = whole {
+            let wait = before.map_or(SCAN.0, |wait| (2 * wait).min(SCAN.1));
+            gone.scanned = Some((now, path.clone(), wait));
+        }
+    }
+
+    /// Looks at all of a folder.
+    fn is_whole(&mut self, at: &Spot) -> Result<Whole, EngineError> {
         let Some((holder, _)) = self.world.holder_at(at) else {
             return self.is_share_whole(at);
         };
-        if self.is_held(&holder) {
-            return Ok(Whole::Open);
-        }
-        if self.dirty.keys().any(|(device, _)| *device == holder) {
-            return Ok(Whole::Soon);
-        }
         let root = on(&holder, &RelPath::root());
         let found = self.fs.scan(&root)?;
         let Some(holding) = self.world.devices.get(&holder) else { return Ok(Whole::Soon) };
-        if let Some(path) = holding.absent.keys().next() {
-            return Ok(Whole::Lacks(path.clone()));
-        }
         let mut lacks = found.blind.first().cloned();
         holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
             let Ok(path) = RelPath::new(path) else { return };
@@ -117,7 +175,6 @@ impl Engine {
         });
         Ok(match lacks {
             Some(path) => Whole::Lacks(path),
-            None if holding.book.is_empty() => Whole::Empty,
             None if self.emptied.contains(&holder) => Whole::Soon,
             None => Whole::Yes,
         })
@@ -140,10 +197,9 @@ impl Engine {
     fn is_share_whole(&mut self, at: &Spot) -> Result<Whole, EngineError> {
         let found = self.fs.scan(at)?;
         let Some(dir) = self.world.shared.dir(&at.path) else { return Ok(Whole::Empty) };
-        let (mut lacks, mut all) = (found.blind.first().cloned(), 0);
+        let mut lacks = found.blind.first().cloned();
         self.world.shared.for_each(dir, |path, id: &FileId| {
             let Ok(path) = RelPath::new(path) else { return };
-            all += 1;
             let seen: Option<&Stat> = found.tree.get(&path);
             if lacks.is_none() && seen.is_none_or(|seen| seen.id.ino != id.ino) {
                 lacks = Some(path);
@@ -151,9 +207,17 @@ impl Engine {
         });
         Ok(match lacks {
             Some(path) => Whole::Lacks(path),
-            None if all == 0 => Whole::Empty,
             None => Whole::Yes,
         })
+    }
+
+    /// How many files are shared in a folder in `shared/`.
+    fn shared_in(&self, at: &Spot) -> usize {
+        let mut all = 0;
+        if let Some(dir) = self.world.shared.dir(&at.path) {
+            self.world.shared.for_each(dir, |_, _| all += 1);
+        }
+        all
     }
 
     fn tell_unmarked(&mut self, at: &Spot, whole: &Whole, now: Time) {
@@ -193,6 +257,11 @@ impl Engine {
         };
         self.tell(&key(at), Condition::Attention, now, what, next);
     }
+}
+
+/// True when that was so many seconds ago, or is yet to come because the clock was set back.
+fn due(at: &Option<Time>, every: i64, now: Time) -> bool {
+    at.is_none_or(|at| !(0..every).contains(&now.since(at)))
 }
 
 fn key(at: &Spot) -> String {

@@ -1,8 +1,9 @@
 //! Equal files that are stored once, and then one of their names is written in place: all the names change.
 //!
 //! Until the night after they were joined, the inode that a join replaced waits in `versions/joined`. From there each
-//! name that was not written gets its own content back. Which name was written is known from the event; after a scan
-//! it is not, and then both contents keep a name at home. What is not mended here is by [`crate::dedup::settle`].
+//! name that was not written gets its own content back. Which name was written is known from an event of writing; after
+//! a scan or any other event it is not, and then both contents keep a name at home. What is not mended here is by
+//! [`crate::dedup::settle`].
 
 use super::{Engine, EngineError};
 use crate::dedup::set_aside;
@@ -25,11 +26,34 @@ pub(super) struct Rewritten {
 type Waiting = (RelPath, Spot, FileId);
 
 impl Engine {
-    /// The master of that name is the same inode with another content.
-    pub(super) fn see_written(&mut self, path: &RelPath, now: &Stat) {
+    /// The master of that name is the same inode with another content. By which of its names it was written that does
+    /// not tell: whatever led to the look may have nothing to do with it.
+    pub(super) fn see_changed(&mut self, path: &RelPath, now: &Stat) {
         let Some(known) = self.world.files.get(path).filter(|_| now.nlink > 1) else { return };
         let new = || Rewritten { was: known.id, by: BTreeSet::new() };
-        self.rewritten.entry(now.id.ino).or_insert_with(new).by.insert(path.clone());
+        self.rewritten.entry(now.id.ino).or_insert_with(new);
+    }
+
+    /// Somebody wrote through these names. Comes before any other look, while it is known what they were.
+    pub(super) fn see_written(
+        &mut self,
+        written: &BTreeMap<Spot, BTreeSet<Vec<u8>>>,
+    ) -> Result<(), EngineError> {
+        let all = written.iter().flat_map(|(folder, names)| names.iter().map(move |n| (folder, n)));
+        for (folder, name) in all {
+            let Ok(path) = folder.path.join(name) else { continue };
+            let Some(known) = self.world.files.get(&path).map(|known| known.id) else { continue };
+            match self.fs.stat(&master(&path)) {
+                Ok(Some(now)) if now.nlink > 1 && now.id.ino == known.ino && now.id != known => {
+                    let new = || Rewritten { was: known, by: BTreeSet::new() };
+                    self.rewritten.entry(known.ino).or_insert_with(new).by.insert(path);
+                }
+                Err(e) if e.trouble().is_some() => return Err(e.into()),
+                // Whatever it is now is seen by the look at it.
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The same of everything that a scan found.
@@ -86,7 +110,8 @@ impl Engine {
         if self.rewritten.is_empty() {
             return Ok(());
         }
-        let rewritten = std::mem::take(&mut self.rewritten);
+        let known = std::mem::take(&mut self.rewritten);
+        let rewritten = known.clone();
         let batches = set_aside(&mut *self.fs)?;
         if batches.is_empty() {
             return Ok(());
@@ -116,8 +141,12 @@ impl Engine {
             return Ok(());
         }
         // Devices' links are taken to be as they were recorded, or a link that changed along with its master would
-        // look like an edit of the device. That is on the disk first.
-        while self.reconcile(now)? {}
+        // look like an edit of the device. That is on the disk first. What it does not come to in one go is another
+        // turn's, which hears the carrier, too.
+        if self.reconcile(now)? {
+            self.rewritten = known;
+            return Ok(());
+        }
         self.settle_down()?;
         for op in &ops {
             if let (true, Op::Replace { at, .. }) = (self.act(op, now)?, op) {

@@ -17,21 +17,41 @@ const MOST: usize = 64;
 pub(super) struct Obstacle {
     /// What, and the next step.
     pub(super) what: String,
-    /// It passes by itself.
-    pub(super) passes: bool,
+    pub(super) lasting: Lasting,
+}
+
+/// Whether an obstacle passes by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lasting {
+    /// Somebody was at the same name.
+    Race,
+    /// It may pass. It is tried again, and if it stays it is named as it is.
+    Perhaps,
+    /// It stays.
+    Stays,
+}
+
+impl Lasting {
+    fn of(e: &FsError) -> Self {
+        match (e.is_race(), e.stays()) {
+            (true, _) => Self::Race,
+            (_, true) => Self::Stays,
+            _ => Self::Perhaps,
+        }
+    }
 }
 
 impl Engine {
     /// Remembers what an operation met.
     pub(super) fn meet(&mut self, e: &FsError) {
         log::info!("{e}");
-        self.met = Some(Obstacle { what: e.to_string(), passes: e.is_race() });
+        self.met = Some(Obstacle { what: e.to_string(), lasting: Lasting::of(e) });
     }
 
     /// An operation could not be done.
     pub(super) fn stumble(&mut self, e: &ApplyError, now: Time) {
         match e {
-            ApplyError::Fs(e) if !e.is_race() => {
+            ApplyError::Fs(e) if e.stays() => {
                 self.meet(e);
                 if let FsError::Denied { at, .. } = e
                     && self.obstacles.len() < MOST
@@ -40,7 +60,11 @@ impl Engine {
                 }
             }
             e => {
-                self.met = Some(Obstacle { what: e.to_string(), passes: true });
+                let lasting = match e {
+                    ApplyError::Fs(e) => Lasting::of(e),
+                    _ => Lasting::Race,
+                };
+                self.met = Some(Obstacle { what: e.to_string(), lasting });
                 self.unruly = true;
                 self.tell("operation", Condition::Ready, now, e.to_string(), "Larder tries again");
             }

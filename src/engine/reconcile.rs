@@ -1,6 +1,5 @@
 //! What follows from a look at names of a device: planned one by one, and done.
 
-use super::look::LOOKS;
 use super::{Engine, EngineError, TRIES};
 use crate::fs::FsError;
 use crate::model::{DeviceName, RelPath, Time};
@@ -19,7 +18,7 @@ impl Engine {
         // Those that a change made dirty again are looked at in the next turn.
         for ((device, path), tries) in std::mem::take(&mut self.dirty) {
             looks += 1;
-            if looks > LOOKS {
+            if looks > self.looks {
                 self.dirty.insert((device, path), tries);
                 continue;
             }
@@ -41,7 +40,7 @@ impl Engine {
             let absent = world.devices.get(device).is_some_and(|h| !h.absent.is_empty());
             absent || dirty.keys().any(|(d, _)| d == device)
         });
-        Ok(looks > LOOKS)
+        Ok(looks > self.looks)
     }
 
     /// Looks at one name of a device and does what follows. `false`: it moved under our hands.
@@ -90,7 +89,7 @@ impl Engine {
             if let (Some(stat), Some(known)) = (home, known)
                 && stat.id.ino == known.ino
             {
-                self.see_written(&at_home, &stat);
+                self.see_changed(&at_home, &stat);
             }
             match home {
                 Some(stat) => self.world.files.insert(&at_home, stat),

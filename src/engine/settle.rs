@@ -56,9 +56,16 @@ impl Engine {
             self.tell_storm(&device, now);
             let Some(holding) = self.world.devices.get(&device) else { continue };
             if !held {
-                let settled = |since: &Time| now.since(*since) >= self.settle;
-                let paths = holding.absent.iter().filter(|(_, since)| settled(since));
-                due.extend(paths.map(|(path, _)| (device.clone(), path.clone())));
+                let settled =
+                    holding.absent.iter().filter(|(_, at)| now.since(**at) >= self.settle);
+                // Without the carrier's word another look tells nothing new, and what is stuck has its own time: or
+                // more of them than one go takes would be looked at for ever.
+                let keys = settled.map(|(path, _)| (device.clone(), path.clone()));
+                due.extend(
+                    keys.filter(|key| {
+                        self.confirmed(&key.0, &key.1) && !self.stuck.contains_key(key)
+                    }),
+                );
             }
         }
         let homeless = self.homeless.iter().filter(|(_, since)| now.since(**since) >= self.settle);

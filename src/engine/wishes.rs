@@ -1,6 +1,7 @@
 //! Wishes: read from the pages, remembered before anything else, fulfilled once.
 
 use super::notices::and_more;
+use super::obstacles::{Lasting, Obstacle};
 use super::{Engine, EngineError, TRIES};
 use crate::fs::Trouble;
 use crate::ledger::Entry;
@@ -152,13 +153,21 @@ impl Engine {
             };
             // A revoke waits for nobody; what could not be carried over is when the folder is out.
             if done {
-                got_on |= !matches!(op, Op::Note(_));
+                // A folder that is there already counts as made: nothing is nearer to its end by it.
+                got_on |= !matches!(op, Op::Note(_) | Op::MakeDir(_));
             } else if item.action != Action::RevokeShare {
                 match self.met.take() {
-                    Some(met) if !met.passes => {
-                        self.wish_causes.entry(*seq).or_insert((0, met.what)).0 += 1;
+                    Some(Obstacle { what, lasting: Lasting::Stays }) => {
+                        self.wish_causes.entry(*seq).or_insert((0, what)).0 += 1;
                     }
-                    _ => moved = Some(op.to_string()),
+                    Some(Obstacle { what, lasting: Lasting::Perhaps }) => {
+                        moved = Some((format!("another try: {what}"), what));
+                    }
+                    _ => {
+                        let changing = format!("a file that was changing ({op})");
+                        let kept = "it kept changing while Larder worked";
+                        moved = Some((changing, format!("{kept} ({op}); try again later")));
+                    }
                 }
                 if let Op::Unlink { at, .. }
                 | Op::Link { to: at, .. }
@@ -190,19 +199,17 @@ impl Engine {
             }
         }
         let answer = match moved {
-            Some(op) => {
+            Some((waits_for, refused)) => {
                 self.ledger.begin_wish(*seq)?;
                 let tries = self.wish_tries.entry(*seq).or_insert(0);
                 *tries += 1;
                 if *tries < TRIES {
-                    Answer::Waiting(format!("a file that was changing ({op})"))
+                    Answer::Waiting(waits_for)
                 } else {
                     if matches!(item.action, Action::Share | Action::ShareFolder) {
                         self.give_share_up(origin, item.id, now)?;
                     }
-                    Answer::Refused(format!(
-                        "it kept changing while Larder worked ({op}); try again later"
-                    ))
+                    Answer::Refused(refused)
                 }
             }
             // Without a step forward the same would be planned for ever.

@@ -8,22 +8,34 @@ use crate::model::{Action, Bytes, DeviceName, DirId, RelPath, Seen, Spot, Stat, 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The part of a folder get that is to be done now.
-pub(super) struct FolderPlan {
-    pub(super) ops: Vec<Op>,
+struct FolderPlan {
+    ops: Vec<Op>,
+    /// The folders with nothing in them, to be made on the device: no link brings them along. They are no part of what
+    /// is counted, since nobody remembers which are there and every part has them anew.
+    hollow: Vec<Op>,
     /// How many files do not fit the quota.
-    pub(super) left_out: u64,
+    left_out: u64,
     /// What they need, beside the numbers.
-    pub(super) short: Option<Shortfall>,
+    short: Option<Shortfall>,
+}
+
+/// What brings a file or folder into devices' folders.
+pub(super) struct Linked {
+    pub(super) ops: Vec<Op>,
+    /// Folders with nothing in them, which come with the last part of the links.
+    pub(super) hollow: Vec<Op>,
+    /// What to say of what did not fit.
+    pub(super) missing: String,
 }
 
 /// Links what of a folder is not on the device yet, and follows it. What does not fit the quota is
 /// left out, the oldest files first; when nothing at all fits, the get is refused.
-pub(super) fn get_folder(
+fn get_folder(
     asked: &Asked<'_>,
     device: &DeviceName,
     path: &RelPath,
 ) -> Result<FolderPlan, NoRoom> {
-    let mut plan = FolderPlan { ops: Vec::new(), left_out: 0, short: None };
+    let mut plan = FolderPlan { ops: Vec::new(), hollow: Vec::new(), left_out: 0, short: None };
     let (Some(holding), Some(dir)) = (asked.holding(device), asked.world.files.dir(path)) else {
         return Ok(plan);
     };
@@ -54,18 +66,17 @@ pub(super) fn get_folder(
         plan.ops.len() < CHUNK
     });
     used(asked, device, path, &mut plan.ops);
-    plan.ops.extend(empty_folders(asked, device, dir));
+    plan.hollow = empty_folders(asked, device, dir);
     Ok(plan)
 }
 
-/// Folders with nothing in them are made on the device: no link brings them along. So many of them that they alone
-/// never are a part of a plan, since nobody remembers which are there.
+/// The folders with nothing in them, as far as one plan has room for them.
 fn empty_folders(asked: &Asked<'_>, device: &DeviceName, dir: DirId) -> Vec<Op> {
     let (files, mut ops) = (&asked.world.files, Vec::new());
     files.for_each_dir(dir, |d, at| {
         let is_empty = files.files(d).len() == 0 && files.subdirs(d).len() == 0;
         if is_empty
-            && ops.len() < CHUNK / 2
+            && ops.len() < CHUNK
             && let Ok(at) = RelPath::new(at)
             && !at.is_root()
         {
@@ -85,7 +96,7 @@ pub(super) fn is_empty(world: &World, path: &RelPath) -> bool {
 
 /// What the first part of a get does for devices whose turn comes in a later one, which can't tell what was left out
 /// before from what an earlier part found no room for.
-pub(super) fn before_later_parts(asked: &Asked<'_>, devices: &[&DeviceName]) -> Vec<Op> {
+fn before_later_parts(asked: &Asked<'_>, devices: &[&DeviceName]) -> Vec<Op> {
     let path = &asked.wish.path;
     if asked.attempt == Attempt::Again || asked.world.files.dir(path).is_none() {
         return Vec::new();
@@ -131,6 +142,54 @@ fn used(asked: &Asked<'_>, device: &DeviceName, path: &RelPath, ops: &mut Vec<Op
 }
 
 impl Asked<'_> {
+    /// What brings the file or folder into devices' folders.
+    pub(super) fn link_to(&self, to: &[&DeviceName]) -> Result<Linked, Planned> {
+        let path = &self.wish.path;
+        let (mut ops, mut hollow) = (Vec::new(), Vec::new());
+        let mut missing = String::new();
+        for (n, &device) in to.iter().enumerate() {
+            let Some(holding) = self.holding(device) else { continue };
+            if holding.held.contains_key(path) {
+                return Err(self.not_before_the_word(device));
+            }
+            if let Some(m) = self.master() {
+                // An older one that it has goes for it.
+                let old = behind::behind(self.world, device, path);
+                let need = old.map_or(holding.price(m), |old| old.need(holding));
+                let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
+                let going = make_room(self.world, device, self.quota(device), need, keep)
+                    .map_err(|why| self.no_room(device, &format!("{path} does not fit"), why))?;
+                ops.extend(evict(self.world, device, &going));
+                if holding.exceptions.contains(path) {
+                    ops.push(Op::Note(Fact::Unexcept(device.clone(), path.clone())));
+                }
+                ops.extend(behind::get(self.world, device, path, m, self.now));
+            } else if self.is_folder() {
+                let plan = get_folder(self, device, path)
+                    .map_err(|why| self.no_room(device, &format!("nothing of {path} fits"), why))?;
+                ops.extend(plan.ops);
+                hollow.extend(plan.hollow);
+                if let Some(short) = plan.short {
+                    let files = match plan.left_out {
+                        1 => "1 file".to_owned(),
+                        n => format!("{n} files"),
+                    };
+                    missing.push_str(&format!(
+                        "; {files} of it did not fit {}, the newest were taken first: {short}",
+                        self.label(device)
+                    ));
+                }
+            } else {
+                return Err(self.not_there());
+            }
+            if ops.len() >= CHUNK {
+                ops.extend(before_later_parts(self, &to[n + 1..]));
+                break;
+            }
+        }
+        Ok(Linked { ops, hollow, missing })
+    }
+
     pub(super) fn not_there(&self) -> Planned {
         if let Some(elsewhere) = self.world.elsewhere_above(&self.wish.path) {
             return Planned::refused(format!(

@@ -4,10 +4,7 @@
 //! only what is missing comes out. What can be checked only once (that the file is the one the user
 //! saw) is checked on the first attempt alone.
 
-use super::folder::{
-    before_later_parts, delete_folder, destroy_folder, get_folder, is_empty, seen_folder,
-};
-use super::quota::{Keep, evict, make_room};
+use super::folder::{Linked, delete_folder, destroy_folder, is_empty, seen_folder};
 use super::share::release;
 use super::{CHUNK, Fact, Holding, Op, Why, World, behind, master};
 use crate::config::Config;
@@ -178,11 +175,11 @@ impl<'a> Asked<'a> {
         self.world.devices.get(device)
     }
 
-    fn master(&self) -> Option<&'a Stat> {
+    pub(super) fn master(&self) -> Option<&'a Stat> {
         self.world.files.get(&self.wish.path)
     }
 
-    fn is_folder(&self) -> bool {
+    pub(super) fn is_folder(&self) -> bool {
         self.world.is_folder(&self.wish.path)
     }
 
@@ -200,7 +197,7 @@ impl<'a> Asked<'a> {
 
     fn get(&self, to: &[&DeviceName]) -> Planned {
         match self.link_to(to) {
-            Ok((ops, missing)) => {
+            Ok(Linked { ops, hollow, missing }) => {
                 let what = match is_empty(self.world, &self.wish.path) {
                     true => format!(
                         "{} has no files in it yet; {} gets the empty folder, and what comes into it from now on",
@@ -209,58 +206,15 @@ impl<'a> Asked<'a> {
                     ),
                     false => format!("{} is on its way to {}", self.what(), self.labels(to)),
                 };
-                Planned::done(ops, what + &missing)
+                let mut planned = Planned::done(ops, what + &missing);
+                // They come with the last part.
+                if !planned.more {
+                    planned.ops.extend(hollow);
+                }
+                planned
             }
             Err(refused) => refused,
         }
-    }
-
-    /// The operations that link the file or folder into devices' folders, and what to say of what
-    /// did not fit.
-    fn link_to(&self, to: &[&DeviceName]) -> Result<(Vec<Op>, String), Planned> {
-        let path = &self.wish.path;
-        let mut ops = Vec::new();
-        let mut missing = String::new();
-        for (n, &device) in to.iter().enumerate() {
-            let Some(holding) = self.holding(device) else { continue };
-            if holding.held.contains_key(path) {
-                return Err(self.not_before_the_word(device));
-            }
-            if let Some(m) = self.master() {
-                // An older one that it has goes for it.
-                let old = behind::behind(self.world, device, path);
-                let need = old.map_or(holding.price(m), |old| old.need(holding));
-                let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
-                let going = make_room(self.world, device, self.quota(device), need, keep)
-                    .map_err(|why| self.no_room(device, &format!("{path} does not fit"), why))?;
-                ops.extend(evict(self.world, device, &going));
-                if holding.exceptions.contains(path) {
-                    ops.push(Op::Note(Fact::Unexcept(device.clone(), path.clone())));
-                }
-                ops.extend(behind::get(self.world, device, path, m, self.now));
-            } else if self.is_folder() {
-                let plan = get_folder(self, device, path)
-                    .map_err(|why| self.no_room(device, &format!("nothing of {path} fits"), why))?;
-                ops.extend(plan.ops);
-                if let Some(short) = plan.short {
-                    let files = match plan.left_out {
-                        1 => "1 file".to_owned(),
-                        n => format!("{n} files"),
-                    };
-                    missing.push_str(&format!(
-                        "; {files} of it did not fit {}, the newest were taken first: {short}",
-                        self.label(device)
-                    ));
-                }
-            } else {
-                return Err(self.not_there());
-            }
-            if ops.len() >= CHUNK {
-                ops.extend(before_later_parts(self, &to[n + 1..]));
-                break;
-            }
-        }
-        Ok((ops, missing))
     }
 
     fn what(&self) -> String {
@@ -334,7 +288,7 @@ impl<'a> Asked<'a> {
         if !at_source && self.attempt == Attempt::First {
             return Planned::refused(format!("{path} is not on {}", self.label(from)));
         }
-        let (mut ops, missing) = match self.link_to(&targets) {
+        let Linked { mut ops, hollow, missing } = match self.link_to(&targets) {
             Ok(linked) => linked,
             Err(refused) => return refused,
         };
@@ -342,14 +296,19 @@ impl<'a> Asked<'a> {
             return Planned::refused(format!("nothing was moved{missing}"));
         }
         // First there, then not here: the links of this part are made before any is taken away.
-        if ops.len() < CHUNK {
+        let links = ops.len();
+        if links < CHUNK {
             match self.unlink_from(&[from]) {
                 Ok(more) => ops.extend(more),
                 Err(planned) => return planned,
             }
         }
         let (source, target) = (self.label(from), self.labels(&targets));
-        Planned::done(ops, format!("{path} went from {source} to {target}"))
+        let mut planned = Planned::done(ops, format!("{path} went from {source} to {target}"));
+        if links < CHUNK {
+            planned.ops.splice(links..links, hollow);
+        }
+        planned
     }
 
     fn destroy(&self) -> Planned {

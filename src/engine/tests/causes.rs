@@ -4,7 +4,7 @@ use super::furnished;
 use super::house::{House, is_done, path, refusal};
 use crate::fs::{FileSystem as _, FsError};
 use crate::model::{Action, Answer, Place};
-use crate::plan::{master, on};
+use crate::plan::{CHUNK, master, on};
 use rustix::io::Errno;
 
 #[test]
@@ -25,7 +25,84 @@ fn no_errno_is_called_a_change_but_those_of_a_race() {
     for (errno, words) in causes {
         let text = of(errno).to_string();
         assert!(!of(errno).is_race() && text.contains(words), "{errno}: {text}");
+        // Of what is in the way it may be that it is gone in a moment.
+        assert_eq!(of(errno).stays(), errno != Errno::LOOP, "{errno}");
         assert!(!text.contains("remove") && !text.contains("chang"), "{errno}: {text}");
+    }
+}
+
+#[test]
+fn what_may_pass_is_tried_again_and_named_as_it_is_if_it_stays() {
+    for (errno, words) in
+        [(Errno::BUSY, "busy"), (Errno::NOMEM, "memory"), (Errno::LOOP, "left alone")]
+    {
+        for times in [2, usize::MAX] {
+            let mut house = furnished();
+            let to = on(&super::device("HTCphone"), &path("a/x"));
+            house.drive.0.borrow_mut().unlinkable = Some((to, errno, times));
+            let wish = house.wish(Action::Get, "a/x");
+            let Answer::Waiting(what) = house.phone_wishes(wish.clone()) else {
+                panic!("{errno}: not tried again")
+            };
+            assert!(what.to_lowercase().contains(words) && !what.contains("chang"), "{what}");
+            (0..6).for_each(|_| house.wait(1));
+            let answer = house.answer(&super::phone_page(), wish.id);
+            if times == 2 {
+                assert!(is_done(&answer), "{errno}: {answer:?}");
+                assert_eq!(house.at_phone("a/x").as_deref(), Some("x1"));
+            } else {
+                let why = refusal(answer);
+                assert!(why.to_lowercase().contains(words) && !why.contains("chang"), "{why}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_drive_whose_medium_fails_refuses_nothing() {
+    for errno in [Errno::TIMEDOUT, Errno::NODATA, Errno::REMOTEIO, Errno::NOLINK] {
+        let mut house = furnished();
+        let to = on(&super::device("HTCphone"), &path("a/x"));
+        house.drive.0.borrow_mut().unlinkable = Some((to, errno, 1));
+        let wish = house.wish(Action::Get, "a/x");
+        house.press(&super::phone_page(), std::slice::from_ref(&wish));
+        let error = house.try_turn().expect_err("the drive fails");
+        assert_eq!(error.trouble(), Some(crate::fs::Trouble::Failing), "{errno}");
+        house.restart();
+        assert!(is_done(&house.answer(&super::phone_page(), wish.id)), "{errno}");
+    }
+}
+
+#[test]
+fn a_folder_of_files_that_may_not_be_linked_and_an_empty_one_comes_to_an_end() {
+    let mut house = furnished();
+    for n in 0..CHUNK {
+        let at = format!("d/{}/{n}", n % 100);
+        house.home(&at, "");
+        house.memory().denied.insert(master(&path(&at)));
+    }
+    house.memory().make_dir(&master(&path("d/hollow"))).unwrap();
+    house.hint(&master(&path("d/hollow")));
+    house.turn();
+    let why = refusal(house.phone_asks(Action::Get, "d"));
+    assert!(why.contains("another user"), "{why}");
+}
+
+#[test]
+fn more_empty_folders_than_a_part_has_room_for_come_to_all_devices() {
+    let mut house = furnished();
+    let laptop = super::device("LinuxLaptop");
+    for n in 0..=CHUNK / 2 {
+        house.memory().make_dir(&master(&path(&format!("e/{n}")))).unwrap();
+    }
+    house.pending.lost = true;
+    house.turn();
+    let mut wish = house.wish(Action::Get, "e");
+    wish.to = vec![super::device("HTCphone"), laptop.clone()];
+    assert!(is_done(&house.phone_wishes(wish)));
+    for at in ["e/0".into(), format!("e/{}", CHUNK / 2)] {
+        assert!(folder_on_phone(&house, &at), "{at}");
+        assert!(house.memory().look(&on(&laptop, &path(&at))).unwrap().is_some(), "{at}");
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Drive {
     pub(super) hidden: Option<Spot>,
     /// This file can't be read or removed.
     pub(super) damaged: Option<Spot>,
+    /// A link of this name fails so, and how many times.
+    pub(super) unlinkable: Option<(Spot, rustix::io::Errno, usize)>,
     /// The contents of files of the house that lost their last name by a call of the engine.
     pub(super) lost: Vec<Vec<u8>>,
     /// How many folders were listed.
@@ -113,6 +115,13 @@ impl FileSystem for Handle {
         self.change(|m| m.remove_dir(at))
     }
     fn link(&mut self, from: &Spot, ino: u64, to: &Spot) -> Result<Stat, FsError> {
+        if let Some((at, errno, times)) = &mut self.0.borrow_mut().unlinkable
+            && at == to
+            && *times > 0
+        {
+            *times -= 1;
+            return Err(FsError::new(to, "link", *errno));
+        }
         self.change(|m| m.link(from, ino, to))
     }
     fn rename(&mut self, from: &Spot, to: &Spot) -> Result<(), FsError> {

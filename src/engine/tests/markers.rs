@@ -97,6 +97,70 @@ fn in_an_emptied_folder_it_is_not_made_before_the_links_are_back() {
 }
 
 #[test]
+fn a_folder_that_lacks_something_for_long_is_not_read_over_and_over() {
+    let mut house = carrying(3);
+    let at = |n: usize| on(&device("HTCphone"), &path(&format!("d/{n:03}")));
+    let listed = |house: &House| house.drive.0.borrow().listed;
+    // Nobody tells that they are gone.
+    house.memory().take(&at(1));
+    house.memory().take(&at(2));
+    house.unmark(&[root()]);
+    house.turn();
+    assert!(house.told().contains("such as d/001"), "{}", house.told());
+    let before = listed(&house);
+    assert_eq!(house.remade(), BTreeSet::new());
+    assert_eq!(listed(&house), before);
+    // One is back: then another is missing.
+    let put_back = |house: &mut House, n: usize| {
+        let home = master(&path(&format!("d/{n:03}")));
+        let ino = house.memory().files().find(|(at, _)| **at == home).unwrap().1;
+        house.memory().link(&home, ino, &at(n)).unwrap();
+    };
+    put_back(&mut house, 1);
+    assert_eq!(house.remade(), BTreeSet::new());
+    assert!(house.told().contains("such as d/002"), "{}", house.told());
+    put_back(&mut house, 2);
+    assert_eq!(house.remade(), [root()].into());
+    // Nor is one that is empty, or of which it is known that something is absent.
+    house.unmark(&[]);
+    house.memory().take(&at(0));
+    house.hint(&at(0));
+    house.settle();
+    house.unmark(&[root()]);
+    let before = listed(&house);
+    assert_eq!(house.remade(), BTreeSet::new());
+    assert_eq!(listed(&house), before);
+    let mut empty = carrying(0);
+    empty.unmark(&[root()]);
+    let before = listed(&empty);
+    assert_eq!(empty.remade(), BTreeSet::new());
+    assert_eq!(listed(&empty), before);
+}
+
+#[test]
+fn a_folder_that_keeps_missing_something_else_is_read_more_and_more_seldom() {
+    let mut house = carrying(40);
+    let at = |n: usize| on(&device("HTCphone"), &path(&format!("d/{n:03}")));
+    let listed = |house: &House| house.drive.0.borrow().listed;
+    house.unmark(&[root()]);
+    for n in 0..40 {
+        house.memory().take(&at(n));
+    }
+    house.turn();
+    let before = listed(&house);
+    // One comes back every eleven seconds.
+    for n in 0..39 {
+        let home = master(&path(&format!("d/{n:03}")));
+        let ino = house.memory().files().find(|(at, _)| **at == home).unwrap().1;
+        house.memory().link(&home, ino, &at(n)).unwrap();
+        house.wait(11);
+    }
+    // Two folders each time, after 10, 20, 40, 80 and 160 seconds.
+    let reads = (listed(&house) - before) / 2;
+    assert!((3..=6).contains(&reads), "{reads}");
+}
+
+#[test]
 fn while_a_mass_change_is_open_it_is_not_made() {
     let mut house = carrying(80);
     for n in 0..60 {

@@ -3,7 +3,7 @@
 use super::furnished;
 use super::house::{House, device, is_done, path};
 use super::night::{Drive, clock, two_devices};
-use crate::engine::{Known, Verification};
+use crate::engine::{Known, News, Verification};
 use crate::model::{Action, Place, RelPath, Time};
 use crate::plan::{master, on};
 use crate::watch::Pending;
@@ -24,10 +24,15 @@ fn joined() -> House {
 }
 
 impl House {
-    /// Four bytes, in place.
+    /// Four bytes, in place. What the kernel tells of it is another matter.
     fn writes(&mut self, at: &str) {
         let (spot, later) = (master(&path(at)), self.now.plus_secs(5));
         self.memory().write_in_place(&spot, b"sAmE", later);
+    }
+
+    /// The event of a write through that name.
+    fn is_told_of_writing(&mut self, at: &str) {
+        self.pending.add_written(&master(&path(at)));
     }
 
     fn docs(&self) -> [Option<String>; 3] {
@@ -53,7 +58,7 @@ fn some(texts: [&str; 3]) -> [Option<String>; 3] {
 fn the_name_that_was_not_written_has_its_content_again() {
     let mut house = joined();
     house.writes("a.doc");
-    house.hint(&master(&path("a.doc")));
+    house.is_told_of_writing("a.doc");
     house.turn();
     assert_eq!(house.docs(), some(["sAmE", "same", "same"]));
     assert!(house.told().contains("b.doc"), "{}", house.told());
@@ -66,7 +71,7 @@ fn the_name_that_was_not_written_has_its_content_again() {
 fn the_kept_name_has_its_content_again_when_the_joined_one_was_written() {
     let mut house = joined();
     house.writes("b.doc");
-    house.hint(&master(&path("b.doc")));
+    house.is_told_of_writing("b.doc");
     house.turn();
     house.settle();
     assert_eq!(house.docs(), some(["same", "sAmE", "sAmE"]));
@@ -91,11 +96,66 @@ fn both_contents_keep_a_name_when_nobody_knows_which_was_written() {
 }
 
 #[test]
+fn a_look_for_another_reason_tells_not_which_name_was_written() {
+    // A program writes `a.doc` through a mapping, of which there is no event, and goes on writing there. What is looked
+    // at is its joined name: for an event of its attributes, or because the phone's link of it had one.
+    let reasons = [master(&path("b.doc")), on(&device("HTCphone"), &path("b.doc"))];
+    for reason in reasons {
+        let mut house = joined();
+        let ino = |house: &House| {
+            let at = master(&path("a.doc"));
+            house.memory().files().find(|(spot, _)| **spot == at).map(|(_, ino)| ino)
+        };
+        let program_has = ino(&house);
+        house.writes("a.doc");
+        house.hint(&reason);
+        house.turn();
+        house.settle();
+        assert_eq!(house.docs(), some(["sAmE", "same", "same"]), "{reason}");
+        assert_eq!(ino(&house), program_has, "{reason}: it writes on into its own file");
+        assert_eq!(house.findings(), [""; 0]);
+    }
+}
+
+#[test]
+fn more_absences_without_word_than_a_turn_looks_at_keep_nothing_from_being_mended() {
+    let mut house = joined();
+    for n in 0..60 {
+        house.home(&format!("d/{n:02}"), &format!("content {n}"));
+    }
+    house.settle();
+    assert!(is_done(&house.phone_asks(Action::Get, "d")));
+    house.engine().carried([device("HTCphone")]);
+    house.settle();
+    house.engine().looks = 8;
+    // Nobody told yet that the phone deleted them.
+    for n in 0..12 {
+        house.phone_deletes(&format!("d/{n:02}"));
+    }
+    house.settle();
+    assert_eq!(house.engine().world().devices[&device("HTCphone")].absent.len(), 12);
+    house.writes("a.doc");
+    house.is_told_of_writing("a.doc");
+    // It comes to rest.
+    house.turn();
+    assert_eq!(house.docs(), some(["sAmE", "same", "same"]));
+    // When it is told they go.
+    for n in 0..12 {
+        let (news, now) =
+            (News::Deleted(device("HTCphone"), path(&format!("d/{n:02}"))), house.now);
+        house.engine().hear(news, now).unwrap();
+    }
+    house.turn();
+    assert_eq!(house.engine().world().devices[&device("HTCphone")].absent.len(), 0);
+    assert_eq!(house.phone_files().len(), 49);
+}
+
+#[test]
 fn a_file_that_was_written_by_all_its_names_is_left_as_it_is() {
     let mut house = joined();
     house.writes("a.doc");
-    house.hint(&master(&path("a.doc")));
-    house.hint(&master(&path("b.doc")));
+    house.is_told_of_writing("a.doc");
+    house.is_told_of_writing("b.doc");
     house.turn();
     assert_eq!(house.docs(), some(["sAmE", "sAmE", "sAmE"]));
     let kept = house.kept();
@@ -142,7 +202,7 @@ fn a_cut_anywhere_loses_neither_content() {
             let mut house = joined();
             house.drive.0.borrow_mut().remember = true;
             house.writes(written);
-            house.hint(&master(&path(written)));
+            house.is_told_of_writing(written);
             house.cut_from(cut);
             let cut_off = house.is_cut_off(cut);
             house.memory().fail_from = None;
@@ -190,7 +250,7 @@ fn a_real_file_written_in_place_after_a_real_night() {
         drop(file);
         let mut pending = Pending { lost: !named, ..Pending::default() };
         if named {
-            pending.add(&master(&RelPath::new(b"a.doc").unwrap()));
+            pending.add_written(&master(&RelPath::new(b"a.doc").unwrap()));
         }
         while drive.engine.turn(std::mem::take(&mut pending), now).unwrap().more {}
         // The night after lets go what has another name.

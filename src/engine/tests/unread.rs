@@ -188,6 +188,23 @@ fn a_mount_over_masters_takes_nothing_from_anybody() {
 }
 
 #[test]
+fn what_was_unmounted_is_found_while_a_device_keeps_the_house_busy() {
+    let mut house = furnished();
+    assert!(is_done(&house.phone_asks(Action::Get, "a/x")));
+    house.settle();
+    house.memory().put_elsewhere(&master(&path("stick")));
+    house.hint(&master(&path("stick")));
+    house.settle();
+    assert!(house.told().contains("stick lies on another file system"), "{}", house.told());
+    house.memory().take(&master(&path("stick")));
+    for _ in 0..4 {
+        house.hint(&on(&device("HTCphone"), &path("a")));
+        house.wait(20);
+    }
+    assert!(!house.told().contains("another file system"), "{}", house.told());
+}
+
+#[test]
 fn the_last_name_of_a_content_whose_home_is_hidden_is_saved_beside_it() {
     let mut house = furnished();
     assert!(is_done(&house.phone_asks(Action::Get, "a/x")));
