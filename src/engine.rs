@@ -18,6 +18,7 @@ mod harvest;
 mod join;
 mod joined;
 mod keep;
+mod layout;
 mod left_out;
 mod look;
 mod markers;
@@ -38,6 +39,7 @@ mod wishes;
 
 pub use carry::News;
 pub use error::EngineError;
+pub use layout::lay_out;
 pub use night::{Disturbed, Ours};
 pub use shares::{Access, Carried};
 pub use verify::{Finding, Known, Verification};
@@ -46,12 +48,13 @@ use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::Encoder;
 use crate::config::Config;
 use crate::fs::{FileSystem, FsError, Space};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::Ledger;
 use crate::model::{Bytes, DeviceName, FileId, NotTaken, Origin, Place, RelPath, Spot, Time};
-use crate::plan::{Fact, Op, World, in_force};
+use crate::plan::{Fact, Op, World, in_force, on};
 use crate::status::{Notice, machine::Machine};
 use crate::watch::Pending;
 use error::drive_error;
+use layout::remembered;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long something has to be absent before it is believed, in seconds, where no sync engine can
@@ -334,10 +337,15 @@ impl Engine {
             if before.devices.contains_key(&device) {
                 continue;
             }
-            self.fs.make_dir(&Place::Device(device.clone()).at(RelPath::root()))?;
             // A device's name has the form of a name in a path.
             let page = RelPath::new(device.as_str().as_bytes()).unwrap_or_default();
-            self.fs.make_dir(&Place::Catalogue.at(page))?;
+            for at in [on(&device, &RelPath::root()), Place::Catalogue.at(page)] {
+                match self.fs.make_dir(&at) {
+                    // One device's folder, which is told, keeps nobody else from going on.
+                    Ok(()) | Err(FsError::OtherFileSystem { .. }) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
             self.world.devices.entry(device.clone()).or_default();
             new.push(device);
         }
@@ -471,24 +479,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// Makes the house's folders on a drive.
-pub fn lay_out(fs: &mut dyn FileSystem) -> Result<(), FsError> {
-    for place in [Place::Files, Place::Catalogue, Place::Shared, Place::Versions, Place::Tmp] {
-        fs.make_dir(&place.at(RelPath::root()))?;
-    }
-    Ok(())
-}
-
-/// A random text that the ledger remembers under a key.
-fn remembered(ledger: &mut Ledger, key: &str) -> Result<String, LedgerError> {
-    if let Some(text) = ledger.meta(key)? {
-        return Ok(text);
-    }
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|e| LedgerError::Random(e.to_string()))?;
-    let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    ledger.set_meta(key, &text)?;
-    Ok(text)
 }

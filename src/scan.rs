@@ -179,7 +179,12 @@ fn read_folder(
                         elsewhere.extend(dir.join(name));
                         continue;
                     }
-                    Ok(Entry::Other) => kind_at(fd.as_fd(), name)?,
+                    // It may go between the two looks; that says nothing of the folder.
+                    Ok(Entry::Other) => match kind_at(fd.as_fd(), name) {
+                        Ok(kind) => kind,
+                        Err(Errno::NOENT) => continue,
+                        Err(e) => return Err(e),
+                    },
                     Err(Errno::NOENT) => continue,
                     Err(e) => return Err(e),
                 }

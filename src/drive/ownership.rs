@@ -8,6 +8,7 @@
 use super::{DriveError, OWN, SHARED};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, Uid};
 use rustix::io::Errno;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// In [`OWN`]: where the last mount's time was over; empty when it came to the end.
 const RESUME: &str = "owner-resume";
+/// In [`OWN`]: there from the first mount of a drive that belonged to somebody else until all on it was looked at.
+const FIRST: &CStr = c"owner-first";
 /// Deeper than any path that Larder takes; each level holds a descriptor.
 const DEEPEST: usize = 200;
 /// A longer path is nobody's.
@@ -28,7 +31,7 @@ pub struct Given {
     pub number: u64,
     /// The first of them.
     pub first: String,
-    /// So many could not be given: they are protected against changes.
+    /// So many could not be given: they are protected against changes, or the drive can't read or write them.
     pub refused: u64,
     /// The time was over; the next mount goes on.
     pub unfinished: bool,
@@ -38,6 +41,39 @@ impl Given {
     /// True when there is nothing to tell.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Notes in [`OWN`], before anything is given, that a drive belonged to somebody else. An error of a drive that is full or
+/// takes no writes only costs the time that the next mount would have for it.
+pub(super) fn note_first(own: BorrowedFd<'_>, owner: (Uid, Gid)) -> rustix::io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(own, FIRST, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(fd) => {
+            rustix::fs::fchown(&fd, Some(owner.0), Some(owner.1))?;
+            rustix::fs::fsync(&fd)?;
+            rustix::fs::fsync(own)
+        }
+        Err(Errno::NOSPC | Errno::DQUOT | Errno::LOOP | Errno::ISDIR) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// True when [`note_first`] noted it and no walk has come to its end since.
+pub(super) fn is_first(own: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+    match rustix::fs::statat(own, FIRST, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn forget_first(at: &Path) -> io::Result<()> {
+    let own = rustix::fs::open(at.join(OWN), FOLDER, Mode::empty())?;
+    match rustix::fs::unlinkat(&own, FIRST, AtFlags::empty()) {
+        Ok(()) => Ok(rustix::fs::fsync(&own)?),
+        Err(Errno::NOENT) => Ok(()),
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -65,7 +101,7 @@ pub fn take_over(at: &Path, (uid, gid): (u32, u32), budget: Duration) -> Result<
         }
         let folder = rustix::fs::openat(&root, name, FOLDER, Mode::empty())
             .map_err(DriveError::io(DOING, at))?;
-        ended = walk.folder(folder.as_fd(), 0).map_err(DriveError::io(DOING, at))?;
+        ended = walk.folder(folder.as_fd(), 0);
         if !ended {
             break;
         }
@@ -73,6 +109,9 @@ pub fn take_over(at: &Path, (uid, gid): (u32, u32), budget: Duration) -> Result<
     walk.given.unfinished = !ended;
     let rest = if ended { &[][..] } else { &walk.path };
     write_note(&note, rest, walk.owner).map_err(DriveError::io(DOING, at))?;
+    if ended {
+        forget_first(at).map_err(DriveError::io(DOING, at))?;
+    }
     Ok(walk.given)
 }
 
@@ -125,18 +164,29 @@ impl Walk {
         !self.from.is_empty() && here < from && !from.starts_with(&here)
     }
 
-    /// Gives what is in a folder; `false` when the time is over.
-    fn folder(&mut self, folder: BorrowedFd<'_>, depth: usize) -> rustix::io::Result<bool> {
+    /// Gives what is in a folder; `false` when the time is over. What can't be given, or not even be read, is counted, and
+    /// never keeps the rest from being given: it would do so at each mount.
+    fn folder(&mut self, folder: BorrowedFd<'_>, depth: usize) -> bool {
         if depth > DEEPEST {
-            return Ok(true);
+            return true;
         }
         let mut names = Vec::new();
-        for entry in Dir::read_from(folder)? {
-            let name = entry?.file_name().to_bytes().to_vec();
-            if name != b"." && name != b".." {
-                names.push(name);
+        match Dir::read_from(folder) {
+            Ok(dir) => {
+                for entry in dir {
+                    match entry {
+                        Ok(entry) => names.push(entry.file_name().to_bytes().to_vec()),
+                        // The rest of the folder's names can't be read.
+                        Err(e) => {
+                            self.refuse(e);
+                            break;
+                        }
+                    }
+                }
             }
+            Err(e) => self.refuse(e),
         }
+        names.retain(|name| name != b"." && name != b"..");
         names.sort_unstable();
         let above = self.path.len();
         for name in names {
@@ -147,19 +197,24 @@ impl Walk {
                 continue;
             }
             if self.until.is_some_and(|until| Instant::now() >= until) {
-                return Ok(false);
+                return false;
             }
             match self.one(folder, &name, depth) {
                 Ok(true) => {}
-                Ok(false) => return Ok(false),
-                // It went meanwhile, or is protected.
-                Err(Errno::NOENT) => {}
-                Err(Errno::PERM | Errno::ACCESS) => self.given.refused += 1,
-                Err(e) => return Err(e),
+                Ok(false) => return false,
+                Err(e) => self.refuse(e),
             }
         }
         self.path.truncate(above);
-        Ok(true)
+        true
+    }
+
+    fn refuse(&mut self, why: Errno) {
+        // It went meanwhile.
+        if why != Errno::NOENT {
+            log::debug!("{} can't be given: {why}", self.path.escape_ascii());
+            self.given.refused += 1;
+        }
     }
 
     fn one(
@@ -202,7 +257,7 @@ impl Walk {
         // A protected folder may hold what is not.
         if is_folder {
             let below: OwnedFd = rustix::fs::openat(folder, name, FOLDER, Mode::empty())?;
-            if !self.folder(below.as_fd(), depth + 1)? {
+            if !self.folder(below.as_fd(), depth + 1) {
                 return Ok(false);
             }
         }
@@ -277,5 +332,55 @@ mod tests {
         assert_eq!(std::fs::read(&note).unwrap(), b"", "it came to the end");
         let given = take_over(dir.path(), (1234, 1234), LONG).unwrap();
         assert_eq!((given.number, given.first.as_str()), (1, "BTsync/files/a/1"));
+    }
+
+    #[test]
+    fn a_first_take_over_that_was_cut_short_is_a_first_one_again() {
+        let Some(dir) = drive() else { return };
+        let theirs = || super::super::mounting::prepare(dir.path(), 1234, 1234).unwrap().theirs;
+        assert!(theirs());
+        assert!(theirs(), "the power was cut before anything was given");
+        assert!(take_over(dir.path(), (1234, 1234), Duration::ZERO).unwrap().unfinished);
+        assert!(theirs(), "the time was over");
+        let given = take_over(dir.path(), (1234, 1234), LONG).unwrap();
+        assert_eq!((given.number, given.unfinished), (7, false), "{given:?}");
+        assert!(!theirs());
+        assert_eq!(std::fs::read_dir(dir.path().join("BTsyncApp")).unwrap().count(), 1);
+    }
+
+    /// A folder that takes no writes, as far as that may be mounted here.
+    struct ReadOnly(std::path::PathBuf);
+
+    impl ReadOnly {
+        fn new(at: std::path::PathBuf) -> Option<Self> {
+            use rustix::mount::{MountFlags, mount_bind, mount_remount};
+            if let Err(e) = mount_bind(&at, &at) {
+                eprintln!("SKIPPED: nothing can be mounted here ({e})");
+                return None;
+            }
+            let this = Self(at);
+            let how = MountFlags::BIND | MountFlags::RDONLY;
+            mount_remount(&this.0, how, c"").unwrap();
+            Some(this)
+        }
+    }
+
+    impl Drop for ReadOnly {
+        fn drop(&mut self) {
+            rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_entry_that_fails_does_not_end_the_walk() {
+        let Some(dir) = drive() else { return };
+        // The kernel's answer is neither of those that mean a protected file.
+        let Some(_a) = ReadOnly::new(dir.path().join("BTsync/files/a")) else { return };
+        let given = take_over(dir.path(), (1234, 1234), LONG).unwrap();
+        assert_eq!((given.refused, given.unfinished), (4, false), "{given:?}");
+        assert_eq!(owner(&dir, "BTsync/files/a/1"), 0);
+        for path in ["BTsync/files", "BTsync/files/c", "BTsync/files/c/3"] {
+            assert_eq!(owner(&dir, path), 1234, "{path}");
+        }
     }
 }

@@ -97,7 +97,8 @@ impl Engine {
                     }
                     if stat.id.size > LARGEST_PAGE {
                         // A copy of a page is never so large; what else is, is somebody's own.
-                        let why = (kind == Kind::ConflictCopy).then(|| "it is too large".to_owned());
+                        let why =
+                            (kind == Kind::ConflictCopy).then(|| "it is too large".to_owned());
                         left.insert(at, (stat.id, why));
                         continue;
                     }

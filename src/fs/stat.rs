@@ -23,8 +23,10 @@ impl Device {
 
 /// True when no further file can be made, however much space there is.
 pub(super) fn has_no_inodes(s: &rustix::fs::StatVfs) -> bool {
+    // XFS makes inodes of free blocks, so that a full one has none left: that is no lack of inodes.
+    const SPACE: u64 = 1 << 20;
     // btrfs counts none, and says 0 of 0.
-    s.f_files > 0 && s.f_favail == 0
+    s.f_files > 0 && s.f_favail == 0 && s.f_bavail.saturating_mul(s.f_frsize) >= SPACE
 }
 
 /// The kind of what is at a name in a folder, never following a link.
@@ -73,4 +75,38 @@ pub(crate) fn look_at(
         }),
         _ => Entry::Other,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{StatVfs, StatVfsMountFlags};
+
+    fn has_none(files: u64, left: u64, free: u64) -> bool {
+        has_no_inodes(&StatVfs {
+            f_bsize: 4096,
+            f_frsize: 4096,
+            f_blocks: 1 << 20,
+            f_bfree: free,
+            f_bavail: free,
+            f_files: files,
+            f_ffree: left,
+            f_favail: left,
+            f_fsid: 0,
+            f_flag: StatVfsMountFlags::empty(),
+            f_namemax: 255,
+        })
+    }
+
+    #[test]
+    fn no_inodes_is_said_only_where_there_is_space() {
+        // ext4 with a fixed number of them.
+        assert!(has_none(65_536, 0, 1 << 19));
+        assert!(!has_none(65_536, 1, 1 << 19));
+        // btrfs, which counts none.
+        assert!(!has_none(0, 0, 1 << 19));
+        // XFS makes inodes of free blocks: a full one has none of either, and is full.
+        assert!(!has_none(64_000, 0, 0));
+        assert!(!has_none(64_000, 0, 3));
+    }
 }
