@@ -15,6 +15,7 @@ mod connection;
 mod content_type;
 mod error_page;
 mod files;
+mod guesser;
 mod limits;
 mod neighbours;
 mod password;

@@ -501,3 +501,22 @@ async fn choosing_a_password_over_and_over_is_slowed_down() {
     assert_eq!(talk(other, claim.as_bytes()).await.status, 204, "nobody else waits");
     test.end(taken).await;
 }
+
+#[tokio::test]
+async fn a_browser_keeps_its_guesses_and_loses_them_with_the_password() {
+    let mut test = Test::with(locked(Some(PASSWORD))).await;
+    let taken = test.take_all();
+    let me = test.sign_in(PASSWORD).await;
+    let known = |cookies: &str| cookies.split("larder-known=").nth(1).unwrap().trim().to_owned();
+    for _ in 0..2 {
+        let again = with_password("/session", OWN, PASSWORD, &me);
+        let again = test.ask(again.as_bytes()).await;
+        assert_eq!(again.status, 204);
+        assert_eq!(known(&cookies(&again)), known(&me), "no further guesses with each sign-in");
+    }
+    // A guest of old has only the guesses of a stranger.
+    test.settings.send_modify(|settings| settings.password = Some("another one".into()));
+    guess(&test, Ipv4Addr::LOCALHOST.into(), "").await;
+    assert_eq!(guess(&test, Ipv4Addr::LOCALHOST.into(), &me).await, 0);
+    test.end(taken).await;
+}

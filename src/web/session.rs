@@ -5,7 +5,7 @@
 
 use super::auth::{self, From, cookie, same_secret};
 use super::error_page::{only, put};
-use super::limits::ClientKey;
+use super::guesser::{self, Guesser};
 use super::password::{LENGTH, hex};
 use super::state::{AppState, Client, Shared};
 use super::{Command, House, Settings, user_agent};
@@ -23,22 +23,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::timeout;
 
-/// The cookies: of a session, and of a browser that signed in once.
+/// The cookie of a session.
 const SESSION: &str = "larder";
-const KNOWN: &str = "larder-known";
-/// How long a browser stays known, in seconds: a year.
-const KNOWN_SECONDS: i64 = 365 * 86_400;
 /// How long a password may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(20);
 /// How often it is noted that a session was used.
 const NOTED: Duration = Duration::from_secs(3_600);
-
-/// Who guesses: a browser that is known has guesses of its own.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Guesser {
-    Known(String),
-    Client(ClientKey),
-}
 
 /// When the use of each session was noted.
 pub(super) type Touched = Mutex<HashMap<String, Instant>>;
@@ -56,14 +46,14 @@ pub(super) fn now() -> Time {
     Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-fn hmac(key: &str, text: &str) -> Vec<u8> {
+pub(super) fn hmac(key: &str, text: &str) -> Vec<u8> {
     // HMAC takes a key of any length; there is no other way to fail.
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap_or_else(|_| unreachable!());
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }
 
-fn random(bytes: usize) -> Option<String> {
+pub(super) fn random(bytes: usize) -> Option<String> {
     let mut drawn = vec![0; bytes];
     getrandom::fill(&mut drawn).ok()?;
     Some(hex(&drawn))
@@ -74,7 +64,7 @@ fn token_hash(token: &str) -> String {
 }
 
 /// Which password is in force, in so few bits that nobody can find the password by them; `None` when there is none.
-fn mark(access: &Access, settings: &Settings) -> Option<String> {
+pub(super) fn mark(access: &Access, settings: &Settings) -> Option<String> {
     let (kind, text) = match (&settings.password, &access.password) {
         (Some(set), _) => ("settings", set),
         (None, Some(chosen)) => ("chosen", &chosen.hash),
@@ -131,19 +121,6 @@ fn note_use(state: &AppState, client: &Client, session: &Session, now: Time) {
     // When the loop has its hands full, it is noted the next time.
     if state.commands.try_send(used).is_ok() {
         touched.insert(key, Instant::now());
-    }
-}
-
-/// Who guesses with this request.
-fn guesser(access: &Access, client: &Client, headers: &HeaderMap) -> Guesser {
-    let known =
-        cookie(headers, KNOWN).and_then(|value| value.split_once('.')).filter(|(id, seal)| {
-            let right = hex(&hmac(&access.secret, &format!("known {id}")));
-            !access.secret.is_empty() && same_secret(seal.as_bytes(), right.as_bytes())
-        });
-    match known {
-        Some((id, _)) => Guesser::Known(id.to_owned()),
-        None => Guesser::Client(client.key),
     }
 }
 
@@ -278,7 +255,7 @@ pub(super) async fn claim(
     match state.command(|reply| Command::Claim { password, session, reply }).await {
         Ok(true) => {
             log::warn!("the password was chosen from {}", client.address);
-            let_in(&access, &token)
+            let_in(&access, &settings, &headers, &token)
         }
         Ok(false) => {
             no(StatusCode::CONFLICT, "somebody chose the password just now; sign in with it")
@@ -303,7 +280,7 @@ pub(super) async fn sign_in(
     }
     let access = house.access;
     let headers = request.headers().clone();
-    let guesser = guesser(&access, &client, &headers);
+    let guesser = guesser::of(&access, &settings, &client, &headers);
     // The right one too while the guesser has to wait: else waiting would cost nothing.
     if let Some(wait) = state.wrong_passwords.wait(&guesser, Instant::now()) {
         return slow_down(wait, "many wrong passwords came");
@@ -336,7 +313,7 @@ pub(super) async fn sign_in(
         return no(StatusCode::SERVICE_UNAVAILABLE, "there are no random numbers; restart Larder");
     };
     match state.command(|reply| Command::SignIn { session, reply }).await {
-        Ok(()) => let_in(&access, &token),
+        Ok(()) => let_in(&access, &settings, &headers, &token),
         Err(why) => no(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }
@@ -453,17 +430,19 @@ fn new_session(
     Some((session, token))
 }
 
-fn let_in(access: &Access, token: &str) -> Response<Body> {
+pub(super) fn let_in(
+    access: &Access,
+    settings: &Settings,
+    headers: &HeaderMap,
+    token: &str,
+) -> Response<Body> {
     let mut done = empty();
     set_cookie(&mut done, SESSION, token, crate::model::SESSION_SECONDS);
-    if let Some(id) = random(8).filter(|_| !access.secret.is_empty()) {
-        let seal = hex(&hmac(&access.secret, &format!("known {id}")));
-        set_cookie(&mut done, KNOWN, &format!("{id}.{seal}"), KNOWN_SECONDS);
-    }
+    guesser::set_known(&mut done, access, settings, headers);
     done
 }
 
-fn set_cookie(answer: &mut Response<Body>, name: &str, value: &str, seconds: i64) {
+pub(super) fn set_cookie(answer: &mut Response<Body>, name: &str, value: &str, seconds: i64) {
     let line = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}");
     if let Ok(line) = HeaderValue::from_str(&line) {
         answer.headers_mut().append(header::SET_COOKIE, line);
@@ -525,37 +504,5 @@ mod tests {
         assert!(!holds(&other, None, 1_000));
         let none = Access { password: None, ..access };
         assert!(!holds(&none, None, 1_000), "without a password nobody is signed in");
-    }
-
-    #[test]
-    fn only_a_cookie_of_ours_makes_a_browser_known() {
-        let access = Access { secret: "s".into(), ..Access::default() };
-        let client = Client {
-            address: [10, 0, 0, 1].into(),
-            key: ClientKey::new([10, 0, 0, 1].into(), None),
-            is_local: true,
-        };
-        let of = |access: &Access, value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.append(header::COOKIE, format!("larder-known={value}").parse().unwrap());
-            guesser(access, &client, &headers)
-        };
-        let answer = let_in(&access, "token");
-        let line = answer.headers().get_all(header::SET_COOKIE).iter().nth(1).unwrap();
-        let line = line.to_str().unwrap();
-        for part in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=31536000"] {
-            assert!(line.contains(part), "{line}");
-        }
-        let value = line.strip_prefix("larder-known=").unwrap().split(';').next().unwrap();
-        let stranger = Guesser::Client(client.key);
-        assert!(matches!(of(&access, value), Guesser::Known(_)));
-        assert_eq!(of(&access, "1.2"), stranger);
-        assert_eq!(of(&access, &value[1..]), stranger);
-        assert_eq!(of(&access, ""), stranger);
-        let another = Access { secret: "t".into(), ..Access::default() };
-        assert_eq!(of(&another, value), stranger, "of another Larder");
-        let blank = Access::default();
-        let forged = format!("1.{}", hex(&hmac("", "known 1")));
-        assert_eq!(of(&blank, &forged), stranger, "before there is a secret");
     }
 }

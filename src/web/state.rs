@@ -1,9 +1,10 @@
 //! What every request works with.
 
+use super::guesser::Guesser;
 use super::limits::{ClientKey, Connections, KnownClients, Throttle};
 use super::neighbours::Neighbours;
 use super::password::Passwords;
-use super::session::{Guesser, Touched};
+use super::session::Touched;
 use super::{ClaimWindow, Command, House, Settings};
 use std::net::IpAddr;
 use std::sync::Arc;
