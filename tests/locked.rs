@@ -12,7 +12,7 @@ use larder::web::{Command, LinkAddress, Neighbours, Settings};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use web::*;
 
 const PASSWORD: &str = "open sesame";
@@ -518,5 +518,41 @@ async fn a_browser_keeps_its_guesses_and_loses_them_with_the_password() {
     test.settings.send_modify(|settings| settings.password = Some("another one".into()));
     guess(&test, Ipv4Addr::LOCALHOST.into(), "").await;
     assert_eq!(guess(&test, Ipv4Addr::LOCALHOST.into(), &me).await, 0);
+    test.end(taken).await;
+}
+
+/// Reads a file until a session ends; the bytes that came, of 64 MiB.
+async fn read_while(test: &Test, me: &str, end: impl AsyncFnOnce()) -> usize {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    let mut stream = socket.connect(test.at).await.unwrap();
+    stream.write_all(request("GET", "/files/film", me).as_bytes()).await.unwrap();
+    let mut piece = vec![0; 64 << 10];
+    let mut came = stream.read(&mut piece).await.unwrap();
+    end().await;
+    while let Ok(more @ 1..) = stream.read(&mut piece).await {
+        came += more;
+    }
+    came
+}
+
+#[tokio::test]
+async fn what_is_being_read_ends_with_the_session() {
+    const ALL: usize = 64 << 20;
+    let mut test = Test::with(locked(Some(PASSWORD))).await;
+    let taken = test.take_all();
+    std::fs::File::create(test.files().join("film")).unwrap().set_len(ALL as u64).unwrap();
+    let me = test.sign_in(PASSWORD).await;
+    assert!(read_while(&test, &me, async || {}).await > ALL, "it holds");
+    let out = request("DELETE", "/session", &format!("origin: {OWN}\r\n{me}"));
+    let signs_out = async || assert_eq!(test.ask(out.as_bytes()).await.status, 204);
+    assert!(read_while(&test, &me, signs_out).await < ALL, "signed out");
+    let me = test.sign_in(PASSWORD).await;
+    let changes = async || {
+        test.settings.send_modify(|settings| settings.password = Some("another one".into()));
+    };
+    assert!(read_while(&test, &me, changes).await < ALL, "another password");
+    test.settings.send_modify(|settings| settings.readers = true);
+    assert!(read_while(&test, "", async || {}).await > ALL, "everybody may read");
     test.end(taken).await;
 }

@@ -117,10 +117,19 @@ fn http_date(secs: i64) -> String {
 
 impl Opened {
     /// The bytes from `from` on, `len` of them. `reads` is marked before each piece is read.
-    pub(super) fn send(self, from: u64, len: u64, reads: Option<watch::Sender<()>>) -> Pieces {
-        Pieces { file: Arc::new(self.file), at: from, left: len, reading: None, reads }
+    pub(super) fn send(
+        self,
+        from: u64,
+        len: u64,
+        may_go_on: MayGoOn,
+        reads: Option<watch::Sender<()>>,
+    ) -> Pieces {
+        Pieces { file: Arc::new(self.file), at: from, left: len, reading: None, may_go_on, reads }
     }
 }
+
+/// Asked before each piece is read; when it says no, the rest is not sent.
+pub(super) type MayGoOn = Box<dyn Fn() -> bool + Send>;
 
 /// Part of a file, read piece by piece while it is sent.
 pub(super) struct Pieces {
@@ -128,6 +137,7 @@ pub(super) struct Pieces {
     at: u64,
     left: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
+    may_go_on: MayGoOn,
     reads: Option<watch::Sender<()>>,
 }
 
@@ -144,6 +154,9 @@ impl hyper::body::Body for Pieces {
         }
         let (at, len) = (self.at, self.left.min(PIECE));
         let file = Arc::clone(&self.file);
+        if self.reading.is_none() && !(self.may_go_on)() {
+            return Poll::Ready(Some(Err(io::ErrorKind::PermissionDenied.into())));
+        }
         if let (None, Some(reads)) = (&self.reading, &self.reads) {
             reads.send_replace(());
         }

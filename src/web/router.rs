@@ -2,10 +2,10 @@
 
 use super::content_type::{self, ContentType};
 use super::error_page::{away, missing, only, put, told, waiting};
-use super::files::{self, Fault, Opened};
+use super::files::{self, Fault, MayGoOn, Opened};
 use super::range::{self, Part};
 use super::session::{self, Door};
-use super::state::{AppState, Client, Shared};
+use super::state::{Client, Shared};
 use super::{House, auth, sign_in, worklist};
 use crate::model::{Place, RelPath};
 use axum::Router;
@@ -16,6 +16,7 @@ use axum::http::{Response, StatusCode};
 use axum::middleware::{self, Next};
 use axum::routing::{any, get};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -94,16 +95,19 @@ async fn only_our_host(
 /// Page and files are for who is signed in, or for everybody where the settings say so. `Err` is what this client
 /// can do instead.
 fn may_read(
-    state: &AppState,
+    state: &Shared,
     house: &House,
     client: &Client,
     asked: &HeaderMap,
-) -> Result<(), Door> {
+) -> Result<MayGoOn, Door> {
     let settings = state.settings.borrow().clone();
-    if settings.readers || session::signed_in(state, client, asked).is_some() {
-        return Ok(());
+    let session = session::signed_in(state, client, asked);
+    if !settings.readers && session.is_none() {
+        return Err(session::door(state, house, &settings, client, false));
     }
-    Err(session::door(state, house, &settings, client, false))
+    // Who signs out, or is signed out by another password, gets nothing more of a file that is being sent.
+    let (state, id) = (Arc::clone(state), session.map(|session| session.id));
+    Ok(Box::new(move || session::holds(&state, id.as_deref().unwrap_or_default())))
 }
 
 /// The common page.
@@ -114,9 +118,10 @@ async fn page(
 ) -> Response<Body> {
     let house = state.house.borrow().clone();
     let Some(drive) = house.drive.clone() else { return away(&house) };
-    if let Err(door) = may_read(&state, &house, &client, &asked) {
-        return sign_in::page(door, StatusCode::UNAUTHORIZED);
-    }
+    let may_go_on = match may_read(&state, &house, &client, &asked) {
+        Ok(may_go_on) => may_go_on,
+        Err(door) => return sign_in::page(door, StatusCode::UNAUTHORIZED),
+    };
     match opened(drive, Place::Catalogue, PAGE.to_vec()).await {
         Ok(page) => {
             let kind = ContentType {
@@ -126,7 +131,7 @@ async fn page(
                 save: false,
             };
             // Pages that are open look again and again: that is nobody who waits for the drive.
-            send(page, kind, &asked, None)
+            send(page, kind, &asked, may_go_on, None)
         }
         Err(Fault::Missing) => waiting(
             "The first catalogue is being made",
@@ -161,7 +166,7 @@ async fn file(
     let house = state.house.borrow().clone();
     let Some(drive) = house.drive.clone() else { return away(&house) };
     let asked = request.headers();
-    if may_read(&state, &house, &client, asked).is_err() {
+    let Ok(may_go_on) = may_read(&state, &house, &client, asked) else {
         let mut told = told(
             StatusCode::UNAUTHORIZED,
             "Sign in first",
@@ -169,14 +174,14 @@ async fn file(
         );
         put(told.headers_mut(), header::WWW_AUTHENTICATE, "Larder");
         return told;
-    }
+    };
     // The bytes as they were sent: names on the drive are bytes, not characters.
     let Some(encoded) = request.uri().path().strip_prefix(FILES) else { return missing() };
     match RelPath::from_percent(encoded) {
         Ok(path) if !path.is_root() => {
             let kind = content_type::of(path.name().unwrap_or_default());
             match opened(drive, Place::Files, path.as_bytes().to_vec()).await {
-                Ok(file) => send(file, kind, asked, Some(state.reads.clone())),
+                Ok(file) => send(file, kind, asked, may_go_on, Some(state.reads.clone())),
                 Err(fault) => refused(fault),
             }
         }
@@ -198,6 +203,7 @@ fn send(
     file: Opened,
     kind: ContentType,
     asked: &HeaderMap,
+    may_go_on: MayGoOn,
     reads: Option<watch::Sender<()>>,
 ) -> Response<Body> {
     let size = file.size;
@@ -230,7 +236,7 @@ fn send(
             // Without a name: browsers take it from the address, and no name gets into a header.
             put(headers, header::CONTENT_DISPOSITION, "attachment");
         }
-        *answer.body_mut() = Body::new(file.send(from, len, reads));
+        *answer.body_mut() = Body::new(file.send(from, len, may_go_on, reads));
     }
     *answer.status_mut() = status;
     answer

@@ -105,6 +105,12 @@ pub(super) fn signed_in(
     Some(SignedIn { id: session.id.clone(), proof: hex(&hmac(token, "larder proof")) })
 }
 
+/// True while what a session showed may be shown on.
+pub(super) fn holds(state: &AppState, id: &str) -> bool {
+    let (access, settings) = (state.house.borrow().access.clone(), state.settings.borrow().clone());
+    settings.readers || in_force(&access, &settings, now()).any(|session| session.id == id)
+}
+
 fn note_use(state: &AppState, client: &Client, session: &Session, now: Time) {
     let from = client.address.to_string();
     let lately = now.since(session.used) < NOTED.as_secs().cast_signed();
