@@ -175,7 +175,8 @@ async fn verified(state: &Shared, client: &Client, text: Bytes) -> Result<(Workl
         let list = worklist::parse(&text);
         let proved = not_too_old(&list).and_then(|()| device_page(&state, &list, &text));
         drop(turn);
-        let is_wrong = matches!(&proved, Err(no) if no.is_wrong_seal);
+        let (is_refused, is_wrong) =
+            (proved.is_err(), matches!(&proved, Err(no) if no.is_wrong_seal));
         if is_wrong && wait.is_none() {
             state.wrong_seals.wrong(&client.key, Instant::now());
             log::warn!("{} sent wishes without the seal of a page", client.address);
@@ -187,7 +188,7 @@ async fn verified(state: &Shared, client: &Client, text: Bytes) -> Result<(Workl
         };
         // Nobody listens any more when the client hung up.
         drop(verified.send(answer));
-        if is_wrong && doubtful.is_some() {
+        if is_refused && doubtful.is_some() {
             // At most a quarter of the time of one core goes into what is doubtful.
             std::thread::sleep(begun.elapsed() * 3);
         }
