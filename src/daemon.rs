@@ -318,7 +318,10 @@ impl House {
         }
         let mut wait =
             worked.and_then(|wait| self.plan_night(wait)).unwrap_or_else(|e| self.fail(&e));
-        self.network.deliver(self.drive.as_mut().map(|drive| &mut drive.engine));
+        let engine = self.drive.as_mut().map(|drive| &mut drive.engine);
+        if let Err(e) = self.network.deliver(engine) {
+            wait = self.fail(&e.into());
+        }
         // Before a slice of the night's work, so that the lamp shows it.
         self.tell();
         if std::mem::take(&mut self.night) {
@@ -413,7 +416,7 @@ impl House {
             carrying.hear(engine)?;
         }
         // Wishes that came over the network are in the ledger before this turn fulfils them.
-        self.network.deliver(Some(engine));
+        self.network.deliver(Some(engine))?;
         let turn = engine.turn(watch.take(), now())?;
         if let Some(carrying) = carrying {
             carrying.tell(engine)?;

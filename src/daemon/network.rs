@@ -168,18 +168,26 @@ impl Network {
         any
     }
 
-    /// Hands what came to the engine; the web is answered once it is on the disk.
-    pub(super) fn deliver(&mut self, mut engine: Option<&mut Engine>) {
+    /// Hands what came to the engine; the web is answered once it is on the disk. After an error the engine has to be
+    /// opened anew: what it tells of who is signed in may not be what the disk has.
+    pub(super) fn deliver(&mut self, mut engine: Option<&mut Engine>) -> Result<(), EngineError> {
+        let mut done = Ok(());
         while let Ok(command) = self.commands.try_recv() {
             match &mut engine {
-                Some(engine) => self.obey(command, engine),
+                Some(open) => {
+                    done = self.obey(command, open);
+                    if done.is_err() {
+                        engine = None;
+                    }
+                }
                 // Dropped, which says that nothing was done.
                 None => log::debug!("there is no drive for {command:?}"),
             }
         }
+        done
     }
 
-    fn obey(&mut self, command: Command, engine: &mut Engine) {
+    fn obey(&mut self, command: Command, engine: &mut Engine) -> Result<(), EngineError> {
         let now = super::now();
         match command {
             Command::Take(Wishes { origin, worklist, reply }) => {
@@ -187,19 +195,19 @@ impl Network {
                     let refused = worklist.diagnostics.iter().filter_map(|d| d.wish);
                     worklist.wishes.iter().map(|w| w.id).chain(refused).collect::<Vec<WishId>>()
                 });
-                answer(reply, taken);
+                answer(reply, taken.map_err(|e| e.to_string()));
             }
             Command::Claim { password, session, reply } => {
                 let done = engine.claim(&password, &session, now);
-                self.tell_web(engine, done, reply);
+                return self.tell_web(engine, done, reply);
             }
             Command::SignIn { session, reply } => {
                 let done = engine.sign_in(&session, now);
-                self.tell_web(engine, done, reply);
+                return self.tell_web(engine, done, reply);
             }
             Command::SignOut { id, reply } => {
                 let done = engine.sign_out(&id);
-                self.tell_web(engine, done, reply);
+                return self.tell_web(engine, done, reply);
             }
             Command::Used { id, from, at } => {
                 let noted = engine.session_used(&id, &from, at);
@@ -208,17 +216,23 @@ impl Network {
                 }
             }
         }
+        Ok(())
     }
 
-    /// Shows the web what has changed before it is answered: the browser's next request comes at once.
+    /// Shows the web what has changed before it is answered: the browser's next request comes at once. What failed is
+    /// not shown.
     fn tell_web<T>(
         &mut self,
         engine: &mut Engine,
         done: Result<T, EngineError>,
         reply: oneshot::Sender<Result<T, String>>,
-    ) {
-        let shown = self.show_access(engine);
-        answer(reply, done.and_then(|done| shown.map(|()| done)));
+    ) -> Result<(), EngineError> {
+        let (told, ended) = match done.and_then(|done| self.show_access(engine).map(|()| done)) {
+            Ok(done) => (Ok(done), Ok(())),
+            Err(e) => (Err(e.to_string()), Err(e)),
+        };
+        answer(reply, told);
+        ended
     }
 
     /// Where the common page is, for people.
@@ -245,8 +259,8 @@ impl Drop for Network {
     }
 }
 
-fn answer<T>(reply: oneshot::Sender<Result<T, String>>, done: Result<T, EngineError>) {
-    if reply.send(done.map_err(|e| e.to_string())).is_err() {
+fn answer<T>(reply: oneshot::Sender<Result<T, String>>, done: Result<T, String>) {
+    if reply.send(done).is_err() {
         log::debug!("a page did not wait for its answer");
     }
 }

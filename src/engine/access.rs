@@ -31,8 +31,10 @@ impl Engine {
         if self.ledger.access()?.password.is_some() {
             return Ok(false);
         }
-        self.ledger.set_password(password)?;
-        self.sign_in(session, now)?;
+        self.whole(|engine| {
+            engine.ledger.set_password(password)?;
+            engine.add_session(session, now)
+        })?;
         log::warn!("the password of the page was chosen from {}", password.from);
         Ok(true)
     }
@@ -40,6 +42,10 @@ impl Engine {
     /// Remembers a browser that signed in. Those whose time is over are forgotten, and of too many those that were
     /// used longest ago.
     pub fn sign_in(&mut self, session: &Session, now: Time) -> Result<(), EngineError> {
+        self.whole(|engine| engine.add_session(session, now))
+    }
+
+    fn add_session(&mut self, session: &Session, now: Time) -> Result<(), EngineError> {
         let mut sessions = self.ledger.access()?.sessions;
         sessions.sort_by_key(|s| (!s.is_over(now), s.used));
         let over = sessions.iter().filter(|s| s.is_over(now)).count();
@@ -49,14 +55,29 @@ impl Engine {
         }
         self.ledger.add_session(session)?;
         log::info!("{} signed in from {}", session.label, session.from);
-        self.settle_down()
+        Ok(())
     }
 
     /// Forgets a browser; `false` when it is not known.
     pub fn sign_out(&mut self, id: &str) -> Result<bool, EngineError> {
-        let known = self.ledger.remove_session(id)?;
-        self.settle_down()?;
-        Ok(known)
+        self.whole(|engine| Ok(engine.ledger.remove_session(id)?))
+    }
+
+    /// Makes a change that is on the disk when this returns, or is not made: nobody is shown a password as in force
+    /// that a power cut takes away again. After an error the ledger may have lost more, and the engine has to be opened
+    /// anew.
+    fn whole<T>(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        self.ledger.begin_access()?;
+        let done = change(self).and_then(|done| self.settle_down().map(|()| done));
+        if done.is_err()
+            && let Err(e) = self.ledger.take_back_access()
+        {
+            log::error!("{e}");
+        }
+        done
     }
 
     /// Notes that a browser was used. Reaches the disk with whatever comes next: nothing is lost with it.

@@ -1,6 +1,7 @@
 //! What the house does, told as scenes: each action, what devices do by themselves, and what
 //! comes between. Written from the design's "What an action means" and "Never".
 
+mod access;
 mod carried;
 mod causes;
 mod harvest;

@@ -40,6 +40,24 @@ impl Ledger {
         Ok(Access { password, sessions, secret: self.meta(ACCESS_SECRET)?.unwrap_or_default() })
     }
 
+    /// From here on everything up to [`Self::commit`] can be taken back.
+    pub fn begin_access(&mut self) -> Result<(), LedgerError> {
+        self.begin()?;
+        self.db.execute_batch("SAVEPOINT access").map_err(self.fail("begin to write"))
+    }
+
+    /// Takes back what was recorded since [`Self::begin_access`], and nothing before it.
+    pub fn take_back_access(&mut self) -> Result<(), LedgerError> {
+        if self.db.is_autocommit() {
+            // SQLite took everything back by itself.
+            self.in_transaction = false;
+            return Ok(());
+        }
+        self.db
+            .execute_batch("ROLLBACK TO access; RELEASE access")
+            .map_err(self.fail("take back what could not be written"))
+    }
+
     /// Remembers the password.
     pub fn set_password(&mut self, password: &Password) -> Result<(), LedgerError> {
         self.set_meta(PASSWORD, &serde_json::to_string(password).unwrap_or_default())
