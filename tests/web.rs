@@ -901,11 +901,15 @@ async fn a_wrong_seal_counts_though_its_sender_hangs_up() {
     let mut items: Vec<String> = (0..9_000).map(|i| get_wish(&format!("{i:020}"))).collect();
     items.push(format!(r#"{{"x":"{}"}}"#, "y".repeat(200_000)));
     let wrong = post("null", &worklist("p2", "guess", "\"HTCphone\"", &items.join(",")));
-    for _ in 0..40 {
+    let short = worklist("p2", "guess", "\"HTCphone\"", "");
+    for other in 2..22 {
         let mut stream = connect(test.at).await;
         stream.write_all(wrong.as_bytes()).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        drop(stream);
+        // One after the other: another client has its turn after this work.
+        let other = connect_from(Ipv4Addr::new(127, 0, 0, other), test.at).await;
+        assert_eq!(talk(other, post("null", &short).as_bytes()).await.status, 403);
     }
-    let short = worklist("p2", "guess", "\"HTCphone\"", "");
     assert_eq!(test.post("null", &short).await.status, 429);
 }

@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(of(&another, value), stranger, "of another Larder");
         let other = Access { password: Some(chosen("h2")), ..access.clone() };
         assert_eq!(of(&other, value), stranger, "of another password");
-        let blank = Access { secret: String::new(), ..access.clone() };
+        let blank = Access { secret: String::new(), ..access };
         let mark = mark(&blank, &settings).unwrap();
         for text in ["known 1".to_owned(), format!("known {mark} 1")] {
             let forged = format!("1.{}", hex(&hmac("", &text)));
