@@ -5,7 +5,7 @@
 //! nothing and replays no journal. It must never follow a symbolic link on the drive and never create the mount point.
 
 use super::signature::Kind;
-use super::{DriveError, Inside, OWN, SHARED};
+use super::{DriveError, Inside, OWN, SHARED, ownership};
 use crate::lease;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -278,7 +278,8 @@ pub fn unmount(at: &Path, lazily: bool) -> Result<(), DriveError> {
 pub struct Found {
     /// One is new.
     pub new: bool,
-    /// One belonged to somebody else, and so may all that is in it.
+    /// One belonged to somebody else, and so may all that is in it; or what a mount before began of that has not come to
+    /// its end.
     pub theirs: bool,
 }
 
@@ -290,7 +291,7 @@ pub fn prepare(at: &Path, uid: u32, gid: u32) -> Result<Found, DriveError> {
     let root = rustix::fs::open(at, open, Mode::empty()).map_err(fail())?;
     let owner = (Uid::from_raw(uid), Gid::from_raw(gid));
     let mut found = Found::default();
-    for (name, mode) in [(SHARED, 0o755), (OWN, 0o700)] {
+    let mut open_folder = |name: &str, mode| {
         let mode = Mode::from_raw_mode(mode);
         match rustix::fs::mkdirat(&root, name, mode) {
             Ok(()) => found.new = true,
@@ -299,12 +300,23 @@ pub fn prepare(at: &Path, uid: u32, gid: u32) -> Result<Found, DriveError> {
         }
         let folder = rustix::fs::openat(&root, name, open, Mode::empty()).map_err(fail())?;
         let stat = rustix::fs::fstat(&folder).map_err(fail())?;
-        if (stat.st_uid, stat.st_gid) != (uid, gid) {
-            found.theirs = true;
-            rustix::fs::fchmod(&folder, mode).map_err(fail())?;
-            rustix::fs::fchown(&folder, Some(owner.0), Some(owner.1)).map_err(fail())?;
+        let theirs = (stat.st_uid, stat.st_gid) != (uid, gid);
+        found.theirs |= theirs;
+        Ok((folder, theirs, mode))
+    };
+    let folders = [open_folder(SHARED, 0o755)?, open_folder(OWN, 0o700)?];
+    // Noted before the folders are given: afterwards nothing else tells the next mount that it all began.
+    if found.theirs {
+        ownership::note_first(at, owner).map_err(DriveError::io("preparing", at))?;
+    } else {
+        found.theirs = ownership::is_first(at).map_err(DriveError::io("preparing", at))?;
+    }
+    for (folder, theirs, mode) in &folders {
+        if *theirs {
+            rustix::fs::fchmod(folder, *mode).map_err(fail())?;
+            rustix::fs::fchown(folder, Some(owner.0), Some(owner.1)).map_err(fail())?;
         }
-        rustix::fs::fsync(&folder).map_err(fail())?;
+        rustix::fs::fsync(folder).map_err(fail())?;
     }
     rustix::fs::fsync(&root).map_err(fail())?;
     Ok(found)

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// In [`OWN`]: where the last mount's time was over; empty when it came to the end.
 const RESUME: &str = "owner-resume";
+/// In [`OWN`]: says something from the first mount of a drive that belonged to somebody else until all on it was looked at;
+/// empty afterwards.
+const FIRST: &str = "owner-first";
 /// Deeper than any path that Larder takes; each level holds a descriptor.
 const DEEPEST: usize = 200;
 /// A longer path is nobody's.
@@ -28,7 +31,7 @@ pub struct Given {
     pub number: u64,
     /// The first of them.
     pub first: String,
-    /// So many could not be given: they are protected against changes.
+    /// So many could not be given: they are protected against changes, or the drive can't read or write them.
     pub refused: u64,
     /// The time was over; the next mount goes on.
     pub unfinished: bool,
@@ -39,6 +42,23 @@ impl Given {
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Notes on the drive mounted at `at`, before anything is given, that it belonged to somebody else. Where there is no room
+/// for that, it only costs the time that the next mount would have.
+pub(super) fn note_first(at: &Path, owner: (Uid, Gid)) -> io::Result<()> {
+    match write_note(&at.join(OWN).join(FIRST), b"all of it", owner) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            log::warn!("there is no room to note that a drive belonged to somebody else: {e}");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// True when [`note_first`] noted it and no walk has come to its end since.
+pub(super) fn is_first(at: &Path) -> io::Result<bool> {
+    Ok(!read_note(&at.join(OWN).join(FIRST))?.is_empty())
 }
 
 /// Gives all that belongs to others in the two folders of the drive mounted at `at` to `uid` and `gid`, and lets the owner
@@ -65,7 +85,7 @@ pub fn take_over(at: &Path, (uid, gid): (u32, u32), budget: Duration) -> Result<
         }
         let folder = rustix::fs::openat(&root, name, FOLDER, Mode::empty())
             .map_err(DriveError::io(DOING, at))?;
-        ended = walk.folder(folder.as_fd(), 0).map_err(DriveError::io(DOING, at))?;
+        ended = walk.folder(folder.as_fd(), 0);
         if !ended {
             break;
         }
@@ -73,6 +93,10 @@ pub fn take_over(at: &Path, (uid, gid): (u32, u32), budget: Duration) -> Result<
     walk.given.unfinished = !ended;
     let rest = if ended { &[][..] } else { &walk.path };
     write_note(&note, rest, walk.owner).map_err(DriveError::io(DOING, at))?;
+    if ended {
+        write_note(&at.join(OWN).join(FIRST), b"", walk.owner)
+            .map_err(DriveError::io(DOING, at))?;
+    }
     Ok(walk.given)
 }
 
@@ -125,18 +149,29 @@ impl Walk {
         !self.from.is_empty() && here < from && !from.starts_with(&here)
     }
 
-    /// Gives what is in a folder; `false` when the time is over.
-    fn folder(&mut self, folder: BorrowedFd<'_>, depth: usize) -> rustix::io::Result<bool> {
+    /// Gives what is in a folder; `false` when the time is over. What can't be given, or not even be read, is counted, and
+    /// never keeps the rest from being given: it would do so at each mount.
+    fn folder(&mut self, folder: BorrowedFd<'_>, depth: usize) -> bool {
         if depth > DEEPEST {
-            return Ok(true);
+            return true;
         }
         let mut names = Vec::new();
-        for entry in Dir::read_from(folder)? {
-            let name = entry?.file_name().to_bytes().to_vec();
-            if name != b"." && name != b".." {
-                names.push(name);
+        match Dir::read_from(folder) {
+            Ok(dir) => {
+                for entry in dir {
+                    match entry {
+                        Ok(entry) => names.push(entry.file_name().to_bytes().to_vec()),
+                        // The rest of the folder's names can't be read.
+                        Err(e) => {
+                            self.refuse(e);
+                            break;
+                        }
+                    }
+                }
             }
+            Err(e) => self.refuse(e),
         }
+        names.retain(|name| name != b"." && name != b"..");
         names.sort_unstable();
         let above = self.path.len();
         for name in names {
@@ -147,19 +182,24 @@ impl Walk {
                 continue;
             }
             if self.until.is_some_and(|until| Instant::now() >= until) {
-                return Ok(false);
+                return false;
             }
             match self.one(folder, &name, depth) {
                 Ok(true) => {}
-                Ok(false) => return Ok(false),
-                // It went meanwhile, or is protected.
-                Err(Errno::NOENT) => {}
-                Err(Errno::PERM | Errno::ACCESS) => self.given.refused += 1,
-                Err(e) => return Err(e),
+                Ok(false) => return false,
+                Err(e) => self.refuse(e),
             }
         }
         self.path.truncate(above);
-        Ok(true)
+        true
+    }
+
+    fn refuse(&mut self, why: Errno) {
+        // It went meanwhile.
+        if why != Errno::NOENT {
+            log::debug!("{} can't be given: {why}", self.path.escape_ascii());
+            self.given.refused += 1;
+        }
     }
 
     fn one(
@@ -202,7 +242,7 @@ impl Walk {
         // A protected folder may hold what is not.
         if is_folder {
             let below: OwnedFd = rustix::fs::openat(folder, name, FOLDER, Mode::empty())?;
-            if !self.folder(below.as_fd(), depth + 1)? {
+            if !self.folder(below.as_fd(), depth + 1) {
                 return Ok(false);
             }
         }
@@ -277,5 +317,56 @@ mod tests {
         assert_eq!(std::fs::read(&note).unwrap(), b"", "it came to the end");
         let given = take_over(dir.path(), (1234, 1234), LONG).unwrap();
         assert_eq!((given.number, given.first.as_str()), (1, "BTsync/files/a/1"));
+    }
+
+    #[test]
+    fn a_first_take_over_that_was_cut_short_is_a_first_one_again() {
+        let Some(dir) = drive() else { return };
+        let theirs = || super::super::mounting::prepare(dir.path(), 1234, 1234).unwrap().theirs;
+        assert!(theirs());
+        assert!(theirs(), "the power was cut before anything was given");
+        assert!(take_over(dir.path(), (1234, 1234), Duration::ZERO).unwrap().unfinished);
+        assert!(theirs(), "the time was over");
+        let given = take_over(dir.path(), (1234, 1234), LONG).unwrap();
+        assert_eq!((given.number, given.unfinished), (7, false), "{given:?}");
+        assert!(!theirs());
+        let left = |name: &str| std::fs::read(dir.path().join("BTsyncApp").join(name)).unwrap();
+        assert_eq!((left("owner-resume"), left("owner-first")), (vec![], vec![]));
+    }
+
+    /// A folder that takes no writes, as far as that may be mounted here.
+    struct ReadOnly(std::path::PathBuf);
+
+    impl ReadOnly {
+        fn new(at: std::path::PathBuf) -> Option<Self> {
+            use rustix::mount::{MountFlags, mount_bind, mount_remount};
+            if let Err(e) = mount_bind(&at, &at) {
+                eprintln!("SKIPPED: nothing can be mounted here ({e})");
+                return None;
+            }
+            let this = Self(at);
+            let how = MountFlags::BIND | MountFlags::RDONLY;
+            mount_remount(&this.0, how, c"").unwrap();
+            Some(this)
+        }
+    }
+
+    impl Drop for ReadOnly {
+        fn drop(&mut self) {
+            rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_entry_that_fails_does_not_end_the_walk() {
+        let Some(dir) = drive() else { return };
+        // The kernel's answer is neither of those that mean a protected file.
+        let Some(_a) = ReadOnly::new(dir.path().join("BTsync/files/a")) else { return };
+        let given = take_over(dir.path(), (1234, 1234), LONG).unwrap();
+        assert_eq!((given.refused, given.unfinished), (4, false), "{given:?}");
+        assert_eq!(owner(&dir, "BTsync/files/a/1"), 0);
+        for path in ["BTsync/files", "BTsync/files/c", "BTsync/files/c/3"] {
+            assert_eq!(owner(&dir, path), 1234, "{path}");
+        }
     }
 }

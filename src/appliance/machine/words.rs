@@ -23,13 +23,16 @@ pub(super) fn given(given: &Given) -> Option<Advice> {
         what.push("not all could be looked at in the time for it".into());
     }
     if given.refused > 0 {
-        what.push(format!("{} are protected against changes and can't be given", given.refused));
+        what.push(format!(
+            "{} can't be given: they are protected against changes, or the drive can't read or write them",
+            given.refused
+        ));
     }
     let next = match (given.refused, given.unfinished) {
         (0, false) => "Nothing.",
         (0, true) => "Nothing: the next start goes on with the rest.",
         _ => {
-            "Take the protection away on a computer (chattr -R -i -a BTsync), then plug the drive in again."
+            "Take the protection away on a computer (chattr -R -i -a BTsync) and let it check the drive, then plug it in again."
         }
     };
     let what = format!("{}.", what.join("; "));
