@@ -78,6 +78,8 @@ struct Import<'a> {
     log: File,
     unsynced: u32,
     done: HashSet<Vec<u8>>,
+    /// What the list of a former version says; see [`former_list`].
+    former: HashSet<Vec<u8>>,
     progress: Progress,
     report: &'a mut dyn FnMut(&Progress) -> io::Result<()>,
 }
@@ -105,11 +107,12 @@ pub fn import(
     let fail = || DriveError::io("importing to", &target);
     let id: String =
         id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(96).collect();
-    let (log, done) = open_log(&own, &id).map_err(DriveError::io("reading the list in", &own))?;
+    let lists = former_list(&own, &id).and_then(|former| Ok((former, open_log(&own, &id)?)));
+    let (former, (log, done)) = lists.map_err(DriveError::io("reading the list in", &own))?;
     let (target_fd, own) = (open(&target)?, open(&own)?);
     remove_part(own.as_fd()).map_err(fail())?;
     let progress = Progress::default();
-    let mut import = Import { own, log, unsynced: 0, done, progress, report };
+    let mut import = Import { own, log, unsynced: 0, done, former, progress, report };
     let ended = import.folder(source.as_fd(), target_fd.as_fd(), b"", 0);
     if let Err(why) = ended.and_then(|()| import.log.sync_data()) {
         import.progress.stopped = Some(why.to_string());
@@ -141,18 +144,29 @@ fn remove_part(import: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// The list of what was imported from this volume. A line that a power cut tore matches nothing. `id` begins with the
-/// volume's number; the rest tells it from others of that number, which lists of former versions did not.
+/// What the list of a former version says of this volume. `id` begins with the volume's number; the rest tells it from
+/// others of that number, which those lists did not. So such a list is taken by the first volume of its number that
+/// comes, and no other one reads it; and as that may be the wrong one, its lines are believed only where no file here
+/// speaks against them ([`was_known`]).
+fn former_list(own: &Path, id: &str) -> io::Result<HashSet<Vec<u8>>> {
+    let number: String = id.split("--").next().unwrap_or(id).replace('-', "");
+    let [shared, taken] =
+        [format!("{number}.list"), format!("{id}.former-list")].map(|n| own.join(n));
+    if number != id && shared.try_exists()? && !taken.try_exists()? {
+        rustix::fs::rename(&shared, &taken)?;
+        File::open(own)?.sync_all()?;
+    }
+    if !taken.try_exists()? {
+        return Ok(HashSet::new());
+    }
+    BufReader::new(File::open(taken)?).split(b'\n').collect()
+}
+
+/// The list of what was imported from this volume. A line that a power cut tore matches nothing.
 fn open_log(own: &Path, id: &str) -> io::Result<(File, HashSet<Vec<u8>>)> {
     let path = own.join(format!("{id}.list"));
     let mut log = File::options().read(true).append(true).create(true).open(path)?;
     let mut done = HashSet::new();
-    let former: String = id.split("--").next().unwrap_or(id).replace('-', "");
-    if let Ok(former) = File::open(own.join(format!("{former}.list"))) {
-        for line in BufReader::new(former).split(b'\n') {
-            done.insert(line?);
-        }
-    }
     for line in BufReader::new(&log).split(b'\n') {
         done.insert(line?);
     }
@@ -232,6 +246,10 @@ impl Import<'_> {
         if self.done.contains(&line) {
             self.progress.known += 1;
             return Ok(());
+        }
+        if self.former.contains(&line) && was_known(from, to, name, stat)? {
+            self.progress.known += 1;
+            return self.note(line);
         }
         let mut part = None;
         for candidate in candidates(name) {
@@ -386,6 +404,29 @@ fn is_full(why: &io::Error) -> bool {
 fn open_file(at: BorrowedFd<'_>, name: &CStr) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(File::from(openat(at, name, flags, Mode::empty())?))
+}
+
+/// Whether a line of a former version's list may be believed: there is a file here with the same bytes, or none with the
+/// same size and time. (It was destroyed or edited then.)
+fn was_known(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &CStr,
+    stat: &Stat,
+) -> Result<bool, Stop> {
+    let mut differs = false;
+    for candidate in candidates(name) {
+        match statat(to, &candidate, AtFlags::SYMLINK_NOFOLLOW) {
+            // What can't be read is met again when it is to be copied, and told then.
+            Ok(there) if same(&there, stat) => match equal(from, name, to, &candidate) {
+                Ok(true) => return Ok(true),
+                Ok(false) | Err(_) => differs = true,
+            },
+            Ok(_) | Err(Errno::NOENT | Errno::NAMETOOLONG) => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+    Ok(!differs)
 }
 
 /// Whether two files have the same bytes.
@@ -618,6 +659,36 @@ mod tests {
         let done = import(&house.from, &house.drive, "12AB-34CD--64000", &mut |_| Ok(())).unwrap();
         assert_eq!((done.copied, done.known), (0, 2));
         assert!(!house.here("a.txt").exists());
+    }
+
+    #[test]
+    fn a_list_of_a_former_version_counts_for_one_card_and_never_against_bytes() {
+        let house = House::new();
+        house.run();
+        let own = house.drive.join("BTsyncApp/import");
+        fs::rename(own.join("12AB-34CD.list"), own.join("12AB34CD.list")).unwrap();
+        // Another card of the same number: equal path, size and time, other bytes.
+        let rewrite = |text: &str| {
+            let at = house.from.join("a.txt");
+            let time = fs::metadata(&at).unwrap().modified().unwrap();
+            fs::write(&at, text).unwrap();
+            File::options().write(true).open(&at).unwrap().set_modified(time).unwrap();
+        };
+        let run = |id: &str| import(&house.from, &house.drive, id, &mut |_| Ok(())).unwrap();
+        rewrite("b");
+        let done = run("12AB-34CD--64000");
+        assert_eq!((done.copied, done.known), (1, 1));
+        assert_eq!(fs::read_to_string(house.here("a (imported).txt")).unwrap(), "b");
+        // And a third one, whose like at home is there no more: the list counts for one card only.
+        fs::remove_file(house.here("a.txt")).unwrap();
+        rewrite("c");
+        let done = run("12AB-34CD--128000");
+        assert_eq!((done.copied, done.known), (1, 1));
+        assert_eq!(fs::read_to_string(house.here("a.txt")).unwrap(), "c");
+        // What it counted for stays known to its card, stopped or not.
+        fs::remove_file(house.here("Photos/2012/b.jpg")).unwrap();
+        assert_eq!(run("12AB-34CD--64000").known, 2);
+        assert!(!house.here("Photos/2012/b.jpg").exists());
     }
 
     #[test]
