@@ -263,7 +263,7 @@ impl Import<'_> {
                     Err(why) => return self.leave_out(path, why),
                 },
                 Ok(_) => continue,
-                Err(Errno::NOENT) => {}
+                Err(Errno::NOENT | Errno::NAMETOOLONG) => {}
                 Err(why) => return Err(why.into()),
             }
             if part.is_none() {
@@ -574,6 +574,20 @@ mod tests {
         assert_eq!(done.told, ["Photos: a file has the folder's name here"]);
         let again = house.run();
         assert_eq!((again.copied, again.known), (0, 1));
+    }
+
+    #[test]
+    fn a_name_too_long_for_the_added_word_leaves_out_that_file_only() {
+        let house = House::new();
+        let long = "n".repeat(250);
+        fs::create_dir_all(house.here("")).unwrap();
+        fs::write(house.from.join(&long), "from").unwrap();
+        fs::write(house.here(&long), "mine, and longer").unwrap();
+        fs::write(house.from.join("z"), "z").unwrap();
+        let done = house.run();
+        assert_eq!((done.copied, done.skipped, done.finished), (3, 1, true), "{done:?}");
+        assert!(done.told[0].starts_with(&long), "{done:?}");
+        assert_eq!(fs::read_to_string(house.here(&long)).unwrap(), "mine, and longer");
     }
 
     #[test]
