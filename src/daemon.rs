@@ -430,7 +430,7 @@ impl House {
             return open_drive(&self.places).map(|_| ());
         };
         // The folders have to be there before they are watched, the watch before they are scanned.
-        lay_out(&mut open_drive(&self.places)?).map_err(EngineError::from)?;
+        lay_out(&mut open_drive(&self.places)?)?;
         let watch = Watch::start(&self.places.drive, move || notify.notify_one())?;
         let (mut engine, claim) = open_to_work(&self.places, &mut self.settings)?;
         // Whose password it is may be known by the drive alone.

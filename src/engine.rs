@@ -45,13 +45,13 @@ pub use verify::{Finding, Known, Verification};
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::Encoder;
 use crate::config::Config;
-use crate::fs::{FileSystem, FsError, Space};
+use crate::fs::{FileSystem, Space};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::{Bytes, DeviceName, FileId, NotTaken, Origin, Place, RelPath, Spot, Time};
-use crate::plan::{Fact, Op, World, in_force};
+use crate::plan::{Fact, Op, World, in_force, on};
 use crate::status::{Notice, Report};
 use crate::watch::Pending;
-use error::drive_error;
+use error::{drive_error, of_one_device, of_the_house};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long something has to be absent before it is believed, in seconds, where no sync engine can
@@ -328,10 +328,11 @@ impl Engine {
             if before.devices.contains_key(&device) {
                 continue;
             }
-            self.fs.make_dir(&Place::Device(device.clone()).at(RelPath::root()))?;
             // A device's name has the form of a name in a path.
             let page = RelPath::new(device.as_str().as_bytes()).unwrap_or_default();
-            self.fs.make_dir(&Place::Catalogue.at(page))?;
+            for at in [on(&device, &RelPath::root()), Place::Catalogue.at(page)] {
+                of_one_device(self.fs.make_dir(&at))?;
+            }
             self.world.devices.entry(device.clone()).or_default();
             new.push(device);
         }
@@ -478,10 +479,10 @@ impl Engine {
     }
 }
 
-/// Makes the house's folders on a drive.
-pub fn lay_out(fs: &mut dyn FileSystem) -> Result<(), FsError> {
+/// Makes the house's folders on a drive. Between them names are linked and renamed.
+pub fn lay_out(fs: &mut dyn FileSystem) -> Result<(), EngineError> {
     for place in [Place::Files, Place::Catalogue, Place::Shared, Place::Versions, Place::Tmp] {
-        fs.make_dir(&place.at(RelPath::root()))?;
+        fs.make_dir(&place.at(RelPath::root())).map_err(of_the_house)?;
     }
     Ok(())
 }

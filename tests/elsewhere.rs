@@ -311,3 +311,64 @@ fn no_inodes_left_is_said_as_such() {
     house.run();
     assert_eq!(std::fs::read(house.on("HTCphone", b"x")).unwrap(), b"x");
 }
+
+#[test]
+fn a_devices_folder_on_another_file_system_stops_that_device_only() {
+    if !possible(&["mkfs.btrfs", "btrfs"]) {
+        return;
+    }
+    let _one = one_at_a_time();
+    let mounted = Mounted::btrfs();
+    let mut house = mounted.house();
+    house.save(&house.home(b"d/x"), b"x");
+    house.run();
+    get(&mut house, 1, "d/x");
+    let device = house.drive.join("BTsync/devices/HTCphone");
+    let aside = house.drive.join("aside");
+    std::fs::rename(&device, &aside).unwrap();
+    sh(&format!("btrfs -q subvolume create {}", device.display())).unwrap();
+    std::fs::write(device.join("new"), b"new").unwrap();
+    house.run();
+    let told = status(&house);
+    let why = "BTsync/devices/HTCphone lies on another file system";
+    assert!(told.contains(why), "{told}");
+    // The house goes on for the others, and knows what it knew.
+    house.drop_list("LinuxLaptop", &[wish(2, "get", b"d/x", "")]);
+    house.run();
+    assert_eq!(std::fs::read(house.on("LinuxLaptop", b"d/x")).unwrap(), b"x");
+    let books = house.books();
+    assert!(books.iter().any(|b| b == "link HTCphone d/x"), "not believed gone: {books:?}");
+    assert_eq!(std::fs::read(house.home(b"d/x")).unwrap(), b"x");
+    assert!(!house.home(b"new").exists(), "nothing of it is taken in");
+    assert_eq!(std::fs::read(device.join("new")).unwrap(), b"new");
+    sh(&format!("btrfs -q subvolume delete {}", device.display())).unwrap();
+    std::fs::rename(&aside, &device).unwrap();
+    house.run();
+    assert!(!status(&house).contains("another file system"));
+    assert_eq!(house.check(), [""; 0]);
+}
+
+#[test]
+fn masters_on_another_file_system_are_told_with_the_next_step_and_not_believed_gone() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let _one = one_at_a_time();
+    let mounted = Mounted::new("64M", "mkfs.ext4 -q");
+    let mut house = mounted.house();
+    house.save(&house.home(b"d/x"), b"x");
+    house.run();
+    get(&mut house, 1, "d/x");
+    let files = house.drive.join("BTsync/files");
+    sh(&format!("mount -t tmpfs none {}", files.display())).unwrap();
+    let out = house.larder(&["run", "--once", "--settle", "1"]).output().unwrap();
+    let left = std::fs::read_dir(&files).unwrap().count();
+    sh(&format!("umount {}", files.display())).unwrap();
+    let said = text(&out);
+    assert!(said.contains("BTsync/files"), "{said}");
+    assert!(said.contains("another file system") && said.contains("unmount it"), "{said}");
+    assert_eq!(left, 0, "nothing was written over there");
+    house.run();
+    assert_eq!(std::fs::read(house.on("HTCphone", b"d/x")).unwrap(), b"x");
+    assert_eq!(house.check(), [""; 0]);
+}

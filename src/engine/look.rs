@@ -65,6 +65,9 @@ impl Engine {
     /// Scans all masters, and looks at the links of those that changed.
     pub(super) fn scan_home(&mut self, now: Time) -> Result<(), EngineError> {
         let found = self.fs.scan(&master(&RelPath::root()))?;
+        if found.elsewhere.first().is_some_and(RelPath::is_root) {
+            return Err(EngineError::FolderElsewhere { at: master(&RelPath::root()) });
+        }
         self.note_elsewhere(&master(&RelPath::root()), &found.elsewhere, now);
         self.twins.of = None;
         if !self.world.files.is_empty() {
@@ -136,10 +139,16 @@ impl Engine {
         now: Time,
     ) -> Result<(), EngineError> {
         let root = on(device, &RelPath::root());
-        if self.fs.look(&root)?.is_none() {
-            // The whole folder is gone: nobody deletes that file by file.
-            self.fs.make_dir(&root)?;
-            self.emptied.insert(device.clone());
+        match self.fs.look(&root) {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                // The whole folder is gone: nobody deletes that file by file.
+                self.fs.make_dir(&root)?;
+                self.emptied.insert(device.clone());
+            }
+            // What another file system hides stops nobody else; the scan tells of it.
+            Err(FsError::OtherFileSystem { .. }) => {}
+            Err(e) => return Err(e.into()),
         }
         let found = self.fs.scan(&root)?;
         self.note_elsewhere(&root, &found.elsewhere, now);

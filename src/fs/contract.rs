@@ -255,3 +255,32 @@ fn what_lies_on_another_file_system_is_seen_and_neither_entered_nor_touched() {
         assert_eq!(std::fs::read_dir(&mounted.0).unwrap().count(), 0);
     }
 }
+
+#[test]
+fn a_place_on_another_file_system_hides_what_is_in_it_and_is_no_error() {
+    let test = |fs: &mut dyn FileSystem| {
+        assert_eq!(fs.look(&phone("")).unwrap(), Some(Entry::Elsewhere));
+        for from in [phone(""), phone("a/b")] {
+            let found = fs.scan(&from).unwrap();
+            assert_eq!(found.elsewhere, std::slice::from_ref(&from.path), "{from}");
+            assert_eq!((found.tree.len(), found.blind.len()), (0, 0), "{from}");
+        }
+        for refused in
+            [fs.make_dir(&phone("")), fs.make_dir(&phone("a")), fs.write_new(&phone("x"), b"1")]
+        {
+            assert!(matches!(refused, Err(FsError::OtherFileSystem { .. })), "{refused:?}");
+        }
+        assert_eq!(fs.scan(&files("")).unwrap().elsewhere, [], "only that place");
+    };
+    let (dir, mut real, mut memory) = drives();
+    memory.put_elsewhere(&phone(""));
+    println!("on the drive in memory");
+    test(&mut memory);
+    let dry = super::DryRun::new(memory).make_dir(&phone(""));
+    assert!(matches!(dry, Err(FsError::OtherFileSystem { .. })), "{dry:?}");
+    println!("on the real drive");
+    if let Some(mounted) = MountedOn::new(dir.path().join("BTsync/devices/HTCphone")) {
+        test(&mut real);
+        assert_eq!(std::fs::read_dir(&mounted.0).unwrap().count(), 0);
+    }
+}

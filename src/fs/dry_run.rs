@@ -76,6 +76,7 @@ impl<F: FileSystem> FileSystem for DryRun<F> {
             let here = at.place.clone().at(dir);
             match self.look(&here)? {
                 Some(Entry::Dir) => {}
+                Some(Entry::Elsewhere) => return Err(FsError::OtherFileSystem { at: here }),
                 Some(_) => return Err(FsError::NotRegular { at: here }),
                 None => {
                     self.over.insert(here, Some(Entry::Dir));

@@ -460,6 +460,9 @@ impl FileSystem for Real {
         match self.beneath(&from.place.clone().at(RelPath::root())) {
             Ok(handle) => scan(&handle, &from.place, &from.path),
             Err(FsError::Missing { .. }) => Ok(Scan::default()),
+            Err(FsError::OtherFileSystem { .. }) => {
+                Ok(Scan { elsewhere: vec![from.path.clone()], ..Scan::default() })
+            }
             Err(e) => Err(e),
         }
     }
