@@ -47,13 +47,13 @@ pub use verify::{Finding, Known, Verification};
 use crate::apply::{Applier, ApplyError, recover};
 use crate::catalogue::Encoder;
 use crate::config::Config;
-use crate::fs::{FileSystem, FsError, Space};
+use crate::fs::{FileSystem, Space};
 use crate::ledger::Ledger;
 use crate::model::{Bytes, DeviceName, FileId, NotTaken, Origin, Place, RelPath, Spot, Time};
 use crate::plan::{Fact, Op, World, in_force, on};
 use crate::status::{Notice, machine::Machine};
 use crate::watch::Pending;
-use error::drive_error;
+use error::{drive_error, of_one_device};
 use layout::remembered;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -340,11 +340,7 @@ impl Engine {
             // A device's name has the form of a name in a path.
             let page = RelPath::new(device.as_str().as_bytes()).unwrap_or_default();
             for at in [on(&device, &RelPath::root()), Place::Catalogue.at(page)] {
-                match self.fs.make_dir(&at) {
-                    // One device's folder, which is told, keeps nobody else from going on.
-                    Ok(()) | Err(FsError::OtherFileSystem { .. }) => {}
-                    Err(e) => return Err(e.into()),
-                }
+                of_one_device(self.fs.make_dir(&at))?;
             }
             self.world.devices.entry(device.clone()).or_default();
             new.push(device);

@@ -153,7 +153,7 @@ fn former_list(own: &Path, id: &str) -> io::Result<HashSet<Vec<u8>>> {
     let [shared, taken] =
         [format!("{number}.list"), format!("{id}.former-list")].map(|n| own.join(n));
     if number != id && shared.try_exists()? && !taken.try_exists()? {
-        std::fs::rename(&shared, &taken)?;
+        rustix::fs::rename(&shared, &taken)?;
         File::open(own)?.sync_all()?;
     }
     if !taken.try_exists()? {

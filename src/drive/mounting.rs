@@ -306,11 +306,10 @@ pub fn prepare(at: &Path, uid: u32, gid: u32) -> Result<Found, DriveError> {
     };
     let folders = [open_folder(SHARED, 0o755)?, open_folder(OWN, 0o700)?];
     // Noted before the folders are given: afterwards nothing else tells the next mount that it all began.
-    let own = &folders[1].0;
     if found.theirs {
-        ownership::note_first(own.as_fd(), owner).map_err(fail())?;
+        ownership::note_first(at, owner).map_err(DriveError::io("preparing", at))?;
     } else {
-        found.theirs = ownership::is_first(own.as_fd()).map_err(fail())?;
+        found.theirs = ownership::is_first(at).map_err(DriveError::io("preparing", at))?;
     }
     for (folder, theirs, mode) in &folders {
         if *theirs {

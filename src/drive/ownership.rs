@@ -8,7 +8,6 @@
 use super::{DriveError, OWN, SHARED};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, Uid};
 use rustix::io::Errno;
-use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,8 +16,9 @@ use std::time::{Duration, Instant};
 
 /// In [`OWN`]: where the last mount's time was over; empty when it came to the end.
 const RESUME: &str = "owner-resume";
-/// In [`OWN`]: there from the first mount of a drive that belonged to somebody else until all on it was looked at.
-const FIRST: &CStr = c"owner-first";
+/// In [`OWN`]: says something from the first mount of a drive that belonged to somebody else until all on it was looked at;
+/// empty afterwards.
+const FIRST: &str = "owner-first";
 /// Deeper than any path that Larder takes; each level holds a descriptor.
 const DEEPEST: usize = 200;
 /// A longer path is nobody's.
@@ -44,37 +44,21 @@ impl Given {
     }
 }
 
-/// Notes in [`OWN`], before anything is given, that a drive belonged to somebody else. An error of a drive that is full or
-/// takes no writes only costs the time that the next mount would have for it.
-pub(super) fn note_first(own: BorrowedFd<'_>, owner: (Uid, Gid)) -> rustix::io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::openat(own, FIRST, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(fd) => {
-            rustix::fs::fchown(&fd, Some(owner.0), Some(owner.1))?;
-            rustix::fs::fsync(&fd)?;
-            rustix::fs::fsync(own)
+/// Notes on the drive mounted at `at`, before anything is given, that it belonged to somebody else. Where there is no room
+/// for that, it only costs the time that the next mount would have.
+pub(super) fn note_first(at: &Path, owner: (Uid, Gid)) -> io::Result<()> {
+    match write_note(&at.join(OWN).join(FIRST), b"all of it", owner) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            log::warn!("there is no room to note that a drive belonged to somebody else: {e}");
+            Ok(())
         }
-        Err(Errno::NOSPC | Errno::DQUOT | Errno::LOOP | Errno::ISDIR) => Ok(()),
-        Err(e) => Err(e),
+        other => other,
     }
 }
 
 /// True when [`note_first`] noted it and no walk has come to its end since.
-pub(super) fn is_first(own: BorrowedFd<'_>) -> rustix::io::Result<bool> {
-    match rustix::fs::statat(own, FIRST, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(_) => Ok(true),
-        Err(Errno::NOENT) => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-fn forget_first(at: &Path) -> io::Result<()> {
-    let own = rustix::fs::open(at.join(OWN), FOLDER, Mode::empty())?;
-    match rustix::fs::unlinkat(&own, FIRST, AtFlags::empty()) {
-        Ok(()) => Ok(rustix::fs::fsync(&own)?),
-        Err(Errno::NOENT) => Ok(()),
-        Err(e) => Err(e.into()),
-    }
+pub(super) fn is_first(at: &Path) -> io::Result<bool> {
+    Ok(!read_note(&at.join(OWN).join(FIRST))?.is_empty())
 }
 
 /// Gives all that belongs to others in the two folders of the drive mounted at `at` to `uid` and `gid`, and lets the owner
@@ -110,7 +94,8 @@ pub fn take_over(at: &Path, (uid, gid): (u32, u32), budget: Duration) -> Result<
     let rest = if ended { &[][..] } else { &walk.path };
     write_note(&note, rest, walk.owner).map_err(DriveError::io(DOING, at))?;
     if ended {
-        forget_first(at).map_err(DriveError::io(DOING, at))?;
+        write_note(&at.join(OWN).join(FIRST), b"", walk.owner)
+            .map_err(DriveError::io(DOING, at))?;
     }
     Ok(walk.given)
 }
@@ -345,7 +330,8 @@ mod tests {
         let given = take_over(dir.path(), (1234, 1234), LONG).unwrap();
         assert_eq!((given.number, given.unfinished), (7, false), "{given:?}");
         assert!(!theirs());
-        assert_eq!(std::fs::read_dir(dir.path().join("BTsyncApp")).unwrap().count(), 1);
+        let left = |name: &str| std::fs::read(dir.path().join("BTsyncApp").join(name)).unwrap();
+        assert_eq!((left("owner-resume"), left("owner-first")), (vec![], vec![]));
     }
 
     /// A folder that takes no writes, as far as that may be mounted here.

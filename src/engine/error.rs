@@ -59,6 +59,14 @@ pub(super) fn of_the_house(e: FsError) -> EngineError {
     }
 }
 
+/// One device's folder that lies elsewhere is told, and keeps nobody else from going on.
+pub(super) fn of_one_device(made: Result<(), FsError>) -> Result<(), FsError> {
+    match made {
+        Err(FsError::OtherFileSystem { .. }) => Ok(()),
+        made => made,
+    }
+}
+
 pub(super) fn drive_error(e: ApplyError) -> EngineError {
     match e {
         ApplyError::Fs(e) => e.into(),
