@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
-import { act, browser, folder, row, text, visit, wishes } from "./lib.js";
+import { act, browser, folder, row, sealed, text, visit, wishes } from "./lib.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const program = process.env.LARDER || join(process.env.CARGO_TARGET_DIR || join(root, "target"), "debug", "larder");
@@ -29,8 +29,9 @@ test("what the page says would go is what the engine takes", async t => {
   const pages = join(drive, "BTsync/catalogue/HTCphone");
   let lists = 0;
   const wished = items => {
-    const list = { v: 1, page: "", key: "", gen: 1, items: items.map((item, n) => ({ id: (100 * ++lists + n).toString(16).padStart(20, "0"), at: "2026-11-23T10:00:00Z", ...item })) };
-    writeFileSync(join(home, "list"), JSON.stringify(list));
+    const own = JSON.parse(/<script type="application\/json" id="cfg">([^]*?)<\/script>/.exec(readFileSync(join(pages, "catalogue.html"), "utf8"))[1]);
+    const list = { v: 2, page: own.page, device: own.device, gen: 1, nonce: "0".repeat(32), items: items.map((item, n) => ({ id: (100 * ++lists + n).toString(16).padStart(20, "0"), at: "2026-11-23T10:00:00Z", ...item })) };
+    writeFileSync(join(home, "list"), sealed(own.key, "worklist", JSON.stringify(list)));
     renameSync(join(home, "list"), join(pages, `catalogue-worklist-HTCphone-${lists}.json`));
     run();
   };

@@ -32,6 +32,7 @@ test("who may only read is shown so, signs in, and what he pressed before is sen
   await page.locator(".signed-out", { hasText: "To change something, sign in." }).waitFor();
   await press(page, "Music");
   await page.locator("#save").click();
+  await page.locator("#box input[type=password]").waitFor();
   assert.deepEqual(home.posts(), [], "nothing is sent before");
   assert.match(await text(page, "#box"), /Sign in[^]*Your changes are kept in this browser meanwhile/);
   await act(page, "go").click();
@@ -114,7 +115,7 @@ test("who comes in the NAS's place can't talk the page into another proof", asyn
     home.state.lie = () => [401, JSON.stringify({ taken: [], refused: [], why: "sign in first" })];
     home.state.session = { state, readers: true, proof: null, sessions: [] };
     await page.locator("#save").click();
-    await page.locator("#box").waitFor();
+    await page.locator("#box input[type=password]").waitFor();
     await page.keyboard.press("Escape");
     home.state.session = { state: "signed-in", readers: true, proof: own, sessions: [] };
     home.state.lie = raw => [200, answerTo(raw, own)];
