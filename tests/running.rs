@@ -599,10 +599,12 @@ fn no_answer_holds_a_key() {
     assert!(mac::is_sealed(&phone, Sealed::Answer, &by_file.body), "{}", by_file.text());
     answers.extend([by_page, by_file, http::post_worklist(port, "null", "", &list(id, "null"))]);
 
-    let question = "SELECT value FROM meta WHERE key LIKE 'key:_%' OR key = 'web-secret' \
+    let question = "SELECT value FROM meta WHERE key LIKE 'key:%' OR key = 'web-secret' \
                     UNION SELECT hash FROM sessions UNION SELECT under || label FROM sessions \
                     UNION SELECT json_extract(value, '$.hash') FROM meta WHERE key = 'web-password'";
     let secrets = ledger(&house, question);
+    let common = ledger(&house, "SELECT value FROM meta WHERE key = 'key:'");
+    assert_eq!(common, [""; 0], "the common page has no key");
     assert!(secrets.len() >= 6, "{}", secrets.len());
     for answer in &answers {
         let bytes = answer.bytes();
