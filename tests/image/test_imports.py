@@ -11,6 +11,9 @@ SETTINGS = """
 
 [drive]
 import = true
+
+[web]
+password = "open sesame"
 """
 
 
