@@ -350,6 +350,7 @@ fn a_drive_may_be_taken_away_only_with_the_list_of_what_was_not_copied() {
     assert!(said.contains("this Pi can't read HFS+"), "{said}");
     assert!(said.contains("Keep that drive as it is until you have what was not copied"), "{said}");
     assert!(!said.contains("The files of \"EFI\""), "{said}");
+    assert!(said.contains("Not copied from it: the EFI partition"), "{said}");
     assert_eq!(house.shows(), Condition::Attention);
 
     // What only helps a computer to start is named, and nobody has to do anything about it.

@@ -203,7 +203,10 @@ fn imports_ended(parts: &[&(Choice, Progress, bool)], beside: &[&NotCopied]) -> 
         } else if !part.2 {
             "Keep that drive as it is, and plug it in again: it goes on where it stopped.".into()
         } else {
-            "Keep that drive as it is until you have what was not copied, too.".into()
+            format!(
+                "Keep that drive as it is until you have what was not copied, too.{}",
+                harmless.concat()
+            )
         };
         let condition = if all { Condition::Ready } else { Condition::Attention };
         told.push(Advice { condition, what: import_ended(part), next });
