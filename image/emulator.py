@@ -155,6 +155,11 @@ class Monitor:
         self.socket.close()
 
 
+class Mute(AssertionError):
+    """The console does not answer any more. Whoever asks again is told at once, so that one Pi that hangs costs one
+    waiting time and not one for each test that comes after."""
+
+
 class Machine:
     """One emulated Pi. Use as a context: it is gone at the end, whatever happens."""
 
@@ -174,6 +179,8 @@ class Machine:
         self.started = None
         self.console_begins = 0
         self.plugged = {}
+        # What the console did not answer, since power on.
+        self.mute = None
         self._patterns = None
 
     def __enter__(self):
@@ -188,6 +195,7 @@ class Machine:
         """Starts it, with these drives plugged in. Without `network` its cable leads to nobody: no DHCP, no Internet."""
         line = (self.boot / "cmdline.txt").read_text().strip()
         line = re.sub(r"\bconsole=tty1 ?", "", line) + f" larder.console {ADDRESSES} {extra}"
+        self.mute = None
         qmp = self.folder / "qmp.sock"
         with contextlib.suppress(FileNotFoundError):
             qmp.unlink()
@@ -225,12 +233,12 @@ class Machine:
 
     def wait_for_shell(self, timeout=90):
         """Waits for the root shell on the serial console; seconds since power on."""
-        self.serial.expect_exact(PROMPT, timeout=timeout * slow())
+        self._expect("no shell", lambda: self.serial.expect_exact(PROMPT, timeout=timeout * slow()))
         taken = time.monotonic() - self.started
         # The shell asks the terminal where its cursor is. A loop inside it neither asks nor echoes.
         self.serial.send("\x1b[1;9R")
         self.serial.sendline("set +m; stty -echo; dmesg -n 1; while IFS= read -r c; do eval \"$c\"; done; # begins")
-        self.serial.expect_exact("begins", timeout=20 * slow())
+        self._expect("no loop in the shell", lambda: self.serial.expect_exact("begins", timeout=20 * slow()))
         self.sh("true")
         return taken
 
@@ -370,12 +378,32 @@ class Machine:
         """Its exit status and output."""
         # The marker is put together by the shell, so that an echo of the command can't be taken for it.
         marker = 'echo "<<"$?">>"'
+        if self.mute:
+            raise Mute(f"`{command}` was not tried: {self.mute}")
         self.serial.sendline(f"{{ {command}; }} 2>&1 </dev/null; {marker}")
-        self.serial.expect(rb"<<(\d+)>>\r*\n", timeout=timeout * slow())
+        self._expect(f"no answer to `{command}`", lambda: self.serial.expect(rb"<<(\d+)>>\r*\n", timeout=timeout * slow()))
         text = self.serial.before.decode("utf-8", "replace").replace("\r", "")
         # Whenever init starts a service again it makes the console sane, which includes an echo.
         text = text.rpartition(marker)[2]
         return int(self.serial.match.group(1)), text.strip("\n")
+
+    def _expect(self, failure, expect):
+        """Runs `expect`; when nothing comes the console is mute until the next power on, and its last lines are told."""
+        begun = time.monotonic()
+        try:
+            expect()
+        except pexpect.TIMEOUT:
+            self.mute = f"{failure} within {time.monotonic() - begun:.0f} s"
+            raise Mute(f"{self.mute}; the console's last lines:\n{self.last_words()}") from None
+
+    def last_words(self, lines=40):
+        """The end of what the console said since power on."""
+        if not self.console_log:
+            return "(no log of it is kept)"
+        with open(self.console_log, "rb") as log:
+            log.seek(self.console_begins)
+            text = log.read().decode("utf-8", "replace").replace("\r", "")
+        return "\n".join(text.splitlines()[-lines:]) or "(nothing at all)"
 
     def wait(self, what, condition, timeout=30, every=0.3):
         """Asks again and again until it is true; its value. Fails naming `what`."""

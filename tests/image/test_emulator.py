@@ -96,3 +96,42 @@ def test_a_kernel_that_breaks_down_again_is_no_accident(tmp_path, capsys):
     # Said once, and not to whoever reads the summary: this was no Pi.
     assert capsys.readouterr().out.count("NOTE: ") == 1
     assert len(pi.starts) == 1
+
+
+class Deaf:
+    """A console on which nothing comes."""
+
+    def __init__(self):
+        self.sent = []
+
+    def sendline(self, line):
+        self.sent.append(line)
+
+    def expect(self, _pattern, timeout):
+        raise emulator.pexpect.TIMEOUT(f"nothing in {timeout} s")
+
+    expect_exact = expect
+
+
+def test_a_console_that_does_not_answer_is_waited_for_once(tmp_path):
+    """A Pi that hung had each later test of its file wait anew: 13 tests took 45 minutes, and nobody saw why."""
+    pi = emulator.Machine.__new__(emulator.Machine)
+    pi.console_log, pi.console_begins, pi.serial, pi.mute = tmp_path / "console", 0, Deaf(), None
+    pi.console_log.write_bytes(b"[   20.1] rcu: self-detected stall\r\n")
+    with pytest.raises(emulator.Mute, match="(?s)no answer to `true` .*self-detected stall"):
+        pi.sh("true")
+    assert len(pi.serial.sent) == 1
+    with pytest.raises(emulator.Mute, match="`ls` was not tried: no answer to `true`"):
+        pi.sh("ls")
+    assert len(pi.serial.sent) == 1, "the console was asked again"
+
+
+def test_a_start_without_a_shell_tells_what_the_console_said(tmp_path):
+    pi = emulator.Machine.__new__(emulator.Machine)
+    pi.console_log, pi.console_begins, pi.serial, pi.mute = tmp_path / "console", 0, Deaf(), None
+    pi.started = 0.0
+    pi.console_log.write_bytes(b"[    1.2] Waiting for root device\r\n")
+    with pytest.raises(emulator.Mute, match="(?s)no shell .*Waiting for root device"):
+        pi.wait_for_shell()
+    with pytest.raises(emulator.Mute, match="no shell"):
+        pi.sh("true")
