@@ -12,6 +12,7 @@
 
 mod address;
 mod announce;
+mod background;
 pub mod child;
 mod clock;
 mod importing;

@@ -9,6 +9,7 @@
 
 pub mod advice;
 pub mod decide;
+pub mod decision;
 pub mod devices;
 pub mod format;
 pub mod gpt;
@@ -18,6 +19,7 @@ pub mod ownership;
 pub mod reserve;
 pub mod signature;
 pub mod table;
+pub mod words;
 
 use crate::model::Bytes;
 use rustix::io::Errno;

@@ -21,6 +21,7 @@ mod neighbours;
 mod password;
 mod range;
 mod router;
+mod secret;
 mod session;
 mod sign_in;
 mod state;
@@ -255,7 +256,7 @@ pub async fn serve(front: Front, stop: impl Future<Output = ()>) {
         claims: limits::Throttle::default(),
         wrong_seals: limits::Throttle::default(),
         passwords: password::Passwords::default(),
-        touched: session::Touched::default(),
+        touched: state::Touched::default(),
         parsing: Arc::new(tokio::sync::Semaphore::new(1)),
         doubtful: Arc::new(tokio::sync::Semaphore::new(1)),
     });

@@ -5,10 +5,10 @@
 //! It must never start the child after it was told to stop.
 
 use super::Options;
+use super::background::{send_event, unmount};
 use super::child::Child;
 use super::machine::Event;
-use super::shell::{tell, unmount};
-use crate::drive::decide::Choice;
+use crate::drive::decision::Choice;
 use crate::drive::import::Progress;
 use crate::drive::mounting;
 use std::path::Path;
@@ -42,8 +42,8 @@ impl Import {
             if let Err(why) = mounting::mount_foreign(&device, choice.kind, &at, owner.0, owner.1) {
                 log::error!("{} can't be imported: {why}", choice.words);
                 let stopped = Some(why.to_string());
-                tell(&send, Event::Import(Progress { stopped, ..Progress::default() }));
-                return tell(&send, Event::ImportEnded(false));
+                send_event(&send, Event::Import(Progress { stopped, ..Progress::default() }));
+                return send_event(&send, Event::ImportEnded(false));
             }
             let mut stage = lock(&shared);
             if let Stage::Mounting = *stage {
@@ -57,7 +57,7 @@ impl Import {
             }
             drop(stage);
             unmount(&at, false);
-            tell(&send, Event::ImportEnded(false));
+            send_event(&send, Event::ImportEnded(false));
         });
         Self(stage)
     }
@@ -105,12 +105,12 @@ fn copy(
     let (progress, end, point) = (send.clone(), send.clone(), from.to_path_buf());
     let line = move |line: &str| {
         if let Ok(so_far) = serde_json::from_str::<Progress>(line) {
-            tell(&progress, Event::Import(so_far));
+            send_event(&progress, Event::Import(so_far));
         }
     };
     let ended = move |well| {
         unmount(&point, false);
-        tell(&end, Event::ImportEnded(well));
+        send_event(&end, Event::ImportEnded(well));
     };
     Child::start(&options.engine, &args, owner, line, ended)
 }

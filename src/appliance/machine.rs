@@ -9,7 +9,8 @@ mod words;
 
 use crate::config;
 use crate::drive::advice::done;
-use crate::drive::decide::{Advice, Choice, Decision, NotCopied, decide};
+use crate::drive::decide::decide;
+use crate::drive::decision::{Advice, Choice, Decision, NotCopied};
 use crate::drive::import::Progress;
 use crate::drive::ownership::Given;
 use crate::drive::{Disk, DriveError, reserve};

@@ -6,6 +6,7 @@
 
 use super::address;
 use super::announce::Announcer;
+use super::background::{send_event, unmount};
 use super::child::Child;
 use super::clock::{set_clock, wall, written};
 use super::importing::Import;
@@ -13,11 +14,11 @@ use super::machine::{Effect, Event, Machine};
 use super::watch::{LOOK_EVERY, look, signals};
 use super::{ApplianceError, Options, user};
 use crate::config;
-use crate::drive::advice::words;
-use crate::drive::decide::{Advice, Choice};
+use crate::drive::decision::{Advice, Choice};
 use crate::drive::devices::{self, Present};
 use crate::drive::mounting::{self, Checked};
 use crate::drive::ownership::{self, Given};
+use crate::drive::words::words;
 use crate::drive::{Disk, DriveError, OWN, format, import, reserve};
 use crate::led::player::{Player, lights};
 use crate::machine::Hardware;
@@ -34,8 +35,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a busy mount is waited for before it is detached.
-const BUSY_FOR: Duration = Duration::from_secs(2);
 /// How often a STATUS.txt that can't be opened is tried again.
 const STATUS_AGAIN: Duration = Duration::from_secs(60);
 
@@ -198,7 +197,7 @@ impl Shell<'_> {
     /// Runs a job on a thread of its own; its answer comes as an event.
     fn job(&self, work: impl FnOnce() -> Event + Send + 'static) {
         let send = self.send.clone();
-        std::thread::spawn(move || tell(&send, work()));
+        std::thread::spawn(move || send_event(&send, work()));
     }
 
     fn probe(&self) {
@@ -228,7 +227,7 @@ impl Shell<'_> {
     fn prepare(&self, choice: Choice) {
         let (options, owner, send) = (self.options.clone(), self.owner, self.send.clone());
         self.job(move || {
-            let given = |given| tell(&send, Event::Given(given));
+            let given = |given| send_event(&send, Event::Given(given));
             let result = prepare(&options, &choice, owner, given);
             if let Err(why) = &result {
                 log::error!("{} is not used: {why}", choice.words);
@@ -269,12 +268,12 @@ impl Shell<'_> {
         ];
         let (reports, end) = (self.send.clone(), self.send.clone());
         let line = move |line: &str| match serde_json::from_str::<Report>(line) {
-            Ok(report) => tell(&reports, Event::Engine(Box::new(report))),
+            Ok(report) => send_event(&reports, Event::Engine(Box::new(report))),
             Err(why) => log::warn!("the engine said something that is no report: {why}"),
         };
         let ended = move |well| {
             log::info!("the engine ended{}", if well { "" } else { " with an error" });
-            tell(&end, Event::EngineEnded);
+            send_event(&end, Event::EngineEnded);
         };
         match Child::start(&self.options.engine, &args, self.owner, line, ended) {
             Ok(engine) => {
@@ -283,7 +282,7 @@ impl Shell<'_> {
             }
             Err(why) => {
                 log::error!("the engine can't be started: {why}");
-                tell(&self.send, Event::EngineEnded);
+                send_event(&self.send, Event::EngineEnded);
             }
         }
     }
@@ -393,23 +392,6 @@ fn prepare(
     Ok(checked)
 }
 
-/// Unmounts; a mount that stays busy is detached.
-pub(super) fn unmount(at: &Path, gone: bool) {
-    let began = Instant::now();
-    loop {
-        let lazily = gone || began.elapsed() > BUSY_FOR;
-        match mounting::unmount(at, lazily) {
-            Ok(()) => return log::info!("unmounted {}", at.display()),
-            Err(DriveError::Io { source, .. }) if source.raw_os_error() == Some(EINVAL) => return,
-            Err(why) if lazily => return log::error!("{why}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
-}
-
-/// Nothing is mounted there.
-const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
-
 /// What a supervisor that broke down left behind: its engine and its mounts.
 fn clear_leftovers(options: &Options) {
     let pid = std::fs::read_to_string(options.run.join("engine.pid")).ok();
@@ -489,10 +471,4 @@ fn settings(boot: &Path) -> (config::Config, Vec<Advice>) {
 /// `[led]` of the settings on the boot partition, for `larder led test`.
 pub fn led(boot: &Path) -> config::Led {
     settings(boot).0.led
-}
-
-pub(super) fn tell(send: &Sender<Event>, event: Event) {
-    if send.send(event).is_err() {
-        log::debug!("the supervisor has ended; an event is lost");
-    }
 }

@@ -1,6 +1,7 @@
 //! Who belongs to the house, in the engine: what was decided on the page comes into force, what a lost
 //! device still wished is dropped, and the owner is told of devices that ask, stay away or take nothing.
 
+use super::notices::ASKING;
 use super::publish::key_name;
 use super::{Engine, EngineError};
 use crate::catalogue::AskingView;
@@ -16,9 +17,6 @@ const MOST_ASKING: usize = 12;
 const AWAY: i64 = 14 * 86_400;
 /// A device that is there and takes none of what waits for it is spoken of after ten minutes.
 const IDLE: i64 = 600;
-/// The notice about those that ask.
-pub(super) const ASKING: &str = "asking";
-
 /// What was decided and is not carried out yet.
 #[derive(Debug, Default)]
 pub(super) struct Decided {

@@ -7,6 +7,9 @@ use crate::plan::{Fact, Op, on};
 use crate::status::{Condition, Notice};
 use crate::watch::Names;
 
+/// The notice about those that ask.
+pub(super) const ASKING: &str = "asking";
+
 /// Said after the first of several.
 pub(super) fn and_more(others: usize) -> String {
     match others {

@@ -29,7 +29,7 @@ impl Engine {
         // The pages have cards for those that ask, for storms and for what vanished.
         let asked = held.iter().map(|h| format!("held {}", h.device));
         let asked = asked.chain(storms.iter().map(|s| format!("storm {}", s.device)));
-        for key in asked.chain([super::devices::ASKING.to_owned()]) {
+        for key in asked.chain([super::notices::ASKING.to_owned()]) {
             if let Some(carded) = self.notices.get(&key) {
                 report.notices.retain(|notice| notice != carded);
             }

@@ -1,6 +1,6 @@
 //! One connection: how long it may take.
 
-use super::state::Client;
+use super::limits::Client;
 use super::{GOODBYE, House};
 use axum::Router;
 use axum::body::Body;

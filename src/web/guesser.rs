@@ -4,10 +4,9 @@
 
 use super::Settings;
 use super::auth::{cookie, same_secret};
-use super::limits::ClientKey;
+use super::limits::{Client, ClientKey};
 use super::password::hex;
-use super::session::{hmac, mark, random, set_cookie};
-use super::state::Client;
+use super::secret::{hmac, mark, random, set_cookie};
 use crate::model::Access;
 use axum::body::Body;
 use axum::http::Response;

@@ -21,6 +21,17 @@ const EACH: usize = 16;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct LinkAddress(pub [u8; 6]);
 
+/// Whoever is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client {
+    /// Its address; one of IPv4 is never written as one of IPv6.
+    pub(super) address: IpAddr,
+    /// What counts as one client.
+    pub(super) key: ClientKey,
+    /// It is in the local network.
+    pub(super) is_local: bool,
+}
+
 /// What counts as one client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum ClientKey {

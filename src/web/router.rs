@@ -3,9 +3,10 @@
 use super::content_type::{self, ContentType};
 use super::error_page::{away, missing, only, put, told, waiting};
 use super::files::{self, Fault, MayGoOn, Opened};
+use super::limits::Client;
 use super::range::{self, Part};
 use super::session::{self, Door};
-use super::state::{Client, Shared};
+use super::state::Shared;
 use super::{House, auth, sign_in, worklist};
 use crate::model::{Place, RelPath};
 use axum::Router;

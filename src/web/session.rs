@@ -6,20 +6,20 @@
 use super::auth::{self, From, cookie, same_secret};
 use super::error_page::{only, put};
 use super::guesser::{self, Guesser};
+use super::limits::Client;
 use super::password::{LENGTH, hex};
-use super::state::{AppState, Client, Shared};
+use super::secret::{hmac, mark, random, set_cookie};
+use super::state::{AppState, Shared};
 use super::{Command, House, Settings, user_agent};
 use crate::model::{Access, Password, Session, Time};
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
-use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::header::{self, HeaderMap};
 use axum::http::{Method, Request, Response, StatusCode};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::timeout;
 
@@ -29,9 +29,6 @@ const SESSION: &str = "larder";
 const ARRIVAL: Duration = Duration::from_secs(20);
 /// How often it is noted that a session was used.
 const NOTED: Duration = Duration::from_secs(3_600);
-
-/// When the use of each session was noted.
-pub(super) type Touched = Mutex<HashMap<String, Instant>>;
 
 /// A request with a session.
 pub(super) struct SignedIn {
@@ -46,31 +43,8 @@ pub(super) fn now() -> Time {
     Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-pub(super) fn hmac(key: &str, text: &str) -> Vec<u8> {
-    // HMAC takes a key of any length; there is no other way to fail.
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap_or_else(|_| unreachable!());
-    mac.update(text.as_bytes());
-    mac.finalize().into_bytes().to_vec()
-}
-
-pub(super) fn random(bytes: usize) -> Option<String> {
-    let mut drawn = vec![0; bytes];
-    getrandom::fill(&mut drawn).ok()?;
-    Some(hex(&drawn))
-}
-
 fn token_hash(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
-}
-
-/// Which password is in force, in so few bits that nobody can find the password by them; `None` when there is none.
-pub(super) fn mark(access: &Access, settings: &Settings) -> Option<String> {
-    let (kind, text) = match (&settings.password, &access.password) {
-        (Some(set), _) => ("settings", set),
-        (None, Some(chosen)) => ("chosen", &chosen.hash),
-        (None, None) => return None,
-    };
-    Some(hex(&hmac(&access.secret, &format!("{kind} {text}"))[..2]))
 }
 
 /// The sessions that hold.
@@ -200,6 +174,22 @@ pub(super) fn door(
 
 const AWAY: &str = "the drive is not plugged in; plug it in and try again";
 
+/// What a request for a password or a session is judged by; `Err` is the answer to one from another origin, or while there
+/// is no drive.
+fn entrance(
+    state: &AppState,
+    request: &Request<Body>,
+) -> Result<(House, Settings), Box<Response<Body>>> {
+    if !is_own(request) {
+        return Err(Box::new(no(StatusCode::FORBIDDEN, OWN)));
+    }
+    let house = state.house.borrow().clone();
+    if house.drive.is_none() {
+        return Err(Box::new(no(StatusCode::SERVICE_UNAVAILABLE, AWAY)));
+    }
+    Ok((house, state.settings.borrow().clone()))
+}
+
 /// Chooses the password: `POST /claim`.
 pub(super) async fn claim(
     State(state): State<Shared>,
@@ -210,14 +200,10 @@ pub(super) async fn claim(
         return only("POST");
     }
     // Before anything of the request is read: nobody from elsewhere may even ask.
-    if !is_own(&request) {
-        return no(StatusCode::FORBIDDEN, OWN);
-    }
-    let house = state.house.borrow().clone();
-    let settings = state.settings.borrow().clone();
-    if house.drive.is_none() {
-        return no(StatusCode::SERVICE_UNAVAILABLE, AWAY);
-    }
+    let (house, settings) = match entrance(&state, &request) {
+        Ok(entered) => entered,
+        Err(told) => return *told,
+    };
     match door(&state, &house, &settings, &client, false) {
         Door::Claim => {}
         Door::SignedOut | Door::SignedIn => {
@@ -276,14 +262,10 @@ pub(super) async fn sign_in(
     Extension(client): Extension<Client>,
     request: Request<Body>,
 ) -> Response<Body> {
-    if !is_own(&request) {
-        return no(StatusCode::FORBIDDEN, OWN);
-    }
-    let house = state.house.borrow().clone();
-    let settings = state.settings.borrow().clone();
-    if house.drive.is_none() {
-        return no(StatusCode::SERVICE_UNAVAILABLE, AWAY);
-    }
+    let (house, settings) = match entrance(&state, &request) {
+        Ok(entered) => entered,
+        Err(told) => return *told,
+    };
     let access = house.access;
     let headers = request.headers().clone();
     let guesser = guesser::of(&access, &settings, &client, &headers);
@@ -446,13 +428,6 @@ pub(super) fn let_in(
     set_cookie(&mut done, SESSION, token, crate::model::SESSION_SECONDS);
     guesser::set_known(&mut done, access, settings, headers);
     done
-}
-
-pub(super) fn set_cookie(answer: &mut Response<Body>, name: &str, value: &str, seconds: i64) {
-    let line = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}");
-    if let Ok(line) = HeaderValue::from_str(&line) {
-        answer.headers_mut().append(header::SET_COOKIE, line);
-    }
 }
 
 fn empty() -> Response<Body> {

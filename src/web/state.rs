@@ -1,13 +1,13 @@
 //! What every request works with.
 
 use super::guesser::Guesser;
-use super::limits::{ClientKey, Connections, KnownClients, Throttle};
+use super::limits::{Client, ClientKey, Connections, KnownClients, Throttle};
 use super::neighbours::Neighbours;
 use super::password::Passwords;
-use super::session::Touched;
 use super::{ClaimWindow, Command, House, Settings};
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -15,6 +15,9 @@ use tokio::time::{Duration, timeout};
 
 /// How long the owner loop may take to put something into the ledger. A page that we serve waits 10 s.
 const LEDGER: Duration = Duration::from_secs(9);
+
+/// When the use of each session was noted.
+pub(super) type Touched = Mutex<HashMap<String, Instant>>;
 
 /// The state of the application.
 pub(super) struct AppState {
@@ -41,17 +44,6 @@ pub(super) struct AppState {
     pub(super) parsing: Arc<Semaphore>,
     /// Held while wishes are verified whose client sent too many wrong seals.
     pub(super) doubtful: Arc<Semaphore>,
-}
-
-/// Whoever is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Client {
-    /// Its address; one of IPv4 is never written as one of IPv6.
-    pub(super) address: IpAddr,
-    /// What counts as one client.
-    pub(super) key: ClientKey,
-    /// It is in the local network.
-    pub(super) is_local: bool,
 }
 
 impl AppState {

@@ -6,8 +6,9 @@
 
 use super::auth::{self, From};
 use super::error_page::{only, put};
+use super::limits::Client;
 use super::session;
-use super::state::{AppState, Client, Shared};
+use super::state::{AppState, Shared};
 use super::{Command, Wishes};
 use crate::model::{Origin, WishId};
 use crate::worklist::mac::{self, Sealed};

@@ -1,7 +1,7 @@
 //! What the supervisor says of its state: condition, notices and the drive in words. Pure.
 
 use super::{Drive, Machine, Unprepared, key};
-use crate::drive::decide::{Advice, Choice, NotCopied};
+use crate::drive::decision::{Advice, Choice, NotCopied};
 use crate::drive::import::Progress;
 use crate::drive::ownership::Given;
 use crate::model::Time;
