@@ -62,7 +62,7 @@ fn child(mode: &str, root: &Path) {
     let mut drive = Real::open(root).unwrap();
     let handle = drive.handle(&Place::Files.at(RelPath::root())).unwrap();
     let files: Tree<Stat> =
-        larder::scan::scan(&handle, &Place::Files, &RelPath::root()).unwrap().tree;
+        larder::fs::scan::scan(&handle, &Place::Files, &RelPath::root()).unwrap().tree;
     // The files were made a moment ago.
     let rules = Rules { least_age: i64::MIN, ..Rules::default() };
     let job = if mode == "find" { Job::dry } else { Job::new };

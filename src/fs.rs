@@ -13,6 +13,7 @@ mod contract;
 mod dry_run;
 mod memory;
 mod real;
+pub mod scan;
 mod stat;
 
 pub use cause::Denial;
@@ -22,8 +23,8 @@ pub use real::Real;
 pub(crate) use stat::{Device, kind_at, look_at};
 
 use crate::model::{Bytes, FileId, Spot, Stat, Untaken, is_private};
-use crate::scan::{Scan, tells_reserved};
 use rustix::io::Errno;
+use scan::{Scan, tells_reserved};
 
 /// What keeps the drive from working. Work stops; nothing is recorded as done or refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

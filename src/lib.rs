@@ -21,7 +21,6 @@ pub mod model;
 pub mod mounts;
 pub mod parent;
 pub mod plan;
-pub mod scan;
 pub mod status;
 pub mod sync;
 pub mod torrent;

@@ -5,8 +5,8 @@
 //! Whatever was lost on the way (queue overflow, too many watches, too many folders) becomes
 //! `lost`, which means: scan everything. Never: believe an event.
 
+use crate::fs::scan::tells_reserved;
 use crate::model::{DeviceName, Place, RelPath, Spot, is_private};
-use crate::scan::tells_reserved;
 use notify::event::{AccessKind, AccessMode, EventKind, Flag, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::{BTreeMap, BTreeSet};

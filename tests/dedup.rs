@@ -49,7 +49,7 @@ fn put(root: &Path, path: &str, content: &[u8], mtime: u64) -> PathBuf {
 
 fn scan(drive: &mut Real) -> Tree<Stat> {
     let handle = drive.handle(&Place::Files.at(RelPath::root())).unwrap();
-    larder::scan::scan(&handle, &Place::Files, &RelPath::root()).unwrap().tree
+    larder::fs::scan::scan(&handle, &Place::Files, &RelPath::root()).unwrap().tree
 }
 
 fn dedup(root: &Path) -> Vec<Event> {

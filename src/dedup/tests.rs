@@ -63,7 +63,7 @@ impl House {
 
     fn scan(&mut self) -> Tree<Stat> {
         let handle = self.drive.handle(&master(&RelPath::root())).unwrap();
-        crate::scan::scan(&handle, &Place::Files, &RelPath::root()).unwrap().tree
+        crate::fs::scan::scan(&handle, &Place::Files, &RelPath::root()).unwrap().tree
     }
 
     fn run(&mut self, job: &mut Job) -> (Progress, Vec<Event>) {

@@ -7,12 +7,12 @@
 use super::look::within_any;
 use super::{Engine, EngineError};
 use crate::apply::is_text;
+use crate::fs::scan::Scan;
 use crate::fs::{Entry, FsError};
 use crate::model::{Bytes, DeviceName, Link, RelPath, Spot, Time, Tree};
 use crate::plan::{
     CHUNK, Fact, LinkName, NOTE, Op, Share, ShareState, end_joined, note_text, on, wipe_joined,
 };
-use crate::scan::Scan;
 use crate::status::Condition;
 use crate::watch::Names;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

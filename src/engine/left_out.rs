@@ -3,8 +3,8 @@
 
 use super::{Engine, EngineError};
 use crate::fs::Entry;
+use crate::fs::scan::tells_reserved;
 use crate::model::{NotTaken, Spot, Time, Untaken, show};
-use crate::scan::tells_reserved;
 use crate::status::Condition;
 use crate::watch::Names;
 use std::collections::BTreeMap;

@@ -1,10 +1,10 @@
 //! Looking: where something happened, and what is there now.
 
 use super::{Engine, EngineError};
+use crate::fs::scan::tells_reserved;
 use crate::fs::{Entry, FsError};
 use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree, is_private};
 use crate::plan::{master, on};
-use crate::scan::tells_reserved;
 use crate::status::Condition;
 use crate::watch::{Names, Pending};
 use std::collections::BTreeSet;

@@ -7,9 +7,9 @@ use super::look::within_any;
 use super::{Engine, EngineError};
 use crate::catalogue::ShareView;
 use crate::fs::FsError;
+use crate::fs::scan::Scan;
 use crate::model::{Bytes, FileId, Place, RelPath, Stat, Time};
 use crate::plan::{CHUNK, Fact, Op, Share, ShareState, emptied_shares, end_share, master};
-use crate::scan::Scan;
 use sha1::{Digest as _, Sha1};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 //! A drive that is looked at and not changed: what would be done is done in memory, above it.
 
+use super::scan::Scan;
 use super::{Denial, Entry, FileSystem, FsError, Listing, Space};
 use crate::model::{FileId, Spot, Stat};
-use crate::scan::Scan;
 use std::collections::BTreeMap;
 
 /// Reads go to the drive, changes stay in memory, where later reads see them.

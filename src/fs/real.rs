@@ -5,10 +5,10 @@
 //! and checked descriptor (`AT_EMPTY_PATH`, or `/proc/self/fd/N` with `AT_SYMLINK_FOLLOW`, linkat(2)),
 //! so that nothing can be swapped between the look and the link.
 
+use super::scan::{Scan, scan};
 use super::stat::{Device, has_no_inodes, kind_at, look_at};
 use super::{Denial, Entry, FileSystem, FsError, Listing, Space, cause};
 use crate::model::{Bytes, FileId, Place, RelPath, Spot, Stat};
-use crate::scan::{Scan, scan};
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fsync, linkat, mkdirat,
     openat, openat2, renameat_with, syncfs, unlinkat,

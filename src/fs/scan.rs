@@ -4,7 +4,7 @@
 //! on a rotating drive. Symbolic links, devices and pipes, what lies too deep, and names that are ours are not taken
 //! in, which is told ([`NotTaken`]). Names that sync engines and browsers use while they write are nobody's files.
 
-use crate::fs::{Device, Entry, FsError, kind_at, look_at};
+use super::{Device, Entry, FsError, kind_at, look_at};
 use crate::model::{NotTaken, Place, RelPath, Stat, Tree, Untaken, is_private, is_reserved};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, openat2};
 use rustix::io::Errno;
