@@ -13,8 +13,7 @@ use std::process::Command;
 const CORE: &[&str] = &["model", "config", "worklist", "plan", "catalogue", "status"];
 /// Rooms that touch the world: a disk, a kernel, a network, a lamp. They know the core, not each other.
 const ADAPTERS: &[&str] = &[
-    "fs", "scan", "watch", "ledger", "sync", "web", "led", "drive", "machine", "mounts", "lease",
-    "parent",
+    "fs", "watch", "ledger", "sync", "web", "led", "drive", "machine", "mounts", "lease", "parent",
 ];
 /// Rooms that put the others together. They may know everybody above them in this list.
 const SHELL: &[&str] = &[
@@ -36,9 +35,7 @@ const NOT_FOR_THE_ENGINE: &[&str] =
 
 /// Who knows somebody all the same, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("fs", "scan", "the door hands out what a scan finds; `scan` is the reading half of it"),
-    ("scan", "fs", "it tells of what it meets in the words of the door"),
-    ("watch", "scan", "which names are in transit is one rule, and stands there"),
+    ("watch", "fs", "which names are in transit is one rule, and stands in `fs/scan.rs`"),
     ("status", "led", "STATUS.txt says in words what the lamp shows, from the same table"),
     ("status", "mounts", "the writer has to know which file system the boot partition has"),
     ("drive", "lease", "a look inside sets the disk read-only for a moment, which takes an ioctl"),
@@ -181,7 +178,11 @@ fn rooms_know_only_whom_they_may() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{}\nsee the lists at the top of tests/rooms.rs", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}\nsee the lists at the top of tests/architecture.rs",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -209,7 +210,7 @@ fn every_room_is_in_one_list_and_in_the_architecture() {
         *listed.entry(room.to_owned()).or_insert(0) += 1;
     }
     assert!(listed.values().all(|n| *n == 1), "a room is of one kind: {listed:?}");
-    assert_eq!(rooms, listed.into_keys().collect(), "src/ and the lists of tests/rooms.rs");
+    assert_eq!(rooms, listed.into_keys().collect(), "src/ and the lists of tests/architecture.rs");
 
     let told = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let table = told.lines().skip_while(|l| !l.starts_with("| room ")).skip(2);
@@ -257,6 +258,148 @@ fn names_change_only_through_the_door() {
         }
     }
     assert!(wrong.is_empty(), "only `fs` changes names:\n{}", wrong.join("\n"));
+}
+
+/// The files that each file names, by module path. What a file says of a module above or below itself is left out: a
+/// module and its submodules are one whole to the others, and its own file hands out what the submodules have.
+fn imports(sources: &[Source]) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+    let module = |path: &str| -> Vec<String> {
+        let within = path.trim_start_matches("src/").trim_end_matches(".rs");
+        within.split('/').map(str::to_owned).collect()
+    };
+    let modules: BTreeSet<Vec<String>> = sources.iter().map(|s| module(&s.path)).collect();
+    // The file of the longest beginning that is a module; the rest of the path is what stands in it.
+    let file_of = |path: &[String]| {
+        (1..=path.len()).rev().map(|n| path[..n].to_vec()).find(|p| modules.contains(p))
+    };
+    let mut found = BTreeMap::new();
+    for source in sources {
+        let own = module(&source.path);
+        let code: String = source.code().map(|(_, line)| format!("{line}\n")).collect();
+        let mut named = BTreeSet::new();
+        for path in paths(&code) {
+            let supers = path.iter().take_while(|part| *part == "super").count();
+            let full: Vec<String> = match path[0].as_str() {
+                "crate" => path[1..].to_vec(),
+                "super" => [&own[..own.len() - supers], &path[supers..]].concat(),
+                _ => continue,
+            };
+            if let Some(other) = file_of(&full)
+                && !own.starts_with(&other)
+                && !other.starts_with(&own)
+            {
+                named.insert(other);
+            }
+        }
+        found.insert(own, named);
+    }
+    found
+}
+
+/// Every path that begins with `crate` or `super`, those in braces one by one.
+fn paths(code: &str) -> Vec<Vec<String>> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    for begin in ["crate::", "super::"] {
+        for (at, _) in code.match_indices(begin) {
+            if code[..at].ends_with(is_word) || code[..at].ends_with("::") {
+                continue;
+            }
+            let rest = &code[at..];
+            let end = rest.find(|c: char| !is_word(c) && c != ':').unwrap_or(rest.len());
+            let path = rest[..end].trim_end_matches(':');
+            if rest[end..].starts_with('{') {
+                let mut depth = 0;
+                let close = rest.find(|c| {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    c == '}' && depth == 0
+                });
+                spread(path, &rest[end + 1..close.unwrap()], &mut found);
+            } else {
+                found.push(path.to_owned());
+            }
+        }
+    }
+    found.iter().map(|path| path.split("::").map(str::to_owned).collect()).collect()
+}
+
+/// The paths of what stands in the braces behind `path`.
+fn spread(path: &str, within: &str, found: &mut Vec<String>) {
+    let mut depth = 0;
+    let parts = within.split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    for part in parts.map(str::trim).filter(|part| !part.is_empty()) {
+        let name = part.split(" as ").next().unwrap_or(part);
+        match part.split_once("::{") {
+            Some((below, rest)) => {
+                spread(&format!("{path}::{below}"), rest.strip_suffix('}').unwrap(), found);
+            }
+            None if name == "self" => found.push(path.to_owned()),
+            None => found.push(format!("{path}::{}", name.trim_end_matches("::*"))),
+        }
+    }
+}
+
+/// A circle of files, each naming the next and the last the first.
+fn circle(imports: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>) -> Option<Vec<String>> {
+    /// Goes on from the last of `way`; `done` lead into no circle.
+    fn walk<'a>(
+        imports: &'a BTreeMap<Vec<String>, BTreeSet<Vec<String>>>,
+        way: &mut Vec<&'a Vec<String>>,
+        done: &mut BTreeSet<&'a Vec<String>>,
+    ) -> Option<Vec<String>> {
+        let last = *way.last().unwrap();
+        for next in imports.get(last).into_iter().flatten() {
+            if let Some(begin) = way.iter().position(|file| *file == next) {
+                return Some(way[begin..].iter().map(|file| file.join("/")).collect());
+            }
+            if !done.contains(next) {
+                way.push(next);
+                if let Some(found) = walk(imports, way, done) {
+                    return Some(found);
+                }
+                way.pop();
+            }
+        }
+        done.insert(last);
+        None
+    }
+    let mut done = BTreeSet::new();
+    imports.keys().find_map(|file| walk(imports, &mut vec![file], &mut done))
+}
+
+#[test]
+fn no_files_know_each_other_in_a_circle() {
+    let imports = imports(&sources());
+    assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 300, "imports are not found");
+    assert_eq!(circle(&imports), None, "whoever reads one has to read all of them at once");
+}
+
+#[test]
+fn imports_and_circles_are_found() {
+    let found = |code: &str| -> Vec<String> {
+        paths(code).into_iter().map(|path| path.join("/")).collect()
+    };
+    assert_eq!(
+        found("use crate::a::{b::{C, d}, e as f, self};\nuse super::super::g::*; x(not_crate::h)"),
+        ["crate/a/b/C", "crate/a/b/d", "crate/a/e", "crate/a", "super/super/g"]
+    );
+    let source = |path: &str, text: &str| Source {
+        path: format!("src/{path}.rs"),
+        room: String::new(),
+        text: text.to_owned(),
+    };
+    let tree = |last: &str| {
+        let a = source("a", "mod b; pub use b::B; use crate::c::C;");
+        let b = source("a/b", "use super::A; use crate::c::d::D;");
+        let rest = [source("c", "mod d;"), source("c/d", "use crate::e::E;"), source("e", last)];
+        circle(&imports(&[a, b].into_iter().chain(rest).collect::<Vec<_>>()))
+    };
+    assert_eq!(tree("use crate::c::C;"), None, "a module's own file is not its submodules");
+    assert_eq!(tree("use crate::c::{self, d::D};"), Some(vec!["c/d".into(), "e".into()]));
+    assert_eq!(tree("use crate::a::b::B;").map(|files| files.len()), Some(3));
 }
 
 #[test]
