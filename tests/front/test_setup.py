@@ -6,6 +6,7 @@ installed. tests/fresh/machine tries the same for real, once a night.
 """
 
 import ast
+import os
 import pathlib
 import re
 import subprocess
@@ -278,3 +279,20 @@ def test_no_target_needs_a_path_outside_the_checkout():
             assert str(TOP) not in command, command
             outside = re.findall(r"(?<![\w.])/(?!usr/bin/)[\w/.-]+", command.split('"')[-1])
             assert not outside or target == "help", f"make {target}: {outside}"
+
+
+@pytest.mark.parametrize(("required", "ends"), [(None, 0), ("all", 1)])
+def test_what_is_not_installed_fails_where_all_is_required(tmp_path, required, ends):
+    """`false` is a cargo without rustfmt and clippy. A test's own word that it lacks a program counts alike."""
+    environment = {**os.environ, "CARGO": "false", "LARDER_SETUP": "no", "PYTHON": str(tmp_path / "python"),
+                   "LARDER_LOGS": str(tmp_path / "logs")}
+    environment.pop("LARDER_REQUIRE", None)
+    if required:
+        environment["LARDER_REQUIRE"] = required
+    for part, says in [("lint", "no rustfmt"), ("buildroot", "mkfs.fancy is not installed here")]:
+        (tmp_path / "python").write_text(f"#!/bin/sh\necho 'SKIPPED: {says}'\n")
+        (tmp_path / "python").chmod(0o755)
+        run = subprocess.run([TOP / ".ci/test", part], env=environment, capture_output=True, text=True, check=False)
+        assert run.returncode == ends, run.stdout + run.stderr
+        summary = run.stdout.rpartition("== summary")[2]
+        assert re.search(rf"^{part} +{'FAILED' if ends else 'SKIPPED'} .*{says}", summary, re.MULTILINE), summary
