@@ -6,6 +6,8 @@
 //! epoch.
 
 mod access;
+#[cfg(test)]
+mod agreement;
 mod error;
 mod night;
 mod pairs;
