@@ -86,13 +86,6 @@ pub struct Page<'e> {
 }
 
 impl Page<'_> {
-    /// Bytes of the page.
-    pub fn size(&self) -> usize {
-        let mut count = Count(0);
-        // Counting can't fail.
-        self.write_to(&mut count).map_or(0, |()| count.0)
-    }
-
     /// Writes the page, from first to last byte.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(self.head.as_bytes())?;
@@ -130,19 +123,6 @@ impl Page<'_> {
 
 const OPEN: &str = "<script type=\"text/plain\" class=\"data\">";
 const CLOSE: &str = "</script>\n";
-
-struct Count(usize);
-
-impl Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 impl Shared {
     pub(super) fn new(view: &View<'_>) -> Result<Self, CatalogueError> {
