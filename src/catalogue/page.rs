@@ -8,7 +8,7 @@ use super::room::{pack_first, pack_twins, pack_went};
 use super::versions;
 use super::walk::progress;
 use super::{BLOCK, CatalogueError, PageOf, View};
-use crate::model::{Answer, DeviceName, RelPath, Time};
+use crate::model::{Action, Answer, DeviceName, RelPath, Time};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{AutoEscape, Environment, context};
@@ -41,8 +41,17 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
         include_str!("room.js"),
         include_str!("app.js"),
     ];
-    // One function around all, so that the parts share names and nothing else sees them.
-    let app = format!("\"use strict\";(()=>{{\n{}}})();", lean(&parts.concat()));
+    // One function around all, so that the parts share names and nothing else sees them; first what the
+    // table of actions says of each.
+    let about: Map<String, Value> = Action::ALL
+        .into_iter()
+        .map(|action| (action.name().into(), json!(action.traits().about)))
+        .collect();
+    let app = format!(
+        "\"use strict\";(()=>{{\nconst ABOUT={};\n{}}})();",
+        Value::Object(about),
+        lean(&parts.concat())
+    );
     let boot = lean(include_str!("boot.js"));
     Assets {
         hashes: [sha256(&first), sha256(&css), sha256(&boot), sha256(&app)],
