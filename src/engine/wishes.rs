@@ -15,15 +15,15 @@ use crate::worklist;
 const GROUP: usize = 256;
 
 /// How far the operations of a wish went.
-struct Went {
+pub(super) struct Went {
     /// Something is nearer to its end.
-    got_on: bool,
+    pub(super) got_on: bool,
     /// Something is to be tried again.
-    again: Option<Again>,
+    pub(super) again: Option<Again>,
 }
 
 /// What was in the way of a wish, and may not be the next time.
-struct Again {
+pub(super) struct Again {
     /// What its answer says while it is tried.
     waits_for: String,
     /// What it says when it was tried often enough.
@@ -118,7 +118,7 @@ impl Engine {
 
     /// Marks what can't be done twice before anything is done for it; the mark is on the disk first. What such a
     /// wish leaves open is decided with it, so that it means the same when it is repeated after a cut.
-    fn begin(&mut self, group: &mut [Entry], now: Time) -> Result<(), EngineError> {
+    pub(super) fn begin(&mut self, group: &mut [Entry], now: Time) -> Result<(), EngineError> {
         let mut marked = false;
         for entry in group {
             if entry.begun || entry.wish.action.is(Trait::Repeatable) {
@@ -186,7 +186,12 @@ impl Engine {
     }
 
     /// Carries out what was planned for a wish, as far as it goes.
-    fn carry_out(&mut self, entry: &Entry, ops: &[Op], now: Time) -> Result<Went, EngineError> {
+    pub(super) fn carry_out(
+        &mut self,
+        entry: &Entry,
+        ops: &[Op],
+        now: Time,
+    ) -> Result<Went, EngineError> {
         let action = entry.wish.action;
         let mut went = Went { got_on: false, again: None };
         for op in ops {
