@@ -645,9 +645,11 @@ fn main() {
             let page = encoder.page(of).unwrap();
             let folder = args.out.join(folder);
             std::fs::create_dir_all(&folder).unwrap();
-            let file = std::fs::File::create(folder.join("catalogue.html")).unwrap();
-            page.write_to(&mut BufWriter::new(file)).unwrap();
-            size = page.size();
+            let file = folder.join("catalogue.html");
+            let mut out = BufWriter::new(std::fs::File::create(&file).unwrap());
+            page.write_to(&mut out).unwrap();
+            drop(out);
+            size = file.metadata().unwrap().len();
         }
         println!(
             "{} files, page {size} bytes ({:.2} a file; data {}, log {}), update {:.1} ms, two pages written {:.1} ms",

@@ -160,8 +160,9 @@ impl Applier {
         })
     }
 
-    /// The number that comes next; for a ledger that wants to know.
-    pub fn next_number(&self) -> u64 {
+    /// The number that comes next.
+    #[cfg(test)]
+    pub(crate) fn next_number(&self) -> u64 {
         self.next
     }
 

@@ -319,9 +319,7 @@ impl Carrier {
                 self.list_all();
                 Vec::new()
             }
-            Event::Completion { peer: None, .. } | Event::Proof { .. } | Event::Paused(_) => {
-                Vec::new()
-            }
+            Event::Completion { peer: None, .. } => Vec::new(),
         }
     }
 

@@ -26,8 +26,8 @@ const BLKROGET: libc::Ioctl = 0x125e;
 /// Extents asked for in one call.
 const EXTENTS: usize = 64;
 
-/// Takes a read lease on a file that was opened for reading. It ends with [`give_back`] or when the
-/// descriptor is closed.
+/// Takes a read lease on a file that was opened for reading. It ends when the descriptor is
+/// closed.
 ///
 /// `EAGAIN` says that somebody has it open for writing.
 pub fn take(file: BorrowedFd<'_>) -> Result<(), Errno> {
@@ -44,7 +44,8 @@ pub fn intact(file: BorrowedFd<'_>) -> bool {
 }
 
 /// Lets everybody write again.
-pub fn give_back(file: BorrowedFd<'_>) -> Result<(), Errno> {
+#[cfg(test)]
+fn give_back(file: BorrowedFd<'_>) -> Result<(), Errno> {
     fcntl(file, libc::F_SETLEASE, libc::F_UNLCK).map(|_| ())
 }
 

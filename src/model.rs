@@ -4,6 +4,7 @@
 //! comes from outside is validated once, when the value is made.
 
 mod access;
+mod action;
 mod path;
 mod private;
 mod size;
@@ -12,12 +13,13 @@ mod untaken;
 mod wish;
 
 pub use access::{Access, MAX_SESSIONS, Password, SESSION_SECONDS, Session};
+pub use action::{About, Action, Devices, Trait, Traits, With};
 pub use path::{Name, PathError, Place, RelPath, Spot, show};
 pub use private::{is_private, is_reserved};
 pub use size::{Bytes, SizeError};
 pub use tree::{Cursor, DirId, Tree};
 pub use untaken::{NotTaken, Untaken};
-pub use wish::{Action, Answer, Origin, Seen, Wish, WishId};
+pub use wish::{Answer, Origin, Seen, Wish, WishId};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

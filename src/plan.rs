@@ -33,7 +33,7 @@ pub use reconcile::{NotYet, Sight, conflict_name, reconcile};
 pub use running::Running;
 pub use share::{Share, ShareState, emptied_shares, end_share, follow_in_shares, share_meant};
 pub use storm::{Doing, Pace, Span, Storm, age, doing, extent, in_disguise, is_disguised};
-pub use wish::{Attempt, OFFERED, Planned, wish};
+pub use wish::{Attempt, Planned, offered_on, wish};
 pub use world::{EVICTED, Evicted, Holding, Version, Why, World};
 
 use crate::model::{

@@ -8,7 +8,7 @@ use super::room::{pack_first, pack_twins, pack_went};
 use super::versions;
 use super::walk::progress;
 use super::{BLOCK, CatalogueError, PageOf, View};
-use crate::model::{Answer, DeviceName, RelPath, Time};
+use crate::model::{Action, Answer, DeviceName, RelPath, Time};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{AutoEscape, Environment, context};
@@ -41,8 +41,17 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
         include_str!("room.js"),
         include_str!("app.js"),
     ];
-    // One function around all, so that the parts share names and nothing else sees them.
-    let app = format!("\"use strict\";(()=>{{\n{}}})();", lean(&parts.concat()));
+    // One function around all, so that the parts share names and nothing else sees them; first what the
+    // table of actions says of each.
+    let about: Map<String, Value> = Action::ALL
+        .into_iter()
+        .map(|action| (action.name().into(), json!(action.traits().about)))
+        .collect();
+    let app = format!(
+        "\"use strict\";(()=>{{\nconst ABOUT={};\n{}}})();",
+        Value::Object(about),
+        lean(&parts.concat())
+    );
     let boot = lean(include_str!("boot.js"));
     Assets {
         hashes: [sha256(&first), sha256(&css), sha256(&boot), sha256(&app)],
@@ -86,13 +95,6 @@ pub struct Page<'e> {
 }
 
 impl Page<'_> {
-    /// Bytes of the page.
-    pub fn size(&self) -> usize {
-        let mut count = Count(0);
-        // Counting can't fail.
-        self.write_to(&mut count).map_or(0, |()| count.0)
-    }
-
     /// Writes the page, from first to last byte.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(self.head.as_bytes())?;
@@ -130,19 +132,6 @@ impl Page<'_> {
 
 const OPEN: &str = "<script type=\"text/plain\" class=\"data\">";
 const CLOSE: &str = "</script>\n";
-
-struct Count(usize);
-
-impl Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 impl Shared {
     pub(super) fn new(view: &View<'_>) -> Result<Self, CatalogueError> {

@@ -36,8 +36,7 @@ function sendStep(x, share) {
     buttons: [{ op: "copy", icon: "copy", label: "Copy", hint: "to send it", main: true, huge: true, act: () => copy(share.link) }, { icon: "check", label: "Close", huge: true, act: closeBox }] });
 }
 
-const AT_HOME = ["accept", "refuse", "forget"];
-const aboutDevices = w => AT_HOME.includes(w.op);
+const aboutDevices = w => ABOUT[w.op] === "member";
 // The wish about one that asks, as a device or as a person for a share, or about a device by its name.
 const decided = (id, name) => [...wishes.values()].filter(w => id ? w.with && w.with.endsWith(id) : w.op === "forget" && w.to[0] === name).pop();
 

@@ -324,11 +324,31 @@ fn of(generation: u64) -> PageOf<'static> {
     }
 }
 
+#[test]
+fn the_app_knows_what_each_action_is_about() {
+    let mut encoder = Encoder::new();
+    House::default().update(&mut encoder, 1);
+    let page = text(&encoder);
+    let code = page.split_once("id=\"code\">").unwrap().1.split_once('<').unwrap().0;
+    let code = String::from_utf8(inflate(code)).unwrap();
+    let about = code.split_once("const ABOUT=").unwrap().1.split_once(';').unwrap().0;
+    let mut expected: BTreeMap<String, String> =
+        Action::ALL.iter().map(|action| (action.to_string(), "path".to_owned())).collect();
+    for (name, about) in [
+        ("accept", "member"),
+        ("refuse", "member"),
+        ("forget", "member"),
+        ("allow", "mass-change"),
+        ("keep-mine", "mass-change"),
+    ] {
+        expected.insert(name.into(), about.into()).unwrap();
+    }
+    assert_eq!(serde_json::from_str::<BTreeMap<String, String>>(about).unwrap(), expected);
+}
+
 fn text(encoder: &Encoder) -> String {
     let page = encoder.page(&of(3)).unwrap();
-    let bytes = page.to_bytes();
-    assert_eq!(bytes.len(), page.size());
-    String::from_utf8(bytes).unwrap()
+    String::from_utf8(page.to_bytes()).unwrap()
 }
 
 fn house(files: &[&[u8]]) -> House {

@@ -154,7 +154,7 @@ function undoLast() {
   toast("Taken back: " + nameOfWish(last));
 }
 
-const answersStorm = w => w.op === "allow" || w.op === "keep-mine";
+const answersStorm = w => ABOUT[w.op] === "mass-change";
 const nameOfWish = w => aboutDevices(w) ? (w.to || [""])[0] : answersStorm(w) ? clean((house.devices.find(device => w.to && w.to.includes(device.name)) || { label: "" }).label) : w.path ? show(fromPercent(w.path).split("/").pop()) : "All files";
 
 // The wish that a row shows: the last one of its path.

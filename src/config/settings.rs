@@ -50,14 +50,9 @@ impl Settings {
     ///
     /// Without a file the settings in force stay, as under a broken one: editors take a file away
     /// before they put the new one in its place, and a card may be pulled out to be edited. A file that
-    /// is missing from the start is complained of.
-    pub fn update(&mut self, file: Option<&[u8]>) -> Change {
-        self.update_among(file, &[])
-    }
-
-    /// The same; where there is no file, with the names beside it that look like it ([`look_alikes`]): one that was
-    /// saved under such a name is complained of at any time.
-    pub fn update_among(&mut self, file: Option<&[u8]>, beside: &[String]) -> Change {
+    /// is missing from the start is complained of; one that was saved under a name beside it that looks like it
+    /// ([`look_alikes`]), at any time.
+    pub fn update(&mut self, file: Option<&[u8]>, beside: &[String]) -> Change {
         let (next, complaints) = match file.map(parse_file) {
             Some(Ok(config)) => {
                 let left_out = config.left_out.clone();

@@ -817,38 +817,38 @@ fn the_wireless_network_is_joined_whatever_else_is_wrong() {
 fn the_last_good_settings_stay() {
     let mut settings = Settings::default();
     // None from the start: the defaults, and it is said.
-    assert_eq!(settings.update(None), Change::Complaints);
-    assert_eq!(settings.update(None), Change::None);
+    assert_eq!(settings.update(None, &[]), Change::Complaints);
+    assert_eq!(settings.update(None, &[]), Change::None);
     assert_eq!(settings.current(), &Config::default());
     assert!(settings.complaints()[0].what.contains("missing") && !settings.are_of_the_file());
 
     // A first file that is broken: the defaults, and the reason.
-    assert_eq!(settings.update(Some(b"[web]\nprot = 81")), Change::Complaints);
-    assert_eq!(settings.update(Some(b"[web]\nprot = 81")), Change::None);
+    assert_eq!(settings.update(Some(b"[web]\nprot = 81"), &[]), Change::Complaints);
+    assert_eq!(settings.update(Some(b"[web]\nprot = 81"), &[]), Change::None);
     assert_eq!(settings.current(), &Config::default());
     assert_eq!(settings.complaints()[0].line, 2);
 
-    assert_eq!(settings.update(Some(b"[web]\nport = 81")), Change::Settings);
+    assert_eq!(settings.update(Some(b"[web]\nport = 81"), &[]), Change::Settings);
     assert_eq!((settings.current().web.port, settings.complaints()), (81, &[][..]));
-    assert_eq!(settings.update(Some(b"[web]\nport = 81 # same")), Change::None);
+    assert_eq!(settings.update(Some(b"[web]\nport = 81 # same"), &[]), Change::None);
 
     // Broken, gone, broken otherwise, good again.
-    assert_eq!(settings.update(Some(b"[web]\nport = 0\n[led]\npin = 3")), Change::Complaints);
+    assert_eq!(settings.update(Some(b"[web]\nport = 0\n[led]\npin = 3"), &[]), Change::Complaints);
     assert_eq!(settings.current().web.port, 81);
     assert_eq!(settings.current().led.pin, Some(17));
-    assert_eq!(settings.update(None), Change::Complaints);
+    assert_eq!(settings.update(None, &[]), Change::Complaints);
     assert_eq!((settings.current().web.port, settings.complaints()), (81, &[][..]));
-    assert_eq!(settings.update(Some(b"\0")), Change::Complaints);
-    assert_eq!(settings.update(Some(b"\n[web]\nport = 81")), Change::Complaints);
+    assert_eq!(settings.update(Some(b"\0"), &[]), Change::Complaints);
+    assert_eq!(settings.update(Some(b"\n[web]\nport = 81"), &[]), Change::Complaints);
     // Nothing at all is not what an owner wrote; a remark is.
     for nothing in [&b""[..], b"\0\0\0\0", b" \r\n\t\n", b"\xef\xbb\xbf"] {
-        settings.update(Some(b"[web]\nport = 81"));
-        assert_eq!(settings.update(Some(nothing)), Change::Complaints, "{nothing:?}");
+        settings.update(Some(b"[web]\nport = 81"), &[]);
+        assert_eq!(settings.update(Some(nothing), &[]), Change::Complaints, "{nothing:?}");
         assert_eq!((settings.current().web.port, settings.complaints().len()), (81, 1));
         assert_eq!(settings.complaints()[0].line, 1);
     }
     assert!(settings.complaints()[0].what.contains("nothing in the file"));
-    assert_eq!(settings.update(Some(b"# all as it comes")), Change::Settings);
+    assert_eq!(settings.update(Some(b"# all as it comes"), &[]), Change::Settings);
     assert_eq!(settings.current(), &Config::default());
     assert!(settings.are_of_the_file(), "a file that says nothing is a file");
 }
@@ -870,14 +870,14 @@ fn a_role_that_does_not_work_yet_is_told_and_leaves_out_that_device_alone() {
             )]
         );
         let mut settings = Settings::default();
-        assert_eq!(settings.update(Some(text.as_bytes())), Change::Settings);
+        assert_eq!(settings.update(Some(text.as_bytes()), &[]), Change::Settings);
         assert_eq!(
             (settings.current().web.port, settings.complaints()),
             (81, &config.left_out[..])
         );
         assert!(settings.are_of_the_file());
         // Put right, nothing is told.
-        settings.update(Some(text.replace(role, "device").as_bytes()));
+        settings.update(Some(text.replace(role, "device").as_bytes()), &[]);
         assert_eq!((settings.current().devices.len(), settings.complaints()), (2, &[][..]));
     }
     // Beside another mistake nothing is in force, as ever.
@@ -915,9 +915,9 @@ fn a_file_that_was_saved_under_another_name_is_named() {
         for of_the_file in [false, true] {
             let mut settings = Settings::default();
             if of_the_file {
-                settings.update(Some(b"[web]\nport = 81"));
+                settings.update(Some(b"[web]\nport = 81"), &[]);
             }
-            assert_eq!(settings.update_among(None, &[name.into()]), Change::Complaints, "{name}");
+            assert_eq!(settings.update(None, &[name.into()]), Change::Complaints, "{name}");
             let complaint = settings.complaints()[0].to_string();
             assert!(complaint.contains(&format!("`{name}`")), "{complaint}");
             assert!(complaint.contains("rename it to larder.toml"), "{complaint}");
@@ -933,16 +933,16 @@ fn what_an_earlier_run_knew_stays_until_there_is_a_good_file() {
     let earlier = parse("[web]\nport = 81").unwrap();
     for (file, complaint) in [(None, "missing"), (Some(&b"[web]\nprot = 81"[..]), "prot")] {
         let mut settings = Settings::default();
-        settings.update(file);
+        settings.update(file, &[]);
         settings.restore(earlier.clone());
         assert!(!settings.are_of_the_file());
         assert_eq!(settings.current(), &earlier);
-        assert_eq!(settings.update(file), Change::None);
+        assert_eq!(settings.update(file, &[]), Change::None);
         assert!(settings.complaints()[0].what.contains(complaint));
-        assert_eq!(settings.update(Some(b"[web]\nport = 81")), Change::Complaints);
+        assert_eq!(settings.update(Some(b"[web]\nport = 81"), &[]), Change::Complaints);
         assert_eq!((settings.current(), settings.complaints()), (&earlier, &[][..]));
         // An editor puts another in its place.
-        assert_eq!(settings.update(None), Change::None);
+        assert_eq!(settings.update(None, &[]), Change::None);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Role;
 use super::complaint::{Wrong, clip, closest};
 use super::section::{integer, kind_of, list, text};
-use crate::model::{Action, Bytes, DeviceName, SizeError};
+use crate::model::{Action, Bytes, DeviceName, SizeError, Trait};
 use toml::de::DeValue;
 
 const MINUTE: i64 = 60;
@@ -245,7 +245,7 @@ pub(super) fn may(key: &str, value: &DeValue<'_>) -> Result<Vec<Action>, Wrong> 
     for item in items.iter() {
         let name = text("may", item.get_ref())?.trim();
         let names: Vec<_> = Action::of_devices().into_iter().map(Action::name).collect();
-        let known = Action::parse(name).filter(|action| !action.is_at_home());
+        let known = Action::parse(name).filter(|action| !action.is(Trait::AtHome));
         named.push(known.ok_or_else(|| choice("wish", name, &names))?);
     }
     Ok(Action::of_devices().into_iter().filter(|action| named.contains(action)).collect())

@@ -44,5 +44,5 @@ pub(super) fn settings_of(places: &Places) -> Settings {
 pub(super) fn update(settings: &mut Settings, places: &Places) -> Change {
     let file = read_settings(places);
     let beside = if file.is_none() { look_alikes(&places.boot) } else { Vec::new() };
-    settings.update_among(file.as_deref(), &beside)
+    settings.update(file.as_deref(), &beside)
 }

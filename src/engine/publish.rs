@@ -8,7 +8,7 @@ use crate::ledger::Ledger;
 use crate::model::{
     Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Spot, Time, Tree, WishId,
 };
-use crate::plan::{Holding, OFFERED, Why, versions};
+use crate::plan::{Holding, Why, offered_on, versions};
 use crate::status::machine::Machine;
 use crate::status::{Condition, DeviceReport, Report};
 use crate::worklist::proof::page_id;
@@ -142,12 +142,7 @@ impl Engine {
         };
         let page_id = self.page_id(origin);
         let (answers, harvested) = answers(&self.ledger, origin)?;
-        let may: Vec<Action> = match device.and_then(|d| self.config.devices.get(d)) {
-            Some(settings) => {
-                OFFERED.iter().copied().filter(|a| settings.may.contains(a)).collect()
-            }
-            None => OFFERED.to_vec(),
-        };
+        let may = offered_on(&self.config, device);
         let of = PageOf {
             device,
             page_id: &page_id,

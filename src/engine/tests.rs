@@ -2,6 +2,7 @@
 //! comes between. Written from the design's "What an action means" and "Never".
 
 mod access;
+mod actions;
 mod carried;
 mod causes;
 mod harvest;

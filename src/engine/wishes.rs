@@ -5,7 +5,7 @@ use super::obstacles::{Lasting, Obstacle};
 use super::{Engine, EngineError, TRIES};
 use crate::fs::Trouble;
 use crate::ledger::Entry;
-use crate::model::{Action, Answer, Bytes, Origin, Time, show};
+use crate::model::{Action, Answer, Bytes, Origin, Time, Trait, Wish, show};
 use crate::plan::{Attempt, Fact, Holding, Op, come_down, evict, joined_meant, share_meant, wish};
 use crate::status::Condition;
 use crate::worklist;
@@ -13,6 +13,22 @@ use crate::worklist;
 /// So many wishes are fulfilled between two looks at the drive, those of all pages together; of each
 /// page at least one.
 const GROUP: usize = 256;
+
+/// How far the operations of a wish went.
+pub(super) struct Went {
+    /// Something is nearer to its end.
+    pub(super) got_on: bool,
+    /// Something is to be tried again.
+    pub(super) again: Option<Again>,
+}
+
+/// What was in the way of a wish, and may not be the next time.
+pub(super) struct Again {
+    /// What its answer says while it is tried.
+    waits_for: String,
+    /// What it says when it was tried often enough.
+    refused: String,
+}
 
 impl Engine {
     /// Takes in a worklist of a page: each wish once, for good. Whose wishes they are is proven before: by the folder
@@ -82,36 +98,7 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let after = self.wish_cursors.get(origin).copied().unwrap_or(0);
         let mut group = self.ledger.open_wishes(origin, after, most)?;
-        // What can't be done twice is marked before it is begun, and the mark is on the disk.
-        let mut marked = false;
-        for entry in &mut group {
-            let once = !matches!(entry.wish.action, Action::Get | Action::Open | Action::Mkdir);
-            if once && !entry.begun {
-                if entry.wish.action == Action::Undo && entry.wish.with.is_none() {
-                    // Done again after a cut, the newest version would be another one.
-                    entry.wish.with = self.world.newest_version(&entry.wish.path);
-                    self.ledger.amend_wish(entry.seq, &entry.wish)?;
-                }
-                if entry.wish.action == Action::Revoke
-                    && let Some(name) = share_meant(&self.world, &entry.wish)
-                {
-                    entry.wish.with = Some(name);
-                    self.ledger.amend_wish(entry.seq, &entry.wish)?;
-                }
-                if matches!(entry.wish.action, Action::RevokeShare | Action::DestroyFolder)
-                    && let Some(name) = joined_meant(&self.world, &entry.wish)
-                {
-                    self.take_in_last(&name, now)?;
-                    entry.wish.with = Some(name);
-                    self.ledger.amend_wish(entry.seq, &entry.wish)?;
-                }
-                self.ledger.begin_wish(entry.seq)?;
-                marked = true;
-            }
-        }
-        if marked {
-            self.settle_down()?;
-        }
+        self.begin(&mut group, now)?;
         for entry in &group {
             let unfinished = self.fulfil_one(entry, now)?;
             let done_with = if unfinished { entry.seq - 1 } else { entry.seq };
@@ -129,6 +116,43 @@ impl Engine {
         Ok(after > 0)
     }
 
+    /// Marks what can't be done twice before anything is done for it; the mark is on the disk first. What such a
+    /// wish leaves open is decided with it, so that it means the same when it is repeated after a cut.
+    pub(super) fn begin(&mut self, group: &mut [Entry], now: Time) -> Result<(), EngineError> {
+        let mut marked = false;
+        for entry in group {
+            if entry.begun || entry.wish.action.is(Trait::Repeatable) {
+                continue;
+            }
+            if let Some(meant) = self.meant(&entry.wish, now)? {
+                entry.wish.with = Some(meant);
+                self.ledger.amend_wish(entry.seq, &entry.wish)?;
+            }
+            self.ledger.begin_wish(entry.seq)?;
+            marked = true;
+        }
+        if marked {
+            self.settle_down()?;
+        }
+        Ok(())
+    }
+
+    /// Which one a wish means that names none: the newest version or share of its path.
+    fn meant(&mut self, wish: &Wish, now: Time) -> Result<Option<String>, EngineError> {
+        Ok(match wish.action {
+            Action::Undo if wish.with.is_none() => self.world.newest_version(&wish.path),
+            Action::Revoke => share_meant(&self.world, wish),
+            Action::RevokeShare | Action::DestroyFolder => {
+                let name = joined_meant(&self.world, wish);
+                if let Some(name) = &name {
+                    self.take_in_last(name, now)?;
+                }
+                name
+            }
+            _ => None,
+        })
+    }
+
     /// One wish, or a part of it; `true` when there is more of it to do.
     fn fulfil_one(&mut self, entry: &Entry, now: Time) -> Result<bool, EngineError> {
         let Entry { seq, origin, wish: item, begun } = entry;
@@ -137,104 +161,121 @@ impl Engine {
             self.look_at_names_in_shared()?;
         }
         let planned = wish(&self.world, &self.config, origin, item, attempt, now);
-        let (mut moved, mut got_on) = (None, false);
-        for op in &planned.ops {
+        let Went { got_on, again } = self.carry_out(entry, &planned.ops, now)?;
+        // Without a step forward the same would be planned for ever.
+        if again.is_none() && planned.more && (got_on || !self.wish_causes.contains_key(seq)) {
+            self.ledger.begin_wish(*seq)?;
+            // What a share is called is on the disk before anything has that name.
+            if planned.ops.iter().any(|op| matches!(op, Op::Note(Fact::Share(..)))) {
+                self.settle_down()?;
+            }
+            return Ok(true);
+        }
+        let fell_short = match again {
+            Some(again) => Some(self.try_again(entry, again)?),
+            None => self
+                .wish_causes
+                .get(seq)
+                .map(|(number, first)| Answer::Refused(first.clone() + &and_more(number - 1))),
+        };
+        if matches!(fell_short, Some(Answer::Refused(_))) && item.action.is(Trait::Publishes) {
+            self.give_share_up(origin, item.id, now)?;
+        }
+        self.say(entry, fell_short.unwrap_or(planned.answer))?;
+        Ok(false)
+    }
+
+    /// Carries out what was planned for a wish, as far as it goes.
+    pub(super) fn carry_out(
+        &mut self,
+        entry: &Entry,
+        ops: &[Op],
+        now: Time,
+    ) -> Result<Went, EngineError> {
+        let action = entry.wish.action;
+        let mut went = Went { got_on: false, again: None };
+        for op in ops {
             let done = match self.act(op, now) {
                 Err(EngineError::Fs(e)) if e.trouble() == Some(Trouble::NoInodes) => {
                     // The page can't be written either: whoever asks the ledger is told.
                     let what = "the drive to hold one more file: it has space, but no inodes left; remove some files \
                                 or empty folders";
                     let answer = Answer::Waiting(what.into());
-                    self.remember(&Fact::Answer(origin.clone(), item.id, answer))?;
+                    self.remember(&Fact::Answer(entry.origin.clone(), entry.wish.id, answer))?;
                     self.settle_down()?;
                     return Err(e.into());
                 }
                 done => done?,
             };
-            // A revoke waits for nobody; what could not be carried over is when the folder is out.
             if done {
                 // A folder that is there already counts as made: nothing is nearer to its end by it.
-                got_on |= !matches!(op, Op::Note(_) | Op::MakeDir(_));
-            } else if item.action != Action::RevokeShare {
-                match self.met.take() {
-                    Some(Obstacle { what, lasting: Lasting::Stays }) => {
-                        self.wish_causes.entry(*seq).or_insert((0, what)).0 += 1;
-                    }
-                    Some(Obstacle { what, lasting: Lasting::Perhaps }) => {
-                        moved = Some((format!("another try: {what}"), what));
-                    }
-                    _ => {
-                        let changing = format!("a file that was changing ({op})");
-                        let kept = "it kept changing while Larder worked";
-                        moved = Some((changing, format!("{kept} ({op}); try again later")));
-                    }
-                }
-                if let Op::Unlink { at, .. }
-                | Op::Link { to: at, .. }
-                | Op::Replace { at, .. }
-                | Op::Release { at, .. } = op
-                    && let Some(name) = self.world.holder_at(at)
-                {
-                    self.dirty.entry(name).or_insert(0);
-                }
-                // What comes first in these is what the rest relies on; nothing is linked for which
-                // no room was made.
-                if let Op::Evict { device, path, .. } = op {
-                    self.dirty.entry((device.clone(), path.clone())).or_insert(0);
-                    break;
-                }
-                if matches!(
-                    item.action,
-                    Action::Move
-                        | Action::Destroy
-                        | Action::Undo
-                        | Action::Share
-                        | Action::Allow
-                        | Action::KeepMine
-                        | Action::ShareFolder
-                        | Action::DestroyFolder
-                ) {
-                    break;
-                }
+                went.got_on |= !matches!(op, Op::Note(_) | Op::MakeDir(_));
+                continue;
+            }
+            // What could not be carried over is when the folder is out.
+            if action.is(Trait::NeverWaits) {
+                continue;
+            }
+            self.note_obstacle(entry.seq, op, &mut went);
+            if let Op::Unlink { at, .. }
+            | Op::Link { to: at, .. }
+            | Op::Replace { at, .. }
+            | Op::Release { at, .. } = op
+                && let Some(name) = self.world.holder_at(at)
+            {
+                self.dirty.entry(name).or_insert(0);
+            }
+            // Nothing is linked for which no room was made.
+            if let Op::Evict { device, path, .. } = op {
+                self.dirty.entry((device.clone(), path.clone())).or_insert(0);
+                break;
+            }
+            if action.is(Trait::InOrder) {
+                break;
             }
         }
-        let answer = match moved {
-            Some((waits_for, refused)) => {
-                self.ledger.begin_wish(*seq)?;
-                let tries = self.wish_tries.entry(*seq).or_insert(0);
-                *tries += 1;
-                if *tries < TRIES {
-                    Answer::Waiting(waits_for)
-                } else {
-                    if matches!(item.action, Action::Share | Action::ShareFolder) {
-                        self.give_share_up(origin, item.id, now)?;
-                    }
-                    Answer::Refused(refused)
-                }
+        Ok(went)
+    }
+
+    /// Notes why an operation of a wish was not done: what will not change by itself is counted, anything else is
+    /// tried again.
+    fn note_obstacle(&mut self, seq: i64, op: &Op, went: &mut Went) {
+        match self.met.take() {
+            Some(Obstacle { what, lasting: Lasting::Stays }) => {
+                self.wish_causes.entry(seq).or_insert((0, what)).0 += 1;
             }
-            // Without a step forward the same would be planned for ever.
-            None if planned.more && (got_on || !self.wish_causes.contains_key(seq)) => {
-                self.ledger.begin_wish(*seq)?;
-                // What a share is called is on the disk before anything has that name.
-                if planned.ops.iter().any(|op| matches!(op, Op::Note(Fact::Share(..)))) {
-                    self.settle_down()?;
-                }
-                return Ok(true);
+            Some(Obstacle { what, lasting: Lasting::Perhaps }) => {
+                went.again =
+                    Some(Again { waits_for: format!("another try: {what}"), refused: what });
             }
-            None => match self.wish_causes.get(seq) {
-                None => planned.answer,
-                Some((number, first)) => {
-                    let text = first.clone() + &and_more(number - 1);
-                    if matches!(item.action, Action::Share | Action::ShareFolder) {
-                        self.give_share_up(origin, item.id, now)?;
-                    }
-                    Answer::Refused(text)
-                }
-            },
-        };
+            _ => {
+                let kept = "it kept changing while Larder worked";
+                went.again = Some(Again {
+                    waits_for: format!("a file that was changing ({op})"),
+                    refused: format!("{kept} ({op}); try again later"),
+                });
+            }
+        }
+    }
+
+    /// The answer to a wish that is tried again, or was often enough.
+    fn try_again(&mut self, entry: &Entry, again: Again) -> Result<Answer, EngineError> {
+        self.ledger.begin_wish(entry.seq)?;
+        let tries = self.wish_tries.entry(entry.seq).or_insert(0);
+        *tries += 1;
+        Ok(if *tries < TRIES {
+            Answer::Waiting(again.waits_for)
+        } else {
+            Answer::Refused(again.refused)
+        })
+    }
+
+    /// Answers a wish. What it waits for is written once.
+    fn say(&mut self, entry: &Entry, answer: Answer) -> Result<(), EngineError> {
+        let Entry { seq, origin, wish: item, .. } = entry;
         if let Answer::Waiting(what) = &answer {
             if self.waiting.get(seq) == Some(what) {
-                return Ok(false);
+                return Ok(());
             }
             self.waiting.insert(*seq, what.clone());
         } else {
@@ -243,8 +284,7 @@ impl Engine {
             self.wish_causes.remove(seq);
             log::info!("{origin}: {}", Fact::Answer(origin.clone(), item.id, answer.clone()));
         }
-        self.remember(&Fact::Answer(origin.clone(), item.id, answer))?;
-        Ok(false)
+        self.remember(&Fact::Answer(origin.clone(), item.id, answer))
     }
 
     /// Brings every device down to its quota: after the settings changed, and when devices made

@@ -54,11 +54,6 @@ impl Name {
         check_name(bytes)?;
         Ok(Self(bytes.into()))
     }
-
-    /// The raw bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 impl RelPath {

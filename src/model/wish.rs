@@ -1,6 +1,6 @@
 //! Wishes: what somebody asks for on a page, checked, before anybody acts on it.
 
-use super::{DeviceName, FileId, RelPath, Time};
+use super::{Action, DeviceName, FileId, RelPath, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -38,130 +38,6 @@ impl fmt::Display for WishId {
 impl fmt::Debug for WishId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// The kinds of wish, by their names in a worklist and in `may = [...]` in the settings.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Link the master into devices' folders.
-    Get,
-    /// It was opened on the device: counts as use.
-    Open,
-    /// Unlink from the device's folder; the master stays.
-    Delete,
-    /// The master and every link made from it go.
-    Destroy,
-    /// From one device to others.
-    Move,
-    /// A read-only folder for other people.
-    Share,
-    /// End a share.
-    Revoke,
-    /// A torrent seeded from home.
-    Torrent,
-    /// A torrent for exactly one download.
-    TorrentOnce,
-    /// An empty folder among the masters.
-    Mkdir,
-    /// A folder other people can write into, with a limit.
-    ShareFolder,
-    /// End a shared folder.
-    RevokeShare,
-    /// Wipe a shared folder on every device.
-    DestroyFolder,
-    /// Never evict.
-    Pin,
-    /// May be evicted again.
-    Unpin,
-    /// Bring back an old version or a destroyed file.
-    Undo,
-    /// Let a device in that asks.
-    Accept,
-    /// Turn a device away that asks.
-    Refuse,
-    /// Take back that a device was let in: it is lost, or somebody else's.
-    Forget,
-    /// A device may change as much as it does: take it in.
-    Allow,
-    /// It may not: give it back what it had.
-    KeepMine,
-}
-
-impl Action {
-    /// Every action, in the order of the design.
-    pub const ALL: [Action; 21] = [
-        Self::Get,
-        Self::Open,
-        Self::Delete,
-        Self::Destroy,
-        Self::Move,
-        Self::Share,
-        Self::Revoke,
-        Self::Torrent,
-        Self::TorrentOnce,
-        Self::Mkdir,
-        Self::ShareFolder,
-        Self::RevokeShare,
-        Self::DestroyFolder,
-        Self::Pin,
-        Self::Unpin,
-        Self::Undo,
-        Self::Accept,
-        Self::Refuse,
-        Self::Forget,
-        Self::Allow,
-        Self::KeepMine,
-    ];
-
-    /// True for what only the common page may ask, which never leaves the house: a lost phone must
-    /// not let others in.
-    pub const fn is_at_home(self) -> bool {
-        matches!(self, Self::Accept | Self::Refuse | Self::Forget)
-    }
-
-    /// What a device's page may ask when nobody says otherwise.
-    pub fn of_devices() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|action| !action.is_at_home()).collect()
-    }
-
-    /// The name in worklists and settings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Open => "open",
-            Self::Delete => "delete",
-            Self::Destroy => "destroy",
-            Self::Move => "move",
-            Self::Share => "share",
-            Self::Revoke => "revoke",
-            Self::Torrent => "torrent",
-            Self::TorrentOnce => "torrent-once",
-            Self::Mkdir => "mkdir",
-            Self::ShareFolder => "share-folder",
-            Self::RevokeShare => "revoke-share",
-            Self::DestroyFolder => "destroy-folder",
-            Self::Pin => "pin",
-            Self::Unpin => "unpin",
-            Self::Undo => "undo",
-            Self::Accept => "accept",
-            Self::Refuse => "refuse",
-            Self::Forget => "forget",
-            Self::Allow => "allow",
-            Self::KeepMine => "keep-mine",
-        }
-    }
-
-    /// The action of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|a| a.name() == name)
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

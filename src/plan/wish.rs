@@ -8,30 +8,9 @@ use super::folder::{Linked, delete_folder, destroy_folder, is_empty, seen_folder
 use super::share::release;
 use super::{CHUNK, Fact, Holding, Op, Why, World, behind, master};
 use crate::config::Config;
-use crate::model::{Action, Answer, Bytes, DeviceName, Origin, RelPath, Stat, Time, Wish};
-
-/// The wishes that this NAS fulfils; pages offer no others.
-pub const OFFERED: [Action; 19] = [
-    Action::Get,
-    Action::Open,
-    Action::Delete,
-    Action::Destroy,
-    Action::Move,
-    Action::Share,
-    Action::Revoke,
-    Action::Mkdir,
-    Action::ShareFolder,
-    Action::RevokeShare,
-    Action::DestroyFolder,
-    Action::Pin,
-    Action::Unpin,
-    Action::Undo,
-    Action::Accept,
-    Action::Refuse,
-    Action::Forget,
-    Action::Allow,
-    Action::KeepMine,
-];
+use crate::model::{
+    About, Action, Answer, Bytes, DeviceName, Devices, Origin, RelPath, Stat, Time, Trait, Wish,
+};
 
 /// Whether anything was done for the wish before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,86 +70,109 @@ pub fn wish(
         Origin::Home => None,
         Origin::Device(device) => Some(device),
     };
-    if wish.action.is_at_home() {
-        return match own {
-            None => asked.pairing(),
-            Some(_) => Planned::refused(
-                "only the page at home lets devices in or forgets them; open that of the NAS",
-            ),
-        };
+    if let Some(refused) = own.and_then(|device| not_allowed(config, device, wish.action)) {
+        return refused;
     }
-    if let Some(device) = own {
-        let Some(settings) = config.devices.get(device) else {
-            return Planned::refused(format!(
-                "{device} is not in the settings; add [devices.{device}] to larder.toml"
-            ));
-        };
-        if !settings.may.contains(&wish.action) {
-            return Planned::refused(format!(
-                "{} may not {}; the owner can allow it with `may` in larder.toml",
-                settings.label, wish.action
-            ));
-        }
+    let about = wish.action.traits().about;
+    if about == About::Member {
+        return asked.pairing();
     }
     if let Some(holder) = wish.to.iter().find(|holder| holder.joined_folder().is_some()) {
-        return match wish.action {
-            Action::Allow => asked.allow(&[holder], origin),
-            Action::KeepMine => asked.keep_mine(&[holder], origin),
+        return match about {
+            About::MassChange => asked.plan(origin, None, &[holder]),
             _ => asked.for_joined(holder),
         };
     }
-    let to: Vec<&DeviceName> =
-        if wish.to.is_empty() { own.into_iter().collect() } else { wish.to.iter().collect() };
-    let from = wish.from.as_ref().or(own);
-    if let Some(unknown) = to.iter().copied().chain(from).find(|d| !config.devices.contains_key(*d))
-    {
-        let known: Vec<_> = config.devices.keys().map(DeviceName::as_str).collect();
-        return Planned::refused(format!(
-            "there is no device {unknown} in the settings (there are: {})",
-            if known.is_empty() { "none yet".into() } else { known.join(", ") }
-        ));
-    }
-    let per_device = matches!(
-        wish.action,
-        Action::Get
-            | Action::Open
-            | Action::Delete
-            | Action::Move
-            | Action::Pin
-            | Action::Unpin
-            | Action::Allow
-            | Action::KeepMine
-    );
-    if per_device && to.is_empty() {
-        return Planned::refused("say for which device: this page belongs to no device");
-    }
-    if let Some(device) = own.filter(|d| asked.may_not_take_away(d)) {
-        return asked.not_before_the_word(device);
-    }
-    match wish.action {
-        Action::Get => asked.get(&to),
-        Action::Open => asked.open(&to),
-        Action::Delete => asked.delete(&to),
-        Action::Destroy => asked.destroy(),
-        Action::Move => match from {
-            Some(from) => asked.move_on(from, &to),
-            None => Planned::refused("say from which device: this page belongs to no device"),
+    match asked.devices(own) {
+        Ok((from, to)) => match own.filter(|device| asked.may_not_take_away(device)) {
+            Some(device) => asked.not_before_the_word(device),
+            None => asked.plan(origin, from, &to),
         },
-        Action::Mkdir => asked.mkdir(),
-        Action::Pin | Action::Unpin => asked.pin(&to),
-        Action::Undo => asked.undo(),
-        Action::Share => asked.share(origin),
-        Action::Revoke => asked.revoke(),
-        Action::Allow => asked.allow(&to, origin),
-        Action::KeepMine => asked.keep_mine(&to, origin),
-        Action::ShareFolder => asked.share_folder(origin),
-        Action::RevokeShare => asked.revoke_share(),
-        Action::DestroyFolder => asked.destroy_joined(),
-        other => Planned::refused(format!("this NAS does not {other} yet; update Larder")),
+        Err(refused) => refused,
     }
 }
 
+/// The actions that a page offers: all that this NAS fulfils on the common page, on a device's page those of
+/// them that the device may ask.
+pub fn offered_on(config: &Config, own: Option<&DeviceName>) -> Vec<Action> {
+    let settings = own.and_then(|device| config.devices.get(device));
+    let allowed = |action: &Action| settings.is_none_or(|device| device.may.contains(action));
+    Action::offered().filter(allowed).collect()
+}
+
+/// Why the page of this device may not ask that.
+fn not_allowed(config: &Config, device: &DeviceName, action: Action) -> Option<Planned> {
+    if action.is(Trait::AtHome) {
+        return Some(Planned::refused(
+            "only the page at home lets devices in or forgets them; open that of the NAS",
+        ));
+    }
+    let Some(settings) = config.devices.get(device) else {
+        return Some(Planned::refused(format!(
+            "{device} is not in the settings; add [devices.{device}] to larder.toml"
+        )));
+    };
+    (!settings.may.contains(&action)).then(|| {
+        Planned::refused(format!(
+            "{} may not {action}; the owner can allow it with `may` in larder.toml",
+            settings.label
+        ))
+    })
+}
+
 impl<'a> Asked<'a> {
+    /// Where the wish takes from, and which devices it is for: those it names, else the page's own.
+    fn devices(
+        &self,
+        own: Option<&'a DeviceName>,
+    ) -> Result<(Option<&'a DeviceName>, Vec<&'a DeviceName>), Planned> {
+        let known = &self.config.devices;
+        let to: Vec<&DeviceName> = match self.wish.to.is_empty() {
+            true => own.into_iter().collect(),
+            false => self.wish.to.iter().collect(),
+        };
+        let from = self.wish.from.as_ref().or(own);
+        if let Some(unknown) = to.iter().copied().chain(from).find(|d| !known.contains_key(*d)) {
+            let known: Vec<_> = known.keys().map(DeviceName::as_str).collect();
+            return Err(Planned::refused(format!(
+                "there is no device {unknown} in the settings (there are: {})",
+                if known.is_empty() { "none yet".into() } else { known.join(", ") }
+            )));
+        }
+        let needed = matches!(self.wish.action.traits().devices, Devices::Own | Devices::FromTo);
+        if needed && to.is_empty() {
+            return Err(Planned::refused("say for which device: this page belongs to no device"));
+        }
+        Ok((from, to))
+    }
+
+    /// What each action means.
+    fn plan(&self, origin: &Origin, from: Option<&DeviceName>, to: &[&DeviceName]) -> Planned {
+        match self.wish.action {
+            Action::Get => self.get(to),
+            Action::Open => self.open(to),
+            Action::Delete => self.delete(to),
+            Action::Destroy => self.destroy(),
+            Action::Move => self.move_on(from, to),
+            Action::Mkdir => self.mkdir(),
+            Action::Pin => self.pin(to),
+            Action::Unpin => self.unpin(to),
+            Action::Undo => self.undo(),
+            Action::Share => self.share(origin),
+            Action::Revoke => self.revoke(),
+            Action::ShareFolder => self.share_folder(origin),
+            Action::RevokeShare => self.revoke_share(),
+            Action::DestroyFolder => self.destroy_joined(),
+            Action::Allow => self.allow(to, origin),
+            Action::KeepMine => self.keep_mine(to, origin),
+            Action::Accept | Action::Refuse | Action::Forget => self.pairing(),
+            Action::Torrent | Action::TorrentOnce => Planned::refused(format!(
+                "this NAS does not {} yet; update Larder",
+                self.wish.action
+            )),
+        }
+    }
+
     pub(super) fn holding(&self, device: &DeviceName) -> Option<&'a Holding> {
         self.world.devices.get(device)
     }
@@ -276,8 +278,11 @@ impl<'a> Asked<'a> {
         Ok(ops)
     }
 
-    fn move_on(&self, from: &DeviceName, to: &[&DeviceName]) -> Planned {
+    fn move_on(&self, from: Option<&DeviceName>, to: &[&DeviceName]) -> Planned {
         let path = &self.wish.path;
+        let Some(from) = from else {
+            return Planned::refused("say from which device: this page belongs to no device");
+        };
         let targets: Vec<&DeviceName> = to.iter().copied().filter(|d| *d != from).collect();
         if targets.is_empty() {
             return Planned::refused("choose another device to move it to");
@@ -398,10 +403,6 @@ impl<'a> Asked<'a> {
         let mut ops = Vec::new();
         for &device in to {
             let Some(holding) = self.holding(device) else { continue };
-            if self.wish.action == Action::Unpin {
-                ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
-                continue;
-            }
             let there = holding.book.get(path).is_some() || holding.book.dir(path).is_some();
             if !there && !holding.follows(path) {
                 let label = self.label(device);
@@ -409,11 +410,17 @@ impl<'a> Asked<'a> {
             }
             ops.push(Op::Note(Fact::Pin(device.clone(), path.clone())));
         }
-        let what = match self.wish.action {
-            Action::Pin => format!("{path} stays on {}", self.labels(to)),
-            _ => format!("{path} may make room on {} when needed", self.labels(to)),
-        };
-        Planned::done(ops, what)
+        Planned::done(ops, format!("{path} stays on {}", self.labels(to)))
+    }
+
+    fn unpin(&self, to: &[&DeviceName]) -> Planned {
+        let path = &self.wish.path;
+        let there = to.iter().filter(|device| self.holding(device).is_some());
+        let unpin = |device: &&DeviceName| Op::Note(Fact::Unpin((*device).clone(), path.clone()));
+        Planned::done(
+            there.map(unpin).collect(),
+            format!("{path} may make room on {} when needed", self.labels(to)),
+        )
     }
 
     fn undo(&self) -> Planned {

@@ -302,7 +302,10 @@ mod memory {
     async fn keeps_the_contract() {
         let dir = tempfile::tempdir().unwrap();
         let (engine, script) = Memory::new(PeerId::new("OURS").unwrap());
-        holds(&Twin(engine, script), dir.path()).await;
+        let twin = Twin(engine, script);
+        holds(&twin, dir.path()).await;
+        twin.0.pause(true).await.unwrap();
+        assert!(twin.1.is_paused());
     }
 
     /// Waits for an event of the runner, on a thread of its own as the owner loop is one.
@@ -353,11 +356,13 @@ mod memory {
         expect(&rx, "delivered", |e| *e == delivered);
         assert_eq!(script.looked(), [(id.clone(), vec![path("a")])]);
 
-        assert!(handle.ask(Question::Delivered { folder: id.clone(), path: path("a"), peer }));
-        expect(&rx, "proof", |e| matches!(e, Event::Proof { delivered: Delivered::Yes, .. }));
-        assert!(handle.ask(Question::Pause(true)));
-        expect(&rx, "paused", |e| *e == Event::Paused(true));
-        assert!(script.is_paused());
+        assert!(handle.ask(Question::Lacking { folder: id.clone(), peer: peer.clone() }));
+        let lacks_nothing = Event::Lacking { folder: id.clone(), peer, paths: Vec::new() };
+        expect(&rx, "lacking", |e| *e == lacks_nothing);
+        assert!(handle.ask(Question::Absence { folder: id.clone(), path: path("a") }));
+        let absent =
+            Event::Absent { folder: id.clone(), path: path("a"), absence: Absence::StillThere };
+        expect(&rx, "absence", |e| *e == absent);
 
         // Meddled with by hand: put right.
         script.meddle(|config| {

@@ -206,7 +206,6 @@ fn replaces(new: &Event, old: &Event) -> bool {
         (Event::Pending(_), Event::Pending(_))
         | (Event::Unmarked(_), Event::Unmarked(_))
         | (Event::Moving(_), Event::Moving(_))
-        | (Event::Paused(_), Event::Paused(_))
         | (Event::Reset, Event::Reset)
         | (Event::Settled, Event::Settled) => true,
         (Event::Connection { peer: a, .. }, Event::Connection { peer: b, .. }) => a == b,
@@ -227,7 +226,6 @@ fn droppable(event: &Event) -> bool {
             | Event::Completion { .. }
             | Event::Received(_)
             | Event::RemoteChange(_)
-            | Event::Proof { .. }
             | Event::Lacking { .. }
             | Event::Absent { .. }
             | Event::Reset

@@ -1,8 +1,8 @@
 //! Runs a sync engine beside the owner loop: nothing here makes the owner wait.
 
 use super::{
-    Absence, Call, Delivered, Desired, Event, FolderId, Outbox, Question, Sink, SyncEngine,
-    SyncError, reconcile,
+    Absence, Call, Desired, Event, FolderId, Outbox, Question, Sink, SyncEngine, SyncError,
+    reconcile,
 };
 use crate::model::RelPath;
 use std::collections::{BTreeMap, BTreeSet};
@@ -346,11 +346,6 @@ async fn answer<E: SyncEngine>(engine: &Arc<E>, out: &Outbox, mut asked: mpsc::R
 async fn answer_one<E: SyncEngine>(engine: &E, question: Question) -> Option<Event> {
     let fail = |why: SyncError| log::info!("sync: {why}");
     Some(match question {
-        Question::Delivered { folder, path, peer } => {
-            let delivered = engine.delivered(&folder, &path, &peer).await;
-            let delivered = delivered.map_err(fail).unwrap_or(Delivered::Unknown);
-            Event::Proof { folder, path, peer, delivered }
-        }
         Question::Absence { folder, path } => {
             let absence = engine.absence(&folder, &path).await;
             let absence = absence.map_err(fail).unwrap_or(Absence::Unknown);
@@ -360,19 +355,10 @@ async fn answer_one<E: SyncEngine>(engine: &E, question: Question) -> Option<Eve
             let paths = engine.lacking(&folder, &peer).await.map_err(fail).ok()??;
             Event::Lacking { folder, peer, paths }
         }
-        Question::Status { folder, peer } => {
-            let status = engine.status(&folder, peer.as_ref()).await;
-            let status = status.map_err(fail).unwrap_or_default();
-            Event::Completion { folder, peer, status }
-        }
         Question::Refuse { peer, folder } => {
             engine.refuse(&peer, folder.as_ref()).await.map_err(fail).ok()?;
             Event::Pending(engine.pending().await.map_err(fail).ok()?)
         }
         Question::Reset { .. } => return None,
-        Question::Pause(paused) => {
-            engine.pause(paused).await.map_err(fail).ok()?;
-            Event::Paused(paused)
-        }
     })
 }

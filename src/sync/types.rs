@@ -212,15 +212,6 @@ pub struct Status {
 /// What somebody asks of the engine without waiting for it; see [`super::Handle::ask`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Question {
-    /// Answered by [`Event::Proof`].
-    Delivered {
-        /// In which folder.
-        folder: FolderId,
-        /// Which path.
-        path: RelPath,
-        /// At whom.
-        peer: PeerId,
-    },
     /// Answered by [`Event::Absent`].
     Absence {
         /// In which folder.
@@ -234,13 +225,6 @@ pub enum Question {
         folder: FolderId,
         /// Who.
         peer: PeerId,
-    },
-    /// Answered by [`Event::Completion`].
-    Status {
-        /// Which folder.
-        folder: FolderId,
-        /// What this peer lacks; `None`: what we lack.
-        peer: Option<PeerId>,
     },
     /// A peer that asked to be let in, or its offer of a folder, is told no. Answered by
     /// [`Event::Pending`].
@@ -256,8 +240,6 @@ pub enum Question {
         /// Which folder.
         folder: FolderId,
     },
-    /// All traffic stops, or goes on. Answered by [`Event::Paused`].
-    Pause(bool),
 }
 
 /// Who asks to be let in, and what is offered.
@@ -417,17 +399,6 @@ pub enum Event {
     },
     /// The trouble told before is over.
     Well,
-    /// The answer to [`Question::Delivered`].
-    Proof {
-        /// In which folder.
-        folder: FolderId,
-        /// Which path.
-        path: RelPath,
-        /// At whom.
-        peer: PeerId,
-        /// The answer; `Unknown` also when the engine could not be asked.
-        delivered: Delivered,
-    },
     /// The answer to [`Question::Lacking`].
     Lacking {
         /// In which folder.
@@ -446,8 +417,6 @@ pub enum Event {
         /// The answer; `Unknown` also when the engine could not be asked.
         absence: Absence,
     },
-    /// All traffic is stopped, or goes on.
-    Paused(bool),
 }
 
 /// Where events go: takes one, or gives it back when the owner's channel is full. It must not

@@ -4,7 +4,7 @@
 use super::problem::{Problem, clip};
 use super::scan::{Members, Start};
 use super::{MAX_DEVICES, MAX_TEXT};
-use crate::model::{Action, DeviceName, RelPath, Seen, Time, Wish, WishId};
+use crate::model::{Action, DeviceName, Devices, RelPath, Seen, Time, Trait, Wish, WishId, With};
 
 /// The fields that we know.
 #[derive(Clone, Copy)]
@@ -78,16 +78,15 @@ impl Raw<'_> {
         let path = self.path(action)?;
         let to = self.to()?;
         let from = self.text(Field::From)?.map(|name| DeviceName::new(&name)).transpose()?;
-        if action == Action::Move && to.is_empty() && from.is_none() {
-            return Err(Problem::NoDirection);
-        }
-        if matches!(action, Action::Accept | Action::Forget) && to.len() != 1 {
-            return Err(Problem::NoDevice);
+        match action.traits().devices {
+            Devices::FromTo if to.is_empty() && from.is_none() => return Err(Problem::NoDirection),
+            Devices::One if to.len() != 1 => return Err(Problem::NoDevice),
+            _ => {}
         }
         let with = self.with(action)?;
         let limit_mb = self.limit()?;
         let seen = self.seen()?;
-        if action == Action::Destroy && seen.is_none() {
+        if action.is(Trait::NeedsSeen) && seen.is_none() {
             return Err(Problem::NotSeen);
         }
         let at = self.at()?;
@@ -101,17 +100,7 @@ impl Raw<'_> {
             return Err(Problem::Broken("path"));
         }
         let path = RelPath::from_percent(&text)?;
-        let everything_fits = matches!(
-            action,
-            Action::Get
-                | Action::Delete
-                | Action::Move
-                | Action::Pin
-                | Action::Unpin
-                | Action::Allow
-                | Action::KeepMine
-        ) || action.is_at_home();
-        if path.is_root() && !everything_fits {
+        if path.is_root() && !action.is(Trait::Whole) {
             return Err(Problem::Everything(action));
         }
         Ok(path)
@@ -135,11 +124,9 @@ impl Raw<'_> {
     }
 
     fn with(&self, action: Action) -> Result<Option<String>, Problem> {
+        let wanted = action.traits().with;
         let Some(text) = self.text(Field::With)? else {
-            return match action {
-                Action::Accept | Action::Refuse => Err(Problem::Missing("with")),
-                _ => Ok(None),
-            };
+            return if wanted == With::Needed { Err(Problem::Missing("with")) } else { Ok(None) };
         };
         if text.len() > MAX_TEXT {
             return Err(Problem::TextTooLong("with"));
@@ -148,7 +135,7 @@ impl Raw<'_> {
             return Err(Problem::Broken("with"));
         }
         let number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        if action == Action::Undo && !(number && text.parse::<i64>().is_ok()) {
+        if wanted == With::Version && !(number && text.parse::<i64>().is_ok()) {
             return Err(Problem::NoVersion);
         }
         Ok(Some(text))

@@ -1,7 +1,7 @@
 //! Files between a NAS and a phone: each way, each kind of change, and what a hostile phone plants.
 
 use crate::lab::*;
-use larder::sync::{Absence, Change, Delivered, Event, Kind, Question};
+use larder::sync::{Absence, Change, Event, Kind, Question};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::{Duration, Instant};
 
@@ -22,17 +22,12 @@ fn files_go_come_change_and_leave() {
     let took = began.elapsed();
     nas.hear_delivered(0, "files", &phone, &["a.jpg"]);
     println!("link to complete 1 MB: {took:?}; to proof: {:?}", began.elapsed());
-    let delivered = |name: &str| {
-        let (folder, peer, path) = (id("files"), phone.id.clone(), path(name));
-        let from = nas.mark();
-        assert!(nas.handle().ask(Question::Delivered { folder, path, peer }));
-        match nas.hear_from(from, "proof", |e| matches!(e, Event::Proof { .. })) {
-            Event::Proof { delivered, .. } => delivered,
-            _ => unreachable!(),
-        }
-    };
-    assert_eq!(delivered("a.jpg"), Delivered::Yes);
-    assert_eq!(delivered("never.jpg"), Delivered::Unknown);
+    let from = nas.mark();
+    assert!(nas.handle().ask(Question::Lacking { folder: id("files"), peer: phone.id.clone() }));
+    match nas.hear_from(from, "lacking", |e| matches!(e, Event::Lacking { .. })) {
+        Event::Lacking { paths, .. } => assert_eq!(paths, []),
+        _ => unreachable!(),
+    }
 
     // A folder with folders in it, told as one path.
     for name in ["d/1/x", "d/1/y", "d/2/ü \u{202e}z"] {

@@ -3,7 +3,7 @@
 use super::back::Back;
 use super::turn::turn_back;
 use super::{Span, extent};
-use crate::model::{Action, Answer, DeviceName, Origin, RelPath};
+use crate::model::{Answer, DeviceName, Origin, RelPath, Trait};
 use crate::plan::reconcile::{NotYet, Sight, reconcile};
 use crate::plan::wish::{Asked, Planned};
 use crate::plan::{CHUNK, Fact, Holding, Op, Why};
@@ -27,23 +27,11 @@ fn stormy<'a>(
     Ok(to.iter().copied().filter(|d| storming(d)).collect())
 }
 
-/// Wishes that are refused while their device is in a storm: what wrote its files may have written these.
-fn takes_away(action: Action) -> bool {
-    matches!(
-        action,
-        Action::Delete
-            | Action::Destroy
-            | Action::Move
-            | Action::DestroyFolder
-            | Action::RevokeShare
-            | Action::Undo
-    )
-}
-
 impl Asked<'_> {
     /// True when a wish of a device's page is refused until its storm is answered.
     pub(in crate::plan) fn may_not_take_away(&self, own: &DeviceName) -> bool {
-        takes_away(self.wish.action) && self.holding(own).is_some_and(|h| h.storm.is_some())
+        self.wish.action.is(Trait::TakesAway)
+            && self.holding(own).is_some_and(|h| h.storm.is_some())
     }
 
     pub(in crate::plan) fn not_before_the_word(&self, device: &DeviceName) -> Planned {
