@@ -221,8 +221,11 @@ fn reloaded(ledger: Ledger, file: &std::path::Path) -> World {
     Ledger::open(file).unwrap().load().unwrap()
 }
 
+/// Fewer where each instruction is emulated.
+const CASES: u32 = if cfg!(target_arch = "arm") { 8 } else { 64 };
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
 
     #[test]
     fn what_is_read_back_is_what_the_facts_made(
