@@ -4,16 +4,16 @@
 //! comes from outside is validated once, when the value is made.
 
 mod access;
+pub mod dialect;
 mod path;
-mod private;
 mod size;
 mod tree;
 mod untaken;
 mod wish;
 
 pub use access::{Access, MAX_SESSIONS, Password, SESSION_SECONDS, Session};
+pub use dialect::{is_private, is_reserved};
 pub use path::{Name, PathError, Place, RelPath, Spot, show};
-pub use private::{is_private, is_reserved};
 pub use size::{Bytes, SizeError};
 pub use tree::{Cursor, DirId, Tree};
 pub use untaken::{NotTaken, Untaken};

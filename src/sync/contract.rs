@@ -194,6 +194,23 @@ async fn proof_of_delivery<B: Bench>(bench: &B, dir: &Path) {
     remove(&root.join("whole"));
     engine.changed(&id, &[]).await.unwrap();
     assert_eq!(engine.absence(&id, &path("whole")).await.unwrap(), Absence::Here);
+    // What a dialect keeps in its folder is not known, and nothing else is passed over.
+    for (name, is_known) in [
+        (".hidden", true),
+        ("a.part", true),
+        ("film.!sync", false),
+        (".larder-1", false),
+        (".syncthing.notes", false),
+        ("d/.stignore", false),
+    ] {
+        std::fs::File::create(root.join(name)).unwrap();
+        engine.changed(&id, &[]).await.unwrap();
+        let absence = engine.absence(&id, &path(name)).await.unwrap();
+        let right = if is_known { Absence::StillThere } else { Absence::Unknown };
+        assert_eq!(absence, right, "{name}");
+        remove(&root.join(name));
+    }
+    engine.changed(&id, &[]).await.unwrap();
     // Somebody who is no member has proved nothing.
     let stranger = bench.stranger();
     assert_eq!(engine.delivered(&id, &file, &stranger).await.unwrap(), Delivered::Unknown);

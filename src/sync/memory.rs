@@ -7,6 +7,7 @@ use super::{
     PeerId, Pending, RemoteChange, Status, SyncEngine, SyncError,
 };
 use crate::model::RelPath;
+use crate::model::dialect::is_sent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -150,10 +151,13 @@ fn files_below(root: &Path, at: &RelPath, all: &mut Vec<RelPath>) {
     let folder = root.join(OsStr::from_bytes(at.as_bytes()));
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
+        if !is_sent(name.as_bytes()) {
+            continue;
+        }
         let Ok(path) = at.join(name.as_bytes()) else { continue };
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => files_below(root, &path, all),
-            Ok(kind) if kind.is_file() && !name.as_bytes().starts_with(b".") => all.push(path),
+            Ok(kind) if kind.is_file() => all.push(path),
             _ => {}
         }
     }

@@ -109,14 +109,40 @@ fn files_go_come_change_and_leave() {
     until("deleted there", || !there.join("a.jpg").exists());
     assert_eq!(absence("a.jpg"), Absence::Here);
 
-    // Our temporary names and the browsers' never leave.
-    for name in [".larder-1", "page.crswap", "d/.larder-2"] {
+    // Our temporary names and the browsers' never leave, nor what any other program keeps for itself; and nothing else
+    // stays behind.
+    let stays = [
+        ".larder-1",
+        "page.crswap",
+        "d/.larder-2",
+        "d/.stfolder/x",
+        "d/.stignore",
+        "d/.stversions/x",
+        ".stfolder.removed-20261123-100000/x",
+        ".sync/x",
+        "d/film.!sync",
+        "lost+found/x",
+        ".syncthing.notes.txt",
+        "~syncthing~notes.txt",
+        "d/.syncthing.film.tmp",
+        ".~lock.letter.odt#",
+        ".fuse_hidden0000000300000001",
+        ".nfs000000000012345600000001",
+    ];
+    let goes = [".hidden", "d/a.part", "a.tmp", ".stfolders", ".nfs1", "larder-1"];
+    for name in stays.iter().chain(&goes) {
         put(&here, name, b"secret");
+        let names = std::path::Path::new(name).iter();
+        let is_sent = names.map(|n| larder::model::dialect::is_sent(n.as_encoded_bytes()));
+        assert_eq!(is_sent.fold(true, |all, one| all && one), goes.contains(name), "{name}");
     }
     put(&here, "last", b"last");
     nas.changed("files", &[]);
     until("the last is there", || there.join("last").exists());
-    for name in [".larder-1", "page.crswap", "d/.larder-2"] {
+    for name in goes {
+        until(name, || there.join(name).exists());
+    }
+    for name in stays {
         assert!(!there.join(name).exists(), "{name}");
     }
 }

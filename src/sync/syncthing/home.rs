@@ -1,6 +1,7 @@
 //! Syncthing's own files: its program, its home, its configuration before it starts.
 
 use super::Settings;
+use crate::model::dialect::{STIGNORE, unsent};
 use crate::model::show;
 use crate::parent::VARIABLE;
 use crate::sync::SyncError;
@@ -9,6 +10,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -17,17 +19,15 @@ const NEEDED: &str = "1.27 or later, or 2.x";
 /// Slow cards take a while to start a program of 25 MB.
 const ASK: Duration = Duration::from_secs(60);
 
-/// The names that never leave a folder: what browsers and we write beside a file before they
-/// rename it over. `(?d)`: they do not keep a folder from being deleted.
-pub(super) const IGNORED: &str = "\
-// Written by Larder; changed by hand it is put right.
-(?d)*.crswap
-(?d).larder-*
-(?d).stfolder.removed-*
-(?d).~lock.*#
-(?d).fuse_hidden*
-(?d).nfs????????????????*
-";
+/// The list of the names that never leave a folder. `(?d)`: they do not keep a folder from being deleted.
+pub(super) static IGNORED: LazyLock<String> = LazyLock::new(|| {
+    let lines = unsent().map(|(shape, goes)| {
+        let goes = if goes { "(?d)" } else { "" };
+        format!("{goes}{}\n", shape.glob())
+    });
+    let told = "// Written by Larder; changed by hand it is put right.\n".to_owned();
+    std::iter::once(told).chain(lines).collect()
+});
 
 /// Asks the program what it is; its version, such as `v1.29.5`.
 pub(super) async fn version(settings: &Settings) -> Result<String, SyncError> {
@@ -221,12 +221,12 @@ fn escape(text: &str) -> String {
 
 /// Puts the list of ignored names into a folder, unless it is there.
 pub(super) fn ignore(folder: &Path) -> Result<(), SyncError> {
-    if is_ignoring(folder) { Ok(()) } else { write(&folder.join(".stignore"), IGNORED) }
+    if is_ignoring(folder) { Ok(()) } else { write(&folder.join(STIGNORE), &IGNORED) }
 }
 
 /// Whether a folder has the list of ignored names as it should be.
 pub(super) fn is_ignoring(folder: &Path) -> bool {
-    let list = folder.join(".stignore");
+    let list = folder.join(STIGNORE);
     // Somebody who can write here could have planted a link: it is replaced, not followed.
     list.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == IGNORED.len() as u64)
         && std::fs::read(&list).is_ok_and(|text| text == IGNORED.as_bytes())
@@ -301,7 +301,7 @@ mod tests {
         std::os::unix::fs::symlink(&outside, folder.join(".stignore")).unwrap();
         ignore(&folder).unwrap();
         assert_eq!(std::fs::read_to_string(&outside).unwrap(), "precious");
-        assert_eq!(std::fs::read_to_string(folder.join(".stignore")).unwrap(), IGNORED);
+        assert_eq!(std::fs::read_to_string(folder.join(".stignore")).unwrap(), *IGNORED);
         ignore(&folder).unwrap();
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
     }
