@@ -71,7 +71,7 @@ impl Marker {
 }
 
 /// The names that one program uses.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Dialect {
     /// The program, for people.
     pub program: &'static str,
@@ -92,8 +92,11 @@ pub struct Dialect {
     /// What stands in the name of a copy that it makes of a conflict, before date, time and id.
     conflict: Option<&'static str>,
     /// Reads an id of its devices as people type it.
-    read_id: Option<fn(&str) -> Result<String, IdError>>,
+    read_id: Option<ReadId>,
 }
+
+/// What reads an id as people type it.
+type ReadId = fn(&str) -> Result<String, IdError>;
 
 /// A program that uses no names.
 const NONE: Dialect = Dialect {
@@ -120,7 +123,7 @@ pub const STFOLDER: Marker = Marker {
 pub const STIGNORE: &str = ".stignore";
 
 /// Syncthing, 1.27 to 2.x.
-pub const SYNCTHING: Dialect = Dialect {
+pub static SYNCTHING: Dialect = Dialect {
     program: "Syncthing",
     marker: Some(STFOLDER),
     ignore_list: Some(STIGNORE),
@@ -134,7 +137,7 @@ pub const SYNCTHING: Dialect = Dialect {
 };
 
 /// Resilio Sync. Larder does not run it, but a device that once used it has its names in its folders.
-pub const RESILIO: Dialect = Dialect {
+pub static RESILIO: Dialect = Dialect {
     program: "Resilio Sync",
     folders: &[".sync"],
     temporary: &[Shape::Ends(".!sync")],
@@ -142,11 +145,11 @@ pub const RESILIO: Dialect = Dialect {
 };
 
 /// Larder itself.
-pub const LARDER: Dialect =
+pub static LARDER: Dialect =
     Dialect { program: "Larder", reserved: &[Shape::Begins(".larder-")], ..NONE };
 
 /// Browsers: what they write beside a page that is saved, and what they download.
-pub const BROWSERS: Dialect = Dialect {
+pub static BROWSERS: Dialect = Dialect {
     program: "a browser",
     temporary: &[Shape::Ends(".crswap")],
     partial: &[
@@ -160,7 +163,7 @@ pub const BROWSERS: Dialect = Dialect {
 };
 
 /// Office programs, file systems and the kernel.
-pub const SYSTEM: Dialect = Dialect {
+pub static SYSTEM: Dialect = Dialect {
     program: "the system",
     temporary: &[Shape::Is("lost+found")],
     local: &[
@@ -172,7 +175,7 @@ pub const SYSTEM: Dialect = Dialect {
 };
 
 /// Every dialect that is known.
-pub const DIALECTS: [&Dialect; 5] = [&SYNCTHING, &RESILIO, &LARDER, &BROWSERS, &SYSTEM];
+pub static DIALECTS: [&Dialect; 5] = [&SYNCTHING, &RESILIO, &LARDER, &BROWSERS, &SYSTEM];
 
 impl Dialect {
     fn is_reserved(&self, name: &[u8]) -> bool {

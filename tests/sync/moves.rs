@@ -1,7 +1,7 @@
 //! Files between a NAS and a phone: each way, each kind of change, and what a hostile phone plants.
 
 use crate::lab::*;
-use larder::sync::{Absence, Change, Delivered, Event, Kind, Question};
+use larder::transport::{Absence, Change, Delivered, Event, Kind, Question};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::{Duration, Instant};
 
@@ -132,9 +132,9 @@ fn files_go_come_change_and_leave() {
     let goes = [".hidden", "d/a.part", "a.tmp", ".stfolders", ".nfs1", "larder-1"];
     for name in stays.iter().chain(&goes) {
         put(&here, name, b"secret");
-        let names = std::path::Path::new(name).iter();
-        let is_sent = names.map(|n| larder::model::dialect::is_sent(n.as_encoded_bytes()));
-        assert_eq!(is_sent.fold(true, |all, one| all && one), goes.contains(name), "{name}");
+        let mut names = std::path::Path::new(name).iter();
+        let is_sent = names.all(|n| larder::model::dialect::is_sent(n.as_encoded_bytes()));
+        assert_eq!(is_sent, goes.contains(name), "{name}");
     }
     put(&here, "last", b"last");
     nas.changed("files", &[]);
@@ -205,8 +205,8 @@ fn a_thousand_small_files_are_told_in_few_events() {
 fn measure_ten_thousand_files_and_a_wish_beside_them() {
     let Some(program) = program() else { return };
     let (mut nas, mut phone) = pair(&program, "many");
-    nas.share("page", larder::sync::Mode::SendReceive, &[&phone]);
-    phone.share("page", larder::sync::Mode::SendReceive, &[&nas]);
+    nas.share("page", larder::transport::Mode::SendReceive, &[&phone]);
+    phone.share("page", larder::transport::Mode::SendReceive, &[&nas]);
     for i in 0..5 {
         let (name, bytes) = (format!("wish{i}"), noise(1_000_000, 1_000 + i));
         put(&nas.path("page"), &name, &bytes);

@@ -4,7 +4,7 @@ use super::Settings;
 use crate::model::dialect::{STIGNORE, unsent};
 use crate::model::show;
 use crate::parent::VARIABLE;
-use crate::sync::SyncError;
+use crate::transport::TransportError;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -30,15 +30,15 @@ pub(super) static IGNORED: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Asks the program what it is; its version, such as `v1.29.5`.
-pub(super) async fn version(settings: &Settings) -> Result<String, SyncError> {
-    let missing = |source| SyncError::Missing { path: settings.program.clone(), source };
+pub(super) async fn version(settings: &Settings) -> Result<String, TransportError> {
+    let missing = |source| TransportError::Missing { path: settings.program.clone(), source };
     let asked = program(settings).arg("--version").output();
     let output = tokio::time::timeout(ASK, asked)
         .await
         .map_err(|_| missing(std::io::ErrorKind::TimedOut.into()))?
         .map_err(missing)?;
     let text = String::from_utf8_lossy(&output.stdout);
-    read_version(&text).ok_or_else(|| SyncError::Version {
+    read_version(&text).ok_or_else(|| TransportError::Version {
         found: match text.lines().next() {
             Some(line) if !line.trim().is_empty() => show(line.as_bytes()),
             _ => "a program that does not tell its version".into(),
@@ -92,7 +92,10 @@ fn with_environment(settings: &Settings, mut command: Command) -> Command {
 
 /// Makes the home if need be, and the configuration ours. `key` is the new key; returned is the
 /// old one, with which a Syncthing left over from before may still be running.
-pub(super) async fn prepare(settings: &Settings, key: &str) -> Result<Option<String>, SyncError> {
+pub(super) async fn prepare(
+    settings: &Settings,
+    key: &str,
+) -> Result<Option<String>, TransportError> {
     let edit = || {
         let (settings, key) = (settings.clone(), key.to_owned());
         blocking(move || edit_file(&settings, &key))
@@ -103,7 +106,7 @@ pub(super) async fn prepare(settings: &Settings, key: &str) -> Result<Option<Str
     generate(settings).await?;
     match edit().await? {
         Some(_) => Ok(None),
-        None => Err(SyncError::Answer {
+        None => Err(TransportError::Answer {
             doing: "`syncthing generate`".into(),
             problem: "its configuration has no gui and options".into(),
         }),
@@ -120,23 +123,24 @@ pub(super) fn is_locked(settings: &Settings) -> bool {
 
 /// Runs work on files where it may wait for the drive to spin up.
 pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SyncError> + Send + 'static,
-) -> Result<T, SyncError> {
+    work: impl FnOnce() -> Result<T, TransportError> + Send + 'static,
+) -> Result<T, TransportError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(_) => Err(SyncError::Down("the program is stopping".into())),
+        Err(_) => Err(TransportError::Down("the program is stopping".into())),
     }
 }
 
 /// Makes the configuration ours and returns the key that was in it; `None`: there is none yet.
-fn edit_file(settings: &Settings, key: &str) -> Result<Option<String>, SyncError> {
+fn edit_file(settings: &Settings, key: &str) -> Result<Option<String>, TransportError> {
     let home = &settings.home;
-    let fail = |doing, path: &Path, source| SyncError::Home { doing, path: path.into(), source };
+    let fail =
+        |doing, path: &Path, source| TransportError::Home { doing, path: path.into(), source };
     match DirBuilder::new().mode(0o700).create(home) {
         Ok(()) => {}
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(SyncError::NoDirectory { path: home.parent().unwrap_or(home).into() });
+            return Err(TransportError::NoDirectory { path: home.parent().unwrap_or(home).into() });
         }
         Err(e) => return Err(fail("making", home, e)),
     }
@@ -158,8 +162,8 @@ fn edit_file(settings: &Settings, key: &str) -> Result<Option<String>, SyncError
     Ok(None)
 }
 
-async fn generate(settings: &Settings) -> Result<(), SyncError> {
-    let missing = |source| SyncError::Missing { path: settings.program.clone(), source };
+async fn generate(settings: &Settings) -> Result<(), TransportError> {
+    let missing = |source| TransportError::Missing { path: settings.program.clone(), source };
     let asked = program(settings).arg("generate").arg("--home").arg(&settings.home).output();
     let output = tokio::time::timeout(ASK * 3, asked)
         .await
@@ -170,7 +174,7 @@ async fn generate(settings: &Settings) -> Result<(), SyncError> {
     }
     let said = [output.stdout, output.stderr].concat();
     let last = said.split(|&b| b == b'\n').rfind(|line| !line.is_empty());
-    Err(SyncError::Refused {
+    Err(TransportError::Refused {
         doing: "make its configuration".into(),
         answer: show(last.unwrap_or_default()),
     })
@@ -220,7 +224,7 @@ fn escape(text: &str) -> String {
 }
 
 /// Puts the list of ignored names into a folder, unless it is there.
-pub(super) fn ignore(folder: &Path) -> Result<(), SyncError> {
+pub(super) fn ignore(folder: &Path) -> Result<(), TransportError> {
     if is_ignoring(folder) { Ok(()) } else { write(&folder.join(STIGNORE), &IGNORED) }
 }
 
@@ -233,9 +237,9 @@ pub(super) fn is_ignoring(folder: &Path) -> bool {
 }
 
 /// Writes a file whole or not at all, for us alone.
-fn write(path: &Path, text: &str) -> Result<(), SyncError> {
+fn write(path: &Path, text: &str) -> Result<(), TransportError> {
     let mut lot = [0; 8];
-    let fail = |doing, source| SyncError::Home { doing, path: path.into(), source };
+    let fail = |doing, source| TransportError::Home { doing, path: path.into(), source };
     getrandom::fill(&mut lot).map_err(|e| fail("naming", std::io::Error::other(e.to_string())))?;
     let temp = path.with_file_name(format!(".larder-{:016x}", u64::from_ne_bytes(lot)));
     let written = (|| {

@@ -6,7 +6,7 @@
 
 use super::{Core, home};
 use crate::model::dialect::STFOLDER;
-use crate::sync::{Event, FolderId, Outbox, SyncError};
+use crate::transport::{Event, FolderId, Outbox, TransportError};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -49,7 +49,7 @@ pub(super) async fn watch_markers(core: &Core, out: &Outbox, look: &Notify) {
 }
 
 /// The folders that are there and have no marker.
-async fn unmarked(core: &Core) -> Result<BTreeSet<FolderId>, SyncError> {
+async fn unmarked(core: &Core) -> Result<BTreeSet<FolderId>, TransportError> {
     let folders = core.folders().await?;
     let look = move || {
         let gone = |path: &std::path::Path| {

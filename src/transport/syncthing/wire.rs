@@ -3,7 +3,7 @@
 use super::Settings;
 use crate::model::dialect::STFOLDER;
 use crate::model::{Bytes, RelPath, Time};
-use crate::sync::{
+use crate::transport::{
     Change, Folder, FolderId, Kind, Mode, Password, Peer, PeerId, Pending, PendingFolder,
     PendingPeer, Status,
 };

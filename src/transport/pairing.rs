@@ -1,6 +1,6 @@
 //! Reads device ids as people type or paste them.
 
-use super::{PeerId, SyncError};
+use super::{PeerId, TransportError};
 #[cfg(doc)]
 use crate::model::dialect::Dialect;
 use crate::model::dialect::{DIALECTS, IdError};
@@ -10,12 +10,12 @@ use crate::model::show;
 ///
 /// One of a dialect ([`Dialect::read_id`]) gets its one true spelling, and a wrong digit is noticed. Anything else is
 /// taken as it is.
-pub fn read_id(text: &str) -> Result<PeerId, SyncError> {
+pub fn read_id(text: &str) -> Result<PeerId, TransportError> {
     for dialect in DIALECTS {
         match dialect.read_id(text) {
             Ok(id) => return PeerId::new(&id),
             Err(IdError::Mistyped(_)) => {
-                return Err(SyncError::Id {
+                return Err(TransportError::Id {
                     text: show(text.as_bytes()),
                     what: "device id",
                     why: "a check digit is wrong; copy it again".into(),
