@@ -11,7 +11,7 @@ mod recover;
 pub use recover::{PAGE_IN_TRANSIT, recover, was_read};
 
 use crate::fs::{Entry, FileSystem, FsError};
-use crate::model::{Bytes, DeviceName, Link, Place, RelPath, Spot, Stat, Time};
+use crate::model::{Bytes, DeviceName, Link, Place, RelPath, Spot, Stat, Time, dialect};
 use crate::plan::{Evicted, Fact, Op, Version, Why, World, in_transit, kept, master, on};
 use recover::{doomed, note_in_transit};
 
@@ -404,7 +404,7 @@ fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
     for (name, entry) in fs.list(at)?.unwrap_or_default() {
         let Ok(path) = at.path.join(&name) else { continue };
         let here = at.place.clone().at(path);
-        let transient = crate::model::is_private(&name);
+        let transient = dialect::is_private(&name);
         match entry {
             // What may be a family's stays.
             Entry::Elsewhere => {}
@@ -412,8 +412,9 @@ fn clear_out(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
             Entry::File(_) | Entry::Other => fs.unlink(&here)?,
             Entry::Dir if !transient => clear_out(fs, &here)?,
             Entry::Dir => {
+                let marker = dialect::is_marker(&name);
                 for (name, entry) in fs.list(&here)?.unwrap_or_default() {
-                    let marker = name.starts_with(b"syncthing-folder-");
+                    let marker = marker && dialect::is_in_marker(&name);
                     if let (true, Entry::File(_), Ok(path)) = (marker, entry, here.path.join(&name))
                     {
                         fs.unlink(&here.place.clone().at(path))?;
@@ -530,6 +531,25 @@ mod tests {
         let back = Op::Restore { version: 2, path: path("d/x") };
         applier.apply(&mut fs, &world, &back, NOW).unwrap();
         assert_eq!(fs.content(&master(&path("d/x"))), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn of_what_a_sync_engine_leaves_only_its_marker_is_opened() {
+        let mut fs = Memory::new();
+        let at = |p: &str| on(&htc(), &path(p));
+        for name in [
+            ".stfolder/syncthing-folder-a7225d.txt",
+            ".stfolder.removed-20261123-100000/syncthing-folder-a7225d.txt",
+            "d/.stignore",
+            "d/film.!sync",
+            ".stversions/syncthing-folder-of-ours.txt",
+        ] {
+            fs.put(&at(name), name.as_bytes(), NOW);
+        }
+        let sweep = Op::Sweep(on(&htc(), &RelPath::root()));
+        Applier::new(1).apply(&mut fs, &World::default(), &sweep, NOW).unwrap();
+        let left: Vec<_> = fs.files().map(|(at, _)| at.path.to_string()).collect();
+        assert_eq!(left, [".stversions/syncthing-folder-of-ours.txt"]);
     }
 
     #[test]

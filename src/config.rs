@@ -16,6 +16,7 @@ pub use parse::{MAX_BYTES, parse, parse_bytes, parse_file, wifi_of};
 pub use settings::look_alikes;
 pub use settings::{Change, Settings};
 
+use crate::model::dialect::SYNCTHING;
 use crate::model::{Action, Bytes, DeviceName};
 use std::collections::BTreeMap;
 
@@ -189,7 +190,7 @@ impl Wifi {
 
 /// The sync engine's id of a device in its usual form, or why a text is none: "is mistyped in …".
 pub fn device_id(text: &str) -> Result<String, String> {
-    value::read_id(text)
+    SYNCTHING.read_id(text).map_err(|why| why.to_string())
 }
 
 /// A name that a device of the house may have, or why it may not and what to do.

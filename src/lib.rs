@@ -3,7 +3,6 @@
 
 pub mod appliance;
 pub mod apply;
-pub mod carrier;
 pub mod catalogue;
 pub mod check;
 pub mod cli;
@@ -22,8 +21,9 @@ pub mod mounts;
 pub mod parent;
 pub mod plan;
 pub mod status;
-pub mod sync;
+pub mod sync_bridge;
 pub mod torrent;
+pub mod transport;
 pub mod watch;
 pub mod web;
 pub mod worklist;

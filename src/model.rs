@@ -5,8 +5,8 @@
 
 mod access;
 mod action;
+pub mod dialect;
 mod path;
-mod private;
 mod size;
 mod tree;
 mod untaken;
@@ -14,8 +14,8 @@ mod wish;
 
 pub use access::{Access, MAX_SESSIONS, Password, SESSION_SECONDS, Session};
 pub use action::{About, Action, Devices, Trait, Traits, With};
+pub use dialect::{is_private, is_reserved};
 pub use path::{Name, PathError, Place, RelPath, Spot, show};
-pub use private::{is_private, is_reserved};
 pub use size::{Bytes, SizeError};
 pub use tree::{Cursor, DirId, Tree};
 pub use untaken::{NotTaken, Untaken};

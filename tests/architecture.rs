@@ -13,7 +13,17 @@ use std::process::Command;
 const CORE: &[&str] = &["model", "config", "worklist", "plan", "catalogue", "status"];
 /// Rooms that touch the world: a disk, a kernel, a network, a lamp. They know the core, not each other.
 const ADAPTERS: &[&str] = &[
-    "fs", "watch", "ledger", "sync", "web", "led", "drive", "machine", "mounts", "lease", "parent",
+    "fs",
+    "watch",
+    "ledger",
+    "transport",
+    "web",
+    "led",
+    "drive",
+    "machine",
+    "mounts",
+    "lease",
+    "parent",
 ];
 /// Rooms that put the others together. They may know everybody above them in this list.
 const SHELL: &[&str] = &[
@@ -21,7 +31,7 @@ const SHELL: &[&str] = &[
     "dedup",
     "torrent",
     "engine",
-    "carrier",
+    "sync_bridge",
     "daemon",
     "check",
     "appliance",
@@ -31,7 +41,7 @@ const SHELL: &[&str] = &[
 
 /// Adapters that the engine has no business with: it works the same without network, lamp and plug.
 const NOT_FOR_THE_ENGINE: &[&str] =
-    &["sync", "web", "led", "drive", "machine", "mounts", "lease", "parent"];
+    &["transport", "web", "led", "drive", "machine", "mounts", "lease", "parent"];
 
 /// Who knows somebody all the same, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
@@ -39,7 +49,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("status", "led", "STATUS.txt says in words what the lamp shows, from the same table"),
     ("status", "mounts", "the writer has to know which file system the boot partition has"),
     ("drive", "lease", "a look inside sets the disk read-only for a moment, which takes an ioctl"),
-    ("sync", "parent", "Syncthing ends with the engine, however that ends"),
+    ("transport", "parent", "Syncthing ends with the engine, however that ends"),
     ("check", "daemon", "where ledger and settings lie is known there"),
     ("engine", "web", "what a page's key is; the engine makes it, the network compares it"),
 ];
@@ -48,7 +58,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 const NAMES_CHANGED_ELSEWHERE: &[(&str, &str)] = &[
     ("src/ledger.rs", "puts a damaged database aside; SQLite's files are not the family's"),
     ("src/drive/import.rs", "copies a drive that the engine can't use, before there is an engine"),
-    ("src/sync/syncthing/home.rs", "the sync engine's own folder"),
+    ("src/transport/syncthing/home.rs", "the sync engine's own folder"),
 ];
 
 fn root() -> &'static Path {
@@ -462,7 +472,7 @@ fn tests_are_told_from_what_is_used() {
     assert_eq!(kept, "//! a\nuse b;\nfn c() {}\n");
     assert_eq!(known_in("use crate::fs::{a, b}; crate::plan::x()"), ["fs", "plan"]);
     assert!(may_know("engine", "fs") && may_know("fs", "model") && may_know("cli", "daemon"));
-    assert!(!may_know("plan", "fs") && !may_know("engine", "sync"));
+    assert!(!may_know("plan", "fs") && !may_know("engine", "transport"));
     assert!(!may_know("web", "ledger") && !may_know("engine", "daemon"));
 }
 

@@ -3,8 +3,8 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use larder::model::RelPath;
-use larder::sync::syncthing::Settings;
-use larder::sync::{
+use larder::transport::syncthing::Settings;
+use larder::transport::{
     Desired, Event, Folder, FolderId, Handle, Mode, Peer, PeerId, Sink, Syncthing, start,
 };
 use std::collections::BTreeMap;

@@ -569,6 +569,12 @@ fn tells_line_thing_and_next_step() {
             ],
         ),
         (
+            "[devices.\"phone.crswap\"]".into(),
+            vec![
+                "line 1: a device can't be called `phone.crswap`: sync engines pass over such a name; choose another name, such as HTCphone",
+            ],
+        ),
+        (
             "[devices.lpt1]".into(),
             vec![
                 "line 1: a device can't be called `lpt1`: Windows can't store this name; choose another name, such as HTCphone",

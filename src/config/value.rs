@@ -3,6 +3,7 @@
 use super::Role;
 use super::complaint::{Wrong, clip, closest};
 use super::section::{integer, kind_of, list, text};
+use crate::model::dialect::{SYNCTHING, is_sent};
 use crate::model::{Action, Bytes, DeviceName, SizeError, Trait};
 use toml::de::DeValue;
 
@@ -260,58 +261,12 @@ fn choice(what: &str, word: &str, words: &[&str]) -> Wrong {
 }
 
 /// The sync engine's id of a device, in its usual form: eight groups of seven, joined by `-`.
-///
-/// Rules of Syncthing's device ids: 52 base32 digits (A-Z, 2-7) of a SHA-256, and behind every
-/// 13 of them a check digit (Luhn mod 32), which finds a mistyped one.
 pub(super) fn device_id(key: &str, value: &DeValue<'_>) -> Result<String, Wrong> {
-    read_id(text(key, value)?).map_err(|why| {
+    SYNCTHING.read_id(text(key, value)?).map_err(|why| {
         let next =
             "copy it from the sync app of the device: eight groups of seven letters and digits";
         Wrong::new(format!("`{key}` {why}"), next)
     })
-}
-
-/// Reads such an id; what is wrong with it otherwise.
-pub(super) fn read_id(text: &str) -> Result<String, String> {
-    let digits: Vec<u8> = text
-        .bytes()
-        .filter(|b| !matches!(b, b'-' | b' '))
-        .map(|b| b.to_ascii_uppercase())
-        .collect();
-    let codes: Option<Vec<u32>> = digits.iter().map(|&b| base32(b)).collect();
-    match codes {
-        Some(codes) if codes.len() == 56 => {
-            if let Some(bad) =
-                codes.chunks(14).position(|part| check_digit(&part[..13]) != part[13])
-            {
-                let (first, second) = (bad * 2 + 1, bad * 2 + 2);
-                return Err(format!("is mistyped in its group {first} or {second}"));
-            }
-            let groups: Vec<_> = digits.chunks(7).map(String::from_utf8_lossy).collect();
-            Ok(groups.join("-"))
-        }
-        _ => Err("is no device id".into()),
-    }
-}
-
-const fn base32(digit: u8) -> Option<u32> {
-    match digit {
-        b'A'..=b'Z' => Some((digit - b'A') as u32),
-        b'2'..=b'7' => Some((digit - b'2') as u32 + 26),
-        _ => None,
-    }
-}
-
-fn check_digit(codes: &[u32]) -> u32 {
-    let sum: u32 = codes
-        .iter()
-        .enumerate()
-        .map(|(i, code)| {
-            let weighted = if i % 2 == 0 { *code } else { 2 * code };
-            weighted / 32 + weighted % 32
-        })
-        .sum();
-    (32 - sum % 32) % 32
 }
 
 /// A device's name, which is also that of its folders on the drive.
@@ -329,6 +284,8 @@ pub(super) fn device_name(key: &str) -> Result<DeviceName, Wrong> {
         Some("a folder of Larder has this name")
     } else if stem == "catalogue" || lower.starts_with("catalogue-worklist-") {
         Some("the catalogue has this name")
+    } else if !is_sent(key.as_bytes()) {
+        Some("sync engines pass over such a name")
     } else if lower.ends_with('.') || is_windows_device(stem) {
         Some("Windows can't store this name")
     } else {

@@ -1,18 +1,18 @@
 //! The sync engine of one drive: started with it, stopped with it, fed and heard in between.
 
-use crate::carrier::Carrier;
 use crate::config::{Config, Device};
 use crate::daemon::{DaemonError, Places, Reach, now};
 use crate::engine::{Carried, Engine, News};
 use crate::model::DeviceName;
-use crate::sync::{Event, Handle, Syncthing, start, syncthing};
+use crate::sync_bridge::SyncBridge;
+use crate::transport::{Event, Handle, Syncthing, start, syncthing};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 
-/// So many events may wait for the loop; what does not fit is told by the sync room as one reset.
+/// So many events may wait for the loop; what does not fit is told by the transport as one reset.
 const EVENTS: usize = 1_024;
 /// So long the sync engine may take to stop before the drive is let go.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ const BOOK: &str = "sync-folders";
 /// A running sync engine.
 pub(super) struct Carrying {
     handle: Handle,
-    carrier: Carrier,
+    bridge: SyncBridge,
     events: mpsc::Receiver<Event>,
     settings: crate::config::Sync,
     /// The shares in what is wanted, and the devices.
@@ -55,10 +55,10 @@ impl Carrying {
             engine.mention("no carrier", now(), what, next);
             return Ok(None);
         };
-        let (carrier, new) = Carrier::new(engine.recall(BOOK)?.as_deref(), &config)
+        let (bridge, new) = SyncBridge::new(engine.recall(BOOK)?.as_deref(), &config)
             .map_err(|e| DaemonError::Random(e.to_string()))?;
         if new {
-            engine.keep_in_mind(BOOK, &carrier.remembered())?;
+            engine.keep_in_mind(BOOK, &bridge.remembered())?;
         }
         let (sender, events) = mpsc::channel(EVENTS);
         let wake = Arc::clone(wake);
@@ -92,7 +92,7 @@ impl Carrying {
         let handle = start(Syncthing::new(settings), &tokio::runtime::Handle::current(), sink);
         let settings = config.sync.clone();
         let (shares, devices) = (Vec::new(), BTreeMap::new());
-        let mut carrying = Self { handle, carrier, events, settings, shares, devices, drive };
+        let mut carrying = Self { handle, bridge, events, settings, shares, devices, drive };
         carrying.want(engine)?;
         // Whatever changed while nobody looked.
         carrying.look_everywhere(&config);
@@ -115,7 +115,7 @@ impl Carrying {
         self.shares = engine.shares_to_carry()?;
         self.devices.clone_from(&config.devices);
         let random = |e: getrandom::Error| DaemonError::Random(e.to_string());
-        let (new_share, wrong) = self.carrier.share(&self.shares).map_err(random)?;
+        let (new_share, wrong) = self.bridge.share(&self.shares).map_err(random)?;
         match wrong.first() {
             Some(why) => {
                 let next = "end that share and share it again with the right device id";
@@ -123,23 +123,23 @@ impl Carrying {
             }
             None => engine.unmention("share peers"),
         }
-        engine.share_ids(self.carrier.share_ids());
-        let new = self.carrier.draw_ids(&config).map_err(|e| DaemonError::Random(e.to_string()))?;
+        engine.share_ids(self.bridge.share_ids());
+        let new = self.bridge.draw_ids(&config).map_err(|e| DaemonError::Random(e.to_string()))?;
         if new || new_share {
-            engine.keep_in_mind(BOOK, &self.carrier.remembered())?;
+            engine.keep_in_mind(BOOK, &self.bridge.remembered())?;
         }
         config.devices.keys().for_each(|device| engine.unmention(&format!("id of {device}")));
-        for (device, complaint) in self.carrier.want(&self.handle, &config, &self.drive) {
+        for (device, complaint) in self.bridge.want(&self.handle, &config, &self.drive) {
             let what = format!("[devices.{device}]: {complaint}");
             engine.mention(&format!("id of {device}"), now(), &what, "put it right in larder.toml");
         }
-        engine.carried(self.carrier.served());
+        engine.carried(self.bridge.served());
         Ok(())
     }
 
     fn look_everywhere(&self, config: &Config) {
         for device in config.devices.keys() {
-            self.carrier.changed_all(&self.handle, device);
+            self.bridge.changed_all(&self.handle, device);
         }
     }
 
@@ -151,14 +151,14 @@ impl Carrying {
     /// Takes what the sync engine told to the engine, before its turn.
     pub(super) fn hear(&mut self, engine: &mut Engine) -> Result<(), DaemonError> {
         while let Ok(event) = self.events.try_recv() {
-            for news in self.carrier.news(event) {
+            for news in self.bridge.news(event) {
                 if let News::Trouble(what, next) = &news {
                     log::warn!("{what}; {next}");
                 }
                 engine.hear(news, now())?;
             }
         }
-        for news in self.carrier.overdue(engine, Instant::now()) {
+        for news in self.bridge.overdue(engine, Instant::now()) {
             engine.hear(news, now())?;
         }
         // A share that is to end is not in what is wanted: once that is in force, it is out.
@@ -173,10 +173,10 @@ impl Carrying {
         if engine.shares_to_carry()? != self.shares || engine.config().devices != self.devices {
             self.want(engine)?;
         }
-        self.carrier.refuse(&self.handle, &engine.take_turned_away());
-        self.carrier.changed(&self.handle, &engine.take_changed());
-        self.carrier.reset(&self.handle, &engine.take_remade());
-        self.carrier.ask(&self.handle, engine);
+        self.bridge.refuse(&self.handle, &engine.take_turned_away());
+        self.bridge.changed(&self.handle, &engine.take_changed());
+        self.bridge.reset(&self.handle, &engine.take_remade());
+        self.bridge.ask(&self.handle, engine);
         Ok(())
     }
 

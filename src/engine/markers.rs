@@ -7,6 +7,7 @@
 
 use super::{Engine, EngineError};
 use crate::fs::Entry;
+use crate::model::dialect::STFOLDER;
 use crate::model::{DeviceName, FileId, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree};
 use crate::plan::on;
 use crate::status::Condition;
@@ -224,7 +225,7 @@ impl Engine {
         let label = |device: &DeviceName| {
             self.config.devices.get(device).map_or(device.to_string(), |d| d.label.clone())
         };
-        let gone = format!("the sync engine's mark ({at}/.stfolder) is gone");
+        let gone = format!("the sync engine's mark ({at}/{}) is gone", STFOLDER.name);
         let (what, whose) = match (&at.place, device_of(at)) {
             (Place::Catalogue, Some(device)) => {
                 let label = label(&device);

@@ -80,12 +80,9 @@ fn good_name(path: &RelPath) -> String {
     let mut name = crate::model::show(path.name().unwrap_or_default()).replace('▯', "_");
     name.truncate(name.floor_char_boundary(LONGEST_NAME));
     let name = name.trim();
-    // Names that sync engines and file systems keep for themselves.
     let odd = name.is_empty()
         || name.starts_with(['.', '~'])
-        || name.ends_with(".crswap")
-        || name.ends_with(".!sync")
-        || name == "lost+found";
+        || !crate::model::dialect::is_sent(name.as_bytes());
     if odd { "Folder".into() } else { name.to_owned() }
 }
 

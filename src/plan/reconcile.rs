@@ -23,6 +23,7 @@
 use super::behind::{behind, like};
 use super::quota::{Keep, NoRoom, evict, make_room};
 use super::{Fact, Op, Why, World, master, on};
+use crate::model::dialect::conflict_of;
 use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time};
 
 /// A look at one name in a device's folder.
@@ -314,16 +315,10 @@ pub fn conflict_name(world: &World, path: &RelPath, device: &DeviceName, now: Ti
 }
 
 /// True for the sync engine's copy of our own side of a conflict: its content is the master's.
-/// (`name.sync-conflict-YYYYMMDD-HHMMSS-XXXXXXX.ext`, docs.syncthing.net "Conflict resolution".)
 fn superfluous_conflict_copy(world: &World, path: &RelPath, seen: &Stat) -> bool {
-    const MARK: &[u8] = b".sync-conflict-";
-    const LEN: usize = MARK.len() + 8 + 1 + 6 + 1 + 7;
-    let Some(name) = path.name() else { return false };
-    let Some(start) = name.windows(MARK.len()).position(|w| w == MARK) else { return false };
-    let Some(rest) = name.get(start + LEN..) else { return false };
-    let base = [&name[..start], rest].concat();
-    path.parent()
-        .and_then(|folder| folder.join(&base).ok())
+    path.name()
+        .and_then(conflict_of)
+        .and_then(|base| path.parent()?.join(&base).ok())
         .and_then(|base| world.files.get(&base).copied())
         .is_some_and(|m| m.id.ino == seen.id.ino)
 }

@@ -1,6 +1,7 @@
 //! Where worklists are: within pages, and in files beside them. Finds, writes and names them.
 
 use super::Worklist;
+use crate::model::dialect::{conflict_of, is_partial, is_private};
 use crate::model::{Action, Seen, Wish};
 use serde::Serialize;
 
@@ -143,7 +144,7 @@ pub fn find_saved(content: &[u8]) -> Option<Result<&[u8], FindError>> {
 pub enum Kind {
     /// The page itself, `catalogue.html`.
     Page,
-    /// A copy of the page that the sync engine put aside, `catalogue.sync-conflict-*.html`.
+    /// A copy of the page that the sync engine put aside, `catalogue.sync-conflict-<date>-<time>-<id>.html`.
     ConflictCopy,
     /// What may be a page or a worklist that a browser or its owner saved: everything else that begins with
     /// "catalogue". What is in it tells.
@@ -152,22 +153,20 @@ pub enum Kind {
 
 /// Tells by its name what a file in a page's folder is; `None` is a file that is not ours to read.
 ///
-/// Names in transit (`*.crswap`, `.syncthing.*.tmp`, `*.crdownload`, `*.part`) are none of them.
+/// Names of which a dialect says that they are being written are none of them.
 pub fn file_kind(name: &[u8]) -> Option<Kind> {
     const BEGINNING: &[u8] = b"catalogue";
-    const IN_TRANSIT: [&[u8]; 5] = [b".crswap", b".crdownload", b".part", b".download", b".tmp"];
-    if name == b"catalogue.html" {
+    const PAGE: &[u8] = b"catalogue.html";
+    if name == PAGE {
         return Some(Kind::Page);
     }
-    let lower = name.to_ascii_lowercase();
-    if !lower.starts_with(BEGINNING) || IN_TRANSIT.iter().any(|end| lower.ends_with(end)) {
+    let begins = name.get(..BEGINNING.len()).is_some_and(|b| b.eq_ignore_ascii_case(BEGINNING));
+    if !begins || is_private(name) || is_partial(name) {
         return None;
     }
-    let middle = name
-        .strip_prefix(b"catalogue.sync-conflict-")
-        .and_then(|rest| rest.strip_suffix(b".html"))
-        .unwrap_or_default();
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-.".contains(b);
-    let copy = !middle.is_empty() && middle.iter().all(plain);
-    Some(if copy { Kind::ConflictCopy } else { Kind::Beside })
+    let mut of = conflict_of(name);
+    while let Some(again) = of.as_deref().and_then(conflict_of) {
+        of = Some(again);
+    }
+    Some(if of.as_deref() == Some(PAGE) { Kind::ConflictCopy } else { Kind::Beside })
 }

@@ -9,7 +9,7 @@ use crate::lab::{LONG, Party, content, path, put, until};
 use crate::page::{self, Page};
 use larder::model::{Action, DeviceName, RelPath, Time, Wish, WishId};
 use larder::status::Report;
-use larder::sync::{Event, Folder, FolderId, Mode, Peer, PeerId};
+use larder::transport::{Event, Folder, FolderId, Mode, Peer, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use crate::page::{HERE, MOVING};
 use crate::stranger::taken;
 use larder::model::Action;
 use larder::status::Condition;
-use larder::sync::Event;
+use larder::transport::Event;
 use std::time::Instant;
 
 /// Waits until a file is whole on a device, as long as more of it comes.

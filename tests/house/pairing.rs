@@ -4,7 +4,7 @@ use crate::home::{Device, House};
 use crate::lab::{content, program, put, until};
 use crate::page::HERE;
 use larder::model::Action;
-use larder::sync::Event;
+use larder::transport::Event;
 use std::time::Instant;
 
 fn asks(house: &House, phone: &Device) -> Option<serde_json::Value> {

@@ -3,7 +3,7 @@
 use crate::home::House;
 use crate::lab::{Party, content, noise, program, put, remove, until};
 use larder::model::Action;
-use larder::sync::{Folder, FolderId, Mode, Peer};
+use larder::transport::{Folder, FolderId, Mode, Peer};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -2,7 +2,7 @@
 
 use crate::home::House;
 use crate::lab::Party;
-use larder::sync::{Event, Folder, Mode, Peer};
+use larder::transport::{Event, Folder, Mode, Peer};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;

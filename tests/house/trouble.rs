@@ -115,7 +115,7 @@ fn a_full_device_is_never_said_to_have_what_it_has_not_and_goes_on_when_it_has_r
     // Its own Syncthing finds no room; what is at home knows only that it does not arrive.
     phone.party.hear(
         "no room",
-        |e| matches!(e, larder::sync::Event::Trouble { what, .. } if what.contains("film")),
+        |e| matches!(e, larder::transport::Event::Trouble { what, .. } if what.contains("film")),
     );
     assert_eq!(phone.state("film"), MOVING);
     assert!(house.page("HTCphone").is_some_and(|p| p.state("HTCphone", "film") == MOVING));

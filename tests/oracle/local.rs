@@ -2,11 +2,11 @@
 
 /// True for what lies in a folder for a sync engine or for a program that has not finished.
 pub(crate) fn is_transient(name: &[u8]) -> bool {
-    let between = |a: &[u8], z: &[u8]| name.starts_with(a) && name.ends_with(z);
     matches!(name, b".stfolder" | b".stignore" | b".stversions" | b".sync" | b"lost+found")
         || name.starts_with(b".stfolder.removed-")
-        || between(b".syncthing.", b".tmp")
-        || between(b"~syncthing~", b".tmp")
+        // Syncthing passes over whatever begins so.
+        || name.starts_with(b".syncthing.")
+        || name.starts_with(b"~syncthing~")
         || name.starts_with(b".larder-")
         || name.ends_with(b".crswap")
         || name.ends_with(b".!sync")

@@ -94,7 +94,9 @@ class House:
             text = worklist.listed(own["page"], own["key"], device, items)
             self.save(folder / f"catalogue-worklist-{device}-{number}.json", text.encode())
         else:
-            self.save(folder / f"catalogue.sync-conflict-{number}.html", worklist.first_form(items))
+            stamp = f"{number % 10**14:014d}"
+            copy = f"catalogue.sync-conflict-{stamp[:8]}-{stamp[8:]}-ABCDEFG.html"
+            self.save(folder / copy, worklist.first_form(items))
 
     def save_on_page(self, device, item):
         """What the page's [save] does: the page read, the worklist replaced, a new file renamed over it."""

@@ -176,7 +176,8 @@ impl House {
                 self.save(&folder.join(name), list.as_bytes());
             }
             None => {
-                let name = format!("catalogue.sync-conflict-{}.html", self.lists);
+                let name =
+                    format!("catalogue.sync-conflict-20261123-{:06}-ABCDEFG.html", self.lists);
                 let list = larder::worklist::parse(list(items).as_bytes());
                 self.save(&folder.join(name), larder::worklist::encode(&list).as_bytes());
             }

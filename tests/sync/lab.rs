@@ -1,8 +1,8 @@
 //! One or more parties, each with a Syncthing of its own.
 
 use larder::model::RelPath;
-use larder::sync::syncthing::Settings;
-use larder::sync::{
+use larder::transport::syncthing::Settings;
+use larder::transport::{
     Desired, Event, Folder, FolderId, Handle, Mode, Password, Peer, PeerId, Sink, Syncthing, start,
 };
 use std::collections::BTreeMap;

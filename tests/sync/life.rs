@@ -1,8 +1,8 @@
 //! The life of a Syncthing: started, crashed, meddled with, replaced, missing.
 
 use crate::lab::*;
-use larder::sync::syncthing::Settings;
-use larder::sync::{Event, Mode, PeerId};
+use larder::transport::syncthing::Settings;
+use larder::transport::{Event, Mode, PeerId};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;

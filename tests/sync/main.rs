@@ -1,4 +1,4 @@
-//! Real Syncthings on loopback: what the owner of a [`larder::sync::Handle`] sees, without the rest
+//! Real Syncthings on loopback: what the owner of a [`larder::transport::Handle`] sees, without the rest
 //! of the house. Every instance has a home and folders of its own in a temporary directory, talks
 //! to named addresses only, and is gone when its test is.
 

@@ -1,7 +1,7 @@
 //! The marker of a folder: gone, told, and made again by Syncthing itself after a reset.
 
 use crate::lab::*;
-use larder::sync::{Event, Question};
+use larder::transport::{Event, Question};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

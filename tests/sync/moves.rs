@@ -1,7 +1,7 @@
 //! Files between a NAS and a phone: each way, each kind of change, and what a hostile phone plants.
 
 use crate::lab::*;
-use larder::sync::{Absence, Change, Event, Kind, Question};
+use larder::transport::{Absence, Change, Event, Kind, Question};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::{Duration, Instant};
 
@@ -104,14 +104,40 @@ fn files_go_come_change_and_leave() {
     until("deleted there", || !there.join("a.jpg").exists());
     assert_eq!(absence("a.jpg"), Absence::Here);
 
-    // Our temporary names and the browsers' never leave.
-    for name in [".larder-1", "page.crswap", "d/.larder-2"] {
+    // Our temporary names and the browsers' never leave, nor what any other program keeps for itself; and nothing else
+    // stays behind.
+    let stays = [
+        ".larder-1",
+        "page.crswap",
+        "d/.larder-2",
+        "d/.stfolder/x",
+        "d/.stignore",
+        "d/.stversions/x",
+        ".stfolder.removed-20261123-100000/x",
+        ".sync/x",
+        "d/film.!sync",
+        "lost+found/x",
+        ".syncthing.notes.txt",
+        "~syncthing~notes.txt",
+        "d/.syncthing.film.tmp",
+        ".~lock.letter.odt#",
+        ".fuse_hidden0000000300000001",
+        ".nfs000000000012345600000001",
+    ];
+    let goes = [".hidden", "d/a.part", "a.tmp", ".stfolders", ".nfs1", "larder-1"];
+    for name in stays.iter().chain(&goes) {
         put(&here, name, b"secret");
+        let mut names = std::path::Path::new(name).iter();
+        let is_sent = names.all(|n| larder::model::dialect::is_sent(n.as_encoded_bytes()));
+        assert_eq!(is_sent, goes.contains(name), "{name}");
     }
     put(&here, "last", b"last");
     nas.changed("files", &[]);
     until("the last is there", || there.join("last").exists());
-    for name in [".larder-1", "page.crswap", "d/.larder-2"] {
+    for name in goes {
+        until(name, || there.join(name).exists());
+    }
+    for name in stays {
         assert!(!there.join(name).exists(), "{name}");
     }
 }
@@ -174,8 +200,8 @@ fn a_thousand_small_files_are_told_in_few_events() {
 fn measure_ten_thousand_files_and_a_wish_beside_them() {
     let Some(program) = program() else { return };
     let (mut nas, mut phone) = pair(&program, "many");
-    nas.share("page", larder::sync::Mode::SendReceive, &[&phone]);
-    phone.share("page", larder::sync::Mode::SendReceive, &[&nas]);
+    nas.share("page", larder::transport::Mode::SendReceive, &[&phone]);
+    phone.share("page", larder::transport::Mode::SendReceive, &[&nas]);
     for i in 0..5 {
         let (name, bytes) = (format!("wish{i}"), noise(1_000_000, 1_000 + i));
         put(&nas.path("page"), &name, &bytes);

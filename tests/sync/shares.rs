@@ -1,7 +1,7 @@
 //! Who may have what: pairing, shares, limits, vaults, and their end.
 
 use crate::lab::*;
-use larder::sync::{Change, Event, Mode, Pending, Question};
+use larder::transport::{Change, Event, Mode, Pending, Question};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ fn a_phone_asks_is_refused_accepted_and_lost() {
 #[test]
 fn a_share_goes_one_way_and_is_revoked_in_the_middle() {
     let Some(program) = program() else { return };
-    let slow = |s: &mut larder::sync::syncthing::Settings| s.max_send_kbps = 3_000;
+    let slow = |s: &mut larder::transport::syncthing::Settings| s.max_send_kbps = 3_000;
     let mut nas = Party::with(&program, "nas", slow);
     let mut stranger = Party::with(&program, "stranger", |s| s.progress_s = 1);
     nas.share("share", Mode::SendOnly, &[&stranger]);
@@ -113,7 +113,7 @@ fn a_share_goes_one_way_and_is_revoked_in_the_middle() {
 fn a_full_shared_folder_takes_nothing_and_goes_on_later() {
     let Some(program) = program() else { return };
     let mut nas = Party::new(&program, "nas");
-    let slow = |s: &mut larder::sync::syncthing::Settings| s.max_send_kbps = 4_000;
+    let slow = |s: &mut larder::transport::syncthing::Settings| s.max_send_kbps = 4_000;
     let mut friend = Party::with(&program, "friend", slow);
     nas.share("open", Mode::SendReceive, &[&friend]);
     friend.share("open", Mode::SendReceive, &[&nas]);

@@ -17,9 +17,10 @@ mod wire;
 
 use super::{
     Absence, Capabilities, Delivered, Desired, Folder, FolderId, Outbox, Peer, PeerId, Pending,
-    Status, SyncEngine, SyncError,
+    Status, Transport, TransportError,
 };
 use crate::model::RelPath;
+use crate::model::dialect::{Dialect, SYNCTHING};
 use hyper::Method;
 use rest::{Rest, SOON, query};
 use serde_json::{Value, json};
@@ -185,7 +186,7 @@ impl Core {
         may
     }
 
-    async fn own(&self) -> Result<PeerId, SyncError> {
+    async fn own(&self) -> Result<PeerId, TransportError> {
         if let Some(own) = &*self.own.borrow() {
             return Ok(own.clone());
         }
@@ -195,7 +196,7 @@ impl Core {
         Ok(own)
     }
 
-    async fn folders(&self) -> Result<BTreeMap<FolderId, Folder>, SyncError> {
+    async fn folders(&self) -> Result<BTreeMap<FolderId, Folder>, TransportError> {
         let own = self.own().await?;
         let raw: Vec<Value> = self.rest.get("/rest/config/folders").await?;
         raw.iter()
@@ -208,7 +209,7 @@ impl Core {
         &self,
         folder: &FolderId,
         path: &RelPath,
-    ) -> Result<Option<wire::FileInfo>, SyncError> {
+    ) -> Result<Option<wire::FileInfo>, TransportError> {
         let at = format!("/rest/db/file?folder={folder}&file={}", query(path.as_bytes()));
         self.rest.find(&at, SOON).await
     }
@@ -218,7 +219,7 @@ impl Core {
         &self,
         folder: &FolderId,
         peer: &PeerId,
-    ) -> Result<Option<wire::Needed>, SyncError> {
+    ) -> Result<Option<wire::Needed>, TransportError> {
         let at = format!("/rest/db/remoteneed?folder={folder}&device={peer}&perpage=1000000");
         self.rest.find(&at, LOOK).await
     }
@@ -228,7 +229,7 @@ impl Core {
         folder: &FolderId,
         path: &RelPath,
         peer: &PeerId,
-    ) -> Result<Delivered, SyncError> {
+    ) -> Result<Delivered, TransportError> {
         let Some(file) = self.file(folder, path).await? else { return Ok(Delivered::Unknown) };
         if !file.is_here() {
             return Ok(Delivered::Unknown);
@@ -248,31 +249,30 @@ impl Core {
         Ok(if lacks { Delivered::No } else { Delivered::Yes })
     }
 
-    async fn pending(&self) -> Result<Pending, SyncError> {
+    async fn pending(&self) -> Result<Pending, TransportError> {
         let peers: Value = self.rest.get("/rest/cluster/pending/devices").await?;
         let folders: Value = self.rest.get("/rest/cluster/pending/folders").await?;
         Ok(wire::pending(&peers, &folders))
     }
 }
 
-fn unexpected(doing: &str, problem: &serde_json::Error) -> SyncError {
-    SyncError::Answer { doing: doing.into(), problem: problem.to_string() }
+fn unexpected(doing: &str, problem: &serde_json::Error) -> TransportError {
+    TransportError::Answer { doing: doing.into(), problem: problem.to_string() }
 }
 
 fn on_disk(folder: &Path, path: &RelPath) -> PathBuf {
     folder.join(std::ffi::OsStr::from_bytes(path.as_bytes()))
 }
 
-impl SyncEngine for Syncthing {
-    fn name(&self) -> &'static str {
-        "Syncthing"
+impl Transport for Syncthing {
+    fn dialect(&self) -> Option<&'static Dialect> {
+        Some(&SYNCTHING)
     }
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             carries: true,
             scans: true,
-            events: true,
             delivered: true,
             absence: true,
             encrypts: true,
@@ -284,11 +284,11 @@ impl SyncEngine for Syncthing {
         serve::serve(&self.core, out, stop).await;
     }
 
-    async fn identity(&self) -> Result<Option<PeerId>, SyncError> {
+    async fn identity(&self) -> Result<Option<PeerId>, TransportError> {
         self.core.own().await.map(Some)
     }
 
-    async fn current(&self) -> Result<Desired, SyncError> {
+    async fn current(&self) -> Result<Desired, TransportError> {
         let own = self.core.own().await?;
         let paused = self.core.paused.load(Ordering::Relaxed);
         let raw: Vec<Value> = self.core.rest.get("/rest/config/devices").await?;
@@ -312,24 +312,24 @@ impl SyncEngine for Syncthing {
         Ok(Desired { peers, folders })
     }
 
-    async fn put_peer(&self, id: &PeerId, peer: &Peer) -> Result<(), SyncError> {
+    async fn put_peer(&self, id: &PeerId, peer: &Peer) -> Result<(), TransportError> {
         let paused = self.core.paused.load(Ordering::Relaxed);
         let body = wire::put_peer(id, peer, paused);
         self.core.rest.call(Method::POST, "/rest/config/devices", Some(&body)).await.map(drop)
     }
 
-    async fn remove_peer(&self, id: &PeerId) -> Result<(), SyncError> {
+    async fn remove_peer(&self, id: &PeerId) -> Result<(), TransportError> {
         let at = format!("/rest/config/devices/{}", query(id.as_str().as_bytes()));
         self.core.rest.call(Method::DELETE, &at, None).await?;
         self.core.tracker().drop_ways(|(_, peer)| peer == id);
         Ok(())
     }
 
-    async fn put_folder(&self, id: &FolderId, folder: &Folder) -> Result<(), SyncError> {
+    async fn put_folder(&self, id: &FolderId, folder: &Folder) -> Result<(), TransportError> {
         let path = folder.path.clone();
         home::blocking(move || {
             if !path.is_dir() {
-                return Err(SyncError::NoDirectory { path });
+                return Err(TransportError::NoDirectory { path });
             }
             home::ignore(&path)
         })
@@ -356,7 +356,7 @@ impl SyncEngine for Syncthing {
         Ok(())
     }
 
-    async fn remove_folder(&self, id: &FolderId) -> Result<(), SyncError> {
+    async fn remove_folder(&self, id: &FolderId) -> Result<(), TransportError> {
         let at = format!("/rest/config/folders/{id}");
         let gone = self.core.rest.send(Method::DELETE, &at, String::new(), SOON).await?;
         if gone.status != hyper::StatusCode::NOT_FOUND {
@@ -366,17 +366,17 @@ impl SyncEngine for Syncthing {
         Ok(())
     }
 
-    async fn pause(&self, paused: bool) -> Result<(), SyncError> {
+    async fn pause(&self, paused: bool) -> Result<(), TransportError> {
         self.core.paused.store(paused, Ordering::Relaxed);
         let at = if paused { "/rest/system/pause" } else { "/rest/system/resume" };
         self.core.rest.call(Method::POST, at, None).await.map(drop)
     }
 
-    async fn pending(&self) -> Result<Pending, SyncError> {
+    async fn pending(&self) -> Result<Pending, TransportError> {
         self.core.pending().await
     }
 
-    async fn refuse(&self, peer: &PeerId, folder: Option<&FolderId>) -> Result<(), SyncError> {
+    async fn refuse(&self, peer: &PeerId, folder: Option<&FolderId>) -> Result<(), TransportError> {
         let peer = query(peer.as_str().as_bytes());
         let at = match folder {
             None => format!("/rest/cluster/pending/devices?device={peer}"),
@@ -387,11 +387,11 @@ impl SyncEngine for Syncthing {
         self.core.rest.call(Method::DELETE, &at, None).await.map(drop)
     }
 
-    async fn changed(&self, folder: &FolderId, paths: &[RelPath]) -> Result<(), SyncError> {
+    async fn changed(&self, folder: &FolderId, paths: &[RelPath]) -> Result<(), TransportError> {
         // What is said of them from now on must be about their new content.
         self.core.tracker().forget(folder, paths);
         let folders = self.core.folders().await?;
-        let known = folders.get(folder).ok_or_else(|| SyncError::NoFolder(folder.clone()))?;
+        let known = folders.get(folder).ok_or_else(|| TransportError::NoFolder(folder.clone()))?;
         let mut at = format!("/rest/db/scan?folder={folder}");
         if paths.len() <= SINGLE_PATHS {
             for path in paths {
@@ -425,7 +425,7 @@ impl SyncEngine for Syncthing {
         folder: &FolderId,
         path: &RelPath,
         peer: &PeerId,
-    ) -> Result<Delivered, SyncError> {
+    ) -> Result<Delivered, TransportError> {
         self.core.delivered(folder, path, peer).await
     }
 
@@ -433,7 +433,7 @@ impl SyncEngine for Syncthing {
         &self,
         folder: &FolderId,
         peer: &PeerId,
-    ) -> Result<Option<Vec<RelPath>>, SyncError> {
+    ) -> Result<Option<Vec<RelPath>>, TransportError> {
         let folders = self.core.folders().await?;
         if !folders.get(folder).is_some_and(|f| f.peers.contains_key(peer)) {
             return Ok(None);
@@ -446,8 +446,12 @@ impl SyncEngine for Syncthing {
         Ok(files.map(paths))
     }
 
-    async fn status(&self, folder: &FolderId, peer: Option<&PeerId>) -> Result<Status, SyncError> {
-        let missing = || SyncError::NoFolder(folder.clone());
+    async fn status(
+        &self,
+        folder: &FolderId,
+        peer: Option<&PeerId>,
+    ) -> Result<Status, TransportError> {
+        let missing = || TransportError::NoFolder(folder.clone());
         if let Some(peer) = peer {
             let peer = query(peer.as_str().as_bytes());
             let at = format!("/rest/db/completion?folder={folder}&device={peer}");
@@ -459,7 +463,7 @@ impl SyncEngine for Syncthing {
         summary.map(|s| s.status()).ok_or_else(missing)
     }
 
-    async fn absence(&self, folder: &FolderId, path: &RelPath) -> Result<Absence, SyncError> {
+    async fn absence(&self, folder: &FolderId, path: &RelPath) -> Result<Absence, TransportError> {
         let Some(file) = self.core.file(folder, path).await? else { return Ok(Absence::Unknown) };
         let local = &file.local;
         if !local.deleted {

@@ -4,26 +4,27 @@
 
 use super::{
     Absence, Capabilities, Delivered, Desired, Event, Folder, FolderId, Outbox, Peer, PeerId,
-    Pending, Status, SyncEngine, SyncError,
+    Pending, Status, Transport, TransportError,
 };
 use crate::model::RelPath;
+use crate::model::dialect::Dialect;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Carries nothing, remembers what is wanted, and knows nothing about anybody.
 #[derive(Default)]
-pub struct NoEngine {
+pub struct NoTransport {
     state: Mutex<Desired>,
 }
 
-impl NoEngine {
+impl NoTransport {
     fn state(&self) -> MutexGuard<'_, Desired> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl SyncEngine for NoEngine {
-    fn name(&self) -> &'static str {
-        "none"
+impl Transport for NoTransport {
+    fn dialect(&self) -> Option<&'static Dialect> {
+        None
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -36,20 +37,20 @@ impl SyncEngine for NoEngine {
         stop.wait_for(|&stop| stop).await.ok();
     }
 
-    async fn identity(&self) -> Result<Option<PeerId>, SyncError> {
+    async fn identity(&self) -> Result<Option<PeerId>, TransportError> {
         Ok(None)
     }
 
-    async fn current(&self) -> Result<Desired, SyncError> {
+    async fn current(&self) -> Result<Desired, TransportError> {
         Ok(self.state().clone())
     }
 
-    async fn put_peer(&self, id: &PeerId, peer: &Peer) -> Result<(), SyncError> {
+    async fn put_peer(&self, id: &PeerId, peer: &Peer) -> Result<(), TransportError> {
         self.state().peers.insert(id.clone(), peer.clone());
         Ok(())
     }
 
-    async fn remove_peer(&self, id: &PeerId) -> Result<(), SyncError> {
+    async fn remove_peer(&self, id: &PeerId) -> Result<(), TransportError> {
         let mut state = self.state();
         state.peers.remove(id);
         for folder in state.folders.values_mut() {
@@ -58,36 +59,40 @@ impl SyncEngine for NoEngine {
         Ok(())
     }
 
-    async fn put_folder(&self, id: &FolderId, folder: &Folder) -> Result<(), SyncError> {
+    async fn put_folder(&self, id: &FolderId, folder: &Folder) -> Result<(), TransportError> {
         if !folder.path.is_dir() {
-            return Err(SyncError::NoDirectory { path: folder.path.clone() });
+            return Err(TransportError::NoDirectory { path: folder.path.clone() });
         }
         self.state().folders.insert(id.clone(), folder.clone());
         Ok(())
     }
 
-    async fn remove_folder(&self, id: &FolderId) -> Result<(), SyncError> {
+    async fn remove_folder(&self, id: &FolderId) -> Result<(), TransportError> {
         self.state().folders.remove(id);
         Ok(())
     }
 
-    async fn pause(&self, _paused: bool) -> Result<(), SyncError> {
+    async fn pause(&self, _paused: bool) -> Result<(), TransportError> {
         Ok(())
     }
 
-    async fn pending(&self) -> Result<Pending, SyncError> {
+    async fn pending(&self) -> Result<Pending, TransportError> {
         Ok(Pending::default())
     }
 
-    async fn refuse(&self, _peer: &PeerId, _folder: Option<&FolderId>) -> Result<(), SyncError> {
+    async fn refuse(
+        &self,
+        _peer: &PeerId,
+        _folder: Option<&FolderId>,
+    ) -> Result<(), TransportError> {
         Ok(())
     }
 
-    async fn changed(&self, folder: &FolderId, _paths: &[RelPath]) -> Result<(), SyncError> {
+    async fn changed(&self, folder: &FolderId, _paths: &[RelPath]) -> Result<(), TransportError> {
         if self.state().folders.contains_key(folder) {
             return Ok(());
         }
-        Err(SyncError::NoFolder(folder.clone()))
+        Err(TransportError::NoFolder(folder.clone()))
     }
 
     async fn delivered(
@@ -95,7 +100,7 @@ impl SyncEngine for NoEngine {
         _folder: &FolderId,
         _path: &RelPath,
         _peer: &PeerId,
-    ) -> Result<Delivered, SyncError> {
+    ) -> Result<Delivered, TransportError> {
         Ok(Delivered::Unknown)
     }
 
@@ -103,18 +108,26 @@ impl SyncEngine for NoEngine {
         &self,
         _folder: &FolderId,
         _peer: &PeerId,
-    ) -> Result<Option<Vec<RelPath>>, SyncError> {
+    ) -> Result<Option<Vec<RelPath>>, TransportError> {
         Ok(None)
     }
 
-    async fn status(&self, folder: &FolderId, _peer: Option<&PeerId>) -> Result<Status, SyncError> {
+    async fn status(
+        &self,
+        folder: &FolderId,
+        _peer: Option<&PeerId>,
+    ) -> Result<Status, TransportError> {
         if self.state().folders.contains_key(folder) {
             return Ok(Status::default());
         }
-        Err(SyncError::NoFolder(folder.clone()))
+        Err(TransportError::NoFolder(folder.clone()))
     }
 
-    async fn absence(&self, _folder: &FolderId, _path: &RelPath) -> Result<Absence, SyncError> {
+    async fn absence(
+        &self,
+        _folder: &FolderId,
+        _path: &RelPath,
+    ) -> Result<Absence, TransportError> {
         Ok(Absence::Unknown)
     }
 }

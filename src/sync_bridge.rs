@@ -1,15 +1,16 @@
-//! Between the engine and the sync engine: translates devices and paths to peers and folders, and back.
+//! Between the engine and a transport: translates devices and paths to peers and folders, and back.
 //!
-//! In come the settings, names that the engine changed and the sync engine's events; out go the wanted
-//! state, looks and questions for the sync engine and [`News`] for the engine. It decides nothing.
+//! In come the settings, names that the engine changed and the transport's events; out go the wanted
+//! state, looks and questions for the transport and [`News`] for the engine. It asks a transport only for what it can do
+//! ([`Capabilities`]), and decides nothing else.
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::engine::{Access, Carried, Engine, News};
 use crate::model::{DeviceName, Place, RelPath, Spot};
 use crate::plan::Asking;
-use crate::sync::{
-    Absence, Event, FolderBook, FolderId, FolderKey, Handle, PeerId, Question, Share, ShareKind,
-    SyncError, desired, read_id,
+use crate::transport::{
+    Absence, Capabilities, Event, FolderBook, FolderId, FolderKey, Handle, PeerId, Question, Share,
+    ShareKind, TransportError, desired, read_id,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,7 +28,7 @@ const NAME: usize = 64;
 
 /// The translator of one drive.
 #[derive(Debug)]
-pub struct Carrier {
+pub struct SyncBridge {
     book: FolderBook,
     peers: BTreeMap<PeerId, DeviceName>,
     shares: Vec<Share>,
@@ -40,9 +41,11 @@ pub struct Carrier {
     listed: BTreeMap<DeviceName, Instant>,
     /// Since when the engine waits for word of what is on its way to a device.
     untold: BTreeMap<DeviceName, Instant>,
+    /// What the transport can do that was told last what is wanted.
+    capabilities: Capabilities,
 }
 
-impl Carrier {
+impl SyncBridge {
     /// With the folder ids as they were remembered ([`Self::remembered`]); draws those that are
     /// missing. `Ok(true)` as second value: remember them before they are used.
     pub fn new(
@@ -50,7 +53,7 @@ impl Carrier {
         config: &Config,
     ) -> Result<(Self, bool), getrandom::Error> {
         let book = remembered.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let mut carrier = Self {
+        let mut bridge = Self {
             book,
             peers: BTreeMap::new(),
             shares: Vec::new(),
@@ -58,9 +61,10 @@ impl Carrier {
             lacks: BTreeMap::new(),
             listed: BTreeMap::new(),
             untold: BTreeMap::new(),
+            capabilities: Capabilities::default(),
         };
-        let new = carrier.draw_ids(config)?;
-        Ok((carrier, new))
+        let new = bridge.draw_ids(config)?;
+        Ok((bridge, new))
     }
 
     /// Draws the ids of folders that have none; `true` when there were any.
@@ -69,7 +73,7 @@ impl Carrier {
         for (device, settings) in &config.devices {
             new |= self.book.add(&FolderKey::Page(device.clone()))?;
             new |= self.book.add(&FolderKey::Files(device.clone()))?;
-            if settings.role == crate::config::Role::Vault {
+            if settings.role == Role::Vault {
                 new |= self.book.add_secret(device)?;
             }
         }
@@ -80,13 +84,13 @@ impl Carrier {
     /// folder ids before that. Returns what is wrong with people's ids, too.
     pub fn share(
         &mut self,
-        carried: &[Carried],
-    ) -> Result<(bool, Vec<SyncError>), getrandom::Error> {
-        let names: Vec<&str> = carried.iter().map(|c| c.name.as_str()).collect();
+        published: &[Carried],
+    ) -> Result<(bool, Vec<TransportError>), getrandom::Error> {
+        let names: Vec<&str> = published.iter().map(|share| share.name.as_str()).collect();
         let new = self.book.have_shares(&names)?;
         let mut wrong = Vec::new();
         self.shares.clear();
-        for Carried { name, peers, access } in carried {
+        for Carried { name, peers, access } in published {
             let kind = match *access {
                 Access::Fetch => ShareKind::ReadOnly,
                 Access::Join { held } => ShareKind::Open { held },
@@ -125,30 +129,51 @@ impl Carrier {
         handle: &Handle,
         config: &Config,
         drive: &Path,
-    ) -> Vec<(DeviceName, SyncError)> {
-        let (wanted, complaints) =
+    ) -> Vec<(DeviceName, TransportError)> {
+        self.capabilities = handle.capabilities();
+        let (mut wanted, mut complaints) =
             desired(config, &BTreeMap::new(), &self.shares, &self.book, drive);
         self.peers = config
             .devices
             .iter()
             .filter_map(|(name, device)| {
-                Some((crate::sync::read_id(device.id.as_deref()?).ok()?, name.clone()))
+                Some((crate::transport::read_id(device.id.as_deref()?).ok()?, name.clone()))
             })
             .collect();
+        if !self.capabilities.encrypts {
+            // Never in clear what is meant to be read by nobody.
+            wanted.folders.retain(|_, folder| folder.peers.values().all(Option::is_none));
+            let vaults = config.devices.iter().filter(|(_, device)| device.role == Role::Vault);
+            complaints.extend(vaults.map(|(name, _)| {
+                let (doing, answer) = ("serve a vault".into(), "it can't encrypt".into());
+                (name.clone(), TransportError::Refused { doing, answer })
+            }));
+        }
         handle.want(wanted);
         complaints
     }
 
-    /// The devices that have an id, so that the sync engine serves them, and the folders that
-    /// somebody can join.
+    /// The devices that have an id, so that the transport serves them, and the folders that
+    /// somebody can join. None where the transport can't tell what they have and why something is gone: the engine would
+    /// wait for word that never comes.
     pub fn served(&self) -> impl Iterator<Item = DeviceName> {
+        let is_telling = self.is_telling();
         let open = |share: &&Share| share.kind != ShareKind::ReadOnly && !share.peers.is_empty();
         let joined = self.shares.iter().filter(open).map(|share| DeviceName::joined(&share.name));
-        self.peers.values().cloned().chain(joined)
+        self.peers.values().cloned().chain(joined).filter(move |_| is_telling)
     }
 
-    /// Tells the sync engine which names were changed.
+    /// True for a transport that carries and proves what became of it.
+    fn is_telling(&self) -> bool {
+        let Capabilities { carries, delivered, absence, .. } = self.capabilities;
+        carries && delivered && absence
+    }
+
+    /// Tells the transport which names were changed, if it has to be told.
     pub fn changed(&self, handle: &Handle, spots: &BTreeSet<Spot>) {
+        if !self.capabilities.scans {
+            return;
+        }
         let mut folders: BTreeMap<&FolderId, Vec<RelPath>> = BTreeMap::new();
         for spot in spots {
             if let Some((folder, path)) = self.folder_of(spot) {
@@ -162,6 +187,9 @@ impl Carrier {
 
     /// Tells the sync engine to say no to these ids.
     pub fn refuse(&self, handle: &Handle, ids: &BTreeSet<String>) {
+        if !self.capabilities.pending {
+            return;
+        }
         for peer in ids.iter().filter_map(|id| PeerId::new(id).ok()) {
             if !handle.ask(Question::Refuse { peer, folder: None }) {
                 log::info!("sync: too busy to say no; who asks stays listed as turned away");
@@ -180,6 +208,9 @@ impl Carrier {
 
     /// Tells the sync engine to look at all of a device's folders.
     pub fn changed_all(&self, handle: &Handle, device: &DeviceName) {
+        if !self.capabilities.scans {
+            return;
+        }
         for key in [FolderKey::Page(device.clone()), FolderKey::Files(device.clone())] {
             if let Some(folder) = self.book.id(&key) {
                 handle.changed(folder, []);
@@ -190,6 +221,9 @@ impl Carrier {
     /// Asks what the engine has to know: whether absences are deletions, and what a device lacks
     /// when that is more than the engine knows to be on its way.
     pub fn ask(&mut self, handle: &Handle, engine: &Engine) {
+        if !self.is_telling() {
+            return;
+        }
         self.asked.retain(|device, paths| {
             paths.retain(|path, _| engine.is_absent(device, path));
             !paths.is_empty()
@@ -257,7 +291,7 @@ impl Carrier {
             }
             Event::Received(received) => self.look(&received.folder, received.path),
             Event::RemoteChange(change) => {
-                let deleted = change.change == crate::sync::Change::Deleted;
+                let deleted = change.change == crate::transport::Change::Deleted;
                 let mut news = Vec::new();
                 if let (true, Some(device)) = (deleted, self.holder_of(&change.folder)) {
                     news.push(News::Deleted(device, change.path.clone()));
@@ -416,6 +450,7 @@ fn host(address: &str) -> String {
 mod tests {
     use super::*;
     use crate::model::Time;
+    use crate::transport::{Memory, Pending, PendingPeer, Script, start};
 
     fn device() -> DeviceName {
         DeviceName::new("HTCphone").unwrap()
@@ -428,7 +463,7 @@ mod tests {
     #[test]
     fn the_engine_waits_for_word_as_long_as_the_machine_runs() {
         let config = crate::config::parse("[devices.HTCphone]\nquota = \"1 GB\"").unwrap();
-        let (mut carrier, _) = Carrier::new(None, &config).unwrap();
+        let (mut bridge, _) = SyncBridge::new(None, &config).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let ledger = crate::ledger::Ledger::open(&dir.path().join("ledger")).unwrap();
         let (drive, time) = (crate::fs::Memory::default(), Time::from_secs(0));
@@ -436,21 +471,21 @@ mod tests {
         let begun = Instant::now();
         let after = |secs| begun + Duration::from_secs(secs);
         // Nobody carries to it: nothing is waited for.
-        assert_eq!(carrier.overdue(&engine, begun), []);
-        assert_eq!(carrier.overdue(&engine, after(1_000)), []);
+        assert_eq!(bridge.overdue(&engine, begun), []);
+        assert_eq!(bridge.overdue(&engine, after(1_000)), []);
         engine.carried([device()]);
-        assert_eq!(carrier.overdue(&engine, after(2_000)), []);
-        assert_eq!(carrier.overdue(&engine, after(2_119)), []);
-        assert_eq!(carrier.overdue(&engine, after(2_120)), [News::Silent(device())]);
+        assert_eq!(bridge.overdue(&engine, after(2_000)), []);
+        assert_eq!(bridge.overdue(&engine, after(2_119)), []);
+        assert_eq!(bridge.overdue(&engine, after(2_120)), [News::Silent(device())]);
         engine.hear(News::Silent(device()), time).unwrap();
         assert_eq!(engine.untold().count(), 0);
-        assert_eq!(carrier.overdue(&engine, after(2_121)), []);
+        assert_eq!(bridge.overdue(&engine, after(2_121)), []);
         // Waited for anew, it is waited as long again; told in time, no longer.
         engine.carried([]);
         engine.carried([device()]);
-        assert_eq!(carrier.overdue(&engine, after(3_000)), []);
+        assert_eq!(bridge.overdue(&engine, after(3_000)), []);
         engine.hear(News::Lacking(device(), Vec::new()), time).unwrap();
-        assert_eq!(carrier.overdue(&engine, after(4_000)), []);
+        assert_eq!(bridge.overdue(&engine, after(4_000)), []);
     }
 
     #[test]
@@ -468,13 +503,13 @@ mod tests {
     #[test]
     fn ids_are_drawn_once_and_spots_find_their_folders() {
         let config = crate::config::parse("[devices.HTCphone]").unwrap();
-        let (carrier, new) = Carrier::new(None, &config).unwrap();
+        let (bridge, new) = SyncBridge::new(None, &config).unwrap();
         assert!(new);
-        let (mut again, new) = Carrier::new(Some(&carrier.remembered()), &config).unwrap();
+        let (mut again, new) = SyncBridge::new(Some(&bridge.remembered()), &config).unwrap();
         assert!(!new);
         let files = again.book.id(&FolderKey::Files(device())).unwrap().clone();
         let page = again.book.id(&FolderKey::Page(device())).unwrap().clone();
-        assert_eq!(carrier.book.id(&FolderKey::Files(device())), Some(&files));
+        assert_eq!(bridge.book.id(&FolderKey::Files(device())), Some(&files));
         let spot = Place::Device(device()).at(path("a/b"));
         assert_eq!(again.folder_of(&spot), Some((&files, path("a/b"))));
         let spot = Place::Catalogue.at(path("HTCphone/catalogue.html"));
@@ -489,5 +524,137 @@ mod tests {
         let replaced =
             Event::Absent { folder: files, path: path("x"), absence: Absence::StillThere };
         assert_eq!(again.news(replaced), []);
+    }
+
+    const ALL: Capabilities = Capabilities {
+        carries: true,
+        scans: true,
+        delivered: true,
+        absence: true,
+        encrypts: true,
+        pending: true,
+    };
+
+    /// A bridge to a twin on an empty drive.
+    struct Bridged {
+        bridge: SyncBridge,
+        handle: Handle,
+        script: Script,
+        config: Config,
+        drive: tempfile::TempDir,
+        _runtime: tokio::runtime::Runtime,
+    }
+
+    impl Bridged {
+        /// To a twin that can do so much; everything that is wanted is in force.
+        fn to(capabilities: Capabilities, role: Role) -> Self {
+            let id = "P56IOI7-MZJNU2Y-IQGDREY-DM2MGTI-MGL3BXN-PQ6W5BM-TBBZ4TJ-XZWICQ2";
+            let text = format!("[devices.HTCphone]\nid = \"{id}\"");
+            let mut config = crate::config::parse(&text).unwrap();
+            config.devices.get_mut(&device()).unwrap().role = role;
+            let drive = tempfile::tempdir().unwrap();
+            for folder in ["BTsync/devices/HTCphone", "BTsync/catalogue/HTCphone"] {
+                std::fs::create_dir_all(drive.path().join(folder)).unwrap();
+            }
+            let (bridge, _) = SyncBridge::new(None, &config).unwrap();
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let (twin, script) = Memory::able(PeerId::new("OURS").unwrap(), capabilities);
+            let handle = start(twin, runtime.handle(), Box::new(|_| Ok(())));
+            Self { bridge, handle, script, config, drive, _runtime: runtime }
+        }
+
+        fn want(&mut self) -> Vec<(DeviceName, TransportError)> {
+            let wrong = self.bridge.want(&self.handle, &self.config, self.drive.path());
+            until("in force", || self.handle.is_in_force());
+            wrong
+        }
+
+        /// Whether the transport is told of this before it is told of something else.
+        fn is_looked_at(&mut self, tell: impl Fn(&SyncBridge, &Handle)) -> bool {
+            let files = self.bridge.book.id(&FolderKey::Files(device())).unwrap().clone();
+            tell(&self.bridge, &self.handle);
+            let mut looked = Vec::new();
+            until("looked", || {
+                // What is told later is looked at no earlier.
+                self.handle.changed(&files, [path("last")]);
+                looked.extend(self.script.looked());
+                looked.iter().filter(|(_, paths)| paths.contains(&path("last"))).count() > 1
+            });
+            looked.iter().any(|(_, paths)| paths.is_empty() || paths.contains(&path("a")))
+        }
+    }
+
+    fn until(what: &str, mut holds: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !holds() {
+            assert!(Instant::now() < end, "after a minute still not: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_transport_that_proves_nothing_is_waited_for_by_nobody() {
+        for (can, served) in [
+            (ALL, vec![device()]),
+            (Capabilities { carries: false, ..ALL }, vec![]),
+            (Capabilities { delivered: false, ..ALL }, vec![]),
+            (Capabilities { absence: false, ..ALL }, vec![]),
+            (Capabilities { scans: false, encrypts: false, pending: false, ..ALL }, vec![device()]),
+        ] {
+            let mut house = Bridged::to(can, Role::Device);
+            assert!(house.want().is_empty());
+            assert_eq!(house.bridge.served().collect::<Vec<_>>(), served, "{can:?}");
+        }
+    }
+
+    #[test]
+    fn a_transport_that_looks_for_itself_is_not_told_where() {
+        for scans in [true, false] {
+            let mut house = Bridged::to(Capabilities { scans, ..ALL }, Role::Device);
+            house.want();
+            let spot = BTreeSet::from([Place::Device(device()).at(path("a"))]);
+            assert_eq!(house.is_looked_at(|bridge, to| bridge.changed(to, &spot)), scans);
+            assert_eq!(house.is_looked_at(|bridge, to| bridge.changed_all(to, &device())), scans);
+        }
+    }
+
+    #[test]
+    fn a_transport_without_askers_is_not_told_no() {
+        for pending in [true, false] {
+            let mut house = Bridged::to(Capabilities { pending, ..ALL }, Role::Device);
+            house.want();
+            let asking = |id: &str| PendingPeer {
+                id: PeerId::new(id).unwrap(),
+                name: String::new(),
+                address: String::new(),
+                since: None,
+            };
+            let peers = vec![asking("FIRST"), asking("LAST")];
+            house.script.asks(Pending { peers, folders: Vec::new() });
+            house.bridge.refuse(&house.handle, &BTreeSet::from(["FIRST".to_owned()]));
+            let peer = PeerId::new("LAST").unwrap();
+            assert!(house.handle.ask(Question::Refuse { peer, folder: None }));
+            let left = || house.script.pending().peers;
+            until("the last is refused", || left().iter().all(|p| p.id.as_str() != "LAST"));
+            if pending {
+                until("the first, too", || left().is_empty());
+            } else {
+                assert_eq!(left(), [asking("FIRST")]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_vault_gets_nothing_in_clear() {
+        let vault = |encrypts| {
+            let mut house = Bridged::to(Capabilities { encrypts, ..ALL }, Role::Vault);
+            let wrong = house.want();
+            (wrong.len(), house.script.config().folders)
+        };
+        let (wrong, folders) = vault(true);
+        assert_eq!((wrong, folders.len()), (0, 1));
+        assert!(folders.values().all(|f| f.peers.values().all(Option::is_some)));
+        let (wrong, folders) = vault(false);
+        assert_eq!((wrong, folders.len()), (1, 0));
     }
 }

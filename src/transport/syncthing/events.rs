@@ -3,7 +3,7 @@
 use super::track::Way;
 use super::wire;
 use crate::model::RelPath;
-use crate::sync::{Event, FolderId, PeerId, Received, RemoteChange};
+use crate::transport::{Event, FolderId, PeerId, Received, RemoteChange};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -175,7 +175,7 @@ fn peer_folder(data: &Value) -> Option<FolderId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{Change, Kind};
+    use crate::transport::{Change, Kind};
     use serde_json::json;
 
     fn of(kind: &str, data: Value) -> Vec<News> {

@@ -1,18 +1,18 @@
-//! The sync engine: whatever carries the bytes between the drive and the devices.
+//! Transports: whatever carries the bytes between the drive and the devices, a sync engine first of all.
 //!
 //! What comes in: a wanted state ([`Desired`]: which peers, which folders, who holds what), paths
 //! that were just changed on the drive, and questions. What goes out: [`Event`]s. Between them
-//! stands one trait, [`SyncEngine`], as narrow as an engine can bear: [`Syncthing`] is the one that
-//! is delivered, [`NoEngine`] is for people who synchronize the folders by other means, and
+//! stands one trait, [`Transport`], as narrow as an engine can bear: [`Syncthing`] is the one that
+//! is delivered, [`NoTransport`] is for people who synchronize the folders by other means, and
 //! [`Memory`] is the twin for tests. One contract suite holds them all to the same words.
 //!
-//! The owner loop is synchronous and never waits for this room: it holds a [`Handle`], whose
+//! The owner loop is synchronous and never waits for this module: it holds a [`Handle`], whose
 //! methods put something into bounded memory and return. Everything else runs as tokio tasks,
 //! started by [`start`]. Events that the owner does not take in time are joined where they are
 //! states (progress, connections) and otherwise replaced by one [`Event::Reset`]: then the owner
 //! looks for itself. A lost event never means a deletion.
 //!
-//! What this room must never do: write outside the sync engine's own home (except the list of
+//! What this module must never do: write outside the sync engine's own home (except the list of
 //! ignored names in a folder it is given), make a folder that is not there (the drive may be
 //! unplugged and only its mount point be left), or report something as delivered that it has not
 //! got proof of.
@@ -33,7 +33,7 @@ mod types;
 pub use book::{FolderBook, FolderKey};
 pub use desired::{Share, ShareKind, desired};
 pub use memory::{Memory, Script};
-pub use none::NoEngine;
+pub use none::NoTransport;
 pub use outbox::Outbox;
 pub use pairing::read_id;
 pub use reconcile::{Call, reconcile};
@@ -46,12 +46,13 @@ pub use types::{
 };
 
 use crate::model::RelPath;
+use crate::model::dialect::Dialect;
 use std::future::Future;
 use std::path::PathBuf;
 
 /// What can go wrong with a sync engine, in words for the owner.
 #[derive(Debug, thiserror::Error)]
-pub enum SyncError {
+pub enum TransportError {
     /// The program is not there.
     #[error(
         "the sync engine `{path}` can't be started ({source}); install it or correct its path in the settings"
@@ -127,15 +128,16 @@ pub enum SyncError {
     },
 }
 
-/// What a sync engine must be able to do for Larder, and no more.
+/// What a transport must be able to do for Larder, and no more.
 ///
 /// Every method may wait for the engine but for nothing else, and may be called at any time, from
-/// several tasks: an engine that is down answers [`SyncError::Down`]. Putting what is there and
-/// removing what is not are successes. Adding an adapter for another program is one file that
-/// implements this; what it can't do it says in its [`Capabilities`].
-pub trait SyncEngine: Send + Sync + 'static {
-    /// Its name for people: "Syncthing".
-    fn name(&self) -> &'static str;
+/// several tasks: an engine that is down answers [`TransportError::Down`]. Putting what is there and
+/// removing what is not are successes. An adapter for another program implements this; what it can't do it says in its
+/// [`Capabilities`], and the names that it uses stand in its [`Dialect`].
+pub trait Transport: Send + Sync + 'static {
+    /// The names that it puts beside people's files: one of [`crate::model::dialect::DIALECTS`]. `None`: it puts none
+    /// there, or who does is not known.
+    fn dialect(&self) -> Option<&'static Dialect>;
 
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
@@ -149,36 +151,39 @@ pub trait SyncEngine: Send + Sync + 'static {
     ) -> impl Future<Output = ()> + Send;
 
     /// The id by which others know us; `None` for an engine without ids.
-    fn identity(&self) -> impl Future<Output = Result<Option<PeerId>, SyncError>> + Send;
+    fn identity(&self) -> impl Future<Output = Result<Option<PeerId>, TransportError>> + Send;
 
     /// The peers and folders as the engine has them now.
-    fn current(&self) -> impl Future<Output = Result<Desired, SyncError>> + Send;
+    fn current(&self) -> impl Future<Output = Result<Desired, TransportError>> + Send;
 
     /// Adds a peer, or changes it to be so. Members of folders are the folders' matter.
     fn put_peer(
         &self,
         id: &PeerId,
         peer: &Peer,
-    ) -> impl Future<Output = Result<(), SyncError>> + Send;
+    ) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Forgets a peer and takes it out of every folder. Its connection ends.
-    fn remove_peer(&self, id: &PeerId) -> impl Future<Output = Result<(), SyncError>> + Send;
+    fn remove_peer(&self, id: &PeerId) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Adds a folder, or changes it to be so. The directory must be there.
     fn put_folder(
         &self,
         id: &FolderId,
         folder: &Folder,
-    ) -> impl Future<Output = Result<(), SyncError>> + Send;
+    ) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Takes a folder out of the engine. Its files stay. When this returns, nobody gets more of it.
-    fn remove_folder(&self, id: &FolderId) -> impl Future<Output = Result<(), SyncError>> + Send;
+    fn remove_folder(
+        &self,
+        id: &FolderId,
+    ) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Stops (or lets go on) all traffic, for instance before the drive is unplugged.
-    fn pause(&self, paused: bool) -> impl Future<Output = Result<(), SyncError>> + Send;
+    fn pause(&self, paused: bool) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Who asks to be let in, and which folders are offered to us.
-    fn pending(&self) -> impl Future<Output = Result<Pending, SyncError>> + Send;
+    fn pending(&self) -> impl Future<Output = Result<Pending, TransportError>> + Send;
 
     /// Tells a peer that asked (or, with a folder, its offer) no. It may ask again. To accept is
     /// to put the peer, or the folder.
@@ -186,7 +191,7 @@ pub trait SyncEngine: Send + Sync + 'static {
         &self,
         peer: &PeerId,
         folder: Option<&FolderId>,
-    ) -> impl Future<Output = Result<(), SyncError>> + Send;
+    ) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Looks at these paths of a folder at once, without waiting for a watcher. An empty list
     /// means the whole folder. Returns when the engine has seen them.
@@ -194,7 +199,7 @@ pub trait SyncEngine: Send + Sync + 'static {
         &self,
         folder: &FolderId,
         paths: &[RelPath],
-    ) -> impl Future<Output = Result<(), SyncError>> + Send;
+    ) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Has this peer the present content of this path? `Yes` and `No` are proofs.
     fn delivered(
@@ -202,7 +207,7 @@ pub trait SyncEngine: Send + Sync + 'static {
         folder: &FolderId,
         path: &RelPath,
         peer: &PeerId,
-    ) -> impl Future<Output = Result<Delivered, SyncError>> + Send;
+    ) -> impl Future<Output = Result<Delivered, TransportError>> + Send;
 
     /// The files of a folder that a peer lacks as far as the engine knows, also while the peer is
     /// away; `None`: there is no telling.
@@ -210,19 +215,19 @@ pub trait SyncEngine: Send + Sync + 'static {
         &self,
         folder: &FolderId,
         peer: &PeerId,
-    ) -> impl Future<Output = Result<Option<Vec<RelPath>>, SyncError>> + Send;
+    ) -> impl Future<Output = Result<Option<Vec<RelPath>>, TransportError>> + Send;
 
     /// How far a folder is: with a peer, what that peer lacks; without, what we lack.
     fn status(
         &self,
         folder: &FolderId,
         peer: Option<&PeerId>,
-    ) -> impl Future<Output = Result<Status, SyncError>> + Send;
+    ) -> impl Future<Output = Result<Status, TransportError>> + Send;
 
     /// Why is this path gone? See [`Absence`].
     fn absence(
         &self,
         folder: &FolderId,
         path: &RelPath,
-    ) -> impl Future<Output = Result<Absence, SyncError>> + Send;
+    ) -> impl Future<Output = Result<Absence, TransportError>> + Send;
 }

@@ -2,7 +2,7 @@
 
 use super::{Core, home};
 use crate::parent::on_lasting_thread;
-use crate::sync::SyncError;
+use crate::transport::TransportError;
 use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::VecDeque;
@@ -34,12 +34,12 @@ pub(super) struct Running {
 }
 
 /// Starts it; it may not answer yet.
-pub(super) async fn start(core: &Core) -> Result<Running, SyncError> {
+pub(super) async fn start(core: &Core) -> Result<Running, TransportError> {
     let settings = &core.settings;
     let socket = settings.socket();
     if socket.as_os_str().len() > MOST_SOCKET {
         let path = socket.display();
-        return Err(SyncError::Refused {
+        return Err(TransportError::Refused {
             doing: "open its interface".into(),
             answer: format!("{path} is longer than {MOST_SOCKET} bytes; use a shorter folder"),
         });
@@ -47,7 +47,7 @@ pub(super) async fn start(core: &Core) -> Result<Running, SyncError> {
     let version = home::version(settings).await?;
     let mut lot = [0; 32];
     getrandom::fill(&mut lot)
-        .map_err(|e| SyncError::Down(format!("no random numbers for its key: {e}")))?;
+        .map_err(|e| TransportError::Down(format!("no random numbers for its key: {e}")))?;
     let key: String = lot.iter().map(|b| format!("{b:02x}")).collect();
     if let Some(old) = home::prepare(settings, &key).await?
         && end_left_over(core, old).await
@@ -65,7 +65,7 @@ pub(super) async fn start(core: &Core) -> Result<Running, SyncError> {
         command.spawn()
     };
     let mut child = on_lasting_thread(spawn)
-        .map_err(|source| SyncError::Missing { path: settings.program.clone(), source })?;
+        .map_err(|source| TransportError::Missing { path: settings.program.clone(), source })?;
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let said = Arc::default();
     if let Some(stdout) = child.stdout.take() {
@@ -117,7 +117,7 @@ async fn read_lines(from: impl AsyncRead + Unpin, said: Arc<Mutex<VecDeque<Strin
 
 impl Running {
     /// Waits until it ends by itself.
-    pub(super) async fn ended(&mut self) -> Result<Over, SyncError> {
+    pub(super) async fn ended(&mut self) -> Result<Over, TransportError> {
         let status = self.child.wait().await;
         // Its last words may still be on their way.
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -131,7 +131,7 @@ impl Running {
         let of = |what: &str| said.iter().rev().find(|l| l.contains(what));
         let last = of("panic").or_else(|| of("WARNING")).or_else(|| of("WRN")).or(said.back());
         let last = last.map(|l| format!(", saying: {}", unstamped(l))).unwrap_or_default();
-        Err(SyncError::Down(format!("it ended with {code}{last}")))
+        Err(TransportError::Down(format!("it ended with {code}{last}")))
     }
 
     /// Stops it in good order if it still runs, and by force if that takes too long.

@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::model::RelPath;
+use crate::model::dialect::{DIALECTS, Dialect};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 /// An engine under test, and what a second party does.
 pub(super) trait Bench {
-    type Engine: SyncEngine;
+    type Engine: Transport;
     /// The engine, running.
     fn engine(&self) -> &Self::Engine;
     /// A peer id that this engine accepts.
@@ -30,7 +31,7 @@ fn folder_id(text: &str) -> FolderId {
 }
 
 /// Brings a state about as the runner does, once.
-async fn settle<E: SyncEngine>(engine: &E, wanted: &Desired) -> usize {
+async fn settle<E: Transport>(engine: &E, wanted: &Desired) -> usize {
     let calls = reconcile(&engine.current().await.unwrap(), wanted);
     for call in &calls {
         match call {
@@ -68,6 +69,9 @@ async fn wanted_state<B: Bench>(bench: &B, dir: &Path) {
     let engine = bench.engine();
     assert_eq!(engine.identity().await.unwrap(), engine.identity().await.unwrap());
     assert_eq!(engine.identity().await.unwrap().is_some(), engine.capabilities().carries);
+    // The names that it uses are known everywhere.
+    let is_known = |dialect: &Dialect| DIALECTS.iter().any(|known| std::ptr::eq(*known, dialect));
+    assert!(engine.dialect().is_none_or(is_known));
     let root = dir.join("wanted");
     std::fs::create_dir(&root).unwrap();
     let stranger = bench.stranger();
@@ -144,14 +148,14 @@ async fn a_folder_must_be_there<B: Bench>(bench: &B, dir: &Path) {
     let folder =
         Folder { label: "x".into(), path, mode: Mode::SendReceive, peers: BTreeMap::new() };
     let refused = bench.engine().put_folder(&folder_id("nowhere"), &folder).await;
-    assert!(matches!(refused, Err(SyncError::NoDirectory { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(TransportError::NoDirectory { .. })), "{refused:?}");
     assert!(!dir.join("unplugged").exists(), "nothing is made where a drive should be");
 }
 
 async fn unknown_things<B: Bench>(bench: &B) {
     let engine = bench.engine();
     let (folder, path, peer) = (folder_id("unknown"), path("a"), bench.stranger());
-    let no_folder = |r: Result<(), SyncError>| matches!(r, Err(SyncError::NoFolder(_)));
+    let no_folder = |r: Result<(), TransportError>| matches!(r, Err(TransportError::NoFolder(_)));
     assert!(no_folder(engine.changed(&folder, std::slice::from_ref(&path)).await));
     assert!(no_folder(engine.status(&folder, None).await.map(drop)));
     assert_eq!(engine.delivered(&folder, &path, &peer).await.unwrap(), Delivered::Unknown);
@@ -194,6 +198,23 @@ async fn proof_of_delivery<B: Bench>(bench: &B, dir: &Path) {
     remove(&root.join("whole"));
     engine.changed(&id, &[]).await.unwrap();
     assert_eq!(engine.absence(&id, &path("whole")).await.unwrap(), Absence::Here);
+    // What a dialect keeps in its folder is not known, and nothing else is passed over.
+    for (name, is_known) in [
+        (".hidden", true),
+        ("a.part", true),
+        ("film.!sync", false),
+        (".larder-1", false),
+        (".syncthing.notes", false),
+        ("d/.stignore", false),
+    ] {
+        std::fs::File::create(root.join(name)).unwrap();
+        engine.changed(&id, &[]).await.unwrap();
+        let absence = engine.absence(&id, &path(name)).await.unwrap();
+        let right = if is_known { Absence::StillThere } else { Absence::Unknown };
+        assert_eq!(absence, right, "{name}");
+        remove(&root.join(name));
+    }
+    engine.changed(&id, &[]).await.unwrap();
     // Somebody who is no member has proved nothing.
     let stranger = bench.stranger();
     assert_eq!(engine.delivered(&id, &file, &stranger).await.unwrap(), Delivered::Unknown);
@@ -250,11 +271,11 @@ fn listener() -> (Sink, std::sync::mpsc::Receiver<Event>) {
 mod none {
     use super::*;
 
-    struct Nobody(NoEngine);
+    struct Nobody(NoTransport);
 
     impl Bench for Nobody {
-        type Engine = NoEngine;
-        fn engine(&self) -> &NoEngine {
+        type Engine = NoTransport;
+        fn engine(&self) -> &NoTransport {
             &self.0
         }
         fn stranger(&self) -> PeerId {
@@ -270,7 +291,7 @@ mod none {
     #[tokio::test]
     async fn keeps_the_contract() {
         let dir = tempfile::tempdir().unwrap();
-        holds(&Nobody(NoEngine::default()), dir.path()).await;
+        holds(&Nobody(NoTransport::default()), dir.path()).await;
     }
 }
 

@@ -1,14 +1,16 @@
 //! Syncthing's own files: its program, its home, its configuration before it starts.
 
 use super::Settings;
+use crate::model::dialect::{STIGNORE, unsent};
 use crate::model::show;
 use crate::parent::VARIABLE;
-use crate::sync::SyncError;
+use crate::transport::TransportError;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -17,28 +19,26 @@ const NEEDED: &str = "1.27 or later, or 2.x";
 /// Slow cards take a while to start a program of 25 MB.
 const ASK: Duration = Duration::from_secs(60);
 
-/// The names that never leave a folder: what browsers and we write beside a file before they
-/// rename it over. `(?d)`: they do not keep a folder from being deleted.
-pub(super) const IGNORED: &str = "\
-// Written by Larder; changed by hand it is put right.
-(?d)*.crswap
-(?d).larder-*
-(?d).stfolder.removed-*
-(?d).~lock.*#
-(?d).fuse_hidden*
-(?d).nfs????????????????*
-";
+/// The list of the names that never leave a folder. `(?d)`: they do not keep a folder from being deleted.
+pub(super) static IGNORED: LazyLock<String> = LazyLock::new(|| {
+    let lines = unsent().map(|(shape, goes)| {
+        let goes = if goes { "(?d)" } else { "" };
+        format!("{goes}{}\n", shape.glob())
+    });
+    let told = "// Written by Larder; changed by hand it is put right.\n".to_owned();
+    std::iter::once(told).chain(lines).collect()
+});
 
 /// Asks the program what it is; its version, such as `v1.29.5`.
-pub(super) async fn version(settings: &Settings) -> Result<String, SyncError> {
-    let missing = |source| SyncError::Missing { path: settings.program.clone(), source };
+pub(super) async fn version(settings: &Settings) -> Result<String, TransportError> {
+    let missing = |source| TransportError::Missing { path: settings.program.clone(), source };
     let asked = program(settings).arg("--version").output();
     let output = tokio::time::timeout(ASK, asked)
         .await
         .map_err(|_| missing(std::io::ErrorKind::TimedOut.into()))?
         .map_err(missing)?;
     let text = String::from_utf8_lossy(&output.stdout);
-    read_version(&text).ok_or_else(|| SyncError::Version {
+    read_version(&text).ok_or_else(|| TransportError::Version {
         found: match text.lines().next() {
             Some(line) if !line.trim().is_empty() => show(line.as_bytes()),
             _ => "a program that does not tell its version".into(),
@@ -92,7 +92,10 @@ fn with_environment(settings: &Settings, mut command: Command) -> Command {
 
 /// Makes the home if need be, and the configuration ours. `key` is the new key; returned is the
 /// old one, with which a Syncthing left over from before may still be running.
-pub(super) async fn prepare(settings: &Settings, key: &str) -> Result<Option<String>, SyncError> {
+pub(super) async fn prepare(
+    settings: &Settings,
+    key: &str,
+) -> Result<Option<String>, TransportError> {
     let edit = || {
         let (settings, key) = (settings.clone(), key.to_owned());
         blocking(move || edit_file(&settings, &key))
@@ -103,7 +106,7 @@ pub(super) async fn prepare(settings: &Settings, key: &str) -> Result<Option<Str
     generate(settings).await?;
     match edit().await? {
         Some(_) => Ok(None),
-        None => Err(SyncError::Answer {
+        None => Err(TransportError::Answer {
             doing: "`syncthing generate`".into(),
             problem: "its configuration has no gui and options".into(),
         }),
@@ -120,23 +123,24 @@ pub(super) fn is_locked(settings: &Settings) -> bool {
 
 /// Runs work on files where it may wait for the drive to spin up.
 pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SyncError> + Send + 'static,
-) -> Result<T, SyncError> {
+    work: impl FnOnce() -> Result<T, TransportError> + Send + 'static,
+) -> Result<T, TransportError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(_) => Err(SyncError::Down("the program is stopping".into())),
+        Err(_) => Err(TransportError::Down("the program is stopping".into())),
     }
 }
 
 /// Makes the configuration ours and returns the key that was in it; `None`: there is none yet.
-fn edit_file(settings: &Settings, key: &str) -> Result<Option<String>, SyncError> {
+fn edit_file(settings: &Settings, key: &str) -> Result<Option<String>, TransportError> {
     let home = &settings.home;
-    let fail = |doing, path: &Path, source| SyncError::Home { doing, path: path.into(), source };
+    let fail =
+        |doing, path: &Path, source| TransportError::Home { doing, path: path.into(), source };
     match DirBuilder::new().mode(0o700).create(home) {
         Ok(()) => {}
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(SyncError::NoDirectory { path: home.parent().unwrap_or(home).into() });
+            return Err(TransportError::NoDirectory { path: home.parent().unwrap_or(home).into() });
         }
         Err(e) => return Err(fail("making", home, e)),
     }
@@ -158,8 +162,8 @@ fn edit_file(settings: &Settings, key: &str) -> Result<Option<String>, SyncError
     Ok(None)
 }
 
-async fn generate(settings: &Settings) -> Result<(), SyncError> {
-    let missing = |source| SyncError::Missing { path: settings.program.clone(), source };
+async fn generate(settings: &Settings) -> Result<(), TransportError> {
+    let missing = |source| TransportError::Missing { path: settings.program.clone(), source };
     let asked = program(settings).arg("generate").arg("--home").arg(&settings.home).output();
     let output = tokio::time::timeout(ASK * 3, asked)
         .await
@@ -170,7 +174,7 @@ async fn generate(settings: &Settings) -> Result<(), SyncError> {
     }
     let said = [output.stdout, output.stderr].concat();
     let last = said.split(|&b| b == b'\n').rfind(|line| !line.is_empty());
-    Err(SyncError::Refused {
+    Err(TransportError::Refused {
         doing: "make its configuration".into(),
         answer: show(last.unwrap_or_default()),
     })
@@ -220,22 +224,22 @@ fn escape(text: &str) -> String {
 }
 
 /// Puts the list of ignored names into a folder, unless it is there.
-pub(super) fn ignore(folder: &Path) -> Result<(), SyncError> {
-    if is_ignoring(folder) { Ok(()) } else { write(&folder.join(".stignore"), IGNORED) }
+pub(super) fn ignore(folder: &Path) -> Result<(), TransportError> {
+    if is_ignoring(folder) { Ok(()) } else { write(&folder.join(STIGNORE), &IGNORED) }
 }
 
 /// Whether a folder has the list of ignored names as it should be.
 pub(super) fn is_ignoring(folder: &Path) -> bool {
-    let list = folder.join(".stignore");
+    let list = folder.join(STIGNORE);
     // Somebody who can write here could have planted a link: it is replaced, not followed.
     list.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == IGNORED.len() as u64)
         && std::fs::read(&list).is_ok_and(|text| text == IGNORED.as_bytes())
 }
 
 /// Writes a file whole or not at all, for us alone.
-fn write(path: &Path, text: &str) -> Result<(), SyncError> {
+fn write(path: &Path, text: &str) -> Result<(), TransportError> {
     let mut lot = [0; 8];
-    let fail = |doing, source| SyncError::Home { doing, path: path.into(), source };
+    let fail = |doing, source| TransportError::Home { doing, path: path.into(), source };
     getrandom::fill(&mut lot).map_err(|e| fail("naming", std::io::Error::other(e.to_string())))?;
     let temp = path.with_file_name(format!(".larder-{:016x}", u64::from_ne_bytes(lot)));
     let written = (|| {
@@ -301,7 +305,7 @@ mod tests {
         std::os::unix::fs::symlink(&outside, folder.join(".stignore")).unwrap();
         ignore(&folder).unwrap();
         assert_eq!(std::fs::read_to_string(&outside).unwrap(), "precious");
-        assert_eq!(std::fs::read_to_string(folder.join(".stignore")).unwrap(), IGNORED);
+        assert_eq!(std::fs::read_to_string(folder.join(".stignore")).unwrap(), *IGNORED);
         ignore(&folder).unwrap();
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
     }

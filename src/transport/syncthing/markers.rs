@@ -5,13 +5,12 @@
 //! other: so a folder is marked anew by taking it out and putting it back, which resets the index.
 
 use super::{Core, home};
-use crate::sync::{Event, FolderId, Outbox, SyncError};
+use crate::model::dialect::STFOLDER;
+use crate::transport::{Event, FolderId, Outbox, TransportError};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// As `wire::folder_settings` names it.
-const MARKER: &str = ".stfolder";
 /// How often it is looked whether every folder has its marker, should Syncthing not have noticed.
 const LOOK: Duration = Duration::from_secs(20);
 /// A marker is gone when it was missing twice, so long apart: a folder that was put just now gets its own at once.
@@ -50,11 +49,11 @@ pub(super) async fn watch_markers(core: &Core, out: &Outbox, look: &Notify) {
 }
 
 /// The folders that are there and have no marker.
-async fn unmarked(core: &Core) -> Result<BTreeSet<FolderId>, SyncError> {
+async fn unmarked(core: &Core) -> Result<BTreeSet<FolderId>, TransportError> {
     let folders = core.folders().await?;
     let look = move || {
         let gone = |path: &std::path::Path| {
-            let marker = path.join(MARKER).symlink_metadata();
+            let marker = path.join(STFOLDER.name).symlink_metadata();
             path.is_dir() && marker.is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
         };
         Ok(folders.into_iter().filter(|(_, f)| gone(&f.path)).map(|(id, _)| id).collect())

@@ -4,9 +4,10 @@
 
 use super::{
     Absence, Capabilities, Change, Delivered, Desired, Event, Folder, FolderId, Kind, Outbox, Peer,
-    PeerId, Pending, RemoteChange, Status, SyncEngine, SyncError,
+    PeerId, Pending, RemoteChange, Status, Transport, TransportError,
 };
 use crate::model::RelPath;
+use crate::model::dialect::{Dialect, is_sent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 /// The twin. Make it with [`Memory::new`], which also gives the script.
 pub struct Memory {
     script: Script,
+    capabilities: Capabilities,
 }
 
 /// Says what the twin's peers do, and tells what the twin was asked. Cheap to clone.
@@ -44,15 +46,28 @@ struct State {
 impl Memory {
     /// A twin that is up, with this id.
     pub fn new(identity: PeerId) -> (Self, Script) {
-        let script = Script { identity, state: Arc::default(), up: watch::Sender::new(true) };
-        (Self { script: script.clone() }, script)
+        let all = Capabilities {
+            carries: true,
+            scans: true,
+            delivered: true,
+            absence: true,
+            encrypts: true,
+            pending: true,
+        };
+        Self::able(identity, all)
     }
 
-    fn state(&self) -> Result<MutexGuard<'_, State>, SyncError> {
+    /// A twin that is up, with this id, and says that it can do this and no more.
+    pub fn able(identity: PeerId, capabilities: Capabilities) -> (Self, Script) {
+        let script = Script { identity, state: Arc::default(), up: watch::Sender::new(true) };
+        (Self { script: script.clone(), capabilities }, script)
+    }
+
+    fn state(&self) -> Result<MutexGuard<'_, State>, TransportError> {
         if *self.script.up.borrow() {
             return Ok(self.script.lock());
         }
-        Err(SyncError::Down("the script says that it is down".into()))
+        Err(TransportError::Down("the script says that it is down".into()))
     }
 }
 
@@ -99,6 +114,11 @@ impl Script {
         state.tell(Event::Pending(pending));
     }
 
+    /// Who asks to be let in, and was not refused.
+    pub fn pending(&self) -> Pending {
+        self.lock().pending.clone()
+    }
+
     /// Any event, as if the engine had told it.
     pub fn tell(&self, event: Event) {
         self.lock().tell(event);
@@ -140,8 +160,8 @@ impl State {
         }
     }
 
-    fn folder(&self, id: &FolderId) -> Result<&Folder, SyncError> {
-        self.config.folders.get(id).ok_or_else(|| SyncError::NoFolder(id.clone()))
+    fn folder(&self, id: &FolderId) -> Result<&Folder, TransportError> {
+        self.config.folders.get(id).ok_or_else(|| TransportError::NoFolder(id.clone()))
     }
 }
 
@@ -150,30 +170,25 @@ fn files_below(root: &Path, at: &RelPath, all: &mut Vec<RelPath>) {
     let folder = root.join(OsStr::from_bytes(at.as_bytes()));
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
+        if !is_sent(name.as_bytes()) {
+            continue;
+        }
         let Ok(path) = at.join(name.as_bytes()) else { continue };
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => files_below(root, &path, all),
-            Ok(kind) if kind.is_file() && !name.as_bytes().starts_with(b".") => all.push(path),
+            Ok(kind) if kind.is_file() => all.push(path),
             _ => {}
         }
     }
 }
 
-impl SyncEngine for Memory {
-    fn name(&self) -> &'static str {
-        "memory"
+impl Transport for Memory {
+    fn dialect(&self) -> Option<&'static Dialect> {
+        None
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            carries: true,
-            scans: true,
-            events: true,
-            delivered: true,
-            absence: true,
-            encrypts: true,
-            pending: true,
-        }
+        self.capabilities
     }
 
     async fn serve(&self, out: Outbox, mut stop: watch::Receiver<bool>) {
@@ -189,7 +204,7 @@ impl SyncEngine for Memory {
                 out.down();
                 out.trouble(
                     "engine",
-                    SyncError::Down("the script says so".into()).to_string(),
+                    TransportError::Down("the script says so".into()).to_string(),
                     "nothing to do".into(),
                 );
             }
@@ -200,23 +215,23 @@ impl SyncEngine for Memory {
         }
     }
 
-    async fn identity(&self) -> Result<Option<PeerId>, SyncError> {
+    async fn identity(&self) -> Result<Option<PeerId>, TransportError> {
         drop(self.state()?);
         Ok(Some(self.script.identity.clone()))
     }
 
-    async fn current(&self) -> Result<Desired, SyncError> {
+    async fn current(&self) -> Result<Desired, TransportError> {
         Ok(self.state()?.config.clone())
     }
 
-    async fn put_peer(&self, id: &PeerId, peer: &Peer) -> Result<(), SyncError> {
+    async fn put_peer(&self, id: &PeerId, peer: &Peer) -> Result<(), TransportError> {
         let mut state = self.state()?;
         state.config.peers.insert(id.clone(), peer.clone());
         state.pending.peers.retain(|p| p.id != *id);
         Ok(())
     }
 
-    async fn remove_peer(&self, id: &PeerId) -> Result<(), SyncError> {
+    async fn remove_peer(&self, id: &PeerId) -> Result<(), TransportError> {
         let mut state = self.state()?;
         state.config.peers.remove(id);
         for folder in state.config.folders.values_mut() {
@@ -225,21 +240,21 @@ impl SyncEngine for Memory {
         Ok(())
     }
 
-    async fn put_folder(&self, id: &FolderId, folder: &Folder) -> Result<(), SyncError> {
+    async fn put_folder(&self, id: &FolderId, folder: &Folder) -> Result<(), TransportError> {
         let mut state = self.state()?;
         if !folder.path.is_dir() {
-            return Err(SyncError::NoDirectory { path: folder.path.clone() });
+            return Err(TransportError::NoDirectory { path: folder.path.clone() });
         }
         if let Some(stranger) = folder.peers.keys().find(|p| !state.config.peers.contains_key(p)) {
             let doing = format!("share {id} with {stranger}");
-            return Err(SyncError::Refused { doing, answer: "no such device".into() });
+            return Err(TransportError::Refused { doing, answer: "no such device".into() });
         }
         state.config.folders.insert(id.clone(), folder.clone());
         state.pending.folders.retain(|f| f.id != *id);
         Ok(())
     }
 
-    async fn remove_folder(&self, id: &FolderId) -> Result<(), SyncError> {
+    async fn remove_folder(&self, id: &FolderId) -> Result<(), TransportError> {
         let mut state = self.state()?;
         state.config.folders.remove(id);
         state.known.remove(id);
@@ -247,16 +262,16 @@ impl SyncEngine for Memory {
         Ok(())
     }
 
-    async fn pause(&self, paused: bool) -> Result<(), SyncError> {
+    async fn pause(&self, paused: bool) -> Result<(), TransportError> {
         self.state()?.paused = paused;
         Ok(())
     }
 
-    async fn pending(&self) -> Result<Pending, SyncError> {
+    async fn pending(&self) -> Result<Pending, TransportError> {
         Ok(self.state()?.pending.clone())
     }
 
-    async fn refuse(&self, peer: &PeerId, folder: Option<&FolderId>) -> Result<(), SyncError> {
+    async fn refuse(&self, peer: &PeerId, folder: Option<&FolderId>) -> Result<(), TransportError> {
         let mut state = self.state()?;
         match folder {
             None => state.pending.peers.retain(|p| p.id != *peer),
@@ -265,7 +280,7 @@ impl SyncEngine for Memory {
         Ok(())
     }
 
-    async fn changed(&self, folder: &FolderId, paths: &[RelPath]) -> Result<(), SyncError> {
+    async fn changed(&self, folder: &FolderId, paths: &[RelPath]) -> Result<(), TransportError> {
         let mut state = self.state()?;
         let at = state.folder(folder)?.clone();
         state.looked.push((folder.clone(), paths.to_vec()));
@@ -307,7 +322,7 @@ impl SyncEngine for Memory {
         folder: &FolderId,
         path: &RelPath,
         peer: &PeerId,
-    ) -> Result<Delivered, SyncError> {
+    ) -> Result<Delivered, TransportError> {
         let state = self.state()?;
         let knows = state.known.get(folder).is_some_and(|known| known.contains(path));
         let is_member =
@@ -325,7 +340,7 @@ impl SyncEngine for Memory {
         &self,
         folder: &FolderId,
         peer: &PeerId,
-    ) -> Result<Option<Vec<RelPath>>, SyncError> {
+    ) -> Result<Option<Vec<RelPath>>, TransportError> {
         let state = self.state()?;
         let member = state.config.folders.get(folder).is_some_and(|f| f.peers.contains_key(peer));
         let lacks = |path: &&RelPath| {
@@ -335,7 +350,11 @@ impl SyncEngine for Memory {
         Ok(member.then(|| known.filter(lacks).cloned().collect()))
     }
 
-    async fn status(&self, folder: &FolderId, peer: Option<&PeerId>) -> Result<Status, SyncError> {
+    async fn status(
+        &self,
+        folder: &FolderId,
+        peer: Option<&PeerId>,
+    ) -> Result<Status, TransportError> {
         let state = self.state()?;
         state.folder(folder)?;
         let known = state.known.get(folder).map_or(0, BTreeSet::len);
@@ -344,7 +363,7 @@ impl SyncEngine for Memory {
         Ok(Status { need_items: lacks as u64, valid: true, ..Status::default() })
     }
 
-    async fn absence(&self, folder: &FolderId, path: &RelPath) -> Result<Absence, SyncError> {
+    async fn absence(&self, folder: &FolderId, path: &RelPath) -> Result<Absence, TransportError> {
         let state = self.state()?;
         if state.known.get(folder).is_some_and(|known| known.contains(path)) {
             return Ok(Absence::StillThere);

@@ -1,6 +1,6 @@
 //! The words that the owner and every sync engine share.
 
-use super::SyncError;
+use super::TransportError;
 use crate::model::{Bytes, RelPath, Time, show};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,11 +27,11 @@ pub struct Password(pub String);
 
 impl PeerId {
     /// Checks a text and makes it an id.
-    pub fn new(text: &str) -> Result<Self, SyncError> {
+    pub fn new(text: &str) -> Result<Self, TransportError> {
         if (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
             return Ok(Self(text.into()));
         }
-        Err(SyncError::Id {
+        Err(TransportError::Id {
             text: show(text.as_bytes()),
             what: "device id",
             why: "it must be 1 to 200 letters, digits or signs without spaces".into(),
@@ -51,13 +51,13 @@ impl PeerId {
 
 impl FolderId {
     /// Checks a text and makes it an id.
-    pub fn new(text: &str) -> Result<Self, SyncError> {
+    pub fn new(text: &str) -> Result<Self, TransportError> {
         let fits = (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         if fits {
             return Ok(Self(text.into()));
         }
-        Err(SyncError::Id {
+        Err(TransportError::Id {
             text: show(text.as_bytes()),
             what: "folder id",
             why: "it must be 1 to 64 letters, digits, `.`, `_` or `-`".into(),
@@ -73,8 +73,8 @@ impl FolderId {
 macro_rules! text_id {
     ($id:ident) => {
         impl TryFrom<String> for $id {
-            type Error = SyncError;
-            fn try_from(text: String) -> Result<Self, SyncError> {
+            type Error = TransportError;
+            fn try_from(text: String) -> Result<Self, TransportError> {
                 Self::new(&text)
             }
         }
@@ -151,15 +151,13 @@ pub struct Desired {
     pub folders: BTreeMap<FolderId, Folder>,
 }
 
-/// What an engine can do.
+/// What a transport can do. The sync bridge goes by each of them; what nobody goes by is not here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Capabilities {
     /// It carries bytes at all, and has peers, folders and an identity.
     pub carries: bool,
-    /// It looks at single paths when told to.
+    /// It looks at paths when told to, and has to be told.
     pub scans: bool,
-    /// It tells what happens while it happens.
-    pub events: bool,
     /// It can prove what a peer has.
     pub delivered: bool,
     /// It can tell why a path is gone.

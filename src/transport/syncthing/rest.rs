@@ -1,6 +1,6 @@
 //! Syncthing's REST interface over its unix socket: one request, one connection, bounded answers.
 
-use crate::sync::SyncError;
+use crate::transport::TransportError;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -44,9 +44,9 @@ impl Rest {
         path: &str,
         body: String,
         within: Duration,
-    ) -> Result<Answer, SyncError> {
+    ) -> Result<Answer, TransportError> {
         let doing = || format!("{method} {}", path.split('?').next().unwrap_or(path));
-        let down = |why: String| SyncError::Down(format!("{}: {why}", doing()));
+        let down = |why: String| TransportError::Down(format!("{}: {why}", doing()));
         let asked = async {
             let stream =
                 UnixStream::connect(&self.socket).await.map_err(|e| down(e.to_string()))?;
@@ -86,7 +86,7 @@ impl Rest {
             .map_err(|_| down(format!("no answer within {} s", within.as_secs())))??;
         // Syncthing answers a wrong key with 403 (CSRF) over HTTP, 401 with a login page.
         if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            return Err(SyncError::Key);
+            return Err(TransportError::Key);
         }
         Ok(answer)
     }
@@ -97,7 +97,7 @@ impl Rest {
         method: Method,
         path: &str,
         body: Option<&serde_json::Value>,
-    ) -> Result<Bytes, SyncError> {
+    ) -> Result<Bytes, TransportError> {
         let text = body.map(ToString::to_string).unwrap_or_default();
         let answer = self.send(method.clone(), path, text, SOON).await?;
         answer.good(&format!("{method} {path}"))
@@ -107,7 +107,7 @@ impl Rest {
     pub(super) async fn get<T: serde::de::DeserializeOwned>(
         &self,
         path: &str,
-    ) -> Result<T, SyncError> {
+    ) -> Result<T, TransportError> {
         read(&self.call(Method::GET, path, None).await?, path)
     }
 
@@ -116,7 +116,7 @@ impl Rest {
         &self,
         path: &str,
         within: Duration,
-    ) -> Result<Option<T>, SyncError> {
+    ) -> Result<Option<T>, TransportError> {
         let answer = self.send(Method::GET, path, String::new(), within).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -127,11 +127,11 @@ impl Rest {
 
 impl Answer {
     /// The body of a success; otherwise what was said.
-    pub(super) fn good(self, doing: &str) -> Result<Bytes, SyncError> {
+    pub(super) fn good(self, doing: &str) -> Result<Bytes, TransportError> {
         if self.status.is_success() {
             return Ok(self.body);
         }
-        Err(SyncError::Refused { doing: doing.into(), answer: self.words() })
+        Err(TransportError::Refused { doing: doing.into(), answer: self.words() })
     }
 
     /// What it says, made safe to show.
@@ -142,8 +142,8 @@ impl Answer {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(body: &[u8], path: &str) -> Result<T, SyncError> {
-    serde_json::from_slice(body).map_err(|e| SyncError::Answer {
+fn read<T: serde::de::DeserializeOwned>(body: &[u8], path: &str) -> Result<T, TransportError> {
+    serde_json::from_slice(body).map_err(|e| TransportError::Answer {
         doing: path.split('?').next().unwrap_or(path).into(),
         problem: e.to_string(),
     })

@@ -1,8 +1,8 @@
 //! Runs a sync engine beside the owner loop: nothing here makes the owner wait.
 
 use super::{
-    Absence, Call, Desired, Event, FolderId, Outbox, Question, Sink, SyncEngine, SyncError,
-    reconcile,
+    Absence, Call, Capabilities, Desired, Event, FolderId, Outbox, Question, Sink, Transport,
+    TransportError, reconcile,
 };
 use crate::model::RelPath;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +33,7 @@ pub struct Handle {
     in_force: InForce,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    capabilities: Capabilities,
 }
 
 /// The wanted state that was brought about last.
@@ -52,18 +53,24 @@ struct Paths {
 }
 
 /// Starts an engine on a runtime. Its events go into `sink` until [`Handle::stop`].
-pub fn start<E: SyncEngine>(engine: E, runtime: &tokio::runtime::Handle, sink: Sink) -> Handle {
+pub fn start<E: Transport>(engine: E, runtime: &tokio::runtime::Handle, sink: Sink) -> Handle {
     let (want, wanted) = watch::channel(None);
     let (questions, asked) = mpsc::channel(MOST_QUESTIONS);
     let (stop, stopped) = watch::channel(false);
     let dirty = Arc::new(Dirty::default());
+    let capabilities = engine.capabilities();
     let in_force = InForce::default();
     let wanted = (wanted, Arc::clone(&in_force));
     let task = runtime.spawn(run(engine, sink, wanted, asked, Arc::clone(&dirty), stopped));
-    Handle { want, questions, dirty, in_force, stop, task }
+    Handle { want, questions, dirty, in_force, stop, task, capabilities }
 }
 
 impl Handle {
+    /// What the transport can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
     /// This is the wanted state from now on. It is brought about now, after every restart of the
     /// engine, and whenever somebody changes the engine's configuration by hand. Before the first
     /// call nothing is changed.
@@ -137,7 +144,7 @@ impl Dirty {
     }
 }
 
-async fn run<E: SyncEngine>(
+async fn run<E: Transport>(
     engine: E,
     mut sink: Sink,
     (wanted, in_force): (watch::Receiver<Option<Arc<Desired>>>, InForce),
@@ -158,7 +165,7 @@ async fn run<E: SyncEngine>(
 }
 
 /// Brings the wanted state about, whenever it or the engine changes.
-async fn settle<E: SyncEngine>(
+async fn settle<E: Transport>(
     engine: &E,
     out: &Outbox,
     mut wanted: watch::Receiver<Option<Arc<Desired>>>,
@@ -218,7 +225,7 @@ async fn settle<E: SyncEngine>(
             }
             Err(why) => {
                 log::warn!("sync: {why}");
-                if !matches!(why, SyncError::Down(_)) {
+                if !matches!(why, TransportError::Down(_)) {
                     // No number that changes with every try: each would be another page.
                     out.trouble("settle", why.to_string(), "it is tried again by itself".into());
                 }
@@ -230,7 +237,7 @@ async fn settle<E: SyncEngine>(
 }
 
 /// One round; how many calls were needed. One folder that can't be put does not keep the others.
-async fn settle_once<E: SyncEngine>(engine: &E, desired: &Desired) -> Result<usize, SyncError> {
+async fn settle_once<E: Transport>(engine: &E, desired: &Desired) -> Result<usize, TransportError> {
     let mut desired = desired.clone();
     if let Some(own) = engine.identity().await? {
         // Somebody put our own id into the settings: engines refuse that.
@@ -247,7 +254,7 @@ async fn settle_once<E: SyncEngine>(engine: &E, desired: &Desired) -> Result<usi
         };
         match done {
             Ok(()) => {}
-            Err(why @ (SyncError::Down(_) | SyncError::Key)) => return Err(why),
+            Err(why @ (TransportError::Down(_) | TransportError::Key)) => return Err(why),
             Err(why) => failed = failed.or(Some(why)),
         }
     }
@@ -255,13 +262,13 @@ async fn settle_once<E: SyncEngine>(engine: &E, desired: &Desired) -> Result<usi
 }
 
 /// Has the engine look at what was changed.
-async fn look<E: SyncEngine>(
+async fn look<E: Transport>(
     engine: &Arc<E>,
     out: &Outbox,
     dirty: &Dirty,
     wanted: &watch::Receiver<Option<Arc<Desired>>>,
 ) {
-    let mut running: JoinSet<(FolderId, Paths, Result<(), SyncError>)> = JoinSet::new();
+    let mut running: JoinSet<(FolderId, Paths, Result<(), TransportError>)> = JoinSet::new();
     let mut busy = BTreeMap::new();
     let mut later = BTreeMap::<FolderId, Paths>::new();
     let mut again = tokio::time::interval(RETRY.0);
@@ -318,7 +325,7 @@ async fn look<E: SyncEngine>(
 }
 
 /// Asks what the owner wants to know, a few questions at a time.
-async fn answer<E: SyncEngine>(engine: &Arc<E>, out: &Outbox, mut asked: mpsc::Receiver<Question>) {
+async fn answer<E: Transport>(engine: &Arc<E>, out: &Outbox, mut asked: mpsc::Receiver<Question>) {
     let mut running = JoinSet::new();
     loop {
         tokio::select! {
@@ -343,8 +350,8 @@ async fn answer<E: SyncEngine>(engine: &Arc<E>, out: &Outbox, mut asked: mpsc::R
     }
 }
 
-async fn answer_one<E: SyncEngine>(engine: &E, question: Question) -> Option<Event> {
-    let fail = |why: SyncError| log::info!("sync: {why}");
+async fn answer_one<E: Transport>(engine: &E, question: Question) -> Option<Event> {
+    let fail = |why: TransportError| log::info!("sync: {why}");
     Some(match question {
         Question::Absence { folder, path } => {
             let absence = engine.absence(&folder, &path).await;

@@ -1,8 +1,9 @@
 //! Syncthing's JSON and our words, both ways. Pure.
 
 use super::Settings;
+use crate::model::dialect::STFOLDER;
 use crate::model::{Bytes, RelPath, Time};
-use crate::sync::{
+use crate::transport::{
     Change, Folder, FolderId, Kind, Mode, Password, Peer, PeerId, Pending, PendingFolder,
     PendingPeer, Status,
 };
@@ -33,7 +34,7 @@ pub(super) fn folder_settings() -> Value {
         "maxConflicts": -1,
         "ignoreDelete": false,
         "versioning": { "type": "" },
-        "markerName": ".stfolder",
+        "markerName": STFOLDER.name,
         "minDiskFree": { "value": 1, "unit": "%" },
         "hashers": 1,
         "copiers": 1,

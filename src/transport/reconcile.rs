@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 /// One call to the sync engine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Call {
-    /// [`super::SyncEngine::remove_folder`].
+    /// [`super::Transport::remove_folder`].
     RemoveFolder(FolderId),
-    /// [`super::SyncEngine::remove_peer`].
+    /// [`super::Transport::remove_peer`].
     RemovePeer(PeerId),
-    /// [`super::SyncEngine::put_peer`].
+    /// [`super::Transport::put_peer`].
     PutPeer(PeerId, Peer),
-    /// [`super::SyncEngine::put_folder`].
+    /// [`super::Transport::put_folder`].
     PutFolder(FolderId, Folder),
 }
 
@@ -78,7 +78,7 @@ pub fn reconcile(current: &Desired, desired: &Desired) -> Vec<Call> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{Mode, Password};
+    use crate::transport::{Mode, Password};
     use proptest::prelude::*;
 
     /// What calls do to a state, as the trait words it; panics when an engine would refuse.

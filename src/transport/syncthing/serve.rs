@@ -6,7 +6,7 @@ use super::process::{Over, start};
 use super::track::{Asked, FEW, Way};
 use super::{Core, query, wire};
 use crate::model::RelPath;
-use crate::sync::{Delivered, Event, FolderId, Outbox, PeerId, SyncError};
+use crate::transport::{Delivered, Event, FolderId, Outbox, PeerId, TransportError};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -72,7 +72,7 @@ async fn run(
     core: &Core,
     out: &Outbox,
     stop: &mut watch::Receiver<bool>,
-) -> Result<Over, SyncError> {
+) -> Result<Over, TransportError> {
     let mut running = tokio::select! {
         started = start(core) => started?,
         _ = stop.wait_for(|&stop| stop) => return Ok(Over::Stopped),
@@ -101,13 +101,13 @@ async fn run(
 
 impl Session {
     /// Waits until it answers, sets it right, and then takes its events for as long as it runs.
-    async fn listen(&self, core: &Core, out: &Outbox) -> Result<(), SyncError> {
+    async fn listen(&self, core: &Core, out: &Outbox) -> Result<(), TransportError> {
         let began = Instant::now();
         let own = loop {
             core.own.send_replace(None);
             match core.own().await {
                 Ok(own) => break own,
-                Err(SyncError::Key) => return Err(SyncError::Key),
+                Err(TransportError::Key) => return Err(TransportError::Key),
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
             if began.elapsed() > SLOW_START {
@@ -164,14 +164,14 @@ impl Session {
     }
 
     /// The next events; none when there were none for a while.
-    async fn next(&self, core: &Core, since: u64, hold: u64) -> Result<Vec<Raw>, SyncError> {
+    async fn next(&self, core: &Core, since: u64, hold: u64) -> Result<Vec<Raw>, TransportError> {
         let at = format!("/rest/events?since={since}&timeout={hold}&events={}", events::ASKED);
         let within = Duration::from_secs(hold + 30);
         let mut patience = 3;
         loop {
             match core.rest.find::<Vec<Raw>>(&at, within).await {
                 Ok(events) => return Ok(events.unwrap_or_default()),
-                Err(SyncError::Down(why)) if patience > 0 => {
+                Err(TransportError::Down(why)) if patience > 0 => {
                     log::info!("sync: {why}");
                     patience -= 1;
                     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// Tells what events tell only when it changes.
-    async fn look(&self, core: &Core, out: &Outbox) -> Result<(), SyncError> {
+    async fn look(&self, core: &Core, out: &Outbox) -> Result<(), TransportError> {
         let now: Value = core.rest.get("/rest/system/connections").await?;
         let seen: Value = core.rest.get("/rest/stats/device").await?;
         let empty = serde_json::Map::new();
@@ -338,7 +338,7 @@ impl Session {
         out: &Outbox,
         way: &Way,
         asked: &[Asked],
-    ) -> Result<(), SyncError> {
+    ) -> Result<(), TransportError> {
         let (folder, peer) = way;
         let began = Instant::now();
         let (mut here, mut never) = (Vec::new(), Vec::new());
@@ -463,7 +463,7 @@ struct Refused {
 
 /// Puts the options, and what we are called, right. What it made of our options twice, when it does
 /// not take them as they are, is kept in `refused`, and then is right.
-async fn put_right(core: &Core, own: &PeerId, refused: &mut Refused) -> Result<(), SyncError> {
+async fn put_right(core: &Core, own: &PeerId, refused: &mut Refused) -> Result<(), TransportError> {
     let at = "/rest/config/options";
     let ours = wire::options(&core.settings);
     let theirs: Value = core.rest.get(at).await?;

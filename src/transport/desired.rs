@@ -1,7 +1,7 @@
 //! Which peers and folders there should be. Pure: settings and shares in, wanted state out.
 
 use super::{
-    Desired, Folder, FolderBook, FolderKey, Mode, Password, Peer, PeerId, SyncError, read_id,
+    Desired, Folder, FolderBook, FolderKey, Mode, Password, Peer, PeerId, TransportError, read_id,
 };
 use crate::config::{Config, Role};
 use crate::model::{DeviceName, Place};
@@ -43,7 +43,7 @@ pub fn desired(
     shares: &[Share],
     book: &FolderBook,
     drive: &Path,
-) -> (Desired, Vec<(DeviceName, SyncError)>) {
+) -> (Desired, Vec<(DeviceName, TransportError)>) {
     let mut wanted = Desired::default();
     let mut complaints = Vec::new();
     for (name, device) in &config.devices {
@@ -62,7 +62,8 @@ pub fn desired(
             if wanted.peers.contains_key(&id) {
                 let why = "another device has the same id; each needs its own".into();
                 let text = id.short().into();
-                complaints.push((name.clone(), SyncError::Id { text, what: "device id", why }));
+                complaints
+                    .push((name.clone(), TransportError::Id { text, what: "device id", why }));
             } else {
                 let untrusted = device.role == Role::Vault;
                 let peer = Peer { name: device.label.clone(), addresses: Vec::new(), untrusted };

@@ -235,7 +235,7 @@ fn droppable(event: &Event) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{Change, FolderId, Kind, PeerId, Received};
+    use crate::transport::{Change, FolderId, Kind, PeerId, Received};
 
     fn folder() -> FolderId {
         FolderId::new("f").unwrap()

@@ -6,7 +6,7 @@
 //! and the more seldom the longer the list takes.
 
 use crate::model::RelPath;
-use crate::sync::{FolderId, PeerId};
+use crate::transport::{FolderId, PeerId};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
