@@ -1,0 +1,32 @@
+//! [pin] and [unpin]: what never makes room, and what may again.
+
+use super::{Asked, Planned};
+use crate::model::DeviceName;
+use crate::plan::{Fact, Op};
+
+impl Asked<'_> {
+    pub(super) fn pin(&self, to: &[&DeviceName]) -> Planned {
+        let path = &self.wish.path;
+        let mut ops = Vec::new();
+        for &device in to {
+            let Some(holding) = self.holding(device) else { continue };
+            let there = holding.book.get(path).is_some() || holding.book.dir(path).is_some();
+            if !there && !holding.follows(path) {
+                let label = self.label(device);
+                return Planned::refused(format!("{path} is not on {label}; get it first"));
+            }
+            ops.push(Op::Note(Fact::Pin(device.clone(), path.clone())));
+        }
+        Planned::done(ops, format!("{path} stays on {}", self.labels(to)))
+    }
+
+    pub(super) fn unpin(&self, to: &[&DeviceName]) -> Planned {
+        let path = &self.wish.path;
+        let there = to.iter().filter(|device| self.holding(device).is_some());
+        let unpin = |device: &&DeviceName| Op::Note(Fact::Unpin((*device).clone(), path.clone()));
+        Planned::done(
+            there.map(unpin).collect(),
+            format!("{path} may make room on {} when needed", self.labels(to)),
+        )
+    }
+}
