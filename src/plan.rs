@@ -23,9 +23,8 @@ mod wish;
 mod world;
 
 pub use behind::{Behind, behind};
-pub use joined::{
-    NOTE, NOTE_BEGINS, Open, below_shared, end_joined, joined_meant, note_text, wipe_joined,
-};
+pub use holder::below_shared;
+pub use joined::{NOTE, NOTE_BEGINS, Open, end_joined, joined_meant, note_text, wipe_joined};
 pub use moved::{LinkName, moved_masters};
 pub use pair::{Asking, Fate, Pair, fates, in_force};
 pub use quota::{Going, Held, Keep, NoRoom, Oldest, Shortfall, come_down, evict, make_room};

@@ -425,7 +425,7 @@ pub(super) fn destroy_folder(
                 unsaved = Some(device.clone());
             }
         }
-        super::share::release(world, &p, &mut ops);
+        super::holder::release(world, &p, &mut ops);
         ops.push(Op::Retire { path: p, id: m.id, keep });
     });
     if let Some(device) = unsaved {

@@ -1,9 +1,25 @@
 //! Who holds links, under which names: devices under the masters' own, a folder that other people joined
 //! under those below the folder that is shared.
 
-use super::joined::below_shared;
-use super::{Holding, Share, World};
+use super::{Holding, Op, Share, World};
 use crate::model::{DeviceName, Link, Place, RelPath, Spot};
+
+/// Where in the folder of that name a path in `shared/` lies.
+pub fn below_shared(path: &RelPath, name: &str) -> Option<RelPath> {
+    rest(path, &RelPath::new(name.as_bytes()).ok()?)
+}
+
+/// A master that is destroyed goes from every share, too.
+pub(super) fn release(world: &World, path: &RelPath, ops: &mut Vec<Op>) {
+    let of_path = world.shares.iter().filter(|(_, share)| path.is_within(&share.path));
+    // What others joined holds its links as devices do.
+    for (name, share) in of_path.filter(|(_, share)| !share.is_joined()) {
+        let Some(at) = share.spot(name, path) else { continue };
+        if let Some(id) = world.shared.get(&at.path) {
+            ops.push(Op::Release { at, ino: id.ino, was: path.clone() });
+        }
+    }
+}
 
 impl World {
     /// The folders that other people join and may change, as those who hold links.

@@ -9,8 +9,7 @@
 //! Each step is in the ledger before it begins: that the folder is being made, that it is revoked
 //! and where its links are carried, that its content is destroyed. A cut is taken up from there.
 
-use super::holder::{below, rest};
-use super::share::people;
+use super::holder::below;
 use super::wish::{Asked, Planned};
 use super::{Attempt, CHUNK, Fact, Holding, Op, Share, ShareState, World, master, on};
 use crate::model::{
@@ -55,14 +54,24 @@ impl Share {
     }
 }
 
-/// Where in the folder of that name a path in `shared/` lies.
-pub fn below_shared(path: &RelPath, name: &str) -> Option<RelPath> {
-    rest(path, &RelPath::new(name.as_bytes()).ok()?)
-}
-
 /// A name in `shared/`, or below it.
 fn in_shared(name: &str, path: &RelPath) -> Option<Spot> {
     Some(Place::Shared.at(below(&RelPath::new(name.as_bytes()).ok()?, path)?))
+}
+
+/// Whom a wish names: the words, and the device ids among them (Syncthing's have 52 or 56
+/// characters of base 32, in groups).
+pub(super) fn people(with: Option<&str>) -> (String, Vec<String>) {
+    let is_id = |word: &&str| {
+        let digits = word.bytes().filter(|b| *b != b'-').count();
+        matches!(digits, 52 | 56)
+            && word
+                .bytes()
+                .all(|b| b == b'-' || b.is_ascii_alphabetic() || matches!(b, b'2'..=b'7'))
+    };
+    let (ids, words): (Vec<&str>, Vec<&str>) =
+        with.unwrap_or_default().split_whitespace().partition(is_id);
+    (words.join(" "), ids.into_iter().map(str::to_ascii_uppercase).collect())
 }
 
 /// The name that a folder of people gets: that of the folder at home as far as it makes a good one,

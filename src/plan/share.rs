@@ -11,7 +11,7 @@
 //! taken up from there.
 
 use super::holder::rest;
-use super::joined::Open;
+use super::joined::{Open, people};
 use super::wish::{Asked, Planned};
 use super::{CHUNK, Fact, Op, Why, World, master};
 use crate::model::{FileId, Origin, Place, RelPath, Spot, Stat, Time, Wish, WishId};
@@ -89,7 +89,7 @@ impl Share {
     }
 
     /// Where a master lies in the share's folder.
-    fn spot(&self, name: &str, path: &RelPath) -> Option<Spot> {
+    pub(super) fn spot(&self, name: &str, path: &RelPath) -> Option<Spot> {
         let rest = rest(path, &self.above()?)?;
         let full = [name.as_bytes(), b"/", rest.as_bytes()].concat();
         Some(Place::Shared.at(RelPath::new(&full).ok()?))
@@ -104,21 +104,6 @@ impl Share {
     }
 }
 
-/// Whom a wish names: the words, and the device ids among them (Syncthing's have 52 or 56
-/// characters of base 32, in groups).
-pub(super) fn people(with: Option<&str>) -> (String, Vec<String>) {
-    let is_id = |word: &&str| {
-        let digits = word.bytes().filter(|b| *b != b'-').count();
-        matches!(digits, 52 | 56)
-            && word
-                .bytes()
-                .all(|b| b == b'-' || b.is_ascii_alphabetic() || matches!(b, b'2'..=b'7'))
-    };
-    let (ids, words): (Vec<&str>, Vec<&str>) =
-        with.unwrap_or_default().split_whitespace().partition(is_id);
-    (words.join(" "), ids.into_iter().map(str::to_ascii_uppercase).collect())
-}
-
 /// The share that a revoke means: named by its folder or the word for whom it is; of several the
 /// newest. It is put into the wish, so that a repeated wish means the same one.
 pub fn share_meant(world: &World, wish: &Wish) -> Option<String> {
@@ -131,18 +116,6 @@ pub fn share_meant(world: &World, wish: &Wish) -> Option<String> {
         wish.with.is_none() || **name == word || share.with == word
     };
     of_path.filter(named).max_by_key(|(_, s)| s.at).map(|(name, _)| name.clone())
-}
-
-/// A master that is destroyed goes from every share, too.
-pub(super) fn release(world: &World, path: &RelPath, ops: &mut Vec<Op>) {
-    let of_path = world.shares.iter().filter(|(_, share)| path.is_within(&share.path));
-    // What others joined holds its links as devices do.
-    for (name, share) in of_path.filter(|(_, share)| !share.is_joined()) {
-        let Some(at) = share.spot(name, path) else { continue };
-        if let Some(id) = world.shared.get(&at.path) {
-            ops.push(Op::Release { at, ino: id.ino, was: path.clone() });
-        }
-    }
 }
 
 /// A master was joined to an equal one: its names in shares come along, so that the content it had is let go and

@@ -2,7 +2,7 @@
 
 use super::{Asked, Attempt, Planned};
 use crate::plan::folder::{destroy_folder, seen_folder};
-use crate::plan::share::release;
+use crate::plan::holder::release;
 use crate::plan::{Op, behind};
 
 impl Asked<'_> {
