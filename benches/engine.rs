@@ -14,7 +14,7 @@ use larder::engine::Engine;
 use larder::fs::Real;
 use larder::ledger::Ledger;
 use larder::model::{Bytes, DeviceName, FileId, Link, Origin, RelPath, Stat, Time};
-use larder::plan::{Fact, Keep, World, make_room};
+use larder::plan::{Fact, Keep, World, make_space};
 use larder::watch::Pending;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -204,7 +204,7 @@ fn main() {
             engine.receive(&origin, &get(round + 1, "", now()), now()).unwrap();
             run_all(&mut engine);
         }));
-        let held = engine.world().devices.values().map(|h| h.book.len()).sum::<usize>();
+        let held = engine.world().devices.values().map(|h| h.links.len()).sum::<usize>();
         assert_eq!(held, options.files, "everything is linked");
         drop(engine);
         // Put aside, not removed: for a minute after a removal ext4 looks long for new inodes
@@ -298,7 +298,7 @@ fn choice(links: u64, rounds: usize) {
             .map(|_| {
                 time(|| {
                     let keep = Keep::default();
-                    let going = make_room(&world, &device, Some(used), Bytes(need), keep);
+                    let going = make_space(&world, &device, Some(used), Bytes(need), keep);
                     chosen = going.unwrap().len();
                 })
             })

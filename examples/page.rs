@@ -5,15 +5,15 @@
 //! Cases: `plain` (default), `empty`, `hostile`, `news` (answers, notices, versions, shares),
 //! `log` (a change is appended to a base), `wide` (nine devices), `child` (may only get and open),
 //! `tight` (the phone is nearly full, files made room lately, some share a content), `twins` (so
-//! does most of what the phone has and lacks), `storm` (the tablet changes much more than ever),
-//! `own-storm` (the phone does), `unlisted` (more files have older versions than a page lists).
+//! does most of what the phone has and lacks), `mass_change` (the tablet changes much more than ever),
+//! `own-mass_change` (the phone does), `unlisted` (more files have older versions than a page lists).
 //! Writes `catalogue/catalogue.html` (the page of HTCphone), `home/catalogue.html` (the common
 //! page) and says on one line what it cost.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
 
 use larder::catalogue::{
-    Answered, AskingView, DeviceView, Encoder, FIRST_TO_GO, Held, Live, PageOf, Room, ShareView,
-    StormView, Twins, VersionView, View,
+    Answered, AskingView, DeviceView, Encoder, FIRST_TO_GO, Held, Live, MassChangeView, PageOf,
+    Room, ShareView, Twins, VersionView, View,
 };
 use larder::model::{
     Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId,
@@ -205,22 +205,22 @@ fn hostile() -> Tree<Stat> {
 }
 
 /// A device that holds whole folders by lot, and so many of every thousand other files.
-fn book(files: &Tree<Stat>, lot: &mut Lot, folders: u64, single: u64) -> Tree<Link> {
-    let mut book = Tree::new();
+fn links(files: &Tree<Stat>, lot: &mut Lot, folders: u64, single: u64) -> Tree<Link> {
+    let mut links = Tree::new();
     files.for_each_dir(Tree::<Stat>::ROOT, |dir, path| {
         let all = lot.below(100) < folders;
         let mut at = None;
         for (name, id) in files.files(dir) {
             if all || lot.below(1000) < single {
-                let to = *at.get_or_insert_with(|| book.insert_dir(&RelPath::new(path).unwrap()));
+                let to = *at.get_or_insert_with(|| links.insert_dir(&RelPath::new(path).unwrap()));
                 let charge = Bytes(id.id.size.next_multiple_of(4_096));
                 // Folder after folder, over most of a year.
                 let used = now() - (id.id.ino / 40 * 37 % 300) as i64 * 86_400;
-                book.insert_in(to, name, Link { id: id.id, charge, used });
+                links.insert_in(to, name, Link { id: id.id, charge, used });
             }
         }
     });
-    book
+    links
 }
 
 /// Films by their contents: size, names, and how many seconds ago the phone last used the first of them.
@@ -334,13 +334,13 @@ fn main() {
     known.sort_by_key(|d| d.0);
     let names: Vec<DeviceName> = known.iter().map(|d| DeviceName::new(d.0).unwrap()).collect();
     let mut books: Vec<Tree<Link>> =
-        known.iter().map(|d| book(&files, &mut lot, d.2, d.3)).collect();
+        known.iter().map(|d| links(&files, &mut lot, d.2, d.3)).collect();
     let mut pins = BTreeSet::new();
     let mut follows = BTreeSet::new();
     let mut live: Vec<BTreeMap<RelPath, Live>> = vec![BTreeMap::new(); books.len()];
-    for (d, book) in books.iter().enumerate() {
+    for (d, links) in books.iter().enumerate() {
         let mut n = 0;
-        book.for_each(Tree::<Link>::ROOT, |at, _| {
+        links.for_each(Tree::<Link>::ROOT, |at, _| {
             n += 1;
             let at = RelPath::new(at).unwrap();
             if d == 0 && n == 5 {
@@ -363,9 +363,9 @@ fn main() {
     let of_devices = Action::of_devices();
     let used: Vec<u64> = books
         .iter()
-        .map(|book| {
+        .map(|links| {
             let mut sum = 0;
-            book.for_each(Tree::<Link>::ROOT, |_, link| sum += link.charge.0);
+            links.for_each(Tree::<Link>::ROOT, |_, link| sum += link.charge.0);
             sum
         })
         .collect();
@@ -384,11 +384,11 @@ fn main() {
                 let at = RelPath::new(at).unwrap();
                 world.note(&Fact::Link(names[d].clone(), at, *link));
             });
-            let holding = world.devices.entry(names[d].clone()).or_default();
+            let replica = world.devices.entry(names[d].clone()).or_default();
             if d == 0 {
-                holding.pins.clone_from(&pins);
+                replica.pins.clone_from(&pins);
             }
-            holding.live.clone_from(&live[d]);
+            replica.live.clone_from(&live[d]);
             let oldest = Oldest::on(&world, &world.devices[&names[d]], Keep::default());
             let held = oldest.held;
             let first = oldest.take(FIRST_TO_GO);
@@ -427,8 +427,8 @@ fn main() {
         "own-storm" => Some("HTCphone"),
         _ => None,
     };
-    let storms: Vec<StormView> = stormy
-        .map(|device| StormView {
+    let mass_changes: Vec<MassChangeView> = stormy
+        .map(|device| MassChangeView {
             device: DeviceName::new(device).unwrap(),
             at: Time::from_secs(now() - 900),
             rewritten: 212,
@@ -589,7 +589,7 @@ fn main() {
             .map(|d| DeviceView {
                 name: &names[d],
                 label: known[d].1,
-                book: &books[d],
+                links: &books[d],
                 pins: if d == 0 { &pins } else { &none },
                 follows: if d == 0 { &follows } else { &none },
                 live: &live[d],
@@ -613,7 +613,7 @@ fn main() {
             shares: &shares,
             asking: &asking,
             held: &held,
-            storms: &storms,
+            mass_changes: &mass_changes,
             twins: &twins,
             undo: if news { 86_400 } else { 0 },
             now: Time::from_secs(now() + generation),

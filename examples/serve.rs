@@ -10,7 +10,7 @@
 mod owner;
 
 use larder::model::{Access, DeviceName, Origin};
-use larder::web::{ClaimWindow, Front, House, Neighbours, PageKey, Settings, State, serve};
+use larder::web::{ClaimWindow, Front, Neighbours, PageKey, Settings, Snapshot, State, serve};
 use serde_json::json;
 use std::io::Read as _;
 use std::net::Ipv4Addr;
@@ -23,18 +23,18 @@ async fn main() {
     let mut settings =
         Settings { port: 0, address: Some(Ipv4Addr::LOCALHOST.into()), ..Settings::default() };
     let access = Access { secret: "of an example".into(), ..Access::default() };
-    let mut house = House { access: Arc::new(access), ..House::default() };
+    let mut snapshot = Snapshot { access: Arc::new(access), ..Snapshot::default() };
     let mut pages = Vec::new();
     let mut claim = Duration::ZERO;
     let mut given = std::env::args().skip(1);
     while let (Some(key), Some(value)) = (given.next(), given.next()) {
         match key.as_str() {
-            "--drive" => house.drive = Some(value.into()),
+            "--drive" => snapshot.drive = Some(value.into()),
             "--port" => settings.port = value.parse().unwrap(),
             "--password" => settings.password = Some(value),
             "--readers" => settings.readers = value.parse().unwrap(),
             "--claim" => claim = Duration::from_secs(value.parse().unwrap()),
-            "--common" => house.page = value,
+            "--common" => snapshot.page = value,
             "--page" => {
                 let parts: Vec<&str> = value.split(',').collect();
                 let [page, key, device] = parts[..] else { panic!("--page ID,KEY,DEVICE") };
@@ -44,10 +44,10 @@ async fn main() {
             _ => panic!("what is {key}?"),
         }
     }
-    house.pages = pages.into();
+    snapshot.pages = pages.into();
 
     let (_settings, settings) = watch::channel(settings);
-    let (told, house) = watch::channel(house);
+    let (told, snapshot) = watch::channel(snapshot);
     let (commands, mut asked) = mpsc::channel(8);
     let (state, mut states) = watch::channel(State::default());
     let (reads, _reads) = watch::channel(());
@@ -58,7 +58,7 @@ async fn main() {
     });
     let stop = async { drop(end.await) };
     let (claim, neighbours) = (ClaimWindow::for_the_next(claim), Neighbours::of_kernel());
-    let front = Front { settings, house, commands, state, reads, claim, neighbours };
+    let front = Front { settings, snapshot, commands, state, reads, claim, neighbours };
     let served = tokio::spawn(serve(front, stop));
     let listening = states.wait_for(|state| *state != State::Off).await.unwrap().clone();
     match listening {

@@ -56,7 +56,7 @@ impl Applier {
             // The engine makes sums beside its turns.
             Op::Sum { .. } => Vec::new(),
             Op::Release { at, ino, was } => self.release(fs, world, at, *ino, was, now)?,
-            Op::Sweep(at) => {
+            Op::RemoveFolder(at) => {
                 clear_out(fs, at)?;
                 Vec::new()
             }
@@ -84,7 +84,7 @@ impl Applier {
                 there(world, to, stat, now).into_iter().collect()
             }
             Op::Evict { device, path, ino, except } => {
-                let link = world.devices.get(device).and_then(|h| h.book.get(path));
+                let link = world.devices.get(device).and_then(|h| h.links.get(path));
                 let size = Bytes(link.map_or(0, |link| link.id.size));
                 let mut facts = self.unlink(fs, world, &on(device, path), *ino)?;
                 let evicted = Evicted { path: path.clone(), size, at: now };
@@ -105,7 +105,7 @@ impl Applier {
                 let facts = there(world, at, stat, now).into_iter().chain(kept).collect();
                 used_as_before(world, at, facts)
             }
-            Op::Retire { path, id, keep } => {
+            Op::Destroy { path, id, keep } => {
                 let at = master(path);
                 match fs.stat(&at)? {
                     None => return Ok(vec![Fact::NoMaster(path.clone())]),
@@ -129,7 +129,7 @@ impl Applier {
                 facts
             }
             Op::Rename { from, to, ino } => {
-                make_room_for(fs, to)?;
+                make_space_for(fs, to)?;
                 carry(fs, from, *ino, to)?;
                 let gone = match &from.place {
                     Place::Files => Some(Fact::NoMaster(from.path.clone())),
@@ -141,7 +141,7 @@ impl Applier {
             Op::Restore { version, path } => {
                 let (from, to) = (kept(*version, path), master(path));
                 let stat = fs.stat(&from)?.ok_or(FsError::Missing { at: from.clone() })?;
-                make_room_for(fs, &to)?;
+                make_space_for(fs, &to)?;
                 carry(fs, &from, stat.id.ino, &to)?;
                 tidy(fs, &from)?;
                 vec![Fact::Master(path.clone(), stat), Fact::NoVersion(*version)]
@@ -208,7 +208,7 @@ impl Applier {
         Ok(gone)
     }
 
-    /// Unlinks a name in a share, or one that a storm left on a device. A content whose last name it
+    /// Unlinks a name in a share, or one that a mass change left on a device. A content whose last name it
     /// was becomes an old version: neither destroys anything.
     fn release(
         &mut self,
@@ -222,7 +222,7 @@ impl Applier {
         match self.unlink(fs, world, at, ino) {
             Err(ApplyError::LastName { .. }) => {
                 let holder = world.holder_at(at).map(|(holder, _)| holder);
-                let stormed = |d: &DeviceName| world.devices.get(d)?.storm.map(|_| d.clone());
+                let stormed = |d: &DeviceName| world.devices.get(d)?.mass_change.map(|_| d.clone());
                 let why = holder.as_ref().and_then(stormed).map_or(Why::Replaced, Why::Stormed);
                 let kept = self.keep(fs, at, was, why, now)?;
                 Ok(gone(world, at).into_iter().chain([kept]).collect())
@@ -295,7 +295,7 @@ fn gone(world: &World, at: &Spot) -> Option<Fact> {
 /// What Larder does to a link by itself is no use of it: it was last used when the one at `was` was.
 fn used_as_before(world: &World, was: &Spot, mut facts: Vec<Fact>) -> Vec<Fact> {
     let Some((holder, path)) = world.holder_at(was) else { return facts };
-    let before = world.devices.get(&holder).and_then(|h| h.book.get(&path)).map(|l| l.used);
+    let before = world.devices.get(&holder).and_then(|h| h.links.get(&path)).map(|l| l.used);
     for fact in &mut facts {
         if let (Fact::Link(_, _, link), Some(used)) = (fact, before) {
             link.used = used;
@@ -309,7 +309,7 @@ fn used_as_before(world: &World, was: &Spot, mut facts: Vec<Fact>) -> Vec<Fact> 
 fn link(fs: &mut dyn FileSystem, from: &Spot, ino: u64, to: &Spot) -> Result<Stat, ApplyError> {
     match fs.link(from, ino, to) {
         Err(FsError::Missing { at }) if at == *to => {
-            make_room_for(fs, to)?;
+            make_space_for(fs, to)?;
             Ok(fs.link(from, ino, to)?)
         }
         Err(FsError::Exists { at }) if at == *to => match fs.stat(to)? {
@@ -320,14 +320,14 @@ fn link(fs: &mut dyn FileSystem, from: &Spot, ino: u64, to: &Spot) -> Result<Sta
     }
 }
 
-fn make_room_for(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
+fn make_space_for(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
     let folder = at.path.parent().unwrap_or_default();
     Ok(fs.make_dir(&at.place.clone().at(folder))?)
 }
 
 /// Renames the file that is inode `ino`; brings back whatever else was there instead.
 fn carry(fs: &mut dyn FileSystem, from: &Spot, ino: u64, to: &Spot) -> Result<(), ApplyError> {
-    make_room_for(fs, to)?;
+    make_space_for(fs, to)?;
     fs.rename(from, to)?;
     match fs.look(to)? {
         Some(Entry::File(stat)) if stat.id.ino == ino => Ok(()),
@@ -349,7 +349,7 @@ fn keep_at(
 ) -> Result<Fact, ApplyError> {
     let stat = fs.stat(at)?.ok_or(FsError::Missing { at: at.clone() })?;
     let to = kept(number, path);
-    make_room_for(fs, &to)?;
+    make_space_for(fs, &to)?;
     carry(fs, at, stat.id.ino, &to)?;
     let version = Version { path: path.clone(), id: stat.id, at: now, why, successor: None };
     Ok(Fact::Version(number, version))
@@ -365,7 +365,7 @@ fn write(fs: &mut dyn FileSystem, at: &Spot, text: &str) -> Result<(), ApplyErro
         fs.unlink(&transit)?;
     }
     fs.write_new(&transit, text.as_bytes())?;
-    make_room_for(fs, at)?;
+    make_space_for(fs, at)?;
     if let Err(e) = fs.rename(&transit, at) {
         fs.unlink(&transit)?;
         return Err(e.into());
@@ -496,7 +496,7 @@ mod tests {
                 to: phone("folder/renamed"),
                 ino: ino(fs, &phone("new")),
             },
-            Op::Retire { path: path("d/x"), id: x.id, keep: true },
+            Op::Destroy { path: path("d/x"), id: x.id, keep: true },
             Op::MakeDir(master(&path("empty"))),
         ]
     }
@@ -546,7 +546,7 @@ mod tests {
         ] {
             fs.put(&at(name), name.as_bytes(), NOW);
         }
-        let sweep = Op::Sweep(on(&htc(), &RelPath::root()));
+        let sweep = Op::RemoveFolder(on(&htc(), &RelPath::root()));
         Applier::new(1).apply(&mut fs, &World::default(), &sweep, NOW).unwrap();
         let left: Vec<_> = fs.files().map(|(at, _)| at.path.to_string()).collect();
         assert_eq!(left, [".stversions/syncthing-folder-of-ours.txt"]);
@@ -601,7 +601,7 @@ mod tests {
                 at: on(&htc(), &path("new")),
                 ino: ino(&mut fs, &on(&htc(), &path("new"))),
             },
-            Op::Retire { path: path("d/x"), id: other, keep: false },
+            Op::Destroy { path: path("d/x"), id: other, keep: false },
             Op::Replace {
                 at: master(&path("d/y")),
                 old: 999,

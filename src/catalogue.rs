@@ -19,9 +19,9 @@ mod journal;
 mod pack;
 mod page;
 mod qr;
-mod room;
 mod section;
 mod skeleton;
+mod space;
 mod versions;
 mod walk;
 
@@ -30,7 +30,7 @@ mod tests;
 
 pub use encoder::Encoder;
 pub use page::Page;
-pub use room::{FIRST_TO_GO, Room, TWINS, Twins};
+pub use space::{FIRST_TO_GO, Room, TWINS, Twins};
 
 pub use crate::model::Live;
 
@@ -67,7 +67,7 @@ pub struct DeviceView<'a> {
     /// What people call it.
     pub label: &'a str,
     /// What it holds.
-    pub book: &'a Tree<Link>,
+    pub links: &'a Tree<Link>,
     /// Files and folders that are never evicted from it.
     pub pins: &'a BTreeSet<RelPath>,
     /// Folders whose later files come to it by themselves.
@@ -166,7 +166,7 @@ pub struct Held {
 
 /// So many changes of one device that nobody has settled yet: the page asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StormView {
+pub struct MassChangeView {
     /// Whose they are.
     pub device: DeviceName,
     /// When it was noticed.
@@ -201,7 +201,7 @@ pub struct View<'a> {
     /// Vanished links that wait for the owner's word.
     pub held: &'a [Held],
     /// Devices that change so much that it waits for the owner's word.
-    pub storms: &'a [StormView],
+    pub mass_changes: &'a [MassChangeView],
     /// Masters that share a content.
     pub twins: &'a Twins,
     /// For how long a destroyed file waits before its content goes, in seconds; 0 is at once.

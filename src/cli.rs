@@ -15,7 +15,7 @@ use crate::led;
 use crate::machine::{self, Hardware};
 use crate::model::{Bytes, RelPath, Stat, Tree, show};
 use crate::parent;
-use crate::plan::Holding;
+use crate::plan::Replica;
 use crate::status::Condition;
 use crate::status::machine::Machine;
 use crate::web::ClaimWindow;
@@ -317,7 +317,7 @@ fn list(places: &Places, path: &str, json: bool, out: &mut impl Write) -> Result
     let engine = look(places)?;
     let path = path_of(path)?;
     let world = engine.world();
-    let none = Holding::default();
+    let none = Replica::default();
     let devices: Vec<_> = engine
         .config()
         .devices
@@ -335,7 +335,7 @@ fn list(places: &Places, path: &str, json: bool, out: &mut impl Write) -> Result
     for (p, stat) in lines {
         let holders: Vec<&str> = devices
             .iter()
-            .filter(|(_, h)| h.book.get(&p).is_some())
+            .filter(|(_, h)| h.links.get(&p).is_some())
             .map(|(d, _)| d.as_str())
             .collect();
         if json {
@@ -443,11 +443,11 @@ fn tell_where(places: &Places, path: &str, out: &mut impl Write) -> Result<()> {
     };
     writeln!(out, "{:>16}: here", "at home")?;
     for device in engine.config().devices.keys().cloned().chain(world.joined()) {
-        let Some(book) = world.devices.get(&device).map(|h| &h.book) else { continue };
+        let Some(links) = world.devices.get(&device).map(|h| &h.links) else { continue };
         let Some(path) = world.path_on(&device, &path) else { continue };
-        let held = match (book.get(&path), book.dir(&path)) {
+        let held = match (links.get(&path), links.dir(&path)) {
             (Some(_), _) => 1,
-            (None, Some(dir)) => count(book, dir),
+            (None, Some(dir)) => count(links, dir),
             (None, None) => 0,
         };
         let state = match (held, all) {

@@ -104,7 +104,7 @@ pub fn now() -> Time {
     Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// Opens the door to a drive, if the drive is Larder's or empty, and makes the folders on it.
+/// Opens the file system port to a drive, if the drive is Larder's or empty, and makes the folders on it.
 pub(crate) fn open_drive(places: &Places) -> Result<Real, DaemonError> {
     let root = &places.drive;
     let no_drive = |source| DaemonError::NoDrive { root: root.clone(), source };
@@ -231,7 +231,7 @@ pub fn run_once(
 }
 
 /// The running house.
-struct House {
+struct Daemon {
     places: Places,
     reach: Reach,
     /// Seconds.
@@ -265,7 +265,7 @@ pub async fn run(
     let notify = Arc::new(Notify::new());
     let stop = Stop::new(&notify)?;
     let claim = ClaimWindow::for_the_next(claim);
-    let mut house = House {
+    let mut daemon = Daemon {
         places,
         reach,
         settle: settle.map_or(SETTLE, i64::from),
@@ -292,17 +292,17 @@ pub async fn run(
         if stop.is_told() {
             break;
         }
-        wait = tokio::task::block_in_place(|| house.turn());
+        wait = tokio::task::block_in_place(|| daemon.turn());
     }
-    tokio::task::block_in_place(|| house.let_go());
-    let mut last = house.reported.take().unwrap_or_default();
+    tokio::task::block_in_place(|| daemon.let_go());
+    let mut last = daemon.reported.take().unwrap_or_default();
     last.condition = Condition::StoppedSafely;
-    (house.report)(&last);
+    (daemon.report)(&last);
     log::info!("stopped");
     Ok(())
 }
 
-impl House {
+impl Daemon {
     /// One turn of everything; says how long to wait for the next one.
     fn turn(&mut self) -> Duration {
         let settings_changed = self.look_at_settings();

@@ -9,7 +9,6 @@
 //! engine drops it and opens it again when the drive is back, and it finds its way from what is there.
 
 mod access;
-mod behind;
 mod carry;
 mod devices;
 mod elsewhere;
@@ -17,21 +16,22 @@ mod error;
 mod harvest;
 mod join;
 mod joined;
-mod keep;
 mod layout;
 mod left_out;
-mod look;
+mod lookup;
 mod markers;
+mod mass_changes;
 mod mend;
 mod night;
 mod notices;
 mod obstacles;
 mod publish;
 mod reconcile;
-mod room;
+mod retention;
 mod settle;
 mod shares;
-mod storms;
+mod space;
+mod stale_links;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -93,15 +93,15 @@ pub struct Engine {
     /// Names in devices' folders to look at, and how often that was tried in vain.
     dirty: BTreeMap<(DeviceName, RelPath), u32>,
     /// Links whose master is gone, and since when: not believed yet.
-    homeless: BTreeMap<(DeviceName, RelPath), Time>,
+    orphan_links: BTreeMap<(DeviceName, RelPath), Time>,
     /// Names at home that are new, with a content that has other names, and since when.
-    appeared: BTreeMap<RelPath, Time>,
+    recent_names: BTreeMap<RelPath, Time>,
     /// Links that stay behind their master, for want of room.
-    behind: BTreeSet<(DeviceName, RelPath)>,
+    stale_links: BTreeSet<(DeviceName, RelPath)>,
     /// Devices whose whole folder was gone.
-    emptied: BTreeSet<DeviceName>,
+    vanished_roots: BTreeSet<DeviceName>,
     /// Devices' folders that could not be read completely.
-    blind: BTreeMap<DeviceName, Vec<RelPath>>,
+    unreadable_dirs: BTreeMap<DeviceName, Vec<RelPath>>,
     /// What lies in the house's folders and is not taken in.
     not_taken: BTreeMap<Place, NotTaken>,
     /// Pages to read.
@@ -118,7 +118,7 @@ pub struct Engine {
     /// What was last said of each waiting wish.
     waiting: BTreeMap<i64, String>,
     /// Names in devices' folders that could not be taken in: when that was last tried, and why not.
-    stuck: BTreeMap<(DeviceName, RelPath), (Time, Option<String>)>,
+    failed: BTreeMap<(DeviceName, RelPath), (Time, Option<String>)>,
     /// What the last operation that could not be done met.
     met: Option<obstacles::Obstacle>,
     /// What may not be done to files and folders, and when that was last seen.
@@ -130,7 +130,7 @@ pub struct Engine {
     /// Masters with more than one name that were written in place, by inode.
     rewritten: BTreeMap<u64, mend::Rewritten>,
     /// Masters that can't be looked at: when that was last tried, and why.
-    unseen: BTreeMap<RelPath, (Time, String)>,
+    unreadable_files: BTreeMap<RelPath, (Time, String)>,
     /// Pages are written; tests of many thousand turns do without.
     publishes: bool,
     /// An operation of this turn met something that had changed.
@@ -149,7 +149,7 @@ pub struct Engine {
     markers: markers::Markers,
     decided: devices::Decided,
     shares: shares::Shares,
-    twins: room::KnownTwins,
+    twins: space::KnownTwins,
     folders: joined::Folders,
     night: night::Night,
     /// Old contents came, may take less or come of age: from then on they are to be weighed.
@@ -187,7 +187,7 @@ impl Engine {
         world.running = Self::remembered_running(&ledger)?;
         world.running.look(now);
         let known = in_force(&config, &world.pairs);
-        keep::make_room_to_begin(&mut *fs, &world, &known, now).map_err(drive_error)?;
+        retention::make_space_to_begin(&mut *fs, &world, &known, now).map_err(drive_error)?;
         let (facts, applier) = recover(&mut *fs, &world, 1, now).map_err(drive_error)?;
         for fact in &facts {
             ledger.record(fact)?;
@@ -210,11 +210,11 @@ impl Engine {
             applier,
             encoder: Encoder::new(),
             dirty: BTreeMap::new(),
-            homeless: BTreeMap::new(),
-            appeared: BTreeMap::new(),
-            behind: BTreeSet::new(),
-            emptied: BTreeSet::new(),
-            blind: BTreeMap::new(),
+            orphan_links: BTreeMap::new(),
+            recent_names: BTreeMap::new(),
+            stale_links: BTreeSet::new(),
+            vanished_roots: BTreeSet::new(),
+            unreadable_dirs: BTreeMap::new(),
             not_taken: BTreeMap::new(),
             pages: BTreeSet::new(),
             published: BTreeMap::new(),
@@ -223,13 +223,13 @@ impl Engine {
             wish_tries: BTreeMap::new(),
             wish_causes: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            stuck: BTreeMap::new(),
+            failed: BTreeMap::new(),
             met: None,
             obstacles: BTreeMap::new(),
             hidden: BTreeSet::new(),
             looked_elsewhere: now,
             rewritten: BTreeMap::new(),
-            unseen: BTreeMap::new(),
+            unreadable_files: BTreeMap::new(),
             publishes: true,
             unruly: false,
             notices: BTreeMap::new(),
@@ -243,7 +243,7 @@ impl Engine {
             markers: markers::Markers::default(),
             decided: devices::Decided::default(),
             shares: shares::Shares::default(),
-            twins: room::KnownTwins::default(),
+            twins: space::KnownTwins::default(),
             folders: joined::Folders::default(),
             night,
             weigh: Some(AT_ONCE),
@@ -253,7 +253,7 @@ impl Engine {
             address: None,
             machine: Machine::default(),
             settle: SETTLE,
-            looks: look::LOOKS,
+            looks: lookup::LOOKS,
         };
         engine.finish_pages(now)?;
         let devices = engine.adopt(config)?;
@@ -288,7 +288,7 @@ impl Engine {
         let absent = |d: &DeviceName| {
             !self.is_held(d) && self.world.devices.get(d).is_some_and(|h| !h.absent.is_empty())
         };
-        !self.homeless.is_empty() || self.holders().iter().any(absent)
+        !self.orphan_links.is_empty() || self.holders().iter().any(absent)
     }
 
     /// What is known.
@@ -355,7 +355,7 @@ impl Engine {
                 "{device} does not belong to the house any more; its files stay where they are"
             );
             self.drop_queue(device)?;
-            self.untell_page(device);
+            self.clear_page_notice(device);
         }
         self.pages = self.origins();
         self.wish_cursors.clear();
@@ -384,9 +384,9 @@ impl Engine {
         self.tell_elsewhere(now);
         self.tell_obstacles(now);
         self.tell_of_devices(now);
-        self.keep_room(now)?;
+        self.keep_space(now)?;
         if !self.unruly {
-            self.untell("operation");
+            self.clear_notice("operation");
         }
         let more = more_looks || more_wishes || more_shares || more_after || !self.dirty.is_empty();
         if more || self.stale || self.carrying.stale {
@@ -449,7 +449,7 @@ impl Engine {
         self.note_decision(fact);
         match fact {
             Fact::Master(path, _) | Fact::NoMaster(path) => self.touch(path),
-            Fact::Calm(device) => {
+            Fact::Resolved(device) => {
                 self.in_vain = None;
                 self.calm_down(device)?;
             }
@@ -457,7 +457,7 @@ impl Engine {
                 self.in_vain = None;
                 self.weigh = Some(AT_ONCE);
             }
-            Fact::Sum(..) | Fact::Pace(..) => return Ok(()),
+            Fact::Sum(..) | Fact::ChangeRate(..) => return Ok(()),
             _ => {}
         }
         self.stale = true;
@@ -466,9 +466,9 @@ impl Engine {
 
     /// A master changed: look at the links of it, and at the devices that follow its folder.
     fn touch(&mut self, path: &RelPath) {
-        for (device, holding) in &self.world.devices {
+        for (device, replica) in &self.world.devices {
             let Some(path) = self.world.path_on(device, path) else { continue };
-            if (holding.book.get(&path).is_some() || holding.wants(&path))
+            if (replica.links.get(&path).is_some() || replica.wants(&path))
                 && self.looks_after(device)
             {
                 self.dirty.entry((device.clone(), path)).or_insert(0);

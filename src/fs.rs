@@ -282,7 +282,7 @@ pub trait FileSystem {
     /// What forbids to link, rename or unlink a file; `None` when nothing that can be seen does.
     fn denial(&mut self, at: &Spot) -> Option<Denial>;
 
-    /// The real drive behind the door, for those who work on opened files: leases, extents. `None`
+    /// The real drive behind the file system port, for those who work on opened files: leases, extents. `None`
     /// where there is none.
     fn real(&mut self) -> Option<&mut Real> {
         None
@@ -310,7 +310,7 @@ pub trait FileSystem {
                 }
                 Err(FsError::Missing { .. }) => continue,
                 Err(_) => {
-                    found.blind.push(dir);
+                    found.unreadable_dirs.push(dir);
                     continue;
                 }
             };
@@ -341,7 +341,7 @@ pub trait FileSystem {
                 found.not_taken.add(&raw, why);
             }
         }
-        found.blind.sort();
+        found.unreadable_dirs.sort();
         found.elsewhere.sort();
         Ok(found)
     }

@@ -11,7 +11,7 @@ mod agreement;
 mod error;
 mod night;
 mod pairs;
-mod room;
+mod replicas;
 mod shares;
 mod wishes;
 
@@ -237,7 +237,7 @@ impl Ledger {
         drop(versions);
         self.load_shares(&mut world)?;
         self.load_pairs(&mut world)?;
-        self.load_room(&names, &mut world)?;
+        self.load_replica(&names, &mut world)?;
         Ok(world)
     }
 
@@ -360,8 +360,8 @@ impl Ledger {
             | Fact::Unpaired(_)
             | Fact::TurnedAway(..)
             | Fact::NotTurnedAway(_) => self.record_pair(fact)?,
-            Fact::Evicted(..) | Fact::Pace(..) | Fact::Storm(..) | Fact::Calm(_) => {
-                self.record_room(fact)?;
+            Fact::Evicted(..) | Fact::ChangeRate(..) | Fact::MassChange(..) | Fact::Resolved(_) => {
+                self.record_replica(fact)?;
             }
             Fact::Answer(origin, id, answer) => {
                 // To wait is not to have begun.
@@ -478,14 +478,14 @@ mod tests {
         let world = Ledger::open(&file).unwrap().load().unwrap();
         assert_eq!(world.versions, expected.versions);
         let (a, b) = (&world.devices[&device], &expected.devices[&device]);
-        assert_eq!(a.book.get(&path), b.book.get(&path));
-        assert_eq!(a.book.get(&path).unwrap().used, 98);
+        assert_eq!(a.links.get(&path), b.links.get(&path));
+        assert_eq!(a.links.get(&path).unwrap().used, 98);
         assert_eq!((&a.follows, &a.exceptions, &a.pins), (&b.follows, &b.exceptions, &b.pins));
         assert_eq!(a.used(), b.used());
     }
 
     #[test]
-    fn a_storm_that_is_on_when_larder_is_updated_goes_on() {
+    fn a_mass_change_that_is_on_when_larder_is_updated_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ledger.sqlite");
         for (ages, first) in [(&[1, 2, 9, 9, 1, 9, 9][..], 6), (&[9, 9], 1), (&[1, 2], 3), (&[], 0)]
@@ -509,8 +509,12 @@ mod tests {
             }
             drop(db);
             let world = Ledger::open(&file).unwrap().load().unwrap();
-            let storm = world.devices[&DeviceName::new("HTCphone").unwrap()].storm.unwrap();
-            assert_eq!((storm.first, storm.since, storm.rewritten), (first, Time(5), 3));
+            let mass_change =
+                world.devices[&DeviceName::new("HTCphone").unwrap()].mass_change.unwrap();
+            assert_eq!(
+                (mass_change.first, mass_change.since, mass_change.rewritten),
+                (first, Time(5), 3)
+            );
             assert!(world.versions.values().all(|v| v.successor.is_none() && v.id.ino == 7));
             assert_eq!(world.versions.len(), ages.len());
             #[allow(clippy::disallowed_methods)]

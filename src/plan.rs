@@ -5,10 +5,10 @@
 //! `apply` carries the operations out and answers with [`Fact`]s, which bring the world (and the
 //! ledger) up to date. Planning again after any interruption yields only what is left to do.
 
-mod behind;
 mod folder;
 mod holder;
 mod joined;
+mod mass_change;
 mod moved;
 pub mod night;
 mod pair;
@@ -16,24 +16,26 @@ mod quota;
 mod reconcile;
 mod running;
 mod share;
-mod storm;
+mod stale_link;
 mod uses;
 pub mod versions;
 mod wish;
 mod world;
 
-pub use behind::{Behind, behind};
 pub use holder::below_shared;
 pub use joined::{NOTE, NOTE_BEGINS, Open, end_joined, joined_meant, note_text, wipe_joined};
+pub use mass_change::{
+    ChangeRate, Doing, MassChange, Span, age, doing, extent, in_disguise, is_disguised,
+};
 pub use moved::{LinkName, moved_masters};
 pub use pair::{Asking, Fate, Pair, fates, in_force};
-pub use quota::{Going, Held, Keep, NoRoom, Oldest, Shortfall, come_down, evict, make_room};
-pub use reconcile::{NotYet, Sight, conflict_name, reconcile};
+pub use quota::{Going, Held, Keep, NoSpace, Oldest, Shortfall, enforce_quota, evict, make_space};
+pub use reconcile::{NotYet, Observation, conflict_name, reconcile};
 pub use running::Running;
 pub use share::{Share, ShareState, emptied_shares, end_share, follow_in_shares, share_meant};
-pub use storm::{Doing, Pace, Span, Storm, age, doing, extent, in_disguise, is_disguised};
+pub use stale_link::{Behind, stale_link};
 pub use wish::{Attempt, Planned, offered_on, wish};
-pub use world::{EVICTED, Evicted, Holding, Version, Why, World};
+pub use world::{EVICTED, Evicted, Replica, Version, Why, World};
 
 use crate::model::{
     Answer, DeviceName, FileId, Link, Origin, Place, RelPath, Spot, Stat, Time, WishId,
@@ -95,7 +97,7 @@ pub enum Op {
     },
     /// The end of a master: its name goes, and the content with it unless it has other names or
     /// waits in `versions/`.
-    Retire {
+    Destroy {
         /// The master.
         path: RelPath,
         /// The content that was decided on.
@@ -140,7 +142,7 @@ pub enum Op {
     },
     /// Remove what the sync engine put into a share's folder for itself, and the folder if nothing
     /// else is in it.
-    Sweep(Spot),
+    RemoveFolder(Spot),
     /// Write a short text of ours at a free name; that it is there already is as good.
     Write {
         /// The name.
@@ -215,11 +217,11 @@ pub enum Fact {
     /// A link of a device went to make room.
     Evicted(DeviceName, Evicted),
     /// What a device did lately to files that it had.
-    Pace(DeviceName, Pace),
+    ChangeRate(DeviceName, ChangeRate),
     /// A device does so much that the owner is asked first.
-    Storm(DeviceName, Storm),
+    MassChange(DeviceName, MassChange),
     /// That was answered.
-    Calm(DeviceName),
+    Resolved(DeviceName),
     /// A wish has this answer.
     Answer(Origin, WishId, Answer),
 }
@@ -274,10 +276,10 @@ impl fmt::Display for Op {
             Self::Unlink { at, .. } => write!(f, "unlink        {at}"),
             Self::Evict { device, path, .. } => write!(f, "make room     {}", on(device, path)),
             Self::Replace { at, by, .. } => write!(f, "replace       {at} by {by}"),
-            Self::Retire { path, keep: true, .. } => {
+            Self::Destroy { path, keep: true, .. } => {
                 write!(f, "destroy       {} (kept for undo)", master(path))
             }
-            Self::Retire { path, .. } => write!(f, "destroy       {}", master(path)),
+            Self::Destroy { path, .. } => write!(f, "destroy       {}", master(path)),
             Self::Rename { from, to, .. } => write!(f, "rename        {from} -> {to}"),
             Self::Restore { version, path } => {
                 write!(f, "restore       version {version} -> {}", master(path))
@@ -285,7 +287,7 @@ impl fmt::Display for Op {
             Self::DropVersion(version) => write!(f, "let go        version {version}"),
             Self::Sum { path, .. } => write!(f, "make sum      {}", master(path)),
             Self::Release { at, .. } => write!(f, "unlink        {at}"),
-            Self::Sweep(at) => write!(f, "remove folder {at}"),
+            Self::RemoveFolder(at) => write!(f, "remove folder {at}"),
             Self::Write { at, .. } => write!(f, "write note    {at}"),
             Self::Erase { at, .. } => write!(f, "remove note   {at}"),
             Self::Note(fact) => write!(f, "note          {fact}"),
@@ -328,9 +330,9 @@ impl fmt::Display for Fact {
             Self::Shared(path, _) => write!(f, "{path} is in a share"),
             Self::NotShared(path) => write!(f, "{path} is not in a share any more"),
             Self::Evicted(device, what) => write!(f, "{} made room on {device}", what.path),
-            Self::Pace(device, _) => write!(f, "{device} changed something"),
-            Self::Storm(device, _) => write!(f, "{device} changes so much that it is held"),
-            Self::Calm(device) => write!(f, "what {device} changes is not held any more"),
+            Self::ChangeRate(device, _) => write!(f, "{device} changed something"),
+            Self::MassChange(device, _) => write!(f, "{device} changes so much that it is held"),
+            Self::Resolved(device) => write!(f, "what {device} changes is not held any more"),
             Self::Sum(id, _) => write!(f, "the sum of inode {} is there", id.ino),
             Self::Paired(device, pair) => write!(f, "{device} is the device {}", pair.id),
             Self::Unpaired(device) => write!(f, "{device} is forgotten"),

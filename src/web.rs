@@ -85,7 +85,7 @@ impl Default for Settings {
 
 /// What the rest of the house tells the web, anew whenever it changes.
 #[derive(Clone, Default, Debug)]
-pub struct House {
+pub struct Snapshot {
     /// The root of the drive in use. `None` while there is none: open files are let go at once, so
     /// that the drive can be unmounted.
     pub drive: Option<PathBuf>,
@@ -226,7 +226,7 @@ pub struct Front {
     /// The settings in force. A change of port, address or `enabled` restarts the listener.
     pub settings: watch::Receiver<Settings>,
     /// Drive and pages.
-    pub house: watch::Receiver<House>,
+    pub snapshot: watch::Receiver<Snapshot>,
     /// The owner loop. When it is full, pages are told to try again.
     pub commands: mpsc::Sender<Command>,
     /// Where to tell how the listener is doing.
@@ -242,10 +242,10 @@ pub struct Front {
 
 /// Serves until `stop` is done, then ends what is open within two seconds.
 pub async fn serve(front: Front, stop: impl Future<Output = ()>) {
-    let Front { mut settings, house, commands, state, reads, claim, neighbours } = front;
+    let Front { mut settings, snapshot, commands, state, reads, claim, neighbours } = front;
     let app = Arc::new(state::AppState {
         settings: settings.clone(),
-        house: house.clone(),
+        snapshot: snapshot.clone(),
         commands,
         reads,
         claim,
@@ -353,8 +353,8 @@ async fn accept(
                     drop(arriving);
                     match place {
                         Some(_place) => {
-                            let house = app.house.clone();
-                            connection::run(stream, client, router, house, closing).await;
+                            let snapshot = app.snapshot.clone();
+                            connection::run(stream, client, router, snapshot, closing).await;
                         }
                         None => connection::refuse(&stream),
                     }

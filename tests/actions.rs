@@ -7,7 +7,7 @@ use larder::config::{self, Config};
 use larder::model::{
     About, Action, Answer, DeviceName, Devices, Origin, RelPath, Time, Trait, Wish, WishId, With,
 };
-use larder::plan::{self, Attempt, Fact, Planned, Storm, World};
+use larder::plan::{self, Attempt, Fact, MassChange, Planned, World};
 use larder::worklist;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -230,7 +230,10 @@ fn the_planner_lets_each_page_ask_what_it_may() {
 fn the_planner_takes_nothing_away_for_a_device_whose_mass_change_is_unanswered() {
     let mut world = World::default();
     let (since, at) = (Time::from_secs(1), Time::from_secs(2));
-    world.note(&Fact::Storm(phone(), Storm { first: 1, since, at, rewritten: 99, deleted: 0 }));
+    world.note(&Fact::MassChange(
+        phone(),
+        MassChange { first: 1, since, at, rewritten: 99, deleted: 0 },
+    ));
     let config = settings(None).unwrap();
     let laptop = DeviceName::new("laptop").unwrap();
     for row in &EXPECTED {

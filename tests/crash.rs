@@ -51,7 +51,7 @@ enum Scene {
     /// The phone is full, and gets something.
     Full,
     /// The phone changed more than ever, and is given back what it had.
-    Storm,
+    MassChange,
     /// Folders that other people joined are shared, revoked and destroyed.
     People,
     /// A night: equal files are joined, one of them on a phone and one in a share; an old content goes.
@@ -114,8 +114,8 @@ fn full() -> House {
     house
 }
 
-/// A phone that rewrote, renamed and made files in a storm; the laptop's owner keeps his.
-fn storm() -> House {
+/// A phone that rewrote, renamed and made files in a mass change; the laptop's owner keeps his.
+fn mass_change() -> House {
     let mut house = House::new(SETTINGS);
     let name = |n: usize| format!("m/{n:02}").into_bytes();
     for n in 0..70 {
@@ -146,7 +146,7 @@ fn house(scene: Scene) -> House {
         Scene::AtOnce => "undo = \"none\"\n",
         Scene::Waits => "undo = \"1 day\"\n",
         Scene::Full => return full(),
-        Scene::Storm => return storm(),
+        Scene::MassChange => return mass_change(),
     };
     // Room on the phone for 20 of the smallest files.
     let settings = format!("{undo}{SETTINGS}")
@@ -240,7 +240,7 @@ fn history(house: &House, scene: Scene) -> History {
         Scene::Waits => (86_400, Some(80 << 10)),
         Scene::AtOnce => (0, Some(80 << 10)),
         Scene::Full => (0, Some(84 << 10)),
-        Scene::Storm | Scene::People | Scene::Night => (0, None),
+        Scene::MassChange | Scene::People | Scene::Night => (0, None),
     };
     judged::recorded(house, undo, quota)
 }
@@ -433,14 +433,15 @@ fn killed_anywhere_it_arrives_where_it_would_have() {
     let mut tried = 0;
     let mut wrong = Vec::new();
     for scene in
-        [Scene::AtOnce, Scene::Waits, Scene::Full, Scene::Storm, Scene::People, Scene::Night]
+        [Scene::AtOnce, Scene::Waits, Scene::Full, Scene::MassChange, Scene::People, Scene::Night]
     {
         let expected = expected(scene);
         let counts = count(scene);
         println!("{counts:?}");
         let mut cases = Vec::new();
         for (call, count) in counts {
-            let sampled = OTHERS.contains(&call) || matches!(scene, Scene::Waits | Scene::Storm);
+            let sampled =
+                OTHERS.contains(&call) || matches!(scene, Scene::Waits | Scene::MassChange);
             let most = if sampled { SAMPLE } else { usize::MAX };
             let kill = |n| (call, format!("signal=KILL:when={n}"));
             cases.extend(numbers(count, most).into_iter().map(kill));

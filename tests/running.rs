@@ -181,7 +181,7 @@ fn a_quota_is_in_force_when_it_changes_and_when_it_changed_while_nothing_ran() {
 }
 
 #[test]
-fn a_storm_is_held_until_it_is_answered() {
+fn a_mass_change_is_held_until_it_is_answered() {
     let mut house = House::new(SETTINGS);
     let name = |n: usize| format!("m/{n:02}").into_bytes();
     for n in 0..70 {

@@ -3,7 +3,7 @@
 use super::{Applier, ApplyError, keep_at, tidy};
 use crate::fs::{Entry, FileSystem};
 use crate::model::{FileId, Place, RelPath, Spot, Stat, Time};
-use crate::plan::{Fact, Holding, NOTE_BEGINS, Version, Why, World, kept, master, on};
+use crate::plan::{Fact, NOTE_BEGINS, Replica, Version, Why, World, kept, master, on};
 use std::collections::HashSet;
 
 /// A page in transit is the engine's matter: `tmp/page@` and the device's name.
@@ -49,8 +49,10 @@ pub fn recover(
     left.retain(|(at, _)| !at.path.as_bytes().starts_with(PAGE_IN_TRANSIT.as_bytes()));
     let numbers = left.iter().chain(&old).filter_map(|(spot, _)| split(&spot.path)).map(|(n, _)| n);
     let numbers = numbers.chain(world.versions.keys().copied());
-    // What was answered, and what a storm begins with, is told by numbers: none is given twice.
-    let told = |h: &Holding| h.pace.spoken_of.max(h.storm.map_or(0, |storm| storm.first));
+    // What was answered, and what a mass change begins with, is told by numbers: none is given twice.
+    let told = |h: &Replica| {
+        h.change_rate.spoken_of.max(h.mass_change.map_or(0, |mass_change| mass_change.first))
+    };
     let next = world.devices.values().map(told).fold(next, u64::max);
     let mut applier = Applier::new(numbers.max().map_or(0, |n| n + 1).max(next));
     let inodes: HashSet<u64> = world.versions.values().map(|v| v.id.ino).collect();
@@ -100,7 +102,7 @@ pub fn recover(
 
 /// What is known of an old content that was found. When somebody had a link of it by our book, and has what is the
 /// master now, it was that which took its place: he wrote it, or has got it since. An old content, of which `old` are the
-/// inodes, was brought back in its stead: by the answer to a storm, if a device in one has what was found.
+/// inodes, was brought back in its stead: by the answer to a mass change, if a device in one has what was found.
 fn rescued(
     fs: &mut dyn FileSystem,
     world: &World,
@@ -115,7 +117,8 @@ fn rescued(
     let other = |now: &FileId| now.ino != version.id.ino;
     let now = id_at(&master(&version.path))?.filter(other);
     if now.is_some_and(|now| old.contains(&now.ino)) {
-        let wrote = |(_, h): &(&_, &Holding)| h.storm.is_some() && h.links_of(version.id.ino) > 0;
+        let wrote =
+            |(_, h): &(&_, &Replica)| h.mass_change.is_some() && h.links_of(version.id.ino) > 0;
         let device = world.devices.iter().find(wrote).map(|(device, _)| device.clone());
         version.why = device.map_or(Why::Undone, Why::Stormed);
     } else if let Some(now) = now {

@@ -4,7 +4,7 @@
 //! edition to the next, and all that changes stands behind them.
 
 use super::pack::pack;
-use super::room::{pack_first, pack_twins, pack_went};
+use super::space::{pack_first, pack_twins, pack_went};
 use super::versions;
 use super::walk::progress;
 use super::{BLOCK, CatalogueError, PageOf, View};
@@ -276,8 +276,8 @@ fn house(view: &View<'_>, home: Option<&str>, moments: bool) -> Result<Vec<u8>, 
         .iter()
         .map(|h| json!({"device": h.device, "path": h.path.to_percent(), "files": h.files}))
         .collect();
-    let storms: Vec<Value> = view
-        .storms
+    let mass_changes: Vec<Value> = view
+        .mass_changes
         .iter()
         .map(|s| {
             let some: Vec<String> = s.some.iter().map(RelPath::to_percent).collect();
@@ -304,7 +304,7 @@ fn house(view: &View<'_>, home: Option<&str>, moments: bool) -> Result<Vec<u8>, 
     let space = view.report.space.map(|(free, all)| [rounded(free.0), all.0]);
     Ok(serde_json::to_vec(
         &json!({"nas": view.nas_name, "id": view.report.device_id, "home": home, "undo": view.undo,
-        "space": space, "machine": machine, "notices": notices, "held": held, "storms": storms,
+        "space": space, "machine": machine, "notices": notices, "held": held, "storms": mass_changes,
         "twins": pack_twins(view), "more_twins": view.twins.more, "devices": devices,
         "versions": versions, "older": more, "unlisted": unlisted, "shares": shares, "asking": asking, "qr": qr, "live": live}),
     )?)

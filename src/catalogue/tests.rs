@@ -48,14 +48,14 @@ impl House {
         let mut books = Vec::new();
         let mut lives = Vec::new();
         for device in &self.devices {
-            let (mut book, mut live) = (Tree::new(), BTreeMap::new());
+            let (mut links, mut live) = (Tree::new(), BTreeMap::new());
             for (at, way) in device {
-                book.insert(&path(at), Link::default());
+                links.insert(&path(at), Link::default());
                 if let Some(way) = way {
                     live.insert(path(at), *way);
                 }
             }
-            books.push(book);
+            books.push(links);
             lives.push(live);
         }
         let none = BTreeSet::new();
@@ -63,7 +63,7 @@ impl House {
             .map(|d| DeviceView {
                 name: &names[d],
                 label: "</script><!-- a label",
-                book: &books[d],
+                links: &books[d],
                 pins: &none,
                 follows: &none,
                 live: &lives[d],
@@ -87,7 +87,7 @@ impl House {
             shares: &[],
             asking: &[],
             held: &[],
-            storms: &[],
+            mass_changes: &[],
             twins: &Twins::default(),
             undo: 0,
             now: Time::from_secs(now),

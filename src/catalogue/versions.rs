@@ -101,7 +101,7 @@ mod tests {
             shares: &[],
             asking: &[],
             held: &[],
-            storms: &[],
+            mass_changes: &[],
             twins: &Twins::default(),
             undo: 0,
             now: Time(0),

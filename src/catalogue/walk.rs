@@ -160,10 +160,10 @@ impl<'v, F: FnMut(&Folder<'_>)> Walker<'v, F> {
         for (d, device) in self.view.devices.iter().enumerate() {
             let shift = d % PER_BYTE * 2;
             let cell = |i: usize| i * width + d / PER_BYTE;
-            if let Some(book) = books[d] {
+            if let Some(links) = books[d] {
                 // Both sides are sorted by name: one pass through the two.
                 let mut at = 0;
-                for (name, _) in device.book.files(book) {
+                for (name, _) in device.links.files(links) {
                     while self.files.get(at).is_some_and(|(n, _)| *n < name) {
                         at += 1;
                     }
@@ -197,7 +197,7 @@ impl<'v, F: FnMut(&Folder<'_>)> Walker<'v, F> {
             let below: Vec<_> = books
                 .iter()
                 .zip(self.view.devices)
-                .map(|(book, device)| device.book.subdir((*book)?, name))
+                .map(|(links, device)| device.links.subdir((*links)?, name))
                 .collect();
             self.folder(sub, &below, depth + 1);
             self.path.truncate(cut);

@@ -5,7 +5,9 @@ use crate::daemon::{Places, Reach};
 use crate::engine::{Engine, EngineError};
 use crate::model::{Origin, Time, WishId};
 use crate::status::{Condition, Door, Notice, Report};
-use crate::web::{ClaimWindow, Command, Front, House, Neighbours, Settings, State, Wishes, serve};
+use crate::web::{
+    ClaimWindow, Command, Front, Neighbours, Settings, Snapshot, State, Wishes, serve,
+};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -16,7 +18,7 @@ const WAITING: usize = 16;
 /// The loop's end of the web.
 pub(super) struct Network {
     settings: watch::Sender<Settings>,
-    house: watch::Sender<House>,
+    snapshot: watch::Sender<Snapshot>,
     commands: mpsc::Receiver<Command>,
     claim: ClaimWindow,
     /// The engine's password and sessions are those that the web knows.
@@ -32,7 +34,7 @@ impl Network {
         let address = (reach == Reach::Loopback).then_some(Ipv4Addr::LOCALHOST.into());
         let off = Settings { enabled: false, address, names: host_names(), ..Settings::default() };
         let (settings, settings_seen) = watch::channel(off);
-        let (house, house_seen) = watch::channel(House::default());
+        let (snapshot, house_seen) = watch::channel(Snapshot::default());
         let (to_loop, mut arriving) = mpsc::channel(WAITING);
         let (forward, commands) = mpsc::channel(WAITING);
         let (state_sender, state) = watch::channel(State::Off);
@@ -40,7 +42,7 @@ impl Network {
         let (stop, stopped) = oneshot::channel::<()>();
         let front = Front {
             settings: settings_seen,
-            house: house_seen,
+            snapshot: house_seen,
             commands: to_loop,
             state: state_sender,
             reads: reads_sender,
@@ -61,7 +63,7 @@ impl Network {
             }
         });
         let shown_access = false;
-        Self { settings, house, commands, claim, shown_access, state, reads, stop: Some(stop) }
+        Self { settings, snapshot, commands, claim, shown_access, state, reads, stop: Some(stop) }
     }
 
     /// Puts the settings in force.
@@ -93,24 +95,28 @@ impl Network {
             None => self.shown_access = false,
         }
         let engine = engine.as_deref();
-        self.house.send_if_modified(|house| {
+        self.snapshot.send_if_modified(|snapshot| {
             let drive = engine.map(|_| places.drive.clone());
             // The common page has no key over the network: a session proves it.
             let mut pages: Vec<_> = engine.map(Engine::page_keys).unwrap_or_default();
             pages.retain(|page| page.origin != Origin::Home);
             let page = engine.map(Engine::common_page).unwrap_or_default();
-            let same_pages = house.pages.len() == pages.len()
-                && house.pages.iter().zip(&pages).all(|(a, b)| a.key == b.key && a.page == b.page);
-            let changed = house.drive != drive
-                || house.page != page
+            let same_pages = snapshot.pages.len() == pages.len()
+                && snapshot
+                    .pages
+                    .iter()
+                    .zip(&pages)
+                    .all(|(a, b)| a.key == b.key && a.page == b.page);
+            let changed = snapshot.drive != drive
+                || snapshot.page != page
                 || !same_pages
-                || house.notices.as_ref() != notices;
-            house.drive = drive;
-            page.clone_into(&mut house.page);
+                || snapshot.notices.as_ref() != notices;
+            snapshot.drive = drive;
+            page.clone_into(&mut snapshot.page);
             if !same_pages {
-                house.pages = pages.into();
+                snapshot.pages = pages.into();
             }
-            house.notices = notices.to_vec().into();
+            snapshot.notices = notices.to_vec().into();
             changed
         });
         Ok(())
@@ -118,7 +124,7 @@ impl Network {
 
     fn show_access(&mut self, engine: &mut Engine) -> Result<(), EngineError> {
         let access = Arc::new(engine.access()?);
-        self.house.send_modify(|house| house.access = access);
+        self.snapshot.send_modify(|snapshot| snapshot.access = access);
         self.shown_access = true;
         Ok(())
     }
@@ -126,10 +132,10 @@ impl Network {
     /// Says in a report who may use the page. While the password may be chosen, that is told, too.
     pub(super) fn tell_access(&self, report: &mut Report) {
         let settings = self.settings.borrow();
-        let house = self.house.borrow();
+        let snapshot = self.snapshot.borrow();
         let serves = matches!(&*self.state.borrow(), State::Listening(_));
-        report.door = match (&settings.password, &house.access.password) {
-            _ if !serves || house.drive.is_none() => Door::Unknown,
+        report.door = match (&settings.password, &snapshot.access.password) {
+            _ if !serves || snapshot.drive.is_none() => Door::Unknown,
             (Some(_), _) => Door::Settings,
             (None, Some(chosen)) => Door::Chosen { at: chosen.at, from: chosen.from.clone() },
             (None, None) if self.claim.is_open() => Door::Open,

@@ -1,6 +1,6 @@
 //! The night in the loop: slices of the engine's work between its turns, ended as soon as anybody wants something.
 
-use super::{DaemonError, Drive, House, Places, now, open_to_work, settings_of};
+use super::{Daemon, DaemonError, Drive, Places, now, open_to_work, settings_of};
 use crate::dedup::{Event, Report};
 use crate::engine::Ours;
 use crate::status;
@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Between two slices, so that the watch has told of what the first changed.
 const BREATH: Duration = Duration::from_millis(100);
 
-impl House {
+impl Daemon {
     /// Decides on the night's work, after a turn that left nothing to do.
     pub(super) fn plan_night(&mut self, wait: Duration) -> Result<Duration, DaemonError> {
         self.night = false;

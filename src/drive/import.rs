@@ -269,7 +269,7 @@ impl Import<'_> {
             if part.is_none() {
                 match self.copy(from, name, stat)? {
                     Ok(copied) => part = Some(copied),
-                    Err(Left::NoRoom(room)) => return self.leave_out_large(path, stat, room),
+                    Err(Left::NoSpace(room)) => return self.leave_out_large(path, stat, room),
                     Err(Left::Why(why)) => return self.leave_out(path, why),
                 }
             }
@@ -308,7 +308,7 @@ impl Import<'_> {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let room = self.room()?;
         if size > room.0 {
-            return Ok(Err(Left::NoRoom(room)));
+            return Ok(Err(Left::NoSpace(room)));
         }
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
@@ -324,7 +324,7 @@ impl Import<'_> {
             };
             match part.write_all(&buffer[..count]) {
                 Ok(()) => {}
-                Err(why) if is_full(&why) => return Ok(Err(Left::NoRoom(self.room()?))),
+                Err(why) if is_full(&why) => return Ok(Err(Left::NoSpace(self.room()?))),
                 Err(why) => return Err(why),
             }
             bytes += count as u64;
@@ -332,7 +332,7 @@ impl Import<'_> {
                 looked = bytes;
                 let room = self.room()?;
                 if size.saturating_sub(bytes) > room.0 || room == Bytes(0) {
-                    return Ok(Err(Left::NoRoom(room)));
+                    return Ok(Err(Left::NoSpace(room)));
                 }
             }
         }
@@ -344,7 +344,7 @@ impl Import<'_> {
         rustix::fs::futimens(&part, &Timestamps { last_access: time, last_modification: time })?;
         match part.sync_all() {
             Ok(()) => Ok(Ok((part, bytes))),
-            Err(why) if is_full(&why) => Ok(Err(Left::NoRoom(self.room()?))),
+            Err(why) if is_full(&why) => Ok(Err(Left::NoSpace(self.room()?))),
             Err(why) => Err(why),
         }
     }
@@ -391,7 +391,7 @@ impl Import<'_> {
 /// Why one file is left out.
 enum Left {
     /// The Larder drive has room for no more than this.
-    NoRoom(Bytes),
+    NoSpace(Bytes),
     /// It can't be read.
     Why(io::Error),
 }

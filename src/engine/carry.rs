@@ -127,12 +127,12 @@ impl Engine {
         }
         let before = std::mem::replace(&mut self.carrying.served, served);
         let served = &self.carrying.served;
-        for (device, holding) in &mut self.world.devices {
+        for (device, replica) in &mut self.world.devices {
             if !served.contains(device) {
-                holding.live.clear();
-                holding.untold = false;
+                replica.live.clear();
+                replica.untold = false;
             } else if !before.contains(device) && device.joined_folder().is_none() {
-                holding.untold = true;
+                replica.untold = true;
             }
         }
         for (device, seen) in &mut self.carrying.seen {
@@ -155,17 +155,17 @@ impl Engine {
 
     /// Mentions something on the pages and in STATUS.txt that is no reason for alarm.
     pub fn mention(&mut self, key: &str, at: Time, what: &str, next: &str) {
-        self.tell(key, Condition::Ready, at, what, next);
+        self.raise_notice(key, Condition::Ready, at, what, next);
     }
 
     /// Tells of something outside the drive that the owner has to see to.
     pub fn alert(&mut self, key: &str, at: Time, what: &str, next: &str) {
-        self.tell(key, Condition::Attention, at, what, next);
+        self.raise_notice(key, Condition::Attention, at, what, next);
     }
 
     /// Takes back what was mentioned.
     pub fn unmention(&mut self, key: &str) {
-        self.untell(key);
+        self.clear_notice(key);
     }
 
     /// Takes in what the carrier tells.
@@ -177,32 +177,32 @@ impl Engine {
                 self.stale = true;
             }
             News::Progress(device, files) => {
-                let Some(holding) = self.world.devices.get_mut(&device) else { return Ok(()) };
+                let Some(replica) = self.world.devices.get_mut(&device) else { return Ok(()) };
                 carrying.went_on.insert(device, now);
                 for (path, percent) in files {
                     // Of what arrived or went in the meantime nothing is told any more.
-                    if let Some(state) = holding.live.get_mut(&path) {
+                    if let Some(state) = replica.live.get_mut(&path) {
                         *state = Live::Syncing(percent);
                         carrying.stale = true;
                     }
                 }
             }
             News::Lacking(device, paths) => {
-                let Some(holding) = self.world.devices.get_mut(&device) else { return Ok(()) };
-                holding.untold = false;
+                let Some(replica) = self.world.devices.get_mut(&device) else { return Ok(()) };
+                replica.untold = false;
                 for path in paths {
-                    if holding.book.get(&path).is_some() && !holding.live.contains_key(&path) {
+                    if replica.links.get(&path).is_some() && !replica.live.contains_key(&path) {
                         carrying.changed.insert(crate::plan::on(&device, &path));
-                        holding.live.insert(path, Live::Queued);
+                        replica.live.insert(path, Live::Queued);
                         carrying.stale = true;
                     }
                 }
             }
             News::Here(device, paths) => {
                 carrying.went_on.insert(device.clone(), now);
-                if let Some(holding) = self.world.devices.get_mut(&device) {
+                if let Some(replica) = self.world.devices.get_mut(&device) {
                     paths.iter().for_each(|path| {
-                        carrying.stale |= holding.live.remove(path).is_some();
+                        carrying.stale |= replica.live.remove(path).is_some();
                     });
                 }
             }
@@ -227,21 +227,21 @@ impl Engine {
             News::Moving(moving) => carrying.moving = moving,
             News::Silent(device) => {
                 log::info!("{device}: the sync engine does not tell what is on its way");
-                if let Some(holding) = self.world.devices.get_mut(&device) {
-                    holding.untold = false;
+                if let Some(replica) = self.world.devices.get_mut(&device) {
+                    replica.untold = false;
                 }
             }
             News::Lost => {
                 // Whoever follows them may have lost count: everything is proved anew.
-                for (device, holding) in &self.world.devices {
-                    let spots = holding.live.keys().map(|path| crate::plan::on(device, path));
+                for (device, replica) in &self.world.devices {
+                    let spots = replica.live.keys().map(|path| crate::plan::on(device, path));
                     carrying.changed.extend(spots);
                 }
             }
             News::Trouble(what, next) => {
-                self.tell("carrier", Condition::Attention, now, what, next);
+                self.raise_notice("carrier", Condition::Attention, now, what, next);
             }
-            News::Well => self.untell("carrier"),
+            News::Well => self.clear_notice("carrier"),
             News::Asking(asking) => self.hear_asking(asking, now),
             News::Unmarked(all) => self.hear_unmarked(all),
         }
@@ -256,7 +256,7 @@ impl Engine {
     /// The devices of which it is waited for word of what is on its way. How long that is worth
     /// the while says who has a clock that nobody sets ([`News::Silent`]).
     pub fn untold(&self) -> impl Iterator<Item = &DeviceName> {
-        self.world.devices.iter().filter(|(_, holding)| holding.untold).map(|(device, _)| device)
+        self.world.devices.iter().filter(|(_, replica)| replica.untold).map(|(device, _)| device)
     }
 
     /// Those for which it was waited are looked at again once the carrier told what is on its way, or it is
@@ -291,7 +291,7 @@ impl Engine {
 
     /// How many links are on their way to a device.
     pub fn on_the_way(&self, device: &DeviceName) -> u64 {
-        self.world.devices.get(device).map_or(0, |holding| holding.live.len() as u64)
+        self.world.devices.get(device).map_or(0, |replica| replica.live.len() as u64)
     }
 
     /// True when an absence on a device may be believed as far as the carrier goes.
@@ -336,11 +336,11 @@ impl Engine {
             // How far it is at other people's is not told.
             return;
         }
-        let Some(holding) = self.world.devices.get_mut(device) else { return };
+        let Some(replica) = self.world.devices.get_mut(device) else { return };
         if gone {
-            holding.live.remove(path);
+            replica.live.remove(path);
         } else {
-            holding.live.insert(path.clone(), Live::Queued);
+            replica.live.insert(path.clone(), Live::Queued);
         }
     }
 

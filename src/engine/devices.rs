@@ -140,7 +140,7 @@ impl Engine {
             .map(|a| format!("{} ({})", crate::model::show(a.name.as_bytes()), a.id))
             .collect();
         if names.is_empty() {
-            return self.untell(ASKING);
+            return self.clear_notice(ASKING);
         }
         let page = match &self.address {
             Some(address) => format!("the page at home, {address}"),
@@ -150,7 +150,7 @@ impl Engine {
         let next = format!(
             "accept or refuse it on {page}; or put its id under [devices.NAME] in larder.toml"
         );
-        self.tell(ASKING, Condition::Attention, now, what, next);
+        self.raise_notice(ASKING, Condition::Attention, now, what, next);
     }
 
     /// True for a device that was let in on the page and whose id the settings do not have.
@@ -214,8 +214,8 @@ impl Engine {
         }
         for (key, notice) in told {
             match notice {
-                Some((what, next)) => self.tell(&key, Condition::Ready, now, what, next),
-                None => self.untell(&key),
+                Some((what, next)) => self.raise_notice(&key, Condition::Ready, now, what, next),
+                None => self.clear_notice(&key),
             }
         }
     }

@@ -68,7 +68,7 @@ impl Engine {
         let home = self.world.elsewhere.iter().map(master);
         let all = home.chain(self.hidden.iter().cloned());
         let Some(first) = all.min() else {
-            self.untell("elsewhere");
+            self.clear_notice("elsewhere");
             return;
         };
         let number = self.world.elsewhere.len() + self.hidden.len();
@@ -80,6 +80,6 @@ impl Engine {
             ),
         };
         let next = "to have it in the catalogue, copy what you want of it into an ordinary folder in BTsync/files";
-        self.tell("elsewhere", Condition::Ready, now, what, next);
+        self.raise_notice("elsewhere", Condition::Ready, now, what, next);
     }
 }

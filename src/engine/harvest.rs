@@ -36,11 +36,11 @@ impl Engine {
     }
 
     /// Tells no more of the page of a device that left the settings: nobody looks at it now.
-    pub(super) fn untell_page(&mut self, device: &DeviceName) {
+    pub(super) fn clear_page_notice(&mut self, device: &DeviceName) {
         let origin = Origin::Device(device.clone());
         let folder = Self::page_folder(&origin);
-        self.untell(&format!("beside {origin}"));
-        self.untell(&page_doubted(&origin));
+        self.clear_notice(&format!("beside {origin}"));
+        self.clear_notice(&page_doubted(&origin));
         self.beside.retain(|at, _| at.path.parent().as_ref() != Some(&folder.path));
     }
 
@@ -74,7 +74,7 @@ impl Engine {
                     continue;
                 }
             };
-            self.untell(&format!("folder {folder}"));
+            self.clear_notice(&format!("folder {folder}"));
             let mut page_there = false;
             let mut left = Beside::new();
             for (name, entry) in listed {
@@ -197,7 +197,7 @@ impl Engine {
             None => {
                 self.receive(origin, &list, now)?;
                 if kind == Kind::Page && !empty {
-                    self.untell(&page_doubted(origin));
+                    self.clear_notice(&page_doubted(origin));
                 }
                 Ok(Outcome::Taken)
             }
@@ -212,7 +212,7 @@ impl Engine {
                 if kind == Kind::Page {
                     let what = format!("wishes in {at} were not carried out: {doubt}");
                     let next = "open the newest page on that device and press them again";
-                    self.tell(&page_doubted(origin), Condition::Ready, now, what, next);
+                    self.raise_notice(&page_doubted(origin), Condition::Ready, now, what, next);
                 }
                 Ok(Outcome::Left(Some(doubt.to_string())))
             }
@@ -224,13 +224,13 @@ impl Engine {
         let key = format!("beside {origin}");
         let mut told = left.iter().filter_map(|(at, (_, why))| Some((at, why.as_ref()?)));
         let Some((at, why)) = told.next() else {
-            self.untell(&key);
+            self.clear_notice(&key);
             return;
         };
         let what = format!("wishes in {at}{} don't count: {why}", and_more(told.count()));
         let next = "press them again on the newest page of the device that they are meant for, then \
                     remove that file";
-        self.tell(&key, Condition::Attention, now, what, next);
+        self.raise_notice(&key, Condition::Attention, now, what, next);
     }
 
     /// Takes in the wishes of a page that was exchanged for a newer one, and lies at `transit`.

@@ -144,7 +144,13 @@ impl Engine {
                         "equal files are stored once: {} saved in {} names, free from the next night on",
                         report.saved, report.names
                     );
-                    self.tell("dedup", Condition::Ready, now, what, "nothing is to be done");
+                    self.raise_notice(
+                        "dedup",
+                        Condition::Ready,
+                        now,
+                        what,
+                        "nothing is to be done",
+                    );
                 }
                 self.night.job = None;
                 Ok(true)
@@ -198,7 +204,7 @@ impl Engine {
     pub(super) fn is_deduplicated(&self, fact: &Fact) -> bool {
         let (before, now) = match fact {
             Fact::Link(device, path, link) => {
-                let before = self.world.devices.get(device).and_then(|h| h.book.get(path));
+                let before = self.world.devices.get(device).and_then(|h| h.links.get(path));
                 (before.map(|b| b.id), link.id)
             }
             Fact::Master(path, stat) => (self.world.files.get(path).map(|m| m.id), stat.id),

@@ -4,7 +4,7 @@
 //! nothing more is taken from the others; a folder at home that may be renamed; and an end in the order
 //! that the design asks for: links carried over, out of the sync engine, then the folder goes.
 
-use super::look::within_any;
+use super::lookup::within_any;
 use super::{Engine, EngineError};
 use crate::apply::is_text;
 use crate::fs::scan::Scan;
@@ -115,7 +115,7 @@ impl Engine {
                 continue;
             }
             let mut places = BTreeSet::new();
-            for key in self.homeless.keys().filter(|(h, _)| *h == holder) {
+            for key in self.orphan_links.keys().filter(|(h, _)| *h == holder) {
                 places.extend(moved.get(key).map(|to| folder_above(to, &key.1)));
             }
             if let (1, Some(Some(to))) = (places.len(), places.pop_first())
@@ -125,7 +125,7 @@ impl Engine {
                 let fact = Fact::Share(name.to_owned(), share);
                 log::info!("the folder that {holder} shares was renamed; it is {to} now");
                 self.act(&Op::Note(fact), now)?;
-                self.homeless.retain(|(h, _), _| *h != holder);
+                self.orphan_links.retain(|(h, _), _| *h != holder);
                 self.scan_device(&holder, now)?;
             }
         }
@@ -160,8 +160,8 @@ impl Engine {
         let mut more = false;
         let emptied = self.world.shares.iter().filter(|(_, s)| s.is_joined() && !s.takes());
         for (name, _) in emptied {
-            let book = self.world.devices.get(&DeviceName::joined(name));
-            if book.is_some_and(|holding| !holding.book.is_empty()) {
+            let links = self.world.devices.get(&DeviceName::joined(name));
+            if links.is_some_and(|replica| !replica.links.is_empty()) {
                 self.folders.wipe.insert(name.clone());
             }
         }
@@ -203,12 +203,12 @@ impl Engine {
             let holder = DeviceName::joined(name);
             let others = |(h, _): &(DeviceName, RelPath)| *h != holder;
             self.dirty.retain(|key, _| others(key));
-            self.homeless.retain(|key, _| others(key));
-            self.stuck.retain(|key, _| others(key));
-            self.emptied.remove(&holder);
-            self.blind.remove(&holder);
+            self.orphan_links.retain(|key, _| others(key));
+            self.failed.retain(|key, _| others(key));
+            self.vanished_roots.remove(&holder);
+            self.unreadable_dirs.remove(&holder);
             for key in [format!("held {holder}"), format!("blind {holder}"), limit_key(name)] {
-                self.untell(&key);
+                self.clear_notice(&key);
             }
             self.folders.full.remove(name);
             self.folders.begun.remove(name);
@@ -226,18 +226,19 @@ impl Engine {
             Err(FsError::NotRegular { .. }) => Scan::default(),
             Err(e) => return Err(e.into()),
         };
-        let unread: Vec<RelPath> = found.blind.into_iter().chain(found.elsewhere).collect();
+        let unread: Vec<RelPath> =
+            found.unreadable_dirs.into_iter().chain(found.elsewhere).collect();
         let found = found.tree;
         let note = self.note_in(name)?;
-        let holding = self.world.devices.entry(holder.clone()).or_default();
+        let replica = self.world.devices.entry(holder.clone()).or_default();
         let mut known = Vec::new();
-        holding.book.for_each(Tree::<Link>::ROOT, |p, _| known.extend(RelPath::new(p)));
+        replica.links.for_each(Tree::<Link>::ROOT, |p, _| known.extend(RelPath::new(p)));
         let below = |p: &[u8]| crate::plan::below_shared(&RelPath::new(p).ok()?, name);
         let mut there = Vec::new();
         if let Some(dir) = found.dir(&root.path) {
             found.for_each_dir(dir, |_, p| {
                 if let Some(p) = below(p) {
-                    holding.book.insert_dir(&p);
+                    replica.links.insert_dir(&p);
                 }
             });
             found.for_each(dir, |p, stat| there.extend(below(p).map(|p| (p, *stat))));
@@ -251,8 +252,8 @@ impl Engine {
         }
         for (path, stat) in there.into_iter().filter(|(p, _)| Some(p) != note.as_ref()).take(CHUNK)
         {
-            let book = self.world.devices.get(&holder).and_then(|h| h.book.get(&path));
-            if book.is_none_or(|link| link.id != stat.id) {
+            let links = self.world.devices.get(&holder).and_then(|h| h.links.get(&path));
+            if links.is_none_or(|link| link.id != stat.id) {
                 let link = Link { id: stat.id, charge: stat.charge(), used: 0 };
                 self.remember(&Fact::Link(holder.clone(), path, link))?;
             }
@@ -276,9 +277,9 @@ impl Engine {
 
     /// What lies in a folder of people, with what is half received.
     pub(super) fn used_in(&self, name: &str) -> Bytes {
-        let book = self.world.devices.get(&DeviceName::joined(name));
+        let links = self.world.devices.get(&DeviceName::joined(name));
         let begun = self.folders.begun.get(name).map_or(0, |(_, begun)| begun.0);
-        Bytes(book.map_or(0, |h| h.used().0) + begun)
+        Bytes(links.map_or(0, |h| h.used().0) + begun)
     }
 
     /// Says of each folder of people whether it is at its limit: what counts is all that is in it, at its
@@ -293,7 +294,7 @@ impl Engine {
         for (name, limit) in all {
             let Some(limit) = limit else {
                 self.folders.full.remove(&name);
-                self.untell(&limit_key(&name));
+                self.clear_notice(&limit_key(&name));
                 continue;
             };
             let was_full = self.is_full(&name);
@@ -311,10 +312,10 @@ impl Engine {
                 );
                 let next = "share the folder again with a larger limit, or take something out of it; \
                             then it goes on by itself";
-                self.tell(&limit_key(&name), Condition::Attention, now, what, next);
+                self.raise_notice(&limit_key(&name), Condition::Attention, now, what, next);
             } else {
                 self.stale |= self.folders.full.remove(&name);
-                self.untell(&limit_key(&name));
+                self.clear_notice(&limit_key(&name));
             }
         }
         Ok(())
@@ -323,7 +324,7 @@ impl Engine {
     /// Measures what is half received in a folder, when that may have changed; `true` when it did so.
     fn measure_begun(&mut self, name: &str, at_once: bool, now: Time) -> Result<bool, EngineError> {
         let known = self.folders.begun.get(name).copied();
-        let files = self.world.devices.get(&DeviceName::joined(name)).map_or(0, |h| h.book.len());
+        let files = self.world.devices.get(&DeviceName::joined(name)).map_or(0, |h| h.links.len());
         let pause = MEASURE + i64::try_from(files / FILES_A_SECOND).unwrap_or(i64::MAX / 2);
         let due = match known {
             None => true,

@@ -62,7 +62,7 @@ impl Engine {
             }
         }
         if all.is_empty() {
-            self.untell("not taken");
+            self.clear_notice("not taken");
             return;
         }
         let each = all.iter().map(|(why, (count, first))| {
@@ -72,6 +72,6 @@ impl Engine {
         let what = format!("not taken in: {}", each.collect::<Vec<_>>().join("; "));
         let next = "they stay as they are, on no device and in no list: put the files themselves there, higher up or \
                     under another name";
-        self.tell("not taken", Condition::Ready, now, what, next);
+        self.raise_notice("not taken", Condition::Ready, now, what, next);
     }
 }

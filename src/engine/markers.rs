@@ -60,7 +60,7 @@ impl Engine {
         self.markers.gone = still;
         for at in back.keys() {
             log::info!("{at} is marked again, and the sync engine goes on with it");
-            self.untell(&key(at));
+            self.clear_notice(&key(at));
         }
         for at in all {
             self.markers.gone.entry(at).or_default();
@@ -111,13 +111,13 @@ impl Engine {
             if self.dirty.keys().any(|(device, _)| device == holder) {
                 return Ok(Some(Whole::Soon));
             }
-            let Some(holding) = self.world.devices.get(holder) else {
+            let Some(replica) = self.world.devices.get(holder) else {
                 return Ok(Some(Whole::Soon));
             };
-            if let Some(path) = holding.absent.keys().next() {
+            if let Some(path) = replica.absent.keys().next() {
                 return Ok(Some(Whole::Lacks(path.clone())));
             }
-            if holding.book.is_empty() {
+            if replica.links.is_empty() {
                 return Ok(Some(Whole::Empty));
             }
         } else if self.shared_in(at) == 0 {
@@ -127,8 +127,8 @@ impl Engine {
         let Some((scanned, path, wait)) = known else { return Ok(None) };
         let (spot, meant) = match &holder {
             Some(holder) => {
-                let book = self.world.devices.get(holder).map(|holding| &holding.book);
-                let link = book.and_then(|book| book.get(&path));
+                let links = self.world.devices.get(holder).map(|replica| &replica.links);
+                let link = links.and_then(|links| links.get(&path));
                 (on(holder, &path), link.map(|link| link.id.ino))
             }
             None => (
@@ -165,9 +165,9 @@ impl Engine {
         };
         let root = on(&holder, &RelPath::root());
         let found = self.fs.scan(&root)?;
-        let Some(holding) = self.world.devices.get(&holder) else { return Ok(Whole::Soon) };
-        let mut lacks = found.blind.first().cloned();
-        holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
+        let Some(replica) = self.world.devices.get(&holder) else { return Ok(Whole::Soon) };
+        let mut lacks = found.unreadable_dirs.first().cloned();
+        replica.links.for_each(Tree::<Link>::ROOT, |path, link| {
             let Ok(path) = RelPath::new(path) else { return };
             let seen: Option<&Stat> = found.tree.get(&on(&holder, &path).path);
             if lacks.is_none() && seen.is_none_or(|seen| seen.id.ino != link.id.ino) {
@@ -176,7 +176,7 @@ impl Engine {
         });
         Ok(match lacks {
             Some(path) => Whole::Lacks(path),
-            None if self.emptied.contains(&holder) => Whole::Soon,
+            None if self.vanished_roots.contains(&holder) => Whole::Soon,
             None => Whole::Yes,
         })
     }
@@ -198,7 +198,7 @@ impl Engine {
     fn is_share_whole(&mut self, at: &Spot) -> Result<Whole, EngineError> {
         let found = self.fs.scan(at)?;
         let Some(dir) = self.world.shared.dir(&at.path) else { return Ok(Whole::Empty) };
-        let mut lacks = found.blind.first().cloned();
+        let mut lacks = found.unreadable_dirs.first().cloned();
         self.world.shared.for_each(dir, |path, id: &FileId| {
             let Ok(path) = RelPath::new(path) else { return };
             let seen: Option<&Stat> = found.tree.get(&path);
@@ -256,7 +256,7 @@ impl Engine {
                 "the folder is empty: get something for {whose} on the page; then Larder puts the mark back by itself"
             ),
         };
-        self.tell(&key(at), Condition::Attention, now, what, next);
+        self.raise_notice(&key(at), Condition::Attention, now, what, next);
     }
 }
 

@@ -155,7 +155,7 @@ impl Engine {
                     "{at} was stored once with an equal file, and that was written to: it has its own content again"
                 );
                 let next = "nothing is to be done; what was written is kept in the other file";
-                self.tell("mended", Condition::Ready, now, what, next);
+                self.raise_notice("mended", Condition::Ready, now, what, next);
             }
         }
         Ok(())

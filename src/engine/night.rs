@@ -201,11 +201,11 @@ impl Engine {
     fn is_busy(&self, now: Time) -> bool {
         // An absence that nobody confirms may last for weeks.
         let young = |since: &Time| now.since(*since) < self.settle + 60;
-        // While a storm waits for its answer no old content may go, and what is new is not known.
-        self.any_storm()
+        // While a mass change waits for its answer no old content may go, and what is new is not known.
+        self.any_mass_change()
             || self.carrying.moving
             || !self.dirty.is_empty()
-            || self.homeless.values().any(young)
+            || self.orphan_links.values().any(young)
             || self.world.devices.values().any(|h| h.absent.values().any(young))
     }
 
@@ -229,7 +229,7 @@ impl Engine {
             let (tonight, settings) = (&self.night.tonight, &self.config.night);
             let is_over = |task: &Task| tonight.done.contains(task) || !task.is_wanted(settings);
             if Task::ALL.iter().all(is_over) {
-                self.untell("night");
+                self.clear_notice("night");
             }
         } else if self.night.has_failed() {
             self.remember_night()?;
@@ -237,9 +237,9 @@ impl Engine {
         self.settle_down()
     }
 
-    /// A whole night at once, whatever the time; for tests. None while a storm waits for its answer.
+    /// A whole night at once, whatever the time; for tests. None while a mass change waits for its answer.
     pub fn whole_night(&mut self, now: Time) -> Result<(), EngineError> {
-        if self.any_storm() {
+        if self.any_mass_change() {
             return Ok(());
         }
         self.night.try_again();
@@ -291,7 +291,13 @@ impl Engine {
                 "the drive may be wearing out: copy what you need from it and replace it"
             }
         };
-        self.tell("night", Condition::Attention, now, format!("the night's work ended: {e}"), next);
+        self.raise_notice(
+            "night",
+            Condition::Attention,
+            now,
+            format!("the night's work ended: {e}"),
+            next,
+        );
         self.night.tonight.failed = true;
         self.night.task = None;
         self.night.end();
@@ -386,7 +392,7 @@ impl Engine {
         self.night.ledger_is_verified = false;
         let Some(first) = verification.found.first() else {
             if !std::mem::take(&mut self.night.again) {
-                self.untell("check");
+                self.clear_notice("check");
             }
             return Ok(true);
         };
@@ -395,12 +401,12 @@ impl Engine {
         let what = format!("the night's check found: {}{more}", first.what);
         if std::mem::replace(&mut self.night.again, true) {
             self.night.again = false;
-            self.tell("check", Condition::Attention, now, what, first.next);
+            self.raise_notice("check", Condition::Attention, now, what, first.next);
             return Ok(true);
         }
         // The next turn puts right what it can, by looking at everything: no work for a slice, which is to end as
         // soon as anything moves. Then all is verified once more.
-        self.tell("check", Condition::Ready, now, what, "Larder has put it right");
+        self.raise_notice("check", Condition::Ready, now, what, "Larder has put it right");
         self.night.look_at_all = true;
         self.published.clear();
         self.stale = true;

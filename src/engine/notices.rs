@@ -25,7 +25,7 @@ pub(super) fn halves(text: &str) -> (&str, &str) {
 
 impl Engine {
     /// Tells the owner something, once per key until it is untold.
-    pub(super) fn tell(
+    pub(super) fn raise_notice(
         &mut self,
         key: &str,
         condition: Condition,
@@ -41,7 +41,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn untell(&mut self, key: &str) {
+    pub(super) fn clear_notice(&mut self, key: &str) {
         if self.notices.remove(key).is_some() {
             self.stale = true;
         }
@@ -50,7 +50,7 @@ impl Engine {
     /// Sets what the settings are complained of.
     pub fn complain(&mut self, complaints: &[crate::config::Complaint], now: Time) {
         match complaints {
-            [] => self.untell("settings"),
+            [] => self.clear_notice("settings"),
             [first, rest @ ..] => {
                 let more = and_more(rest.len());
                 let what = format!("larder.toml, line {}: {}{more}", first.line, first.what);
@@ -58,7 +58,7 @@ impl Engine {
                     true => first.next.clone(),
                     false => format!("{}; until then the last good settings stay", first.next),
                 };
-                self.tell("settings", Condition::SettingsError, now, what, next);
+                self.raise_notice("settings", Condition::SettingsError, now, what, next);
             }
         }
     }
@@ -67,18 +67,18 @@ impl Engine {
     pub(super) fn tell_blind(&mut self, key: &str, place: &str, folders: usize, now: Time) {
         let key = format!("blind {key}");
         if folders == 0 {
-            self.untell(&key);
+            self.clear_notice(&key);
             return;
         }
         let what = format!("{folders} folders in {place} can't be read");
         let next = "their owner or mode is wrong; what is in them is left as it is";
-        self.tell(&key, Condition::Attention, now, what, next);
+        self.raise_notice(&key, Condition::Attention, now, what, next);
     }
 
     /// Looks again at masters that could not be looked at: nobody tells when their folder may be read again.
     pub(super) fn look_at_unseen(&mut self, all: bool, now: Time) -> Result<(), EngineError> {
         let due = |tried: &Time| all || !(0..STUCK).contains(&now.since(*tried));
-        let unseen = self.unseen.iter().filter(|(_, (tried, _))| due(tried));
+        let unseen = self.unreadable_files.iter().filter(|(_, (tried, _))| due(tried));
         let paths: Vec<RelPath> = unseen.map(|(path, _)| path.clone()).collect();
         for path in paths {
             let (Some(folder), Some(name)) = (path.parent(), path.name()) else { continue };
@@ -89,31 +89,31 @@ impl Engine {
 
     /// Tells of masters that can't be looked at.
     pub(super) fn tell_unseen(&mut self, now: Time) {
-        let Some((_, why)) = self.unseen.values().next() else {
-            self.untell("look");
+        let Some((_, why)) = self.unreadable_files.values().next() else {
+            self.clear_notice("look");
             return;
         };
         let (why, next) = halves(why);
-        let what = format!("{why}{}", and_more(self.unseen.len() - 1));
+        let what = format!("{why}{}", and_more(self.unreadable_files.len() - 1));
         let next = format!("it is left as it is; {next}");
-        self.tell("look", Condition::Attention, now, what, next);
+        self.raise_notice("look", Condition::Attention, now, what, next);
     }
 
     /// Tells of names that can't be taken in.
     pub(super) fn tell_stuck(&mut self, now: Time) {
         // One with a cause says more.
-        let first = self.stuck.iter().find(|(_, (_, why))| why.is_some());
-        let Some(((device, path), (_, why))) = first.or_else(|| self.stuck.iter().next()) else {
-            self.untell("reconcile");
+        let first = self.failed.iter().find(|(_, (_, why))| why.is_some());
+        let Some(((device, path), (_, why))) = first.or_else(|| self.failed.iter().next()) else {
+            self.clear_notice("reconcile");
             return;
         };
-        let more = and_more(self.stuck.len() - 1);
+        let more = and_more(self.failed.len() - 1);
         let what = format!("{}{more} can't be taken in", on(device, path));
         let (what, next) = match why.as_deref().map(halves) {
             Some((why, next)) => (format!("{what}: {why}"), next.to_owned()),
             None => (what, "see that nothing else of that name is in BTsync/files".to_owned()),
         };
-        self.tell("reconcile", Condition::Attention, now, what, next);
+        self.raise_notice("reconcile", Condition::Attention, now, what, next);
     }
 
     /// Says in the log what a device did.

@@ -66,7 +66,13 @@ impl Engine {
                 };
                 self.met = Some(Obstacle { what: e.to_string(), lasting });
                 self.unruly = true;
-                self.tell("operation", Condition::Ready, now, e.to_string(), "Larder tries again");
+                self.raise_notice(
+                    "operation",
+                    Condition::Ready,
+                    now,
+                    e.to_string(),
+                    "Larder tries again",
+                );
             }
         }
     }
@@ -87,12 +93,12 @@ impl Engine {
             }
         }
         let Some((_, why)) = self.obstacles.values().next() else {
-            self.untell("denied");
+            self.clear_notice("denied");
             return;
         };
         let (why, next) = halves(why);
         let what = format!("{why}{}", and_more(self.obstacles.len() - 1));
         let next = next.to_owned();
-        self.tell("denied", Condition::Attention, now, what, next);
+        self.raise_notice("denied", Condition::Attention, now, what, next);
     }
 }

@@ -8,7 +8,7 @@ use crate::ledger::Ledger;
 use crate::model::{
     Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Spot, Time, Tree, WishId,
 };
-use crate::plan::{Holding, Why, offered_on, versions};
+use crate::plan::{Replica, Why, offered_on, versions};
 use crate::status::machine::Machine;
 use crate::status::{Condition, DeviceReport, Report};
 use crate::worklist::proof::page_id;
@@ -25,16 +25,16 @@ impl Engine {
         self.know_masters();
         let mut report = self.report();
         let held = self.held();
-        let storms = self.storm_views();
-        // The pages have cards for those that ask, for storms and for what vanished.
+        let mass_changes = self.mass_change_views();
+        // The pages have cards for those that ask, for mass changes and for what vanished.
         let asked = held.iter().map(|h| format!("held {}", h.device));
-        let asked = asked.chain(storms.iter().map(|s| format!("storm {}", s.device)));
+        let asked = asked.chain(mass_changes.iter().map(|s| format!("storm {}", s.device)));
         for key in asked.chain([super::notices::ASKING.to_owned()]) {
             if let Some(carded) = self.notices.get(&key) {
                 report.notices.retain(|notice| notice != carded);
             }
         }
-        let none = Holding::default();
+        let none = Replica::default();
         let let_in: Vec<_> = self.devices().into_iter().filter(|d| self.is_let_in(d)).collect();
         let rooms = self.rooms();
         let evicted = self.lately_evicted(now);
@@ -43,15 +43,15 @@ impl Engine {
             .devices
             .iter()
             .map(|(name, settings)| {
-                let holding = self.world.devices.get(name).unwrap_or(&none);
+                let replica = self.world.devices.get(name).unwrap_or(&none);
                 DeviceView {
                     name,
                     label: &settings.label,
-                    book: &holding.book,
-                    pins: &holding.pins,
-                    follows: &holding.follows,
-                    live: &holding.live,
-                    used: holding.used(),
+                    links: &replica.links,
+                    pins: &replica.pins,
+                    follows: &replica.follows,
+                    live: &replica.live,
+                    used: replica.used(),
                     quota: settings.quota,
                     room: rooms.get(name),
                     evicted: evicted.get(name).map_or(&[][..], |e| e),
@@ -75,7 +75,7 @@ impl Engine {
             shares: &shares,
             asking: &asking,
             held: &held,
-            storms: &storms,
+            mass_changes: &mass_changes,
             twins: &self.twins.known,
             undo: self.config.undo,
             now,
@@ -223,7 +223,7 @@ impl Engine {
             }
             Err(e) => return Err(e.into()),
         }
-        self.untell(&format!("page {at}"));
+        self.clear_notice(&format!("page {at}"));
         self.published.insert(origin.clone(), (new.id, fingerprint));
         self.note_page(at);
         Ok(())
@@ -250,7 +250,7 @@ impl Engine {
     fn tell_unwritten(&mut self, key: &str, why: &str, now: Time) {
         let (what, next) = why.split_once("; ").unwrap_or((why, "move what is there elsewhere"));
         let what = format!("{what}, so the page can't be written");
-        self.tell(key, Condition::Attention, now, what, next);
+        self.raise_notice(key, Condition::Attention, now, what, next);
     }
 
     /// A cut may have come right after a page was exchanged: what it replaced, with the wishes that
@@ -308,7 +308,8 @@ impl Engine {
     }
 
     fn held(&self) -> Vec<Held> {
-        let held = |device: &DeviceName| self.has_vanished(device) && !self.is_storming(device);
+        let held =
+            |device: &DeviceName| self.has_vanished(device) && !self.is_in_mass_change(device);
         let holders = self.holders().into_iter().filter(held);
         holders
             .filter_map(|device| {
@@ -345,13 +346,13 @@ impl Engine {
     /// The state of the house.
     pub fn report(&self) -> Report {
         let devices = self.config.devices.iter().map(|(name, settings)| {
-            let holding = self.world.devices.get(name);
+            let replica = self.world.devices.get(name);
             DeviceReport {
                 name: name.clone(),
                 label: settings.label.clone(),
-                used: holding.map_or(Bytes(0), Holding::used),
+                used: replica.map_or(Bytes(0), Replica::used),
                 quota: settings.quota,
-                files: holding.map_or(0, |h| h.book.len() as u64),
+                files: replica.map_or(0, |h| h.links.len() as u64),
                 last_seen: self.carrying.last_seen(name),
                 let_in: self.is_let_in(name),
             }

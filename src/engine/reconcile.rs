@@ -3,7 +3,7 @@
 use super::{Engine, EngineError, TRIES};
 use crate::fs::FsError;
 use crate::model::{DeviceName, RelPath, Time};
-use crate::plan::{LinkName, NotYet, Sight, behind, master, on, reconcile};
+use crate::plan::{LinkName, NotYet, Observation, master, on, reconcile, stale_link};
 use std::collections::HashMap;
 
 impl Engine {
@@ -13,7 +13,7 @@ impl Engine {
         self.hear_out();
         let mut looks = 0;
         let moved = self.moved(now);
-        self.foresee_storms(now)?;
+        self.foresee_mass_changes(now)?;
         self.follow_renamed(&moved, now)?;
         // Those that a change made dirty again are looked at in the next turn.
         for ((device, path), tries) in std::mem::take(&mut self.dirty) {
@@ -25,18 +25,18 @@ impl Engine {
             self.met = None;
             let done = self.reconcile_one(&device, &path, &moved, now)?;
             if done {
-                self.stuck.remove(&(device, path));
+                self.failed.remove(&(device, path));
             } else if tries + 1 < TRIES {
                 self.dirty.insert((device, path), tries + 1);
             } else {
                 let why = self.met.take().map(|met| met.what);
-                self.stuck.insert((device, path), (now, why));
+                self.failed.insert((device, path), (now, why));
             }
         }
         self.tell_stuck(now);
         // Whose folder was gone and who misses nothing any more is like the others again.
         let (world, dirty) = (&self.world, &self.dirty);
-        self.emptied.retain(|device| {
+        self.vanished_roots.retain(|device| {
             let absent = world.devices.get(device).is_some_and(|h| !h.absent.is_empty());
             absent || dirty.keys().any(|(d, _)| d == device)
         });
@@ -80,7 +80,7 @@ impl Engine {
             Err(e) => {
                 self.meet(&e);
                 // That it can't be looked at does not mean that it is gone.
-                self.unseen.insert(at_home, (now, e.to_string()));
+                self.unreadable_files.insert(at_home, (now, e.to_string()));
                 return Ok(false);
             }
         };
@@ -98,26 +98,26 @@ impl Engine {
             self.touch(&at_home);
             self.stale = true;
         }
-        let Some(holding) = self.world.devices.get_mut(device) else { return Ok(true) };
-        let booked = holding.book.get(path).copied();
+        let Some(replica) = self.world.devices.get_mut(device) else { return Ok(true) };
+        let booked = replica.links.get(path).copied();
         let key = (device.clone(), path.clone());
-        self.behind.remove(&key);
+        self.stale_links.remove(&key);
         let settled = match (seen, booked) {
             (None, Some(_)) => {
-                let since = *holding.absent.entry(path.clone()).or_insert(now);
+                let since = *replica.absent.entry(path.clone()).or_insert(now);
                 // Of other people even what is confirmed has to settle: so it shows how much it is.
                 let at_once = device.joined_folder().is_none() && self.was_deleted(device, path);
                 let settled = now.since(since) >= self.settle || at_once;
                 settled && self.confirmed(device, path) && !self.is_held(device)
             }
             (Some(seen), Some(link)) if home.is_none() && link.id.ino == seen.id.ino => {
-                holding.absent.remove(path);
-                let since = *self.homeless.entry(key.clone()).or_insert(now);
+                replica.absent.remove(path);
+                let since = *self.orphan_links.entry(key.clone()).or_insert(now);
                 now.since(since) >= self.settle
             }
             _ => {
-                holding.absent.remove(path);
-                self.homeless.remove(&key);
+                replica.absent.remove(path);
+                self.orphan_links.remove(&key);
                 // What is there again is not deleted, whatever was said of it before.
                 self.carrying.deleted.remove(&key);
                 true
@@ -127,8 +127,9 @@ impl Engine {
             return Ok(true);
         }
         let quota = self.config.devices.get(device).and_then(|d| d.quota);
-        let sight = Sight { device, path, seen, settled, moved: moved.get(&key), quota, now };
-        let ops = match reconcile(&self.world, &sight) {
+        let observation =
+            Observation { device, path, seen, settled, moved: moved.get(&key), quota, now };
+        let ops = match reconcile(&self.world, &observation) {
             Ok(ops) => ops,
             Err(NotYet::Settling) => return Ok(true),
             Err(NotYet::Untold) => {
@@ -136,9 +137,9 @@ impl Engine {
                 return Ok(true);
             }
         };
-        self.homeless.remove(&key);
-        if ops.is_empty() && seen.is_some() && behind(&self.world, device, path).is_some() {
-            self.behind.insert(key);
+        self.orphan_links.remove(&key);
+        if ops.is_empty() && seen.is_some() && stale_link(&self.world, device, path).is_some() {
+            self.stale_links.insert(key);
         }
         let did = self.what_it_did(device, path, seen.as_ref(), &ops);
         for op in &ops {

@@ -3,7 +3,7 @@
 //! A share ends in the order that the design asks for: the carrier lets go of it, then its links go,
 //! then its folder. That it is to end is in the ledger, so that a cut in between is finished.
 
-use super::look::within_any;
+use super::lookup::within_any;
 use super::{Engine, EngineError};
 use crate::catalogue::ShareView;
 use crate::fs::FsError;
@@ -210,7 +210,8 @@ impl Engine {
             Err(FsError::NotRegular { .. }) => Scan::default(),
             Err(e) => return Err(e.into()),
         };
-        let unread: Vec<RelPath> = found.blind.into_iter().chain(found.elsewhere).collect();
+        let unread: Vec<RelPath> =
+            found.unreadable_dirs.into_iter().chain(found.elsewhere).collect();
         let found = found.tree;
         let mut known = Vec::new();
         if let Some(dir) = self.world.shared.dir(&root) {

@@ -10,13 +10,13 @@ mod house;
 mod joined;
 mod judged;
 mod markers;
+mod mass_changes;
 mod mended;
 mod night;
 mod pairing;
 mod random;
-mod room;
 mod shares;
-mod storms;
+mod space;
 mod unread;
 
 use super::{MASS, SETTLE};
@@ -257,9 +257,9 @@ fn destroy_of_a_folder_takes_all_of_it() {
 #[test]
 fn destroy_takes_only_what_was_seen() {
     let mut house = furnished();
-    let mut blind = house.wish(Action::Destroy, "a/x");
-    blind.seen = None;
-    assert!(refusal(house.phone_wishes(blind)).contains("newest page"));
+    let mut unreadable_dirs = house.wish(Action::Destroy, "a/x");
+    unreadable_dirs.seen = None;
+    assert!(refusal(house.phone_wishes(unreadable_dirs)).contains("newest page"));
     let stale = house.wish(Action::Destroy, "a/x");
     let stale_folder = house.wish(Action::Destroy, "a");
     house.wait(5);
@@ -583,12 +583,12 @@ fn what_a_device_deletes_loses_its_link_once_that_has_settled() {
     house.phone_deletes("a/x");
     house.turn();
     house.wait(SETTLE - 1);
-    let book = |house: &mut House| {
-        house.engine().world().devices[&device("HTCphone")].book.get(&path("a/x")).is_some()
+    let links = |house: &mut House| {
+        house.engine().world().devices[&device("HTCphone")].links.get(&path("a/x")).is_some()
     };
-    assert!(book(&mut house), "absence was believed too early");
+    assert!(links(&mut house), "absence was believed too early");
     house.wait(2);
-    assert!(!book(&mut house));
+    assert!(!links(&mut house));
     house.settle();
     house.restart();
     assert_eq!(house.at_phone("a/x"), None, "it is remembered as an exception");
@@ -822,7 +822,7 @@ fn many_links_that_vanish_at_once_are_not_forgotten() {
     }
     house.settle();
     house.wait(86_400);
-    let known = house.engine().world().devices[&device("HTCphone")].book.len();
+    let known = house.engine().world().devices[&device("HTCphone")].links.len();
     assert_eq!(known, 100);
     assert!(house.told().contains("51 of the 100 files on HTCphone vanished"));
     // One way out: they come back.
@@ -891,7 +891,7 @@ fn after_a_folder_was_emptied_ordinary_deletes_work_again() {
     house.phone_deletes("m/000");
     house.settle();
     assert!(!house.told().contains("vanished"), "{}", house.told());
-    assert_eq!(house.engine().world().devices[&device("HTCphone")].book.len(), 19);
+    assert_eq!(house.engine().world().devices[&device("HTCphone")].links.len(), 19);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::fs::{Entry, FileSystem, FsError, Listing};
 use crate::model::{DeviceName, FileId, Place, RelPath, Spot, Stat, Tree, is_private};
 use crate::plan::{
-    Holding, NOTE, Share, ShareState, Version, World, behind, come_down, kept, master, on,
+    NOTE, Replica, Share, ShareState, Version, World, enforce_quota, kept, master, on, stale_link,
 };
 use crate::worklist;
 use std::collections::{BTreeMap, BTreeSet};
@@ -187,8 +187,8 @@ impl Verification {
         listed: Option<Listing>,
     ) {
         let Some(listed) = listed else { return };
-        let holding = known.world.devices.get(device);
-        let next = if holding.is_some_and(|h| h.storm.is_some()) { ASKED } else { RUN };
+        let replica = known.world.devices.get(device);
+        let next = if replica.is_some_and(|h| h.mass_change.is_some()) { ASKED } else { RUN };
         // In a folder of other people whose content was destroyed nothing is left but the note.
         let joined = device.joined_folder().and_then(|name| known.world.shares.get(name));
         let destroyed = joined.is_some_and(|share| !share.takes());
@@ -232,10 +232,10 @@ impl Verification {
                 Entry::Elsewhere | Entry::Other => {}
             }
         }
-        if let Some(book) = holding.map(|h| &h.book)
-            && let Some(at) = book.dir(dir)
+        if let Some(links) = replica.map(|h| &h.links)
+            && let Some(at) = links.dir(dir)
         {
-            for (name, link) in book.files(at) {
+            for (name, link) in links.files(at) {
                 if here.get(name) != Some(&link.id.ino)
                     && let Ok(path) = dir.join(name)
                 {
@@ -243,7 +243,7 @@ impl Verification {
                     self.find(2, what, next);
                 }
             }
-            folders.extend(book.subdirs(at).filter_map(|(name, _)| dir.join(name).ok()));
+            folders.extend(links.subdirs(at).filter_map(|(name, _)| dir.join(name).ok()));
         }
         let below = folders.into_iter().rev();
         self.todo.extend(below.map(|path| Step::Folder(device.clone(), path)));
@@ -252,9 +252,9 @@ impl Verification {
     /// What nothing may make room for is no broken promise: it is told anyhow.
     fn quota(&mut self, known: &Known<'_>, device: &DeviceName) {
         let quota = known.config.devices.get(device).and_then(|d| d.quota);
-        let used = known.world.devices.get(device).map(Holding::used);
+        let used = known.world.devices.get(device).map(Replica::used);
         if let (Some(quota), Some(used)) = (quota, used)
-            && !come_down(known.world, device, Some(quota)).0.is_empty()
+            && !enforce_quota(known.world, device, Some(quota)).0.is_empty()
         {
             self.find(7, format!("{device} holds {used} of {quota}"), RUN);
         }
@@ -457,8 +457,8 @@ fn are_equal(
 
 /// True for an older content that a device keeps because there is no room for the newer one: that is told anyhow.
 fn stays_behind(known: &Known<'_>, device: &DeviceName, path: &RelPath, seen: &Stat) -> bool {
-    let behind = behind(known.world, device, path);
-    behind.is_some_and(|behind| behind.stays() && behind.link.id == seen.id)
+    let stale_links = stale_link(known.world, device, path);
+    stale_links.is_some_and(|stale_links| stale_links.stays() && stale_links.link.id == seen.id)
 }
 
 /// What is in a folder, without what a sync engine has there for itself; `Some(None)` where it can't be read, which

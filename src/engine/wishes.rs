@@ -6,7 +6,9 @@ use super::{Engine, EngineError, TRIES};
 use crate::fs::Trouble;
 use crate::ledger::Entry;
 use crate::model::{Action, Answer, Bytes, Origin, Time, Trait, Wish, show};
-use crate::plan::{Attempt, Fact, Holding, Op, come_down, evict, joined_meant, share_meant, wish};
+use crate::plan::{
+    Attempt, Fact, Op, Replica, enforce_quota, evict, joined_meant, share_meant, wish,
+};
 use crate::status::Condition;
 use crate::worklist;
 
@@ -297,7 +299,7 @@ impl Engine {
             }
             let quota = self.config.devices.get(&device).and_then(|d| d.quota);
             let key = format!("quota {device}");
-            let (going, short) = come_down(&self.world, &device, quota);
+            let (going, short) = enforce_quota(&self.world, &device, quota);
             for op in evict(&self.world, &device, &going) {
                 self.act(&op, now)?;
             }
@@ -305,10 +307,10 @@ impl Engine {
                 log::info!("{} files made room on {device}", going.len());
             }
             let Some(short) = short else {
-                self.untell(&key);
+                self.clear_notice(&key);
                 continue;
             };
-            let used = self.world.devices.get(&device).map_or(Bytes(0), Holding::used);
+            let used = self.world.devices.get(&device).map_or(Bytes(0), Replica::used);
             let what = format!("{device} holds {used}, more than it may: {short}");
             let next = if short.pinned.0 > 0 {
                 "nothing else is removed: unpin something on its page, or raise the quota in \
@@ -317,7 +319,7 @@ impl Engine {
                 "nothing else is removed; it goes down by itself as soon as that is done, or raise \
                  the quota in larder.toml"
             };
-            self.tell(&key, Condition::Attention, now, what, next);
+            self.raise_notice(&key, Condition::Attention, now, what, next);
         }
         Ok(())
     }

@@ -227,7 +227,7 @@ fn what_lies_on_another_file_system_is_seen_and_neither_entered_nor_touched() {
         assert!(listed.contains(&(b"mounted".to_vec(), Entry::Elsewhere)), "{listed:?}");
         let found = fs.scan(&phone("")).unwrap();
         assert_eq!(found.elsewhere, [phone("mounted").path]);
-        assert_eq!((found.tree.len(), found.blind.len()), (0, 0));
+        assert_eq!((found.tree.len(), found.unreadable_dirs.len()), (0, 0));
         for refused in [
             fs.look(&phone("mounted/x")).map(|_| ()),
             fs.list(&phone("mounted")).map(|_| ()),
@@ -263,7 +263,7 @@ fn a_place_on_another_file_system_hides_what_is_in_it_and_is_no_error() {
         for from in [phone(""), phone("a/b")] {
             let found = fs.scan(&from).unwrap();
             assert_eq!(found.elsewhere, std::slice::from_ref(&from.path), "{from}");
-            assert_eq!((found.tree.len(), found.blind.len()), (0, 0), "{from}");
+            assert_eq!((found.tree.len(), found.unreadable_dirs.len()), (0, 0), "{from}");
         }
         for refused in
             [fs.make_dir(&phone("")), fs.make_dir(&phone("a")), fs.write_new(&phone("x"), b"1")]

@@ -21,7 +21,7 @@ pub struct Scan {
     /// Every regular file and folder.
     pub tree: Tree<Stat>,
     /// Folders that could not be read: nothing is known of what is in them, least of all that it is gone.
-    pub blind: Vec<RelPath>,
+    pub unreadable_dirs: Vec<RelPath>,
     /// Names that lie on another file system. Nothing is known of what is in them, as of `blind`; and it is nobody's
     /// business here.
     pub elsewhere: Vec<RelPath>,
@@ -59,7 +59,7 @@ pub fn scan(handle: &OwnedFd, place: &Place, from: &RelPath) -> Result<Scan, FsE
     }
     let mut found = state.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.tree.shrink();
-    found.blind.sort();
+    found.unreadable_dirs.sort();
     found.elsewhere.sort();
     Ok(found)
 }
@@ -109,7 +109,7 @@ fn read_folders(state: &State, handle: &OwnedFd, place: &Place) {
                     FsError::Missing { .. } => {}
                     FsError::OtherFileSystem { .. } => lock(&state.found).elsewhere.push(dir),
                     error if error.trouble().is_some() => work.error = Some(error),
-                    _ => lock(&state.found).blind.push(dir),
+                    _ => lock(&state.found).unreadable_dirs.push(dir),
                 }
             }
         }
@@ -249,7 +249,7 @@ mod tests {
         let found = scan_dir(dir.path());
         assert_eq!(paths(&found), ["z", "a/x", "a/b/new\\nline", "\\xff/y"]);
         assert_eq!((found.tree.len(), found.tree.dir_count()), (4, 5));
-        assert_eq!(found.blind.len(), 0);
+        assert_eq!(found.unreadable_dirs.len(), 0);
         let not_taken = found.not_taken.list();
         assert_eq!(
             not_taken,

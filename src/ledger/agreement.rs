@@ -3,7 +3,9 @@
 
 use super::Ledger;
 use crate::model::{Bytes, DeviceName, FileId, Link, Origin, RelPath, Time, Tree, WishId};
-use crate::plan::{Evicted, Fact, Pace, Pair, Share, ShareState, Storm, Version, Why, World};
+use crate::plan::{
+    ChangeRate, Evicted, Fact, MassChange, Pair, Share, ShareState, Version, Why, World,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +16,8 @@ struct Device {
     links: BTreeMap<Vec<u8>, Link>,
     rules: [BTreeSet<RelPath>; 3],
     evicted: Vec<Evicted>,
-    pace: Pace,
-    storm: Option<Storm>,
+    change_rate: ChangeRate,
+    mass_change: Option<MassChange>,
     used: Bytes,
 }
 
@@ -41,14 +43,14 @@ fn files<T: Copy>(tree: &Tree<T>) -> BTreeMap<Vec<u8>, T> {
 
 fn remembered(world: &World) -> Remembered {
     let mut devices = BTreeMap::new();
-    for (name, holding) in &world.devices {
+    for (name, replica) in &world.devices {
         let device = Device {
-            links: files(&holding.book),
-            rules: [&holding.follows, &holding.exceptions, &holding.pins].map(Clone::clone),
-            evicted: holding.evicted.iter().cloned().collect(),
-            pace: holding.pace.clone(),
-            storm: holding.storm,
-            used: holding.used(),
+            links: files(&replica.links),
+            rules: [&replica.follows, &replica.exceptions, &replica.pins].map(Clone::clone),
+            evicted: replica.evicted.iter().cloned().collect(),
+            change_rate: replica.change_rate.clone(),
+            mass_change: replica.mass_change,
+            used: replica.used(),
         };
         // One of whom nothing is remembered may have an empty place, or none.
         if device != Device::default() {
@@ -140,11 +142,11 @@ fn shares() -> impl Strategy<Value = Share> {
 }
 
 /// What was done to files, by a device that does a lot.
-fn paces() -> impl Strategy<Value = Pace> {
+fn change_rates() -> impl Strategy<Value = ChangeRate> {
     (0..3u32, 0..3u32, times()).prop_map(|(rewritten, deleted, at)| {
-        let mut pace = Pace::default();
-        pace.add(Time(at.0.clamp(-1, 7)), rewritten, deleted);
-        pace
+        let mut change_rate = ChangeRate::default();
+        change_rate.add(Time(at.0.clamp(-1, 7)), rewritten, deleted);
+        change_rate
     })
 }
 
@@ -154,7 +156,7 @@ fn facts() -> impl Strategy<Value = Fact> {
         let charge = Bytes(id.ino & 0xff);
         Link { id, charge, used }
     });
-    let storms = (0..9u64, times(), 0..9u32).prop_map(|(first, at, rewritten)| Storm {
+    let mass_changes = (0..9u64, times(), 0..9u32).prop_map(|(first, at, rewritten)| MassChange {
         first,
         since: at,
         at,
@@ -193,9 +195,9 @@ fn facts() -> impl Strategy<Value = Fact> {
         (holders(), paths()).prop_map(|(d, p)| Fact::Unpin(d, p)),
     ];
     let of_changes = prop_oneof![
-        (devices(), paces()).prop_map(|(d, pace)| Fact::Pace(d, pace)),
-        (devices(), storms).prop_map(|(d, storm)| Fact::Storm(d, storm)),
-        devices().prop_map(Fact::Calm),
+        (devices(), change_rates()).prop_map(|(d, change_rate)| Fact::ChangeRate(d, change_rate)),
+        (devices(), mass_changes).prop_map(|(d, mass_change)| Fact::MassChange(d, mass_change)),
+        devices().prop_map(Fact::Resolved),
         (0..4u64, versions()).prop_map(|(number, version)| Fact::Version(number, version)),
         (0..4u64).prop_map(Fact::NoVersion),
     ];

@@ -230,8 +230,8 @@ mod tests {
         assert_eq!(world.shares.len(), 3);
         let joined = world.devices.keys().collect::<Vec<_>>();
         assert_eq!(joined, [&people("Photos é")]);
-        let holding = &world.devices[joined[0]];
-        assert!(holding.book.get(&path("x")).is_some() && holding.wants(&path("new")));
+        let replica = &world.devices[joined[0]];
+        assert!(replica.links.get(&path("x")).is_some() && replica.wants(&path("new")));
         for (at, there) in [("one/x", true), ("one/y", false), ("two/x", false), ("two./x", true)] {
             assert_eq!(world.shared.get(&path(at)), there.then_some(&id), "{at}");
         }

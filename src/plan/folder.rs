@@ -1,8 +1,8 @@
 //! Wishes for whole folders: the same as for files, in parts of bounded size.
 
-use super::quota::{Held, Keep, NoRoom, Oldest, Shortfall, evict, make_room};
+use super::quota::{Held, Keep, NoSpace, Oldest, Shortfall, evict, make_space};
 use super::wish::{Asked, Attempt, Planned};
-use super::{CHUNK, Fact, Holding, Op, World, behind, master, on};
+use super::{CHUNK, Fact, Op, Replica, World, master, on, stale_link};
 use crate::config::Config;
 use crate::model::{Action, Bytes, DeviceName, DirId, RelPath, Seen, Spot, Stat, Time, Tree};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -34,32 +34,32 @@ fn get_folder(
     asked: &Asked<'_>,
     device: &DeviceName,
     path: &RelPath,
-) -> Result<FolderPlan, NoRoom> {
+) -> Result<FolderPlan, NoSpace> {
     let mut plan = FolderPlan { ops: Vec::new(), hollow: Vec::new(), left_out: 0, short: None };
-    let (Some(holding), Some(dir)) = (asked.holding(device), asked.world.files.dir(path)) else {
+    let (Some(replica), Some(dir)) = (asked.replica(device), asked.world.files.dir(path)) else {
         return Ok(plan);
     };
-    if !holding.follows.contains(path) {
+    if !replica.follows.contains(path) {
         plan.ops.push(Op::Note(Fact::Follow(device.clone(), path.clone())));
     }
     if !leaves_out(asked) {
-        plan.ops.extend(leave_nothing_out(device, holding, path));
+        plan.ops.extend(leave_nothing_out(device, replica, path));
     }
     let fits_whole = match asked.quota(device) {
         None => true,
         Some(quota) => {
             let mut need = 0u64;
-            missing(asked, holding, path, |_, stat| {
-                need = need.saturating_add(holding.price(stat).0);
+            missing(asked, replica, path, |_, stat| {
+                need = need.saturating_add(replica.price(stat).0);
             });
-            holding.used().0.saturating_add(need) <= quota.0
+            replica.used().0.saturating_add(need) <= quota.0
         }
     };
     if !fits_whole {
         return get_what_fits(asked, device, path, plan);
     }
-    missing_in(asked, holding, dir, |path, stat| {
-        if !(leaves_out(asked) && holding.excepts(&path)) {
+    missing_in(asked, replica, dir, |path, stat| {
+        if !(leaves_out(asked) && replica.excepts(&path)) {
             let to = on(device, &path);
             plan.ops.push(Op::Link { from: master(&path), ino: stat.id.ino, to });
         }
@@ -101,17 +101,17 @@ fn before_later_parts(asked: &Asked<'_>, devices: &[&DeviceName]) -> Vec<Op> {
     if asked.attempt == Attempt::Again || asked.world.files.dir(path).is_none() {
         return Vec::new();
     }
-    let holdings = devices.iter().filter_map(|&device| Some((device, asked.holding(device)?)));
-    holdings.flat_map(|(device, holding)| leave_nothing_out(device, holding, path)).collect()
+    let replicas = devices.iter().filter_map(|&device| Some((device, asked.replica(device)?)));
+    replicas.flat_map(|(device, replica)| leave_nothing_out(device, replica, path)).collect()
 }
 
 /// Who presses [get] on a folder wants all of it, what was left out before included.
 fn leave_nothing_out(
     device: &DeviceName,
-    holding: &Holding,
+    replica: &Replica,
     path: &RelPath,
 ) -> impl Iterator<Item = Op> {
-    let exceptions = within(&holding.exceptions, path).into_iter();
+    let exceptions = within(&replica.exceptions, path).into_iter();
     exceptions.map(|except| Op::Note(Fact::Unexcept(device.clone(), except)))
 }
 
@@ -125,11 +125,11 @@ fn leaves_out(asked: &Asked<'_>) -> bool {
 /// What is there already is used by a get, too.
 fn used(asked: &Asked<'_>, device: &DeviceName, path: &RelPath, ops: &mut Vec<Op>) {
     let at = asked.wish.at.min(asked.now).secs();
-    let there = asked.holding(device).and_then(|h| Some((&h.book, h.book.dir(path)?)));
-    let Some((book, dir)) = there else { return };
-    book.for_each_dir(dir, |d, folder| {
+    let there = asked.replica(device).and_then(|h| Some((&h.links, h.links.dir(path)?)));
+    let Some((links, dir)) = there else { return };
+    links.for_each_dir(dir, |d, folder| {
         let Ok(folder) = RelPath::new(folder) else { return };
-        for (name, link) in book.files(d) {
+        for (name, link) in links.files(d) {
             // Those of an earlier part of this plan are not behind any more.
             if link.used < at
                 && ops.len() < CHUNK
@@ -148,22 +148,22 @@ impl Asked<'_> {
         let (mut ops, mut hollow) = (Vec::new(), Vec::new());
         let mut missing = String::new();
         for (n, &device) in to.iter().enumerate() {
-            let Some(holding) = self.holding(device) else { continue };
-            if holding.held.contains_key(path) {
+            let Some(replica) = self.replica(device) else { continue };
+            if replica.held.contains_key(path) {
                 return Err(self.not_before_the_word(device));
             }
             if let Some(m) = self.master() {
                 // An older one that it has goes for it.
-                let old = behind::behind(self.world, device, path);
-                let need = old.map_or(holding.price(m), |old| old.need(holding));
+                let old = stale_link::stale_link(self.world, device, path);
+                let need = old.map_or(replica.price(m), |old| old.need(replica));
                 let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
-                let going = make_room(self.world, device, self.quota(device), need, keep)
+                let going = make_space(self.world, device, self.quota(device), need, keep)
                     .map_err(|why| self.no_room(device, &format!("{path} does not fit"), why))?;
                 ops.extend(evict(self.world, device, &going));
-                if holding.exceptions.contains(path) {
+                if replica.exceptions.contains(path) {
                     ops.push(Op::Note(Fact::Unexcept(device.clone(), path.clone())));
                 }
-                ops.extend(behind::get(self.world, device, path, m, self.now));
+                ops.extend(stale_link::get(self.world, device, path, m, self.now));
             } else if self.is_folder() {
                 let plan = get_folder(self, device, path)
                     .map_err(|why| self.no_room(device, &format!("nothing of {path} fits"), why))?;
@@ -205,10 +205,10 @@ impl Asked<'_> {
     }
 
     /// What is answered when something does not fit a device: no, or not before it is known what may go.
-    pub(super) fn no_room(&self, device: &DeviceName, what: &str, why: NoRoom) -> Planned {
+    pub(super) fn no_room(&self, device: &DeviceName, what: &str, why: NoSpace) -> Planned {
         match why {
-            NoRoom::Untold => self.waits_for_word(device),
-            NoRoom::Short(short) => {
+            NoSpace::Untold => self.waits_for_word(device),
+            NoSpace::Short(short) => {
                 Planned::refused(format!("{what} {}: {short}", self.label(device)))
             }
         }
@@ -226,33 +226,33 @@ fn get_what_fits(
     device: &DeviceName,
     path: &RelPath,
     mut plan: FolderPlan,
-) -> Result<FolderPlan, NoRoom> {
-    let (Some(holding), Some(quota)) = (asked.holding(device), asked.quota(device)) else {
+) -> Result<FolderPlan, NoSpace> {
+    let (Some(replica), Some(quota)) = (asked.replica(device), asked.quota(device)) else {
         return Ok(plan);
     };
     let mut wanted: Vec<(Time, RelPath, Stat)> = Vec::new();
     // Each content once, whatever names it has in the folder.
     let mut lacking: HashMap<u64, u64> = HashMap::new();
-    missing(asked, holding, path, |p, stat| {
-        if leaves_out(asked) && holding.excepts(&p) {
+    missing(asked, replica, path, |p, stat| {
+        if leaves_out(asked) && replica.excepts(&p) {
             // The first part of this plan found no room for it.
             plan.left_out += 1;
-            lacking.insert(stat.id.ino, holding.price(stat).0);
+            lacking.insert(stat.id.ino, replica.price(stat).0);
         } else {
             wanted.push((stat.id.mtime, p, *stat));
         }
     });
     wanted.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     // Contents that it has under other names cost nothing while those stay.
-    let has = wanted.iter().map(|(_, _, s)| s.id.ino).filter(|ino| holding.links_of(*ino) > 0);
+    let has = wanted.iter().map(|(_, _, s)| s.id.ino).filter(|ino| replica.links_of(*ino) > 0);
     let mut inodes: Vec<u64> = has.collect();
     inodes.sort_unstable();
     let keep = Keep { within: Some(path), inodes: &inodes };
-    let held = Oldest::on(asked.world, holding, keep).held;
-    if holding.untold && waits(holding, quota, &held, &wanted, &inodes) {
-        return Err(NoRoom::Untold);
+    let held = Oldest::on(asked.world, replica, keep).held;
+    if replica.untold && waits(replica, quota, &held, &wanted, &inodes) {
+        return Err(NoSpace::Untold);
     }
-    let mut room = (quota.0 + held.may_go.0).saturating_sub(holding.used().0);
+    let mut room = (quota.0 + held.may_go.0).saturating_sub(replica.used().0);
     let mut chosen = Vec::new();
     let (mut need, mut links) = (0, plan.ops.len());
     let mut counted: HashSet<u64> = inodes.iter().copied().collect();
@@ -275,17 +275,17 @@ fn get_what_fits(
     }
     lacking.retain(|ino, _| !counted.contains(ino));
     let short = held.shortfall(Bytes(lacking.values().sum()), quota);
-    let some_there = holding.book.dir(path).is_some_and(|dir| {
+    let some_there = replica.links.dir(path).is_some_and(|dir| {
         let mut some = false;
-        holding.book.for_each(dir, |_, _| some = true);
+        replica.links.for_each(dir, |_, _| some = true);
         some
     });
     if chosen.is_empty() && plan.left_out > 0 && !some_there {
-        return Err(NoRoom::Short(short));
+        return Err(NoSpace::Short(short));
     }
     used(asked, device, path, &mut plan.ops);
     plan.short = (plan.left_out > 0).then_some(short);
-    let going = make_room(asked.world, device, Some(quota), Bytes(need), keep)?;
+    let going = make_space(asked.world, device, Some(quota), Bytes(need), keep)?;
     plan.ops.extend(evict(asked.world, device, &going));
     for (p, stat) in chosen {
         let to = on(device, &p);
@@ -297,7 +297,7 @@ fn get_what_fits(
 /// True when what room there is may be another once somebody told what is on its way to the device: what is
 /// wanted does not fit as it is, and some of it may then. What the device has are the inodes in `has`.
 fn waits(
-    holding: &Holding,
+    replica: &Replica,
     quota: Bytes,
     held: &Held,
     wanted: &[(Time, RelPath, Stat)],
@@ -306,19 +306,19 @@ fn waits(
     let mut counted: HashSet<u64> = has.iter().copied().collect();
     let new = wanted.iter().filter(|(_, _, stat)| counted.insert(stat.id.ino));
     let prices: Vec<Bytes> = new.map(|(_, _, stat)| stat.charge()).collect();
-    let full = prices.iter().fold(holding.used().0, |full, price| full.saturating_add(price.0));
+    let full = prices.iter().fold(replica.used().0, |full, price| full.saturating_add(price.0));
     let at_best = held.at_best(quota);
     full > quota.0 && prices.iter().any(|price| price.0 > 0 && *price <= at_best)
 }
 
 fn missing(
     asked: &Asked<'_>,
-    holding: &Holding,
+    replica: &Replica,
     path: &RelPath,
     mut each: impl FnMut(RelPath, &Stat),
 ) {
     if let Some(dir) = asked.world.files.dir(path) {
-        missing_in(asked, holding, dir, |path, stat| {
+        missing_in(asked, replica, dir, |path, stat| {
             each(path, stat);
             true
         });
@@ -328,7 +328,7 @@ fn missing(
 /// Every master below a folder that the device does not have, until `each` has seen enough.
 fn missing_in(
     asked: &Asked<'_>,
-    holding: &Holding,
+    replica: &Replica,
     dir: DirId,
     mut each: impl FnMut(RelPath, &Stat) -> bool,
 ) {
@@ -340,10 +340,10 @@ fn missing_in(
             return;
         }
         // Folder by folder, so that a path is made only for what is missing.
-        let held = RelPath::new(at).ok().and_then(|p| holding.book.dir(&p));
+        let held = RelPath::new(at).ok().and_then(|p| replica.links.dir(&p));
         for (name, stat) in files.files(d) {
-            if held.is_some_and(|h| holding.book.get_in(h, name).is_some())
-                && holding.absent.is_empty()
+            if held.is_some_and(|h| replica.links.get_in(h, name).is_some())
+                && replica.absent.is_empty()
             {
                 continue;
             }
@@ -354,7 +354,7 @@ fn missing_in(
             }
             bytes.extend_from_slice(name);
             let Ok(path) = RelPath::new(&bytes) else { continue };
-            if holding.book.get(&path).is_none() || holding.absent.contains_key(&path) {
+            if replica.links.get(&path).is_none() || replica.absent.contains_key(&path) {
                 more = each(path, stat);
                 if !more {
                     return;
@@ -366,36 +366,36 @@ fn missing_in(
 
 /// Unlinks what a device has below a folder, and stops following it.
 pub(super) fn delete_folder(world: &World, device: &DeviceName, path: &RelPath) -> Vec<Op> {
-    let Some(holding) = world.devices.get(device) else { return Vec::new() };
+    let Some(replica) = world.devices.get(device) else { return Vec::new() };
     let mut ops = Vec::new();
-    for follow in within(&holding.follows, path) {
+    for follow in within(&replica.follows, path) {
         ops.push(Op::Note(Fact::Unfollow(device.clone(), follow)));
     }
-    for pin in within(&holding.pins, path) {
+    for pin in within(&replica.pins, path) {
         ops.push(Op::Note(Fact::Unpin(device.clone(), pin)));
     }
-    let above = path.ancestors().iter().any(|a| holding.follows.contains(a));
-    for except in within(&holding.exceptions, path) {
+    let above = path.ancestors().iter().any(|a| replica.follows.contains(a));
+    for except in within(&replica.exceptions, path) {
         if !(above && except == *path) {
             ops.push(Op::Note(Fact::Unexcept(device.clone(), except)));
         }
     }
-    if above && !holding.exceptions.contains(path) {
+    if above && !replica.exceptions.contains(path) {
         ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
     }
-    if let Some(dir) = holding.book.dir(path) {
-        holding.book.for_each(dir, |p, link| {
+    if let Some(dir) = replica.links.dir(path) {
+        replica.links.for_each(dir, |p, link| {
             let Ok(p) = RelPath::new(p) else { return };
             // A copy that is not at home yet stays until it is.
             let absent = || Op::Unlink { at: on(device, &p), ino: link.id.ino };
-            let gone = behind::let_go(world, device, &p, link);
-            let gone = gone.or_else(|| holding.absent.contains_key(&p).then(absent));
+            let gone = stale_link::let_go(world, device, &p, link);
+            let gone = gone.or_else(|| replica.absent.contains_key(&p).then(absent));
             if ops.len() < CHUNK {
                 ops.extend(gone);
             }
         });
-        remove_folders(&holding.book, dir, |p| on(device, &p), &mut ops);
-    } else if !path.is_root() && holding.follows(path) {
+        remove_folders(&replica.links, dir, |p| on(device, &p), &mut ops);
+    } else if !path.is_root() && replica.follows(path) {
         // Got when it was empty: the book has only what links are in.
         ops.push(Op::RemoveDir(on(device, path)));
     }
@@ -419,40 +419,40 @@ pub(super) fn destroy_folder(
         }
         let Ok(p) = RelPath::new(p) else { return };
         for (device, at, link) in world.links_for(&p) {
-            if let Some(gone) = behind::let_go(world, device, &at, &link) {
+            if let Some(gone) = stale_link::let_go(world, device, &at, &link) {
                 ops.push(gone);
             } else if config.devices.contains_key(device) || world.is_joined(device) {
                 unsaved = Some(device.clone());
             }
         }
-        super::holder::release(world, &p, &mut ops);
-        ops.push(Op::Retire { path: p, id: m.id, keep });
+        super::holder::unlink_or_keep(world, &p, &mut ops);
+        ops.push(Op::Destroy { path: p, id: m.id, keep });
     });
     if let Some(device) = unsaved {
         return Err(device);
     }
-    for (device, holding) in &world.devices {
+    for (device, replica) in &world.devices {
         if device.joined_folder().is_some() {
             // It stays shared; its names are those below the folder at home.
             let all = RelPath::root();
             let whole = world.home_of(device, &all).is_some_and(|home| home.is_within(path));
             let below = if whole { Some(all) } else { world.path_on(device, path) };
-            let again = below.map(|below| within(&holding.exceptions, &below)).unwrap_or_default();
+            let again = below.map(|below| within(&replica.exceptions, &below)).unwrap_or_default();
             let again = again.into_iter().map(|p| Op::Note(Fact::Unexcept(device.clone(), p)));
             ops.extend(again);
             continue;
         }
-        for follow in within(&holding.follows, path) {
+        for follow in within(&replica.follows, path) {
             ops.push(Op::Note(Fact::Unfollow(device.clone(), follow)));
         }
-        for pin in within(&holding.pins, path) {
+        for pin in within(&replica.pins, path) {
             ops.push(Op::Note(Fact::Unpin(device.clone(), pin)));
         }
-        for except in within(&holding.exceptions, path) {
+        for except in within(&replica.exceptions, path) {
             ops.push(Op::Note(Fact::Unexcept(device.clone(), except)));
         }
-        if let Some(dir) = holding.book.dir(path) {
-            remove_folders(&holding.book, dir, |p| on(device, &p), &mut ops);
+        if let Some(dir) = replica.links.dir(path) {
+            remove_folders(&replica.links, dir, |p| on(device, &p), &mut ops);
         }
     }
     remove_folders(&world.files, dir, |p| master(&p), &mut ops);

@@ -1,7 +1,7 @@
 //! Who holds links, under which names: devices under the masters' own, a folder that other people joined
 //! under those below the folder that is shared.
 
-use super::{Holding, Op, Share, World};
+use super::{Op, Replica, Share, World};
 use crate::model::{DeviceName, Link, Place, RelPath, Spot};
 
 /// Where in the folder of that name a path in `shared/` lies.
@@ -10,7 +10,7 @@ pub fn below_shared(path: &RelPath, name: &str) -> Option<RelPath> {
 }
 
 /// A master that is destroyed goes from every share, too.
-pub(super) fn release(world: &World, path: &RelPath, ops: &mut Vec<Op>) {
+pub(super) fn unlink_or_keep(world: &World, path: &RelPath, ops: &mut Vec<Op>) {
     let of_path = world.shares.iter().filter(|(_, share)| path.is_within(&share.path));
     // What others joined holds its links as devices do.
     for (name, share) in of_path.filter(|(_, share)| !share.is_joined()) {
@@ -65,9 +65,9 @@ impl World {
 
     /// Everybody who has a link for this master, and under which name.
     pub fn links_for(&self, home: &RelPath) -> Vec<(&DeviceName, RelPath, Link)> {
-        let link = |(holder, h): (&_, &Holding)| {
+        let link = |(holder, h): (&_, &Replica)| {
             let path = self.path_on(holder, home)?;
-            let link = *h.book.get(&path)?;
+            let link = *h.links.get(&path)?;
             Some((path, link))
         };
         let all = self.devices.iter();

@@ -11,7 +11,7 @@
 
 use super::holder::below;
 use super::wish::{Asked, Planned};
-use super::{Attempt, CHUNK, Fact, Holding, Op, Share, ShareState, World, master, on};
+use super::{Attempt, CHUNK, Fact, Op, Replica, Share, ShareState, World, master, on};
 use crate::model::{
     Action, Bytes, DeviceName, Link, Origin, Place, RelPath, Spot, Time, Tree, Wish,
 };
@@ -113,8 +113,8 @@ pub fn joined_meant(world: &World, wish: &Wish) -> Option<String> {
 /// is all.
 fn empty_out(world: &World, name: &str, to: Option<&str>, ops: &mut Vec<Op>) -> bool {
     let holder = DeviceName::joined(name);
-    let Some(holding) = world.devices.get(&holder) else { return true };
-    holding.book.for_each(Tree::<Link>::ROOT, |p, link| {
+    let Some(replica) = world.devices.get(&holder) else { return true };
+    replica.links.for_each(Tree::<Link>::ROOT, |p, link| {
         let Ok(p) = RelPath::new(p) else { return };
         if ops.len() >= CHUNK {
             return;
@@ -132,7 +132,7 @@ fn empty_out(world: &World, name: &str, to: Option<&str>, ops: &mut Vec<Op>) -> 
         return false;
     }
     let mut folders = Vec::new();
-    holding.book.for_each_dir(Tree::<Link>::ROOT, |_, p| folders.extend(RelPath::new(p)));
+    replica.links.for_each_dir(Tree::<Link>::ROOT, |_, p| folders.extend(RelPath::new(p)));
     folders.retain(|p| !p.is_root());
     ops.extend(folders.into_iter().rev().map(|p| Op::RemoveDir(on(&holder, &p))));
     true
@@ -150,7 +150,7 @@ pub fn end_joined(world: &World, name: &str) -> Vec<Op> {
     if let (Some(at), Ok(note)) = (open.destroyed, RelPath::new(NOTE.as_bytes())) {
         ops.push(Op::Erase { at: on(&holder, &note), text: note_text(at) });
     }
-    ops.push(Op::Sweep(on(&holder, &RelPath::root())));
+    ops.push(Op::RemoveFolder(on(&holder, &RelPath::root())));
     ops.push(Op::Note(Fact::NoShare(name.to_owned())));
     ops
 }
@@ -238,11 +238,11 @@ impl Asked<'_> {
 
     /// Links what of a folder at home a folder of people does not have.
     fn link_missing(&self, holder: &DeviceName, home: &RelPath, ops: &mut Vec<Op>) {
-        let none = Holding::default();
-        let holding = self.world.devices.get(holder).unwrap_or(&none);
+        let none = Replica::default();
+        let replica = self.world.devices.get(holder).unwrap_or(&none);
         let mut link = |p: &RelPath, ino| {
             let Some(path) = self.world.path_on(holder, p) else { return };
-            let there = holding.book.get(&path).is_some() && !holding.absent.contains_key(&path);
+            let there = replica.links.get(&path).is_some() && !replica.absent.contains_key(&path);
             if ops.len() < CHUNK && !there {
                 ops.push(Op::Link { from: master(p), ino, to: on(holder, &path) });
             }
@@ -314,11 +314,11 @@ impl Asked<'_> {
         if let Some(to) = &open.revoked {
             planned.ops.extend(in_shared(to, &RelPath::root()).map(Op::MakeDir));
             // What is more than a part is carried over after the end, which must not wait for it.
-            if let Some(holding) = self.world.devices.get(&holder) {
-                holding.book.for_each(Tree::<Link>::ROOT, |p, link| {
+            if let Some(replica) = self.world.devices.get(&holder) {
+                replica.links.for_each(Tree::<Link>::ROOT, |p, link| {
                     let Ok(p) = RelPath::new(p) else { return };
                     if planned.ops.len() < CHUNK
-                        && !holding.absent.contains_key(&p)
+                        && !replica.absent.contains_key(&p)
                         && let Some(to) = in_shared(to, &p)
                     {
                         let (from, ino) = (on(&holder, &p), link.id.ino);
@@ -386,13 +386,13 @@ impl Asked<'_> {
             true => Some(RelPath::root()),
             false => self.world.path_on(holder, path),
         };
-        let none = Holding::default();
-        let holding = self.world.devices.get(holder).unwrap_or(&none);
+        let none = Replica::default();
+        let replica = self.world.devices.get(holder).unwrap_or(&none);
         let Some(within) = within else { return self.not_there() };
         let mut ops = Vec::new();
         match self.wish.action {
             Action::Get => {
-                let excepted = holding.exceptions.iter().filter(|p| p.is_within(&within));
+                let excepted = replica.exceptions.iter().filter(|p| p.is_within(&within));
                 let again = |p: &RelPath| Op::Note(Fact::Unexcept(holder.clone(), p.clone()));
                 ops.extend(excepted.map(again));
                 let home = if within.is_root() { &share.path } else { path };
@@ -400,12 +400,12 @@ impl Asked<'_> {
                 Planned::done(ops, format!("{path} is in {holder} again"))
             }
             Action::Delete => {
-                holding.book.for_each(Tree::<Link>::ROOT, |p, link| {
+                replica.links.for_each(Tree::<Link>::ROOT, |p, link| {
                     let Ok(p) = RelPath::new(p) else { return };
                     let home = self.world.home_of(holder, &p);
                     let home = home.and_then(|home| self.world.files.get(&home));
                     let safe = home.is_some_and(|m| m.id.ino == link.id.ino)
-                        || holding.absent.contains_key(&p);
+                        || replica.absent.contains_key(&p);
                     if safe && p.is_within(&within) && ops.len() < CHUNK {
                         let at = on(holder, &p);
                         ops.push(Op::Note(Fact::Except(holder.clone(), p)));

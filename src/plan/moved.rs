@@ -16,7 +16,7 @@ pub type LinkName = (DeviceName, RelPath);
 pub fn moved_masters(
     world: &World,
     missing: &[(LinkName, u64)],
-    appeared: impl Fn(&RelPath) -> bool,
+    recent_names: impl Fn(&RelPath) -> bool,
 ) -> HashMap<LinkName, RelPath> {
     let mut names: HashMap<u64, Vec<RelPath>> =
         missing.iter().map(|(_, ino)| (*ino, Vec::new())).collect();
@@ -38,13 +38,13 @@ pub fn moved_masters(
                 continue;
             }
             let has = |to: &RelPath| {
-                let book = world.devices.get(device).map(|h| &h.book);
-                let there = world.path_on(device, to).zip(book);
-                there.is_some_and(|(at, book)| book.get(&at).is_some())
+                let links = world.devices.get(device).map(|h| &h.links);
+                let there = world.path_on(device, to).zip(links);
+                there.is_some_and(|(at, links)| links.get(&at).is_some())
             };
             let rank = |to: &&RelPath| {
                 let used = taken.contains(&(device, *to)) || has(to);
-                (!appeared(to), used, to.name() != path.name())
+                (!recent_names(to), used, to.name() != path.name())
             };
             let names = names.get(ino).map(Vec::as_slice).unwrap_or_default();
             let Some(best) = names.iter().min_by_key(rank) else { continue };

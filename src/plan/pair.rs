@@ -116,7 +116,7 @@ impl Asked<'_> {
             Err(refused) => return refused,
         };
         let done = |ops| {
-            let had = self.holding(name).map_or(0, |h| h.book.len());
+            let had = self.replica(name).map_or(0, |h| h.links.len());
             let more = match (self.config.devices.contains_key(name), had) {
                 (false, 1..) => format!("; it gets the {had} files that {name} had before"),
                 _ => String::new(),

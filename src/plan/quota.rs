@@ -7,7 +7,7 @@
 //! own files before the folders in it. So what is left of a folder is its newest part, as with a
 //! folder that does not fit.
 //!
-//! Never goes: what is pinned; a copy that is not at home, or that a storm holds back; what is on its way
+//! Never goes: what is pinned; a copy that is not at home, or that a mass change holds back; what is on its way
 //! to the device (all that it has, until somebody told); what costs nothing, because that makes no room; and what
 //! the plan itself relies on ([`Keep`]). A link that is gone already and only not believed to be (a cut may have
 //! come right after it went) goes like any other.
@@ -16,7 +16,7 @@
 //! device that holds too much and before anybody told. What can't fit beside what is pinned never will,
 //! whatever is told.
 
-use super::{Holding, Op, World};
+use super::{Op, Replica, World};
 use crate::model::{Bytes, DeviceName, DirId, Link, RelPath, Tree};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -38,8 +38,8 @@ pub struct Shortfall {
 
 /// Why room can't be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NoRoom {
-    /// Nobody told yet what is on its way to the device ([`Holding::untold`]); perhaps there is room then.
+pub enum NoSpace {
+    /// Nobody told yet what is on its way to the device ([`Replica::untold`]); perhaps there is room then.
     Untold,
     /// There is none.
     Short(Shortfall),
@@ -120,7 +120,7 @@ struct Group {
 
 /// What may go from a device, the least recently used first.
 pub struct Oldest<'w> {
-    holding: &'w Holding,
+    replica: &'w Replica,
     heap: BinaryHeap<Reverse<Entry>>,
     groups: Vec<Group>,
     /// The folder that was named last: those that were got together go together.
@@ -144,31 +144,31 @@ fn by_folder<'p>(paths: impl Iterator<Item = &'p RelPath>) -> HashMap<&'p [u8], 
 
 impl<'w> Oldest<'w> {
     /// Looks at all that a device holds, folder by folder: a path is made only of what goes.
-    pub fn on(world: &'w World, holding: &'w Holding, keep: Keep<'_>) -> Self {
-        Self::first_on(world, holding, keep, usize::MAX)
+    pub fn on(world: &'w World, replica: &'w Replica, keep: Keep<'_>) -> Self {
+        Self::first_on(world, replica, keep, usize::MAX)
     }
 
     /// The same for who wants only so many, in the memory of so many.
-    pub fn first_on(world: &'w World, holding: &'w Holding, keep: Keep<'_>, most: usize) -> Self {
-        let pins = by_folder(holding.pins.iter());
-        let moving = by_folder(holding.live.keys());
-        let unknown = by_folder(holding.held.keys());
+    pub fn first_on(world: &'w World, replica: &'w Replica, keep: Keep<'_>, most: usize) -> Self {
+        let pins = by_folder(replica.pins.iter());
+        let moving = by_folder(replica.live.keys());
+        let unknown = by_folder(replica.held.keys());
         let kept = by_folder(keep.within.into_iter());
         let (mut entries, mut groups) = (Vec::new(), Vec::<Group>::new());
         let mut by_inode: HashMap<u64, u32> = HashMap::new();
         let mut held = Held::default();
         let mut order = 0;
-        let book = &holding.book;
-        book.for_each_dir(Tree::<Link>::ROOT, |dir, at| {
+        let links = &replica.links;
+        links.for_each_dir(Tree::<Link>::ROOT, |dir, at| {
             // Paths in the book were checked when they came in.
             let Ok(path) = RelPath::new(at) else { return };
-            let pinned = holding.pinned(&path);
+            let pinned = replica.pinned(&path);
             let mut home = world.files.dir(&path).map(|home| world.files.cursor(home));
             let kept_whole = keep.within.is_some_and(|within| path.is_within(within));
             let [pins, moving, unknown, kept] =
                 [&pins, &moving, &unknown, &kept].map(|all| all.get(at).map_or(&[][..], |n| n));
             let among = |names: &[&[u8]], name: &[u8]| names.binary_search(&name).is_ok();
-            for (position, (name, link)) in book.files(dir).enumerate() {
+            for (position, (name, link)) in links.files(dir).enumerate() {
                 let ino = link.id.ino;
                 let master = home.as_mut().and_then(|home| home.get(name));
                 let stays = if pinned || among(pins, name) {
@@ -192,11 +192,11 @@ impl<'w> Oldest<'w> {
                     group: None,
                 };
                 order += 1;
-                if holding.links_of(ino) > 1 {
+                if replica.links_of(ino) > 1 {
                     let new = groups.len() as u32;
                     let at = *by_inode.entry(ino).or_insert(new);
                     if at == new {
-                        let (names, cost) = (Vec::new(), holding.cost_of(ino).0);
+                        let (names, cost) = (Vec::new(), replica.cost_of(ino).0);
                         let first = Entry { group: Some(new), ..entry };
                         groups.push(Group { first, names, stays, cost });
                     }
@@ -225,13 +225,13 @@ impl<'w> Oldest<'w> {
             }
         }
         let folder = (Tree::<Link>::ROOT, RelPath::root());
-        Self { holding, heap: entries.into(), groups, folder, held }
+        Self { replica, heap: entries.into(), groups, folder, held }
     }
 
     fn link_at(&mut self, (dir, position): (DirId, u32)) -> Option<(RelPath, Link)> {
-        let (name, link) = self.holding.book.file_at(dir, position as usize)?;
+        let (name, link) = self.replica.links.file_at(dir, position as usize)?;
         if self.folder.0 != dir {
-            self.folder = (dir, self.holding.book.path_of(dir));
+            self.folder = (dir, self.replica.links.path_of(dir));
         }
         Some((self.folder.1.join(name).ok()?, *link))
     }
@@ -287,50 +287,50 @@ impl Held {
 /// Chooses the links of a device that go so that `need` more bytes fit its quota, the least
 /// recently used first and no more than that takes. Nothing goes when it fits as it is, or does not fit. What
 /// needs nothing always fits; what the device holds too much goes then as far as it may.
-pub fn make_room(
+pub fn make_space(
     world: &World,
     device: &DeviceName,
     quota: Option<Bytes>,
     need: Bytes,
     keep: Keep<'_>,
-) -> Result<Vec<(RelPath, Link)>, NoRoom> {
-    let (Some(quota), Some(holding)) = (quota, world.devices.get(device)) else {
+) -> Result<Vec<(RelPath, Link)>, NoSpace> {
+    let (Some(quota), Some(replica)) = (quota, world.devices.get(device)) else {
         return Ok(Vec::new());
     };
-    let over = (holding.used().0.saturating_add(need.0)).saturating_sub(quota.0);
-    if over == 0 || (need.0 == 0 && holding.untold) {
+    let over = (replica.used().0.saturating_add(need.0)).saturating_sub(quota.0);
+    if over == 0 || (need.0 == 0 && replica.untold) {
         return Ok(Vec::new());
     }
-    let oldest = Oldest::on(world, holding, keep);
+    let oldest = Oldest::on(world, replica, keep);
     let held = oldest.held;
     if need.0 == 0 {
         // It holds too much as it is: what may go goes, so that it is not what the plan relies on that does.
         return Ok(first_of(oldest, over));
     }
-    let short = NoRoom::Short(held.shortfall(need, quota));
+    let short = NoSpace::Short(held.shortfall(need, quota));
     if need > held.at_best(quota) {
         return Err(short);
     }
-    if holding.untold {
-        return Err(NoRoom::Untold);
+    if replica.untold {
+        return Err(NoSpace::Untold);
     }
     if held.may_go.0 < over { Err(short) } else { Ok(first_of(oldest, over)) }
 }
 
 /// What goes when a device holds more than its quota: as much as is needed or, when the rest has to
 /// stay, all that may go, and why it is not enough. Nothing before somebody told what is on its way.
-pub fn come_down(
+pub fn enforce_quota(
     world: &World,
     device: &DeviceName,
     quota: Option<Bytes>,
 ) -> (Vec<(RelPath, Link)>, Option<Shortfall>) {
     let nothing = (Vec::new(), None);
-    let (Some(quota), Some(holding)) = (quota, world.devices.get(device)) else { return nothing };
-    let over = holding.used().0.saturating_sub(quota.0);
-    if over == 0 || holding.untold {
+    let (Some(quota), Some(replica)) = (quota, world.devices.get(device)) else { return nothing };
+    let over = replica.used().0.saturating_sub(quota.0);
+    if over == 0 || replica.untold {
         return nothing;
     }
-    let oldest = Oldest::on(world, holding, Keep::default());
+    let oldest = Oldest::on(world, replica, Keep::default());
     let held = oldest.held;
     let short = (held.may_go.0 < over).then(|| held.shortfall(Bytes(0), quota));
     (first_of(oldest, over), short)

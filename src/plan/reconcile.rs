@@ -20,15 +20,15 @@
 //! replaced at home, but whoever edits the link of it changed one side only. A change in place is a change of all
 //! its names at once, so it only matters when the names mean different inodes.
 
-use super::behind::{behind, like};
-use super::quota::{Keep, NoRoom, evict, make_room};
+use super::quota::{Keep, NoSpace, evict, make_space};
+use super::stale_link::{like, stale_link};
 use super::{Fact, Op, Why, World, master, on};
 use crate::model::dialect::conflict_of;
 use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time};
 
 /// A look at one name in a device's folder.
 #[derive(Clone, Debug)]
-pub struct Sight<'a> {
+pub struct Observation<'a> {
     /// Whose folder.
     pub device: &'a DeviceName,
     /// Which name.
@@ -56,72 +56,74 @@ pub enum NotYet {
 }
 
 /// Plans what follows from a look; nothing from one at a name that is nobody's.
-pub fn reconcile(world: &World, sight: &Sight<'_>) -> Result<Vec<Op>, NotYet> {
-    let Sight { device, path, seen, settled, .. } = *sight;
-    let (Some(holding), Some(at_home)) = (world.devices.get(device), &world.home_of(device, path))
+pub fn reconcile(world: &World, observation: &Observation<'_>) -> Result<Vec<Op>, NotYet> {
+    let Observation { device, path, seen, settled, .. } = *observation;
+    let (Some(replica), Some(at_home)) = (world.devices.get(device), &world.home_of(device, path))
     else {
         return Ok(Vec::new());
     };
-    let book = holding.book.get(path);
+    let links = replica.links.get(path);
     let home = world.files.get(at_home);
     let recorded = |stat: Stat, used| {
         let link = Link { id: stat.id, charge: stat.charge(), used };
         Op::Note(Fact::Link(device.clone(), path.clone(), link))
     };
-    let now = sight.now.secs();
+    let now = observation.now.secs();
 
     let Some(seen) = seen else {
-        return match (book, home) {
+        return match (links, home) {
             (Some(_), _) if !settled => Err(NotYet::Settling),
             (Some(_), _) => Ok(forget(world, device, path)),
-            (None, Some(m)) if holding.wants(path) => follow(world, sight, at_home, m),
+            (None, Some(m)) if replica.wants(path) => follow(world, observation, at_home, m),
             (None, _) => Ok(Vec::new()),
         };
     };
     if home.is_none() && world.elsewhere_above(at_home).is_some() {
         // Its place at home is hidden. With another name it may be its master that is; its last name is saved at once.
         return match seen.nlink {
-            0 | 1 => keep_both(world, sight, at_home, seen),
+            0 | 1 => keep_both(world, observation, at_home, seen),
             _ => Ok(Vec::new()),
         };
     }
     let same = |id: &FileId| id.ino == seen.id.ino;
     let adopt = || Op::Link { from: on(device, path), ino: seen.id.ino, to: master(at_home) };
-    let ops = match (book, home) {
-        (_, Some(m)) if same(&m.id) => match book {
+    let ops = match (links, home) {
+        (_, Some(m)) if same(&m.id) => match links {
             Some(b) if b.id == seen.id => Vec::new(),
             // Joined to an equal one, and a cut kept it from being recorded: that is no use of it.
             Some(b) if same(&b.id) || like(&b.id, &seen.id) => vec![recorded(seen, b.used)],
             _ => vec![recorded(seen, now)],
         },
         (None, None) | (Some(_), None) if world.is_folder(at_home) => {
-            keep_both(world, sight, at_home, seen)?
+            keep_both(world, observation, at_home, seen)?
         }
         (None, None) => match superfluous_conflict_copy(world, at_home, &seen) {
             true => vec![Op::Unlink { at: on(device, path), ino: seen.id.ino }],
             false => vec![adopt(), recorded(seen, now)],
         },
-        (None, Some(_)) => keep_both(world, sight, at_home, seen)?,
+        (None, Some(_)) => keep_both(world, observation, at_home, seen)?,
         (Some(b), None) if same(&b.id) && !settled => return Err(NotYet::Settling),
-        (Some(b), None) if same(&b.id) => match sight.moved.map(|to| world.path_on(device, to)) {
-            Some(Some(to)) if holding.book.get(&to).is_none() => {
-                let mut ops = vec![Op::Rename {
-                    from: on(device, path),
-                    to: on(device, &to),
-                    ino: seen.id.ino,
-                }];
-                if holding.pins.contains(path) {
-                    ops.push(Op::Note(Fact::Pin(device.clone(), to)));
-                    ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
+        (Some(b), None) if same(&b.id) => {
+            match observation.moved.map(|to| world.path_on(device, to)) {
+                Some(Some(to)) if replica.links.get(&to).is_none() => {
+                    let mut ops = vec![Op::Rename {
+                        from: on(device, path),
+                        to: on(device, &to),
+                        ino: seen.id.ino,
+                    }];
+                    if replica.pins.contains(path) {
+                        ops.push(Op::Note(Fact::Pin(device.clone(), to)));
+                        ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
+                    }
+                    ops
                 }
-                ops
+                Some(_) => vec![Op::Unlink { at: on(device, path), ino: seen.id.ino }],
+                None => vec![adopt(), recorded(seen, b.used)],
             }
-            Some(_) => vec![Op::Unlink { at: on(device, path), ino: seen.id.ino }],
-            None => vec![adopt(), recorded(seen, b.used)],
-        },
+        }
         (Some(_), None) => vec![adopt(), recorded(seen, now)],
         // The link is as we made it, the master is another file: the device gets that.
-        (Some(b), Some(_)) if b.id == seen.id => bring_up_to_date(world, sight, at_home)?,
+        (Some(b), Some(_)) if b.id == seen.id => bring_up_to_date(world, observation, at_home)?,
         // The master is as it was, or was only joined to an equal one, and the link is another file: the device
         // edited it.
         (Some(b), Some(m)) if like(&b.id, &m.id) => vec![
@@ -134,7 +136,7 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Result<Vec<Op>, NotYet> {
             },
             recorded(seen, now),
         ],
-        (Some(_), Some(_)) => keep_both(world, sight, at_home, seen)?,
+        (Some(_), Some(_)) => keep_both(world, observation, at_home, seen)?,
     };
     Ok(ops)
 }
@@ -142,21 +144,21 @@ pub fn reconcile(world: &World, sight: &Sight<'_>) -> Result<Vec<Op>, NotYet> {
 /// A file came into a folder that the device follows: room is made for it, or it is left out.
 fn follow(
     world: &World,
-    sight: &Sight<'_>,
+    observation: &Observation<'_>,
     at_home: &RelPath,
     m: &Stat,
 ) -> Result<Vec<Op>, NotYet> {
-    let Sight { device, path, quota, .. } = *sight;
+    let Observation { device, path, quota, .. } = *observation;
     let price = world.devices.get(device).map_or(Bytes(0), |h| h.price(m));
     let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
-    match make_room(world, device, quota, price, keep) {
+    match make_space(world, device, quota, price, keep) {
         Ok(going) => {
             let mut ops = evict(world, device, &going);
             ops.push(Op::Link { from: master(at_home), ino: m.id.ino, to: on(device, path) });
             Ok(ops)
         }
-        Err(NoRoom::Untold) => Err(NotYet::Untold),
-        Err(NoRoom::Short(_)) => Ok(vec![Op::Note(Fact::Except(device.clone(), path.clone()))]),
+        Err(NoSpace::Untold) => Err(NotYet::Untold),
+        Err(NoSpace::Short(_)) => Ok(vec![Op::Note(Fact::Except(device.clone(), path.clone()))]),
     }
 }
 
@@ -164,11 +166,11 @@ fn follow(
 /// for what it is larger. Where there is none, the link goes, but for what may stay behind.
 fn bring_up_to_date(
     world: &World,
-    sight: &Sight<'_>,
+    observation: &Observation<'_>,
     at_home: &RelPath,
 ) -> Result<Vec<Op>, NotYet> {
-    let Sight { device, path, quota, .. } = *sight;
-    let Some(old) = behind(world, device, path) else { return Ok(Vec::new()) };
+    let Observation { device, path, quota, .. } = *observation;
+    let Some(old) = stale_link(world, device, path) else { return Ok(Vec::new()) };
     let new = old.master.id.ino;
     let replace = Op::Replace {
         at: on(device, path),
@@ -183,9 +185,9 @@ fn bring_up_to_date(
             ops.push(replace);
             Ok(ops)
         }
-        Err(NoRoom::Untold) => Err(NotYet::Untold),
-        Err(NoRoom::Short(_)) if old.stays() => Ok(Vec::new()),
-        Err(NoRoom::Short(_)) => {
+        Err(NoSpace::Untold) => Err(NotYet::Untold),
+        Err(NoSpace::Short(_)) if old.stays() => Ok(Vec::new()),
+        Err(NoSpace::Short(_)) => {
             // The old content may have its last name here, and is kept by the first of these.
             let mut ops = vec![replace];
             let link = Link { id: old.master.id, ..old.link };
@@ -208,11 +210,11 @@ fn forget(world: &World, device: &DeviceName, path: &RelPath) -> Vec<Op> {
 /// name, and the device gets the master under it again.
 fn keep_both(
     world: &World,
-    sight: &Sight<'_>,
+    observation: &Observation<'_>,
     at_home: &RelPath,
     seen: Stat,
 ) -> Result<Vec<Op>, NotYet> {
-    let Sight { device, path, now, .. } = *sight;
+    let Observation { device, path, now, .. } = *observation;
     // A crash may have come between the link at home and the rename on the device.
     let folder = at_home.parent().unwrap_or_default();
     let begun = world.files.dir(&folder).and_then(|dir| {
@@ -237,21 +239,21 @@ fn keep_both(
     };
     // The device gets the master under the name if there is room for both.
     let need = world.devices.get(device).map_or(Bytes(0), |h| {
-        let link = h.book.get(path);
+        let link = h.links.get(path);
         let freed = link.filter(|b| h.links_of(b.id.ino) == 1).map_or(0, |b| h.cost_of(b.id.ino).0);
         Bytes((h.price(m).0 + h.price(&seen).0).saturating_sub(freed))
     });
     let mut inodes = [m.id.ino, seen.id.ino];
     inodes.sort_unstable();
     let keep = Keep { within: Some(path), inodes: &inodes };
-    match make_room(world, device, sight.quota, need, keep) {
+    match make_space(world, device, observation.quota, need, keep) {
         Ok(going) => {
             ops.extend(evict(world, device, &going));
             let (old, by, why) = (seen.id.ino, master(at_home), Why::Replaced);
             ops.push(Op::Replace { at: here, old, by, new: m.id.ino, why });
         }
-        Err(NoRoom::Untold) => return Err(NotYet::Untold),
-        Err(NoRoom::Short(_)) => {
+        Err(NoSpace::Untold) => return Err(NotYet::Untold),
+        Err(NoSpace::Short(_)) => {
             ops.push(Op::Unlink { at: here, ino: seen.id.ino });
             if world.devices.get(device).is_some_and(|h| h.wants(path)) {
                 ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
@@ -364,7 +366,7 @@ mod tests {
         }
         let moved = moved.map(path);
         let (device, at) = (htc(), path("d/x.txt"));
-        let sight = Sight {
+        let observation = Observation {
             device: &device,
             path: &at,
             seen: s.map(|(ino, mtime)| stat(ino, mtime)),
@@ -373,7 +375,7 @@ mod tests {
             quota: None,
             now: NOW,
         };
-        let ops = reconcile(&world, &sight)?;
+        let ops = reconcile(&world, &observation)?;
         // One line an operation, the parts that all have in common shortened.
         let short = |op: &Op| {
             op.to_string()
@@ -437,7 +439,7 @@ mod tests {
         world.note(&Fact::Master(at.clone(), stat(2, 0)));
         world.deduplicated.insert(1, 2);
         let device = htc();
-        let mut sight = Sight {
+        let mut observation = Observation {
             device: &device,
             path: &at,
             seen: Some(stat(1, 0)),
@@ -446,23 +448,23 @@ mod tests {
             quota: Some(Bytes(4196)),
             now: NOW,
         };
-        let ops = reconcile(&world, &sight).unwrap();
+        let ops = reconcile(&world, &observation).unwrap();
         assert!(matches!(ops[..], [Op::Replace { old: 1, new: 2, .. }]), "{ops:?}");
         // The other inode takes more blocks, and there is no room for them: it stays as it is.
         world.note(&Fact::Master(at.clone(), Stat { sectors: 16, ..stat(2, 0) }));
-        assert_eq!(reconcile(&world, &sight).unwrap(), []);
+        assert_eq!(reconcile(&world, &observation).unwrap(), []);
         // Nor does a scan take it away when nobody remembers any more that they were joined.
         world.deduplicated.clear();
-        assert_eq!(reconcile(&world, &sight).unwrap(), []);
+        assert_eq!(reconcile(&world, &observation).unwrap(), []);
         // What was saved anew is another content: there is no room for that, and it can be got again.
         world.note(&Fact::Master(at.clone(), Stat { sectors: 16, ..stat(2, 1) }));
-        let ops = reconcile(&world, &sight).unwrap();
+        let ops = reconcile(&world, &observation).unwrap();
         assert!(
             matches!(ops[..], [Op::Replace { .. }, Op::Evict { ino: 2, except: false, .. }]),
             "{ops:?}"
         );
         world.note(&Fact::Follow(htc(), path("d")));
-        let ops = reconcile(&world, &sight).unwrap();
+        let ops = reconcile(&world, &observation).unwrap();
         assert!(
             matches!(ops[1..], [Op::Evict { except: true, .. }]),
             "it does not come back by itself: {ops:?}"
@@ -470,15 +472,15 @@ mod tests {
         // What is pinned stays as it is, by itself or with its folder.
         for pinned in ["d", "d/x.txt"] {
             world.note(&Fact::Pin(htc(), path(pinned)));
-            assert_eq!(reconcile(&world, &sight).unwrap(), []);
+            assert_eq!(reconcile(&world, &observation).unwrap(), []);
             world.note(&Fact::Unpin(htc(), path(pinned)));
         }
         world.note(&Fact::Unfollow(htc(), path("d")));
         // A cut came before it was remembered: the use stays all the same.
-        sight.seen = Some(stat(2, 0));
+        observation.seen = Some(stat(2, 0));
         world.note(&Fact::Master(at.clone(), stat(2, 0)));
         let noted = Op::Note(Fact::Link(htc(), at.clone(), link(2, 4096)));
-        assert_eq!(reconcile(&world, &sight).unwrap(), [noted]);
+        assert_eq!(reconcile(&world, &observation).unwrap(), [noted]);
     }
 
     #[test]
@@ -518,7 +520,7 @@ mod tests {
         world.devices.entry(htc()).or_default();
         world.note(&Fact::Master(path("a/x.txt"), stat(1, 0)));
         let (device, at) = (htc(), path("a/x.sync-conflict-20261123-100000-ABCDEFG.txt"));
-        let mut sight = Sight {
+        let mut observation = Observation {
             device: &device,
             path: &at,
             seen: Some(stat(1, 0)),
@@ -527,10 +529,10 @@ mod tests {
             quota: None,
             now: NOW,
         };
-        let ops = reconcile(&world, &sight).unwrap();
+        let ops = reconcile(&world, &observation).unwrap();
         assert_eq!(ops, [Op::Unlink { at: on(&device, &at), ino: 1 }]);
-        sight.seen = Some(stat(2, 0));
-        assert!(matches!(reconcile(&world, &sight).unwrap()[0], Op::Link { .. }));
+        observation.seen = Some(stat(2, 0));
+        assert!(matches!(reconcile(&world, &observation).unwrap()[0], Op::Link { .. }));
     }
 
     #[test]

@@ -151,7 +151,7 @@ pub fn end_share(world: &World, name: &str) -> Vec<Op> {
         folders.retain(|p| *p != root);
         ops.extend(folders.into_iter().rev().map(|p| Op::RemoveDir(Place::Shared.at(p))));
     }
-    ops.push(Op::Sweep(Place::Shared.at(root)));
+    ops.push(Op::RemoveFolder(Place::Shared.at(root)));
     ops.push(Op::Note(Fact::NoShare(name.to_owned())));
     ops
 }

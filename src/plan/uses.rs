@@ -21,10 +21,10 @@ impl World {
         if self.latest_use <= now {
             return facts;
         }
-        for (device, holding) in &self.devices {
+        for (device, replica) in &self.devices {
             let mut ahead = Vec::new();
             let mut before = i64::MIN;
-            holding.book.for_each(Tree::<Link>::ROOT, |_, link| match link.used > now {
+            replica.links.for_each(Tree::<Link>::ROOT, |_, link| match link.used > now {
                 true => ahead.push(link.used),
                 false => before = before.max(link.used),
             });
@@ -33,7 +33,7 @@ impl World {
             let until = ahead.get(room).copied().unwrap_or(i64::MAX);
             let mut of_the_last = room - ahead.partition_point(|used| *used < until);
             ahead.dedup();
-            holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
+            replica.links.for_each(Tree::<Link>::ROOT, |path, link| {
                 let Ok(rank) = ahead.binary_search(&link.used) else { return };
                 if link.used > until || (link.used == until && of_the_last == 0) {
                     return;
@@ -73,8 +73,8 @@ mod tests {
         let facts = world.take_uses_back(Time::from_secs(now), most);
         facts.iter().for_each(|fact| world.note(fact));
         let mut used = Vec::new();
-        for holding in world.devices.values() {
-            holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
+        for replica in world.devices.values() {
+            replica.links.for_each(Tree::<Link>::ROOT, |path, link| {
                 used.push((RelPath::new(path).unwrap().to_string(), link.used));
             });
         }

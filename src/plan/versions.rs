@@ -4,13 +4,13 @@
 //! Their time is that in which the NAS was seen running ([`super::Running`]): a clock that jumps ends nothing.
 //! What was destroyed and can still be brought back goes last: that was promised by name. Of the rest the
 //! oldest goes first, in the order in which they were put away, whatever the clock said. But what got old within
-//! the last hour may be what a storm replaces that nobody has noticed yet, and so may the first that a name left
+//! the last hour may be what a mass change replaces that nobody has noticed yet, and so may the first that a name left
 //! within the last day ([`Span`]): it never goes for its share, and only goes when the drive would be short without.
-//! All of a day would be too dear: a film that is cut all day long leaves an old content every time. While a storm waits for the owner's word nothing
+//! All of a day would be too dear: a film that is cut all day long leaves an old content every time. While a mass change waits for the owner's word nothing
 //! goes because its time is over, and nothing at all that got old since it began.
 
+use super::mass_change::Span;
 use super::night::CLOCK_IS_SET;
-use super::storm::Span;
 use super::{Fact, Op, Version, Why, World};
 use crate::config::Config;
 use crate::model::{Bytes, Time};
@@ -48,7 +48,7 @@ pub fn overdue(world: &World, config: &Config, now: Time) -> Vec<Op> {
 }
 
 fn expired_by(world: &World, config: &Config, now: Time, more: i64) -> Vec<Op> {
-    if now < CLOCK_IS_SET || storm_since(world, config).is_some() {
+    if now < CLOCK_IS_SET || mass_change_since(world, config).is_some() {
         return Vec::new();
     }
     let op = |(number, v): (&u64, &Version)| {
@@ -79,14 +79,14 @@ pub fn at_most(world: &World) -> Bytes {
     Bytes(counted.fold(0, |sum, v| sum.saturating_add(blocks(v))))
 }
 
-/// The number of the old content that the earliest storm begins with which waits for the owner's word.
-pub fn storm_since(world: &World, config: &Config) -> Option<u64> {
+/// The number of the old content that the earliest mass change begins with which waits for the owner's word.
+pub fn mass_change_since(world: &World, config: &Config) -> Option<u64> {
     let ours = |device| config.devices.contains_key(device) || world.is_joined(device);
-    let storms = world.devices.iter().filter(|(device, _)| ours(device));
-    storms.filter_map(|(_, holding)| Some(holding.storm?.first)).min()
+    let mass_changes = world.devices.iter().filter(|(device, _)| ours(device));
+    mass_changes.filter_map(|(_, replica)| Some(replica.mass_change?.first)).min()
 }
 
-/// What may be the beginning of a storm that is not noticed yet, by number, and the seconds for which it is.
+/// What may be the beginning of a mass change that is not noticed yet, by number, and the seconds for which it is.
 fn fresh(world: &World) -> BTreeMap<u64, i64> {
     let mut names = HashSet::new();
     let mut fresh = BTreeMap::new();
@@ -138,19 +138,19 @@ pub fn over_their_share(
     free(of_age, &fresh, weights, over)
 }
 
-/// What goes because the drive needs room; nothing that got old since `storm` began ([`storm_since`]).
+/// What goes because the drive needs room; nothing that got old since `mass_change` began ([`mass_change_since`]).
 pub fn make_space(
     world: &World,
     free_now: Bytes,
     total: Bytes,
     weights: &BTreeMap<u64, Weight>,
-    storm: Option<u64>,
+    mass_change: Option<u64>,
 ) -> Vec<Op> {
     if !is_short(free_now, total) {
         return Vec::new();
     }
     let need = (total.0 / ENOUGH).saturating_sub(free_now.0);
-    let before = world.versions.range(..storm.unwrap_or(u64::MAX));
+    let before = world.versions.range(..mass_change.unwrap_or(u64::MAX));
     free(before, &fresh(world), weights, need)
 }
 
@@ -322,15 +322,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_expires_while_a_storm_waits_for_its_answer() {
+    fn nothing_expires_while_a_mass_change_waits_for_its_answer() {
         let mut world = world(&[(1, 90, edited(), 1)]);
         let (phone, mut config) = (DeviceName::new("HTCphone").unwrap(), config());
         config.devices.insert(phone.clone(), crate::config::Device::named("HTC phone"));
-        let storm = crate::plan::Storm { first: 1, since: NOW, at: NOW, rewritten: 1, deleted: 0 };
-        world.note(&Fact::Storm(phone.clone(), storm));
+        let mass_change =
+            crate::plan::MassChange { first: 1, since: NOW, at: NOW, rewritten: 1, deleted: 0 };
+        world.note(&Fact::MassChange(phone.clone(), mass_change));
         assert_eq!(expired(&world, &config, NOW), []);
         assert_eq!(overdue(&world, &config, NOW), []);
-        world.note(&Fact::Calm(phone));
+        world.note(&Fact::Resolved(phone));
         assert_eq!(going(&expired(&world, &config, NOW)), [1]);
     }
 
@@ -418,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_storm_may_have_replaced_outlives_its_share_and_goes_last() {
+    fn what_a_mass_change_may_have_replaced_outlives_its_share_and_goes_last() {
         let stormed = Why::Stormed(DeviceName::new("HTCphone").unwrap());
         let mut world = lately(&[
             (1, "a", 25 * 60, edited()),
@@ -447,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_drive_takes_only_what_is_older_than_a_storm_that_waits() {
+    fn a_full_drive_takes_only_what_is_older_than_a_mass_change_that_waits() {
         let mut world = lately(&[
             (1, "a", 300, edited()),
             (2, "b", 200, edited()),
@@ -460,14 +461,15 @@ mod tests {
         let weights = weights(&world);
         let phone = DeviceName::new("HTCphone").unwrap();
         let since = NOW.plus_secs(-100 * 60);
-        let storm = crate::plan::Storm { first: 3, since, at: NOW, rewritten: 1, deleted: 0 };
-        world.note(&Fact::Storm(phone.clone(), storm));
+        let mass_change =
+            crate::plan::MassChange { first: 3, since, at: NOW, rewritten: 1, deleted: 0 };
+        world.note(&Fact::MassChange(phone.clone(), mass_change));
         let mut config = config();
-        assert_eq!(storm_since(&world, &config), None, "nobody could answer for it");
+        assert_eq!(mass_change_since(&world, &config), None, "nobody could answer for it");
         config.devices.insert(phone, crate::config::Device::named("HTC phone"));
-        let storm = storm_since(&world, &config);
-        assert_eq!(storm, Some(3));
-        let all = make_space(&world, Bytes(0), Bytes(30_000), &weights, storm);
+        let mass_change = mass_change_since(&world, &config);
+        assert_eq!(mass_change, Some(3));
+        let all = make_space(&world, Bytes(0), Bytes(30_000), &weights, mass_change);
         assert_eq!(going(&all), [1, 2]);
     }
 

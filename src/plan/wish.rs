@@ -5,7 +5,7 @@
 //! saw) is checked on the first attempt alone.
 //!
 //! Here stands who may wish what, and which file plans it: those beside this one, and `share`, `joined`, `pair` and
-//! `storm::answers`.
+//! `mass_change::answers`.
 
 mod delete;
 mod destroy;
@@ -15,7 +15,7 @@ mod move_on;
 mod pin;
 mod undo;
 
-use super::{CHUNK, Holding, Op, World};
+use super::{CHUNK, Op, Replica, World};
 use crate::config::Config;
 use crate::model::{
     About, Action, Answer, Bytes, DeviceName, Devices, Origin, Stat, Time, Trait, Wish,
@@ -182,7 +182,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    pub(super) fn holding(&self, device: &DeviceName) -> Option<&'a Holding> {
+    pub(super) fn replica(&self, device: &DeviceName) -> Option<&'a Replica> {
         self.world.devices.get(device)
     }
 

@@ -1,6 +1,6 @@
 //! What is known: the masters, what each device holds, and the old contents that are kept.
 
-use super::storm::{Pace, Storm};
+use super::mass_change::{ChangeRate, MassChange};
 use super::{Asking, Fact, Pair, Running, Share};
 use crate::model::{Bytes, DeviceName, FileId, Link, Live, RelPath, Stat, Time, Tree};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub struct World {
     /// Names among the masters that lie on another file system: nothing is known of them, or of what is in them.
     pub elsewhere: BTreeSet<RelPath>,
     /// What each device of the settings holds, and each folder that other people joined.
-    pub devices: BTreeMap<DeviceName, Holding>,
+    pub devices: BTreeMap<DeviceName, Replica>,
     /// Old contents, by number.
     pub versions: BTreeMap<u64, Version>,
     /// When the NAS was seen running: how old old contents are.
@@ -42,9 +42,9 @@ pub struct World {
 
 /// What one device holds, and how it wants it.
 #[derive(Clone, Debug, Default)]
-pub struct Holding {
+pub struct Replica {
     /// Its links as they were recorded.
-    pub book: Tree<Link>,
+    pub links: Tree<Link>,
     /// Folders it follows.
     pub follows: BTreeSet<RelPath>,
     /// Files and folders below a followed one that it does not want.
@@ -60,17 +60,17 @@ pub struct Holding {
     /// Somebody carries to it who has not told yet what is on its way, as after a start: all of it may
     /// be, so nothing makes room. In memory only.
     pub untold: bool,
-    /// Names that the device changed while a storm waits for the owner's word, with what is there. In
+    /// Names that the device changed while a mass change waits for the owner's word, with what is there. In
     /// memory only: the next look finds them again.
     pub held: BTreeMap<RelPath, Option<Stat>>,
     /// What the device did lately to files that it had.
-    pub pace: Pace,
-    /// Names that it deleted within the last day, when, and which inodes they meant; while a storm waits, those that
-    /// it deleted before that was noticed. In memory only: after a restart, what a storm deleted before it was noticed
+    pub change_rate: ChangeRate,
+    /// Names that it deleted within the last day, when, and which inodes they meant; while a mass change waits, those that
+    /// it deleted before that was noticed. In memory only: after a restart, what a mass change deleted before it was noticed
     /// is got again by hand.
     pub deleted: BTreeMap<RelPath, (Time, u64)>,
     /// It did so much that the owner is asked first.
-    pub storm: Option<Storm>,
+    pub mass_change: Option<MassChange>,
     /// What made room lately, the last first.
     pub evicted: VecDeque<Evicted>,
     /// Inodes that count against the quota: how many links, and what one costs. Each is charged once.
@@ -122,13 +122,13 @@ pub enum Why {
     Undone,
     /// It was found without a name after a power cut.
     Rescued,
-    /// A device wrote it in a storm of changes that nobody wanted.
+    /// A device wrote it in a mass change of changes that nobody wanted.
     Stormed(DeviceName),
-    /// A device wrote it in such a storm, and wrote over it once more: nothing to go back to.
+    /// A device wrote it in such a mass change, and wrote over it once more: nothing to go back to.
     Overwrote(DeviceName),
 }
 
-impl Holding {
+impl Replica {
     /// Bytes charged to the quota.
     pub fn used(&self) -> Bytes {
         self.used
@@ -196,7 +196,7 @@ impl Holding {
     fn put(&mut self, path: &RelPath, link: Link) {
         self.absent.remove(path);
         self.held.remove(path);
-        if let Some(old) = self.book.insert(path, link) {
+        if let Some(old) = self.links.insert(path, link) {
             self.uncharge(old.id.ino);
         }
         let entry = self.charged.entry(link.id.ino).or_insert((0, link.charge));
@@ -213,7 +213,7 @@ impl Holding {
     fn take(&mut self, path: &RelPath) {
         self.absent.remove(path);
         self.held.remove(path);
-        if let Some(old) = self.book.remove(path) {
+        if let Some(old) = self.links.remove(path) {
             self.uncharge(old.id.ino);
         }
     }
@@ -255,47 +255,51 @@ impl World {
             }
             Fact::Link(device, path, link) => {
                 self.latest_use = self.latest_use.max(link.used);
-                self.holding(device).put(path, *link);
+                self.replica(device).put(path, *link);
             }
-            Fact::NoLink(device, path) => self.holding(device).take(path),
+            Fact::NoLink(device, path) => self.replica(device).take(path),
             Fact::Follow(device, path) => {
-                self.holding(device).follows.insert(path.clone());
+                self.replica(device).follows.insert(path.clone());
             }
             Fact::Unfollow(device, path) => {
-                self.holding(device).follows.remove(path);
+                self.replica(device).follows.remove(path);
             }
             Fact::Except(device, path) => {
-                self.holding(device).exceptions.insert(path.clone());
+                self.replica(device).exceptions.insert(path.clone());
             }
             Fact::Unexcept(device, path) => {
-                self.holding(device).exceptions.remove(path);
+                self.replica(device).exceptions.remove(path);
             }
             Fact::Pin(device, path) => {
-                self.holding(device).pins.insert(path.clone());
+                self.replica(device).pins.insert(path.clone());
             }
             Fact::Unpin(device, path) => {
-                self.holding(device).pins.remove(path);
+                self.replica(device).pins.remove(path);
             }
             Fact::Used(device, path, at) => {
                 self.latest_use = self.latest_use.max(*at);
-                if let Some(link) = self.holding(device).book.get_mut(path) {
+                if let Some(link) = self.replica(device).links.get_mut(path) {
                     link.used = link.used.max(*at);
                 }
             }
             Fact::NotUsedSince(device, path, at) => {
-                if let Some(link) = self.holding(device).book.get_mut(path) {
+                if let Some(link) = self.replica(device).links.get_mut(path) {
                     link.used = link.used.min(*at);
                 }
             }
             Fact::Evicted(device, evicted) => {
-                let all = &mut self.holding(device).evicted;
+                let all = &mut self.replica(device).evicted;
                 all.retain(|old| old.path != evicted.path);
                 all.push_front(evicted.clone());
                 all.truncate(EVICTED);
             }
-            Fact::Pace(device, pace) => self.holding(device).pace = pace.clone(),
-            Fact::Storm(device, storm) => self.holding(device).storm = Some(*storm),
-            Fact::Calm(device) => self.holding(device).storm = None,
+            Fact::ChangeRate(device, change_rate) => {
+                self.replica(device).change_rate = change_rate.clone()
+            }
+            Fact::MassChange(device, mass_change) => {
+                self.replica(device).mass_change = Some(*mass_change)
+            }
+            Fact::Resolved(device) => self.replica(device).mass_change = None,
             Fact::Share(name, share) => {
                 self.shares.insert(name.clone(), share.clone());
             }
@@ -331,12 +335,12 @@ impl World {
         }
     }
 
-    /// True while nobody has told what is on its way to a device ([`Holding::untold`]).
+    /// True while nobody has told what is on its way to a device ([`Replica::untold`]).
     pub fn is_untold(&self, device: &DeviceName) -> bool {
-        self.devices.get(device).is_some_and(|holding| holding.untold)
+        self.devices.get(device).is_some_and(|replica| replica.untold)
     }
 
-    fn holding(&mut self, device: &DeviceName) -> &mut Holding {
+    fn replica(&mut self, device: &DeviceName) -> &mut Replica {
         self.devices.entry(device.clone()).or_default()
     }
 
@@ -388,7 +392,7 @@ mod tests {
 
     #[test]
     fn an_inode_is_charged_once_at_its_newest_price() {
-        let mut h = Holding::default();
+        let mut h = Replica::default();
         h.put(&path("a"), link(1, 100));
         h.put(&path("b"), link(1, 150));
         h.put(&path("c"), link(2, 10));
@@ -405,7 +409,7 @@ mod tests {
 
     #[test]
     fn wants_what_it_follows_but_for_exceptions() {
-        let mut h = Holding::default();
+        let mut h = Replica::default();
         h.follows.insert(path("Photos"));
         h.exceptions.insert(path("Photos/2012"));
         h.exceptions.insert(path("Photos/x"));

@@ -146,7 +146,7 @@ fn of_folder(
     options: &Options,
 ) -> Result<(Layout, Sources), MakingError> {
     let scan = fs.scan(&master(path))?;
-    if let Some(unread) = scan.blind.iter().chain(&scan.elsewhere).next() {
+    if let Some(unread) = scan.unreadable_dirs.iter().chain(&scan.elsewhere).next() {
         return Err(MakingError::Unreadable(unread.clone()));
     }
     let top = scan.tree.dir(path).ok_or_else(|| MakingError::Missing(path.clone()))?;

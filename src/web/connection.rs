@@ -1,7 +1,7 @@
 //! One connection: how long it may take.
 
 use super::limits::Client;
-use super::{GOODBYE, House};
+use super::{GOODBYE, Snapshot};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -43,7 +43,7 @@ pub(super) async fn run(
     stream: TcpStream,
     client: Client,
     router: Router,
-    house: watch::Receiver<House>,
+    snapshot: watch::Receiver<Snapshot>,
     mut closing: watch::Receiver<()>,
 ) {
     // Small answers at once. A socket that can't is as good.
@@ -70,7 +70,7 @@ pub(super) async fn run(
             }
         }
         // Dropping the connection lets go of every file it has open.
-        () = drive_gone(house) => log::debug!("connection of {client}: the drive went away"),
+        () = drive_gone(snapshot) => log::debug!("connection of {client}: the drive went away"),
         _ = closing.changed() => {
             connection.as_mut().graceful_shutdown();
             drop(timeout(GOODBYE, connection).await);
@@ -79,15 +79,15 @@ pub(super) async fn run(
 }
 
 /// Returns when a drive that was there is not any more.
-async fn drive_gone(mut house: watch::Receiver<House>) {
+async fn drive_gone(mut snapshot: watch::Receiver<Snapshot>) {
     let mut had: Option<PathBuf> = None;
     loop {
-        let now = house.borrow_and_update().drive.clone();
+        let now = snapshot.borrow_and_update().drive.clone();
         if had.is_some() && had != now {
             return;
         }
         had = now;
-        if house.changed().await.is_err() {
+        if snapshot.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }

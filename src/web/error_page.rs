@@ -1,6 +1,6 @@
 //! What people read instead of a page or a file.
 
-use super::House;
+use super::Snapshot;
 use crate::model::show;
 use crate::status::Notice;
 use axum::body::Body;
@@ -72,17 +72,17 @@ pub(super) fn missing() -> Response<Body> {
 }
 
 /// There is no drive.
-pub(super) fn away(house: &House) -> Response<Body> {
+pub(super) fn away(snapshot: &Snapshot) -> Response<Body> {
     waiting(
         "The drive is not plugged in",
         "Plug the USB drive into Larder. The catalogue opens here by itself when it is there.",
-        house,
+        snapshot,
     )
 }
 
 /// Something will be there in a while.
-pub(super) fn waiting(title: &str, text: &str, house: &House) -> Response<Body> {
-    let page = page(title, text, &house.notices, true);
+pub(super) fn waiting(title: &str, text: &str, snapshot: &Snapshot) -> Response<Body> {
+    let page = page(title, text, &snapshot.notices, true);
     let mut answer = html(StatusCode::SERVICE_UNAVAILABLE, page, POLICY);
     put(answer.headers_mut(), header::RETRY_AFTER, "5");
     answer

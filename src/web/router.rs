@@ -7,7 +7,7 @@ use super::limits::Client;
 use super::range::{self, Part};
 use super::session::{self, Door};
 use super::state::Shared;
-use super::{House, auth, sign_in, worklist};
+use super::{Snapshot, auth, sign_in, worklist};
 use crate::model::{Place, RelPath};
 use axum::Router;
 use axum::body::Body;
@@ -97,14 +97,14 @@ async fn only_our_host(
 /// can do instead.
 fn may_read(
     state: &Shared,
-    house: &House,
+    snapshot: &Snapshot,
     client: &Client,
     asked: &HeaderMap,
 ) -> Result<MayGoOn, Door> {
     let settings = state.settings.borrow().clone();
     let session = session::signed_in(state, client, asked);
     if !settings.readers && session.is_none() {
-        return Err(session::door(state, house, &settings, client, false));
+        return Err(session::door(state, snapshot, &settings, client, false));
     }
     // Who signs out, or is signed out by another password, gets nothing more of a file that is being sent.
     let (state, id) = (Arc::clone(state), session.map(|session| session.id));
@@ -117,9 +117,9 @@ async fn page(
     Extension(client): Extension<Client>,
     asked: HeaderMap,
 ) -> Response<Body> {
-    let house = state.house.borrow().clone();
-    let Some(drive) = house.drive.clone() else { return away(&house) };
-    let may_go_on = match may_read(&state, &house, &client, &asked) {
+    let snapshot = state.snapshot.borrow().clone();
+    let Some(drive) = snapshot.drive.clone() else { return away(&snapshot) };
+    let may_go_on = match may_read(&state, &snapshot, &client, &asked) {
         Ok(may_go_on) => may_go_on,
         Err(door) => return sign_in::page(door, StatusCode::UNAUTHORIZED),
     };
@@ -137,7 +137,7 @@ async fn page(
         Err(Fault::Missing) => waiting(
             "The first catalogue is being made",
             "Larder looks through the drive. The catalogue opens here by itself when it is ready.",
-            &house,
+            &snapshot,
         ),
         Err(fault) => refused(fault),
     }
@@ -149,13 +149,13 @@ async fn door(
     Extension(client): Extension<Client>,
     asked: HeaderMap,
 ) -> Response<Body> {
-    let house = state.house.borrow().clone();
-    if house.drive.is_none() {
-        return away(&house);
+    let snapshot = state.snapshot.borrow().clone();
+    if snapshot.drive.is_none() {
+        return away(&snapshot);
     }
     let settings = state.settings.borrow().clone();
     let here = session::signed_in(&state, &client, &asked).is_some();
-    sign_in::page(session::door(&state, &house, &settings, &client, here), StatusCode::OK)
+    sign_in::page(session::door(&state, &snapshot, &settings, &client, here), StatusCode::OK)
 }
 
 /// A master.
@@ -164,10 +164,10 @@ async fn file(
     Extension(client): Extension<Client>,
     request: Request,
 ) -> Response<Body> {
-    let house = state.house.borrow().clone();
-    let Some(drive) = house.drive.clone() else { return away(&house) };
+    let snapshot = state.snapshot.borrow().clone();
+    let Some(drive) = snapshot.drive.clone() else { return away(&snapshot) };
     let asked = request.headers();
-    let Ok(may_go_on) = may_read(&state, &house, &client, asked) else {
+    let Ok(may_go_on) = may_read(&state, &snapshot, &client, asked) else {
         let mut told = told(
             StatusCode::UNAUTHORIZED,
             "Sign in first",

@@ -10,7 +10,7 @@ use super::limits::Client;
 use super::password::{LENGTH, hex};
 use super::secret::{hmac, mark, random, set_cookie};
 use super::state::{AppState, Shared};
-use super::{Command, House, Settings, user_agent};
+use super::{Command, Settings, Snapshot, user_agent};
 use crate::model::{Access, Password, Session, Time};
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
@@ -65,7 +65,7 @@ pub(super) fn signed_in(
 ) -> Option<SignedIn> {
     let token = cookie(headers, SESSION)?;
     let hash = token_hash(token);
-    let access = state.house.borrow().access.clone();
+    let access = state.snapshot.borrow().access.clone();
     let (now, settings) = (now(), state.settings.borrow().clone());
     let mut found = None;
     for session in in_force(&access, &settings, now) {
@@ -81,7 +81,8 @@ pub(super) fn signed_in(
 
 /// True while what a session showed may be shown on.
 pub(super) fn holds(state: &AppState, id: &str) -> bool {
-    let (access, settings) = (state.house.borrow().access.clone(), state.settings.borrow().clone());
+    let (access, settings) =
+        (state.snapshot.borrow().access.clone(), state.settings.borrow().clone());
     settings.readers || in_force(&access, &settings, now()).any(|session| session.id == id)
 }
 
@@ -110,17 +111,17 @@ pub(super) async fn show(
     Extension(client): Extension<Client>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let house = state.house.borrow().clone();
-    if house.drive.is_none() {
+    let snapshot = state.snapshot.borrow().clone();
+    if snapshot.drive.is_none() {
         return no(StatusCode::SERVICE_UNAVAILABLE, AWAY);
     }
     let settings = state.settings.borrow().clone();
     let here = signed_in(&state, &client, &headers);
     let sessions = here.as_ref().map_or_else(Vec::new, |here| {
-        in_force(&house.access, &settings, now()).map(|s| view(s, s.id == here.id)).collect()
+        in_force(&snapshot.access, &settings, now()).map(|s| view(s, s.id == here.id)).collect()
     });
     let told = json!({
-        "state": door(&state, &house, &settings, &client, here.is_some()).as_str(),
+        "state": door(&state, &snapshot, &settings, &client, here.is_some()).as_str(),
         "readers": settings.readers,
         "proof": here.map(|here| here.proof),
         "sessions": sessions,
@@ -158,12 +159,12 @@ impl Door {
 /// What this client can do.
 pub(super) fn door(
     state: &AppState,
-    house: &House,
+    snapshot: &Snapshot,
     settings: &Settings,
     client: &Client,
     is_signed_in: bool,
 ) -> Door {
-    let has_password = settings.password.is_some() || house.access.password.is_some();
+    let has_password = settings.password.is_some() || snapshot.access.password.is_some();
     match (is_signed_in, has_password) {
         (true, _) => Door::SignedIn,
         (false, true) => Door::SignedOut,
@@ -179,15 +180,15 @@ const AWAY: &str = "the drive is not plugged in; plug it in and try again";
 fn entrance(
     state: &AppState,
     request: &Request<Body>,
-) -> Result<(House, Settings), Box<Response<Body>>> {
+) -> Result<(Snapshot, Settings), Box<Response<Body>>> {
     if !is_own(request) {
         return Err(Box::new(no(StatusCode::FORBIDDEN, OWN)));
     }
-    let house = state.house.borrow().clone();
-    if house.drive.is_none() {
+    let snapshot = state.snapshot.borrow().clone();
+    if snapshot.drive.is_none() {
         return Err(Box::new(no(StatusCode::SERVICE_UNAVAILABLE, AWAY)));
     }
-    Ok((house, state.settings.borrow().clone()))
+    Ok((snapshot, state.settings.borrow().clone()))
 }
 
 /// Chooses the password: `POST /claim`.
@@ -200,11 +201,11 @@ pub(super) async fn claim(
         return only("POST");
     }
     // Before anything of the request is read: nobody from elsewhere may even ask.
-    let (house, settings) = match entrance(&state, &request) {
+    let (snapshot, settings) = match entrance(&state, &request) {
         Ok(entered) => entered,
         Err(told) => return *told,
     };
-    match door(&state, &house, &settings, &client, false) {
+    match door(&state, &snapshot, &settings, &client, false) {
         Door::Claim => {}
         Door::SignedOut | Door::SignedIn => {
             return no(StatusCode::CONFLICT, "there is a password already; sign in with it");
@@ -240,7 +241,7 @@ pub(super) async fn claim(
         return no(StatusCode::SERVICE_UNAVAILABLE, "the password can't be kept; restart Larder");
     };
     let password = Password { hash, at: now(), from: client.address.to_string() };
-    let access = Access { password: Some(password.clone()), ..(*house.access).clone() };
+    let access = Access { password: Some(password.clone()), ..(*snapshot.access).clone() };
     let Some((session, token)) = new_session(&access, &settings, &client, &headers) else {
         return no(StatusCode::SERVICE_UNAVAILABLE, "there are no random numbers; restart Larder");
     };
@@ -262,11 +263,11 @@ pub(super) async fn sign_in(
     Extension(client): Extension<Client>,
     request: Request<Body>,
 ) -> Response<Body> {
-    let (house, settings) = match entrance(&state, &request) {
+    let (snapshot, settings) = match entrance(&state, &request) {
         Ok(entered) => entered,
         Err(told) => return *told,
     };
-    let access = house.access;
+    let access = snapshot.access;
     let headers = request.headers().clone();
     let guesser = guesser::of(&access, &settings, &client, &headers);
     // The right one too while the guesser has to wait: else waiting would cost nothing.

@@ -4,7 +4,7 @@ use super::guesser::Guesser;
 use super::limits::{Client, ClientKey, Connections, KnownClients, Throttle};
 use super::neighbours::Neighbours;
 use super::password::Passwords;
-use super::{ClaimWindow, Command, House, Settings};
+use super::{ClaimWindow, Command, Settings, Snapshot};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ pub(super) type Touched = Mutex<HashMap<String, Instant>>;
 /// The state of the application.
 pub(super) struct AppState {
     pub(super) settings: watch::Receiver<Settings>,
-    pub(super) house: watch::Receiver<House>,
+    pub(super) snapshot: watch::Receiver<Snapshot>,
     pub(super) commands: mpsc::Sender<Command>,
     /// Marked while masters are read.
     pub(super) reads: watch::Sender<()>,
@@ -88,8 +88,8 @@ impl AppState {
             return true;
         }
         let address = client.address.to_string();
-        let house = self.house.borrow();
-        house.access.sessions.iter().any(|s| s.from == address)
+        let snapshot = self.snapshot.borrow();
+        snapshot.access.sessions.iter().any(|s| s.from == address)
     }
 }
 

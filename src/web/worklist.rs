@@ -86,7 +86,7 @@ async fn take(
     request: Request<Body>,
 ) -> Result<Response<Body>, No> {
     content_type(request.headers())?;
-    if state.house.borrow().drive.is_none() {
+    if state.snapshot.borrow().drive.is_none() {
         return Err(No::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the drive is not plugged in; the wishes are kept in the page until it is",
@@ -129,8 +129,8 @@ async fn take(
 /// The common page has no key: its session proves it, and is what proves the answer to it.
 fn common_page(state: &AppState, list: &Worklist, proof: String) -> Result<Proved, No> {
     not_too_old(list)?;
-    let house = state.house.borrow();
-    if list.page != house.page || house.page.is_empty() || list.device.is_some() {
+    let snapshot = state.snapshot.borrow();
+    if list.page != snapshot.page || snapshot.page.is_empty() || list.device.is_some() {
         return Err(No::new(
             StatusCode::FORBIDDEN,
             "this is not the common page of this Larder; open the newest page",
@@ -205,7 +205,7 @@ fn later(wait: Duration) -> No {
 
 /// The device's page that a worklist comes from.
 fn device_page(state: &AppState, list: &Worklist, text: &[u8]) -> Result<Proved, No> {
-    let pages = state.house.borrow().pages.clone();
+    let pages = state.snapshot.borrow().pages.clone();
     let Some(page) = auth::page(&pages, &list.page, text) else {
         let why = "the seal is not that of a page of this Larder; open the newest page";
         return Err(No { is_wrong_seal: true, ..No::new(StatusCode::FORBIDDEN, why) });

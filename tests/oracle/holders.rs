@@ -36,7 +36,7 @@ fn judge_holder(case: &Case<'_>, holder: &Holder<'_>, quota: Option<u64>, verdic
     let Case { drive, history, .. } = case;
     let rows = holder.rows;
     // While the owner is asked about a mass change, nothing is settled there.
-    if rows.storm {
+    if rows.mass_change {
         return;
     }
     let held = drive.files(&holder.folder);

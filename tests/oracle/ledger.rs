@@ -23,7 +23,7 @@ pub(crate) struct HolderRows {
     pub(crate) pins: BTreeSet<Vec<u8>>,
     pub(crate) evicted: BTreeSet<Vec<u8>>,
     /// The owner is asked about a mass change of it.
-    pub(crate) storm: bool,
+    pub(crate) mass_change: bool,
 }
 
 /// An old content that is recorded.
@@ -130,7 +130,7 @@ impl Ledger {
             Ok(())
         })?;
         each(&db, "SELECT device FROM paces WHERE storm IS NOT NULL", |r| {
-            rows_of(holders, &names, r)?.storm = true;
+            rows_of(holders, &names, r)?.mass_change = true;
             Ok(())
         })?;
         each(&db, "SELECT name FROM pairs JOIN devices ON id = device", |r| {

@@ -59,7 +59,7 @@ fn lists(case: &Case<'_>, at: &[u8], page: &Page, verdict: &mut Verdict) {
         verdict.find(Kind::PageState, format!("{} tells of other devices", show(at)));
     }
     for (d, device) in page.devices.iter().enumerate() {
-        if ledger.holders.get(device).is_some_and(|rows| rows.storm) {
+        if ledger.holders.get(device).is_some_and(|rows| rows.mass_change) {
             continue;
         }
         let held = drive.files(b"BTsync/devices");

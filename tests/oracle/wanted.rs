@@ -37,8 +37,8 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
                 let rows = ledger.holders.get(device);
                 // Room on a device comes and goes.
                 let quota = devices.get(device).is_some_and(Option::is_some);
-                let storm = rows.is_some_and(|rows| rows.storm);
-                (below(b"BTsync/devices", device.as_bytes()), !quota && !storm)
+                let mass_change = rows.is_some_and(|rows| rows.mass_change);
+                (below(b"BTsync/devices", device.as_bytes()), !quota && !mass_change)
             }
         };
         let at = below(&folder, &path);

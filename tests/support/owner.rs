@@ -3,12 +3,12 @@
 //! Take it in with `#[path = "support/owner.rs"] mod owner;`.
 
 use larder::model::Access;
-use larder::web::{Command, House, Wishes};
+use larder::web::{Command, Snapshot, Wishes};
 use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Does what the web asks for, tells it so, and answers. Wishes come back: they are the caller's.
-pub(crate) fn obey(command: Command, house: &watch::Sender<House>) -> Option<Wishes> {
+pub(crate) fn obey(command: Command, house: &watch::Sender<Snapshot>) -> Option<Wishes> {
     let change = |how: &mut dyn FnMut(&mut Access)| {
         house.send_modify(|house| how(Arc::make_mut(&mut house.access)));
     };

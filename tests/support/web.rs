@@ -6,7 +6,7 @@
 
 use larder::model::{Access, DeviceName, Origin};
 use larder::web::{
-    ClaimWindow, Command, Front, House, Neighbours, PageKey, Settings, State, Wishes, serve,
+    ClaimWindow, Command, Front, Neighbours, PageKey, Settings, Snapshot, State, Wishes, serve,
 };
 use larder::worklist::mac::{self, Sealed};
 use std::fs;
@@ -31,7 +31,7 @@ pub(crate) const OWN: &str = "http://larder.local:8080";
 pub(crate) struct Test {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) settings: watch::Sender<Settings>,
-    pub(crate) house: watch::Sender<House>,
+    pub(crate) house: watch::Sender<Snapshot>,
     pub(crate) state: watch::Receiver<State>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) reads: watch::Receiver<()>,
@@ -77,7 +77,7 @@ impl Test {
 
         let phone = PageKey { page: "p2".into(), key: KEY.into(), origin: phone() };
         let access = Access { secret: "of this ledger".into(), ..Access::default() };
-        let house = House {
+        let house = Snapshot {
             drive: Some(drive),
             page: "home".into(),
             access: Arc::new(access),
@@ -85,14 +85,14 @@ impl Test {
             notices: Arc::new([]),
         };
         let (settings, settings_rx) = watch::channel(settings);
-        let (house, house_rx) = watch::channel(house);
+        let (house, snapshot_rx) = watch::channel(house);
         let (state_tx, mut state) = watch::channel(State::default());
         let (commands_tx, commands) = mpsc::channel(2);
         let (stop, stopped) = oneshot::channel::<()>();
         let (reads_tx, reads) = watch::channel(());
         let front = Front {
             settings: settings_rx,
-            house: house_rx,
+            snapshot: snapshot_rx,
             commands: commands_tx,
             state: state_tx,
             reads: reads_tx,

@@ -221,7 +221,7 @@ fn what_they_delete_at_once_is_held_until_the_owner_says_so() {
     house.settle();
     assert!(house.told().contains("80 of the 82 files in shared/a vanished"), "{}", house.told());
     assert_eq!(house.masters().len(), 83, "masters never go");
-    assert_eq!(house.engine().world().devices[&people()].book.len(), 82);
+    assert_eq!(house.engine().world().devices[&people()].links.len(), 82);
     let mut back = house.wish(Action::Get, "a");
     back.to = vec![people()];
     let answer = house.asks_home(&back);

@@ -423,7 +423,7 @@ fn old_contents_take_no_more_than_their_share() {
 }
 
 #[test]
-fn what_a_storm_that_nobody_noticed_yet_replaced_outlives_its_share() {
+fn what_a_mass_change_that_nobody_noticed_yet_replaced_outlives_its_share() {
     let mut house = with_versions();
     house.config.versions_share = 1;
     house.memory().capacity = 1_500 * BLOCK;
@@ -438,29 +438,29 @@ fn what_a_storm_that_nobody_noticed_yet_replaced_outlives_its_share() {
     assert_eq!(house.try_turn().unwrap().again_in, None);
 }
 
-/// A storm of the phone that began so many seconds ago waits for an answer.
-fn begin_storm(house: &mut House, ago: i64) {
+/// A mass change of the phone that began so many seconds ago waits for an answer.
+fn begin_mass_change(house: &mut House, ago: i64) {
     let now = house.now;
     let since = now.plus_secs(-ago);
     let versions = house.engine().world().versions.clone();
     let first = versions.iter().find(|(_, v)| v.at >= since).map_or(u64::MAX, |(n, _)| *n);
-    let storm = crate::plan::Storm { first, since, at: now, rewritten: 1, deleted: 0 };
-    let fact = crate::plan::Fact::Storm(device("HTCphone"), storm);
+    let mass_change = crate::plan::MassChange { first, since, at: now, rewritten: 1, deleted: 0 };
+    let fact = crate::plan::Fact::MassChange(device("HTCphone"), mass_change);
     house.engine().remember(&fact).unwrap();
     house.turn();
 }
 
 #[test]
-fn a_full_drive_takes_nothing_that_a_storm_replaced_and_the_owner_is_told() {
+fn a_full_drive_takes_nothing_that_a_mass_change_replaced_and_the_owner_is_told() {
     let mut house = with_versions();
     house.days(1);
     house.memory().put(&master(&path("filler")), &vec![b'f'; 7_000 * BLOCK as usize], Time(0));
     house.fill(300);
-    // Of the three only the last is of the storm.
+    // Of the three only the last is of the mass change.
     let versions = house.engine().world().versions.clone();
     let last = versions.values().map(|v| v.at).max().unwrap();
     let ago = house.now.since(last);
-    begin_storm(&mut house, ago);
+    begin_mass_change(&mut house, ago);
     assert!(!house.told().contains("are left on the drive"), "{}", house.told());
     for left in [&["doomed", "2"][..], &["2"], &["2"]] {
         house.fill(140);
@@ -473,7 +473,7 @@ fn a_full_drive_takes_nothing_that_a_storm_replaced_and_the_owner_is_told() {
     house.fill(0);
     house.open().unwrap();
     assert_eq!(house.kept_paths(), ["2"]);
-    let calm = crate::plan::Fact::Calm(device("HTCphone"));
+    let calm = crate::plan::Fact::Resolved(device("HTCphone"));
     house.engine().remember(&calm).unwrap();
     house.turn();
     assert_eq!(house.kept_paths(), [""; 0]);
@@ -578,7 +578,7 @@ fn what_is_found_is_put_right_by_the_next_turn_and_not_by_the_night() {
     house.try_turn().unwrap();
     assert!(house.drive.0.borrow().listed > listed.get() + 50, "everything was looked at");
     house.wait(11);
-    assert_eq!(house.engine().world().devices[&device("HTCphone")].book.len(), 0);
+    assert_eq!(house.engine().world().devices[&device("HTCphone")].links.len(), 0);
 }
 
 #[test]
@@ -616,8 +616,8 @@ fn devices_follow_what_was_joined_and_nobody_notices() {
     house.engine().carried([device("HTCphone")]);
     house.engine().take_changed();
     let used = |house: &mut House| {
-        let holding = &house.engine().world().devices[&device("HTCphone")];
-        (holding.book.get(&path("other")).unwrap().used, holding.used())
+        let replica = &house.engine().world().devices[&device("HTCphone")];
+        (replica.links.get(&path("other")).unwrap().used, replica.used())
     };
     let (before, charged) = used(&mut house);
     assert_eq!(charged, Bytes(2 * BLOCK));
@@ -754,9 +754,9 @@ fn a_join_is_followed_wherever_it_is_cut() {
         }
         assert_eq!(house.phone_files(), ["keep=equal", "other=equal"], "cut at call {cut}");
         assert_eq!(house.drive.0.borrow().lost, Vec::<Vec<u8>>::new());
-        let holding = &house.engine().world().devices[&device("HTCphone")];
+        let replica = &house.engine().world().devices[&device("HTCphone")];
         let charged = if joined { 1 } else { 2 };
-        assert_eq!(holding.used(), Bytes(charged * BLOCK), "cut at call {cut}");
+        assert_eq!(replica.used(), Bytes(charged * BLOCK), "cut at call {cut}");
         assert_eq!(house.engine().world().versions.len(), 0, "cut at call {cut}");
         if followed {
             assert!(cut > 8 && joined, "it makes more calls than {cut}");

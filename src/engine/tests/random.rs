@@ -6,7 +6,7 @@ use super::house::{BLOCK, Drive, House, START, device, is_done, path, settings};
 use super::judged::{History, InMemory, Kind, Snapshot, Violation, judge, judge_contents};
 use crate::fs::FileSystem as _;
 use crate::model::{Action, Origin, Place, RelPath, Spot, Tree, Wish};
-use crate::plan::{Fact, NOTE_BEGINS, ShareState, Storm, come_down, master, on};
+use crate::plan::{Fact, MassChange, NOTE_BEGINS, ShareState, enforce_quota, master, on};
 use proptest::prelude::*;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
@@ -38,8 +38,8 @@ enum Step {
     Fails(usize, bool),
     /// The power fails: the drive is as it was some changes ago, at most since it was synced.
     Cut(usize),
-    /// A device is taken to be in a storm.
-    Storms(usize),
+    /// A device is taken to be in a mass change.
+    MassChanges(usize),
     /// Somebody answers for it, on the common page.
     Answers(usize, bool),
     /// The phone's quota, in smallest files; 0 is none.
@@ -91,7 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..40, any::<bool>()).prop_map(|(n, full)| Step::Fails(n, full)),
         2 => (0usize..40).prop_map(Step::Cut),
         1 => (0u64..5).prop_map(Step::Quota),
-        1 => (0..DEVICES.len()).prop_map(Step::Storms),
+        1 => (0..DEVICES.len()).prop_map(Step::MassChanges),
         2 => (0..DEVICES.len(), any::<bool>()).prop_map(|(d, kept)| Step::Answers(d, kept)),
     ]
 }
@@ -253,10 +253,11 @@ impl Life {
                 drop(drive);
                 self.open();
             }
-            Step::Storms(d) => {
+            Step::MassChanges(d) => {
                 let at = self.house.now;
-                let storm = Storm { first: 0, since: START, at, rewritten: 0, deleted: 0 };
-                let fact = Fact::Storm(device(DEVICES[*d]), storm);
+                let mass_change =
+                    MassChange { first: 0, since: START, at, rewritten: 0, deleted: 0 };
+                let fact = Fact::MassChange(device(DEVICES[*d]), mass_change);
                 self.house.engine().remember(&fact).unwrap();
                 self.history.unsettled(DEVICES[*d]);
             }
@@ -349,9 +350,9 @@ impl Life {
         for name in DEVICES {
             let quota = self.house.config.devices[&device(name)].quota;
             let world = self.house.engine().world();
-            let holding = &world.devices[&device(name)];
-            let (_, short) = come_down(world, &device(name), quota);
-            let over = quota.is_some_and(|quota| holding.used() > quota);
+            let replica = &world.devices[&device(name)];
+            let (_, short) = enforce_quota(world, &device(name), quota);
+            let over = quota.is_some_and(|quota| replica.used() > quota);
             prop_assert!(!over || short.is_some(), "{name} holds more than its quota");
         }
         Ok(())
@@ -360,7 +361,7 @@ impl Life {
     /// What must hold when nothing is left to do.
     fn at_rest(&mut self) -> Result<(), TestCaseError> {
         self.house.settle();
-        // A storm is at rest only when it is answered.
+        // A mass change is at rest only when it is answered.
         for d in 0..DEVICES.len() {
             self.answer(d, d == 0);
         }
@@ -384,8 +385,8 @@ impl Life {
                 .map(|(at, _)| at.path.clone())
                 .collect();
             let mut booked = BTreeSet::new();
-            let book = &self.house.engine().world().devices[&device(name)].book;
-            book.for_each(Tree::<crate::model::Link>::ROOT, |p, _| {
+            let links = &self.house.engine().world().devices[&device(name)].links;
+            links.for_each(Tree::<crate::model::Link>::ROOT, |p, _| {
                 booked.insert(RelPath::new(p).unwrap());
             });
             prop_assert_eq!(booked, there, "{}", name);
@@ -399,8 +400,8 @@ impl Life {
         });
         for (name, share) in world.shares.iter().filter(|(_, share)| share.is_joined()) {
             let holder = crate::model::DeviceName::joined(name);
-            let Some(holding) = world.devices.get(&holder) else { continue };
-            holding.book.for_each(Tree::<crate::model::Link>::ROOT, |p, link| {
+            let Some(replica) = world.devices.get(&holder) else { continue };
+            replica.links.for_each(Tree::<crate::model::Link>::ROOT, |p, link| {
                 known.insert((on(&holder, &RelPath::new(p).unwrap()).path, link.id.ino));
             });
             let at = |(at, _): &&(RelPath, u64)| crate::plan::below_shared(at, name).is_some();
@@ -473,7 +474,7 @@ fn what_was_asked_for_under_a_name_that_was_held_is_there_at_rest() {
     let asks = Step::Wishes(0, Action::Get, PATHS.len(), 0);
     live(
         false,
-        &[Step::HomeSaves(2), Step::Storms(0), Step::DeviceSaves(0, 2), asks, Step::Waits(1)],
+        &[Step::HomeSaves(2), Step::MassChanges(0), Step::DeviceSaves(0, 2), asks, Step::Waits(1)],
     )
     .unwrap();
 }

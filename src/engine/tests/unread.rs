@@ -28,9 +28,9 @@ impl House {
     }
 
     fn has(&mut self, holder: &DeviceName, at: &str) -> bool {
-        let holding = &self.engine().world().devices[holder];
-        assert!(holding.absent.is_empty(), "{:?}", holding.absent);
-        holding.book.get(&path(at)).is_some()
+        let replica = &self.engine().world().devices[holder];
+        assert!(replica.absent.is_empty(), "{:?}", replica.absent);
+        replica.links.get(&path(at)).is_some()
     }
 
     fn asks_at_home(&mut self, action: Action, at: &str, with: Option<&str>) -> Answer {

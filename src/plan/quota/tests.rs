@@ -26,11 +26,11 @@ fn world(links: &[(&str, u64, u64, i64)]) -> World {
 
 fn room(world: &World, quota: u64, need: u64) -> Result<Vec<String>, String> {
     let keep = Keep::default();
-    let chosen = make_room(world, &device(), Some(Bytes(quota)), Bytes(need), keep);
+    let chosen = make_space(world, &device(), Some(Bytes(quota)), Bytes(need), keep);
     let names = |going: Vec<(RelPath, Link)>| going.iter().map(|(p, _)| p.to_string()).collect();
     chosen.map(names).map_err(|why| match why {
-        NoRoom::Short(short) => short.to_string(),
-        NoRoom::Untold => "untold".into(),
+        NoSpace::Short(short) => short.to_string(),
+        NoSpace::Untold => "untold".into(),
     })
 }
 
@@ -60,7 +60,7 @@ fn the_refusal_has_the_numbers() {
     );
     // What is too much as it is comes down as far as it may.
     world.note(&Fact::Unpin(device(), path("d")));
-    let (going, short) = come_down(&world, &device(), Some(Bytes(5)));
+    let (going, short) = enforce_quota(&world, &device(), Some(Bytes(5)));
     assert_eq!(going.iter().map(|(p, _)| p.to_string()).collect::<Vec<_>>(), ["d/c", "d/e"]);
     let short = short.unwrap().to_string();
     assert!(short.starts_with("quota 5 bytes, 10 bytes of it pinned, "), "{short}");
@@ -80,25 +80,25 @@ fn what_needs_none_has_room_and_what_never_fits_has_none_before_anything_is_told
         assert_eq!(room(&world, 30, 21).unwrap_err(), short);
         let goes = if untold { Err("untold".into()) } else { Ok(vec!["b".into(), "c".into()]) };
         assert_eq!(room(&world, 30, 20), goes);
-        let (going, short) = come_down(&world, &device(), Some(Bytes(5)));
+        let (going, short) = enforce_quota(&world, &device(), Some(Bytes(5)));
         assert_eq!((going.len(), short.is_some()), if untold { (0, false) } else { (2, true) });
     }
     // What the plan relies on stays, too.
     let keep = Keep { within: None, inodes: &[2] };
-    let none = make_room(&world, &device(), Some(Bytes(30)), Bytes(11), keep).unwrap_err();
-    assert!(matches!(none, NoRoom::Short(_)), "{none:?}");
+    let none = make_space(&world, &device(), Some(Bytes(30)), Bytes(11), keep).unwrap_err();
+    assert!(matches!(none, NoSpace::Short(_)), "{none:?}");
 }
 
 #[test]
 fn what_costs_nothing_makes_no_room() {
     let world = world(&[("a", 1, 0, 1), ("b", 2, 10, 2), ("c", 3, 0, 0), ("d", 3, 0, 0)]);
     assert_eq!(room(&world, 10, 10).unwrap(), ["b"]);
-    let (going, short) = come_down(&world, &device(), Some(Bytes(0)));
+    let (going, short) = enforce_quota(&world, &device(), Some(Bytes(0)));
     assert_eq!((going.len(), short), (1, None));
 }
 
 #[test]
-fn what_a_storm_holds_back_stays() {
+fn what_a_mass_change_holds_back_stays() {
     let mut world = world(&[("a", 1, 10, 1), ("b", 2, 10, 2)]);
     world.devices.get_mut(&device()).unwrap().held.insert(path("a"), None);
     assert_eq!(room(&world, 20, 5).unwrap(), ["b"]);
@@ -115,19 +115,20 @@ fn among_a_hundred_thousand_links_few_paths_are_made() {
         let link = Link { id, charge: Bytes(4_096), used: (n * 7_919 % 100_003) as i64 };
         world.note(&Fact::Link(device(), at, link));
     }
-    let holding = &world.devices[&device()];
-    let quota = Some(holding.used());
+    let replica = &world.devices[&device()];
+    let quota = Some(replica.used());
     let begun = std::time::Instant::now();
-    let going = make_room(&world, &device(), quota, Bytes(EVICTED as u64 * 4_096), Keep::default());
+    let going =
+        make_space(&world, &device(), quota, Bytes(EVICTED as u64 * 4_096), Keep::default());
     let took = begun.elapsed();
     let going = going.unwrap();
     assert_eq!(going.len(), EVICTED);
     assert!(going.windows(2).all(|two| two[0].1.used <= two[1].1.used));
     let newest = going.last().unwrap().1.used;
     let mut older = 0;
-    holding.book.for_each(Tree::<Link>::ROOT, |_, link| older += usize::from(link.used < newest));
+    replica.links.for_each(Tree::<Link>::ROOT, |_, link| older += usize::from(link.used < newest));
     assert_eq!(older, EVICTED - 1);
-    let first = Oldest::first_on(&world, holding, Keep::default(), EVICTED);
+    let first = Oldest::first_on(&world, replica, Keep::default(), EVICTED);
     let names: Vec<_> = first.take(EVICTED).flat_map(|(_, links)| links).collect();
     assert_eq!(names, going, "the first of all are the first of some");
     log::info!("chosen in {took:?}");

@@ -3,7 +3,7 @@
 use super::{Asked, Planned};
 use crate::model::DeviceName;
 use crate::plan::folder::delete_folder;
-use crate::plan::{Fact, Op, behind};
+use crate::plan::{Fact, Op, stale_link};
 
 impl Asked<'_> {
     pub(super) fn delete(&self, to: &[&DeviceName]) -> Planned {
@@ -20,25 +20,25 @@ impl Asked<'_> {
         let path = &self.wish.path;
         let mut ops = Vec::new();
         for &device in devices {
-            let Some(holding) = self.holding(device) else { continue };
-            if holding.holds_back(path) {
+            let Some(replica) = self.replica(device) else { continue };
+            if replica.holds_back(path) {
                 return Err(self.not_before_the_word(device));
             }
-            if let Some(link) = holding.book.get(path) {
-                let Some(gone) = behind::let_go(self.world, device, path, link) else {
+            if let Some(link) = replica.links.get(path) {
+                let Some(gone) = stale_link::let_go(self.world, device, path, link) else {
                     return Err(Planned::waiting(format!(
                         "the copy on {} to be safely at home",
                         self.label(device)
                     )));
                 };
-                if holding.wants(path) {
+                if replica.wants(path) {
                     ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
                 }
-                if holding.pins.contains(path) {
+                if replica.pins.contains(path) {
                     ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
                 }
                 ops.push(gone);
-            } else if holding.book.dir(path).is_some() || holding.follows(path) {
+            } else if replica.links.dir(path).is_some() || replica.follows(path) {
                 ops.extend(delete_folder(self.world, device, path));
             }
         }

@@ -2,8 +2,8 @@
 
 use super::{Asked, Attempt, Planned};
 use crate::plan::folder::{destroy_folder, seen_folder};
-use crate::plan::holder::release;
-use crate::plan::{Op, behind};
+use crate::plan::holder::unlink_or_keep;
+use crate::plan::{Op, stale_link};
 
 impl Asked<'_> {
     pub(super) fn destroy(&self) -> Planned {
@@ -34,7 +34,7 @@ impl Asked<'_> {
         }
         let mut ops = Vec::new();
         for (device, at, link) in self.world.links_for(path) {
-            let Some(gone) = behind::let_go(self.world, device, &at, &link) else {
+            let Some(gone) = stale_link::let_go(self.world, device, &at, &link) else {
                 if !self.config.devices.contains_key(device) && !self.world.is_joined(device) {
                     // An older copy on a device that nobody looks after any more.
                     continue;
@@ -51,8 +51,8 @@ impl Asked<'_> {
             1 => " and on one device".into(),
             n => format!(" and on {n} devices"),
         };
-        release(self.world, path, &mut ops);
-        ops.push(Op::Retire { path: path.clone(), id: m.id, keep });
+        unlink_or_keep(self.world, path, &mut ops);
+        ops.push(Op::Destroy { path: path.clone(), id: m.id, keep });
         Planned::done(ops, format!("{path} is destroyed, at home{devices}"))
     }
 

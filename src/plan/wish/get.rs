@@ -40,7 +40,7 @@ impl Asked<'_> {
         // A device whose clock runs ahead must not make its files the last to go for ever.
         let at = self.wish.at.min(self.now).secs();
         let used = |&&device: &&&DeviceName| {
-            self.holding(device).is_some_and(|h| h.book.get(&self.wish.path).is_some())
+            self.replica(device).is_some_and(|h| h.links.get(&self.wish.path).is_some())
         };
         let note = |device: &&DeviceName| {
             Op::Note(Fact::Used((*device).clone(), self.wish.path.clone(), at))

@@ -16,8 +16,8 @@ impl Asked<'_> {
             return Planned::refused("choose another device to move it to");
         }
         let at_source = self
-            .holding(from)
-            .is_some_and(|h| h.book.get(path).is_some() || h.book.dir(path).is_some());
+            .replica(from)
+            .is_some_and(|h| h.links.get(path).is_some() || h.links.dir(path).is_some());
         if !at_source && self.attempt == Attempt::First {
             return Planned::refused(format!("{path} is not on {}", self.label(from)));
         }

@@ -9,9 +9,9 @@ impl Asked<'_> {
         let path = &self.wish.path;
         let mut ops = Vec::new();
         for &device in to {
-            let Some(holding) = self.holding(device) else { continue };
-            let there = holding.book.get(path).is_some() || holding.book.dir(path).is_some();
-            if !there && !holding.follows(path) {
+            let Some(replica) = self.replica(device) else { continue };
+            let there = replica.links.get(path).is_some() || replica.links.dir(path).is_some();
+            if !there && !replica.follows(path) {
                 let label = self.label(device);
                 return Planned::refused(format!("{path} is not on {label}; get it first"));
             }
@@ -22,7 +22,7 @@ impl Asked<'_> {
 
     pub(super) fn unpin(&self, to: &[&DeviceName]) -> Planned {
         let path = &self.wish.path;
-        let there = to.iter().filter(|device| self.holding(device).is_some());
+        let there = to.iter().filter(|device| self.replica(device).is_some());
         let unpin = |device: &&DeviceName| Op::Note(Fact::Unpin((*device).clone(), path.clone()));
         Planned::done(
             there.map(unpin).collect(),

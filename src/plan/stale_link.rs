@@ -5,8 +5,8 @@
 //! They are brought up to date as soon as there is room. Until then the owner's word about them counts as
 //! about any other, and what has its last name there is kept as an old version.
 
-use super::quota::{Keep, NoRoom, make_room};
-use super::{Fact, Holding, Op, Why, World, master, on};
+use super::quota::{Keep, NoSpace, make_space};
+use super::{Fact, Op, Replica, Why, World, master, on};
 use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time};
 
 /// A link that means another inode than its master.
@@ -23,13 +23,13 @@ pub struct Behind {
 }
 
 /// Whether a device's link is behind its master, and how.
-pub fn behind(world: &World, device: &DeviceName, path: &RelPath) -> Option<Behind> {
-    let holding = world.devices.get(device)?;
-    let link = *holding.book.get(path)?;
+pub fn stale_link(world: &World, device: &DeviceName, path: &RelPath) -> Option<Behind> {
+    let replica = world.devices.get(device)?;
+    let link = *replica.links.get(path)?;
     let master = *world.files.get(&world.home_of(device, path)?)?;
     let equal = world.was_deduplicated(&link.id, &master.id) || like(&link.id, &master.id);
-    let behind = Behind { equal, pinned: holding.pinned(path), link, master };
-    (link.id.ino != master.id.ino).then_some(behind)
+    let stale_link = Behind { equal, pinned: replica.pinned(path), link, master };
+    (link.id.ino != master.id.ino).then_some(stale_link)
 }
 
 impl Behind {
@@ -39,12 +39,12 @@ impl Behind {
     }
 
     /// What the new one needs beside what the old one leaves.
-    pub fn need(&self, holding: &Holding) -> Bytes {
-        let freed = match holding.links_of(self.link.id.ino) {
-            1 => holding.cost_of(self.link.id.ino).0,
+    pub fn need(&self, replica: &Replica) -> Bytes {
+        let freed = match replica.links_of(self.link.id.ino) {
+            1 => replica.cost_of(self.link.id.ino).0,
             _ => 0,
         };
-        Bytes(holding.price(&self.master).0.saturating_sub(freed))
+        Bytes(replica.price(&self.master).0.saturating_sub(freed))
     }
 
     /// What makes room for the new one; `Err` when nothing can, or not yet.
@@ -54,13 +54,13 @@ impl Behind {
         device: &DeviceName,
         path: &RelPath,
         quota: Option<Bytes>,
-    ) -> Result<Vec<(RelPath, Link)>, NoRoom> {
-        let need = world.devices.get(device).map_or(Bytes(0), |holding| self.need(holding));
+    ) -> Result<Vec<(RelPath, Link)>, NoSpace> {
+        let need = world.devices.get(device).map_or(Bytes(0), |replica| self.need(replica));
         if need == Bytes(0) {
             return Ok(Vec::new());
         }
         let keep = Keep { within: Some(path), inodes: &[self.master.id.ino] };
-        make_room(world, device, quota, need, keep)
+        make_space(world, device, quota, need, keep)
     }
 }
 
@@ -78,8 +78,8 @@ pub(super) fn get(
     now: Time,
 ) -> Vec<Op> {
     let (by, at, new) = (master(path), on(device, path), m.id.ino);
-    let gone = world.devices.get(device).is_some_and(|holding| holding.absent.contains_key(path));
-    match behind(world, device, path).filter(|_| !gone) {
+    let gone = world.devices.get(device).is_some_and(|replica| replica.absent.contains_key(path));
+    match stale_link(world, device, path).filter(|_| !gone) {
         None => vec![Op::Link { from: by, ino: new, to: at }],
         Some(old) => vec![
             Op::Replace { at, old: old.link.id.ino, by, new, why: Why::Replaced },
@@ -96,8 +96,8 @@ pub(super) fn let_go(
     link: &Link,
 ) -> Option<Op> {
     let (at, ino) = (on(device, path), link.id.ino);
-    match behind(world, device, path) {
-        Some(behind) if behind.stays() => {
+    match stale_link(world, device, path) {
+        Some(stale_link) if stale_link.stays() => {
             Some(Op::Release { at, ino, was: world.home_of(device, path)? })
         }
         Some(_) => None,

@@ -1,13 +1,13 @@
-//! The storm guard in the engine: counts what devices do, and holds it when it is too much.
+//! The mass change guard in the engine: counts what devices do, and holds it when it is too much.
 
-use super::look::LOOKS;
+use super::lookup::LOOKS;
 use super::{Engine, EngineError};
-use crate::catalogue::StormView;
+use crate::catalogue::MassChangeView;
 use crate::fs::FsError;
 use crate::model::{DeviceName, Link, RelPath, Stat, Time};
 use crate::plan::{
-    Doing, Fact, Op, Span, Storm, Version, Why, age, doing, extent, in_disguise, is_disguised, on,
-    versions,
+    Doing, Fact, MassChange, Op, Span, Version, Why, age, doing, extent, in_disguise, is_disguised,
+    on, versions,
 };
 use crate::status::Condition;
 use std::collections::BTreeMap;
@@ -17,34 +17,34 @@ const SHOWN: usize = 12;
 
 impl Engine {
     /// True while the owner has not said what to make of all that a device does.
-    pub(super) fn is_storming(&self, device: &DeviceName) -> bool {
-        self.world.devices.get(device).is_some_and(|h| h.storm.is_some())
+    pub(super) fn is_in_mass_change(&self, device: &DeviceName) -> bool {
+        self.world.devices.get(device).is_some_and(|h| h.mass_change.is_some())
     }
 
-    /// True while any storm waits for an answer: old contents are kept so long.
-    pub(super) fn any_storm(&self) -> bool {
-        versions::storm_since(&self.world, &self.config).is_some()
+    /// True while any mass change waits for an answer: old contents are kept so long.
+    pub(super) fn any_mass_change(&self) -> bool {
+        versions::mass_change_since(&self.world, &self.config).is_some()
     }
 
-    /// Looks ahead at what is looked at next: when that is a storm by itself, none of it is taken in.
-    pub(super) fn foresee_storms(&mut self, now: Time) -> Result<(), EngineError> {
+    /// Looks ahead at what is looked at next: when that is a mass change by itself, none of it is taken in.
+    pub(super) fn foresee_mass_changes(&mut self, now: Time) -> Result<(), EngineError> {
         // What it has, and what is new there; only the first can be rewritten or deleted.
         let mut dirty: BTreeMap<DeviceName, (Vec<RelPath>, Vec<RelPath>)> = BTreeMap::new();
         for (device, path) in self.dirty.keys().take(LOOKS) {
-            let Some(holding) = self.world.devices.get(device) else { continue };
+            let Some(replica) = self.world.devices.get(device) else { continue };
             let (known, new) = dirty.entry(device.clone()).or_default();
-            if holding.book.get(path).is_some() {
+            if replica.links.get(path).is_some() {
                 known.push(path.clone());
             } else if self.home(device, path).is_none() {
                 new.push(path.clone());
             }
         }
         for (device, (known, created)) in dirty {
-            let Some(holding) = self.world.devices.get(&device) else { continue };
-            let most = (known.len() + holding.absent.len()) as u32;
+            let Some(replica) = self.world.devices.get(&device) else { continue };
+            let most = (known.len() + replica.absent.len()) as u32;
             // Even if every one were rewritten it would be none: no need to look twice.
-            let calm = holding.pace.storm(now, most, 0, holding.book.len()).is_none();
-            if holding.storm.is_some() || calm {
+            let calm = replica.change_rate.mass_change(now, most, 0, replica.links.len()).is_none();
+            if replica.mass_change.is_some() || calm {
                 continue;
             }
             let (mut rewritten, mut deleted) = (0, Vec::new());
@@ -61,26 +61,28 @@ impl Engine {
                     Doing::Nothing | Doing::Created => {}
                 }
             }
-            let Some(holding) = self.world.devices.get(&device) else { continue };
-            deleted.retain(|path| !holding.absent.contains_key(path));
-            let gone = deleted.iter().chain(holding.absent.keys());
+            let Some(replica) = self.world.devices.get(&device) else { continue };
+            deleted.retain(|path| !replica.absent.contains_key(path));
+            let gone = deleted.iter().chain(replica.absent.keys());
             let hour = now.plus_secs(-Span::Hour.length());
             let (taken, rest): (Vec<_>, Vec<_>) =
-                gone.partition(|path| is_disguised(holding, path, hour));
+                gone.partition(|path| is_disguised(replica, path, hour));
             let disguised = taken.len() as u32 + in_disguise(rest.into_iter(), created.iter());
             // What is absent and nothing else may come back yet, and is asked about when much vanished.
-            let all = holding.book.len();
-            if let Some(span) = holding.pace.storm(now, rewritten + disguised, 0, all) {
-                let storm = Storm::noticed(&self.world, &device, &holding.pace, span, now);
-                self.hold(&device, storm)?;
+            let all = replica.links.len();
+            if let Some(span) = replica.change_rate.mass_change(now, rewritten + disguised, 0, all)
+            {
+                let mass_change =
+                    MassChange::noticed(&self.world, &device, &replica.change_rate, span, now);
+                self.hold(&device, mass_change)?;
             }
         }
         Ok(())
     }
 
     fn doing(&self, device: &DeviceName, path: &RelPath, seen: Option<&Stat>) -> Doing {
-        let book = self.world.devices.get(device).and_then(|h| h.book.get(path));
-        doing(book, seen, self.home(device, path))
+        let links = self.world.devices.get(device).and_then(|h| h.links.get(path));
+        doing(links, seen, self.home(device, path))
     }
 
     /// The master that a device's name stands for.
@@ -88,28 +90,28 @@ impl Engine {
         self.world.files.get(&self.world.home_of(device, path)?)
     }
 
-    fn hold(&mut self, device: &DeviceName, storm: Storm) -> Result<(), EngineError> {
+    fn hold(&mut self, device: &DeviceName, mass_change: MassChange) -> Result<(), EngineError> {
         log::warn!("{device} changes so much that it is held until somebody says that it may");
-        if let Some(holding) = self.world.devices.get_mut(device) {
+        if let Some(replica) = self.world.devices.get_mut(device) {
             // What vanished before was not believed yet, and is a part of it.
-            let absent = holding.absent.keys().map(|path| (path.clone(), None));
-            holding.held.extend(absent);
+            let absent = replica.absent.keys().map(|path| (path.clone(), None));
+            replica.held.extend(absent);
         }
-        self.forget_deleted(device, storm.span(), storm.at);
-        self.remember(&Fact::Storm(device.clone(), storm))
+        self.forget_deleted(device, mass_change.span(), mass_change.at);
+        self.remember(&Fact::MassChange(device.clone(), mass_change))
     }
 
-    /// What a device deleted before a span until now is of no storm that is noticed now.
+    /// What a device deleted before a span until now is of no mass change that is noticed now.
     fn forget_deleted(&mut self, device: &DeviceName, span: Span, now: Time) {
-        let Some(holding) = self.world.devices.get_mut(device) else { return };
-        let mut deleted = std::mem::take(&mut holding.deleted);
+        let Some(replica) = self.world.devices.get_mut(device) else { return };
+        let mut deleted = std::mem::take(&mut replica.deleted);
         deleted.retain(|_, (at, _)| age(&self.world, *at, now) < span.length());
-        if let Some(holding) = self.world.devices.get_mut(device) {
-            holding.deleted = deleted;
+        if let Some(replica) = self.world.devices.get_mut(device) {
+            replica.deleted = deleted;
         }
     }
 
-    /// Holds what a device did to a name while a storm waits for its answer; `true` when it did
+    /// Holds what a device did to a name while a mass change waits for its answer; `true` when it did
     /// anything.
     pub(super) fn is_held_back(
         &mut self,
@@ -117,14 +119,14 @@ impl Engine {
         path: &RelPath,
         seen: Option<Stat>,
     ) -> bool {
-        if !self.is_storming(device) {
+        if !self.is_in_mass_change(device) {
             return false;
         }
         let held = self.doing(device, path, seen.as_ref()) != Doing::Nothing;
-        let Some(holding) = self.world.devices.get_mut(device) else { return false };
+        let Some(replica) = self.world.devices.get_mut(device) else { return false };
         let before = match held {
-            true => holding.held.insert(path.clone(), seen),
-            false => holding.held.remove(path),
+            true => replica.held.insert(path.clone(), seen),
+            false => replica.held.remove(path),
         };
         self.stale |= held != before.is_some();
         held
@@ -138,29 +140,30 @@ impl Engine {
         (did, had): (Doing, Option<Link>),
         now: Time,
     ) -> Result<(), EngineError> {
-        let Some(holding) = self.world.devices.get(device) else { return Ok(()) };
+        let Some(replica) = self.world.devices.get(device) else { return Ok(()) };
         let (rewritten, deleted) = match did {
             Doing::Rewrote if self.rewrote_lately(device, path, now) => return Ok(()),
             Doing::Rewrote => (1, 0),
-            Doing::Deleted if is_disguised(holding, path, now.plus_secs(-Span::Hour.length())) => {
+            Doing::Deleted if is_disguised(replica, path, now.plus_secs(-Span::Hour.length())) => {
                 (1, 0)
             }
             Doing::Deleted => (0, 1),
             Doing::Nothing | Doing::Created => return Ok(()),
         };
-        let mut pace = holding.pace.clone();
-        pace.add(now, rewritten, deleted);
-        let storm = pace.storm(now, 0, 0, holding.book.len());
-        let storm = storm.map(|span| Storm::noticed(&self.world, device, &pace, span, now));
+        let mut change_rate = replica.change_rate.clone();
+        change_rate.add(now, rewritten, deleted);
+        let mass_change = change_rate.mass_change(now, 0, 0, replica.links.len());
+        let mass_change = mass_change
+            .map(|span| MassChange::noticed(&self.world, device, &change_rate, span, now));
         if let (Doing::Deleted, Some(had)) = (did, had) {
             self.forget_deleted(device, Span::Day, now);
-            if let Some(holding) = self.world.devices.get_mut(device) {
-                holding.deleted.insert(path.clone(), (now, had.id.ino));
+            if let Some(replica) = self.world.devices.get_mut(device) {
+                replica.deleted.insert(path.clone(), (now, had.id.ino));
             }
         }
-        self.remember(&Fact::Pace(device.clone(), pace))?;
-        match storm {
-            Some(storm) if !self.is_storming(device) => self.hold(device, storm),
+        self.remember(&Fact::ChangeRate(device.clone(), change_rate))?;
+        match mass_change {
+            Some(mass_change) if !self.is_in_mass_change(device) => self.hold(device, mass_change),
             _ => Ok(()),
         }
     }
@@ -176,27 +179,28 @@ impl Engine {
         lately.filter(by_it).nth(1).is_some()
     }
 
-    /// A storm was answered: whatever of it is left is looked at as ever.
+    /// A mass change was answered: whatever of it is left is looked at as ever.
     pub(super) fn calm_down(&mut self, device: &DeviceName) -> Result<(), EngineError> {
         let spoken_of = self.world.versions.last_key_value().map_or(0, |(number, _)| number + 1);
-        let Some(holding) = self.world.devices.get_mut(device) else { return Ok(()) };
-        holding.deleted.clear();
-        for path in std::mem::take(&mut holding.held).into_keys() {
+        let Some(replica) = self.world.devices.get_mut(device) else { return Ok(()) };
+        replica.deleted.clear();
+        for path in std::mem::take(&mut replica.held).into_keys() {
             self.dirty.entry((device.clone(), path)).or_insert(0);
         }
-        let mut pace = holding.pace.clone();
-        pace.spoken_of = spoken_of;
-        self.remember(&Fact::Pace(device.clone(), pace))
+        let mut change_rate = replica.change_rate.clone();
+        change_rate.spoken_of = spoken_of;
+        self.remember(&Fact::ChangeRate(device.clone(), change_rate))
     }
 
-    /// Tells the owner of a storm, or that it is over.
-    pub(super) fn tell_storm(&mut self, device: &DeviceName, now: Time) {
+    /// Tells the owner of a mass change, or that it is over.
+    pub(super) fn tell_mass_change(&mut self, device: &DeviceName, now: Time) {
         let key = format!("storm {device}");
-        let Some(holding) = self.world.devices.get(device).filter(|h| h.storm.is_some()) else {
-            self.untell(&key);
+        let Some(replica) = self.world.devices.get(device).filter(|h| h.mass_change.is_some())
+        else {
+            self.clear_notice(&key);
             return;
         };
-        let (rewritten, deleted, created) = extent(holding);
+        let (rewritten, deleted, created) = extent(replica);
         let label = self.config.devices.get(device).map_or(device.as_str(), |d| &d.label);
         let what = format!(
             "{label} changed {} and deleted {}, much more than ever before in so short a time ({} \
@@ -205,23 +209,23 @@ impl Engine {
             files(deleted),
             files(created),
         );
-        let at = holding.storm.map_or(now, |storm| storm.at);
+        let at = replica.mass_change.map_or(now, |mass_change| mass_change.at);
         let next = "look at that device first; then say on the common page, or on another device's, \
                     whether to let it happen or to keep yours";
-        self.tell(&key, Condition::Attention, at, what, next);
+        self.raise_notice(&key, Condition::Attention, at, what, next);
     }
 
-    /// The storms for the pages.
-    pub(super) fn storm_views(&self) -> Vec<StormView> {
+    /// The mass changes for the pages.
+    pub(super) fn mass_change_views(&self) -> Vec<MassChangeView> {
         let storming = self.holders().into_iter().filter_map(|device| {
-            let holding = self.world.devices.get(&device)?;
-            Some((device, holding, holding.storm?))
+            let replica = self.world.devices.get(&device)?;
+            Some((device, replica, replica.mass_change?))
         });
         storming
-            .map(|(device, holding, storm)| {
-                let (rewritten, deleted, created) = extent(holding);
-                let some = holding.held.keys().take(SHOWN).cloned().collect();
-                StormView { device, at: storm.at, rewritten, deleted, created, some }
+            .map(|(device, replica, mass_change)| {
+                let (rewritten, deleted, created) = extent(replica);
+                let some = replica.held.keys().take(SHOWN).cloned().collect();
+                MassChangeView { device, at: mass_change.at, rewritten, deleted, created, some }
             })
             .collect()
     }

@@ -22,12 +22,12 @@ impl Engine {
     /// What would make room on each device that has a quota.
     pub(super) fn rooms(&self) -> BTreeMap<DeviceName, Room> {
         let limited = self.config.devices.iter().filter(|(_, settings)| settings.quota.is_some());
-        let holding = |device| self.world.devices.get(device);
+        let replica = |device| self.world.devices.get(device);
         limited
-            .filter_map(|(device, _)| Some((device, holding(device)?)))
-            .map(|(device, holding)| {
+            .filter_map(|(device, _)| Some((device, replica(device)?)))
+            .map(|(device, replica)| {
                 let keep = Keep::default();
-                let mut oldest = Oldest::first_on(&self.world, holding, keep, FIRST_TO_GO);
+                let mut oldest = Oldest::first_on(&self.world, replica, keep, FIRST_TO_GO);
                 let held = oldest.held;
                 let first = oldest.by_ref().take(FIRST_TO_GO);
                 let first = first.map(|(bytes, links)| {
@@ -47,11 +47,11 @@ impl Engine {
 
     /// What made room on each device within the last month, and could be got again.
     pub(super) fn lately_evicted(&self, now: Time) -> BTreeMap<DeviceName, Vec<Evicted>> {
-        let told = |(device, holding): (&DeviceName, &crate::plan::Holding)| {
+        let told = |(device, replica): (&DeviceName, &crate::plan::Replica)| {
             let there = |path: &RelPath| {
-                holding.book.get(path).is_some() || self.world.files.get(path).is_none()
+                replica.links.get(path).is_some() || self.world.files.get(path).is_none()
             };
-            let lately = holding.evicted.iter().filter(|e| now.since(e.at) < TOLD);
+            let lately = replica.evicted.iter().filter(|e| now.since(e.at) < TOLD);
             (device.clone(), lately.filter(|e| !there(&e.path)).cloned().collect())
         };
         self.world.devices.iter().map(told).collect()

@@ -1,9 +1,9 @@
-//! How much a device does to files that it had, and the most it ever did: the measure of a storm. Pure.
+//! How much a device does to files that it had, and the most it ever did: the measure of a mass change. Pure.
 
 use crate::model::Time;
 use serde::{Deserialize, Serialize};
 
-/// So much in an hour is never a storm.
+/// So much in an hour is never a mass change.
 pub(super) const CALM: u32 = 50;
 /// Nor is so much in a day.
 pub(super) const CALM_DAY: u32 = 4 * CALM;
@@ -53,7 +53,7 @@ struct Counts(Vec<(i64, u32, u32)>);
 
 impl Counts {
     /// Takes in what was done in a slot. Returns the most of any span that is over: what is not over
-    /// is no measure, else every storm would be its own.
+    /// is no measure, else every mass change would be its own.
     fn add(&mut self, span: Span, now: i64, rewritten: u32, deleted: u32) -> (u32, u32) {
         let length = span.slots();
         // A clock that was set back must not leave counts behind that no time ends.
@@ -84,7 +84,7 @@ impl Counts {
 
 /// What a device did lately, and the most it ever did.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Pace {
+pub struct ChangeRate {
     /// By five minutes.
     slots: Counts,
     /// By hours.
@@ -97,12 +97,12 @@ pub struct Pace {
     /// The most files rewritten in one day.
     #[serde(default)]
     pub most_in_a_day: u32,
-    /// Of old contents before this number the owner has spoken: they are of no later storm.
+    /// Of old contents before this number the owner has spoken: they are of no later mass change.
     #[serde(default)]
     pub spoken_of: u64,
 }
 
-impl Pace {
+impl ChangeRate {
     /// Takes in what was done at a moment.
     pub fn add(&mut self, at: Time, rewritten: u32, deleted: u32) {
         let hour = self.slots.add(Span::Hour, Span::Hour.slot_of(at), rewritten, deleted);
@@ -132,8 +132,8 @@ impl Pace {
         Time::from_secs(first.unwrap_or(from) * span.slot())
     }
 
-    /// Whether so much more, on top of what it did lately, is a storm on a device with `all` links.
-    pub fn storm(&self, now: Time, rewritten: u32, deleted: u32, all: usize) -> Option<Span> {
+    /// Whether so much more, on top of what it did lately, is a mass change on a device with `all` links.
+    pub fn mass_change(&self, now: Time, rewritten: u32, deleted: u32, all: usize) -> Option<Span> {
         let limit = |calm: u32, most: u32| calm.max(most.saturating_mul(TIMES));
         let lately = self.lately(Span::Hour, now);
         let changed = lately.0.saturating_add(rewritten);

@@ -1,21 +1,22 @@
-//! The two answers to a storm: let it happen, and keep mine. Pure.
+//! The two answers to a mass change: let it happen, and keep mine. Pure.
 
 use super::back::Back;
-use super::turn::turn_back;
+use super::roll_back::roll_back;
 use super::{Span, extent};
 use crate::model::{Answer, DeviceName, Origin, RelPath, Trait};
-use crate::plan::reconcile::{NotYet, Sight, reconcile};
+use crate::plan::reconcile::{NotYet, Observation, reconcile};
 use crate::plan::wish::{Asked, Planned};
-use crate::plan::{CHUNK, Fact, Holding, Op, Why};
+use crate::plan::{CHUNK, Fact, Op, Replica, Why};
 use std::collections::BTreeSet;
 
-/// The devices that a wish about storms is for; why not, otherwise.
+/// The devices that a wish about mass changes is for; why not, otherwise.
 fn stormy<'a>(
     asked: &Asked<'_>,
     to: &[&'a DeviceName],
     origin: &Origin,
 ) -> Result<Vec<&'a DeviceName>, Planned> {
-    let storming = |d: &DeviceName| asked.world.devices.get(d).is_some_and(|h| h.storm.is_some());
+    let storming =
+        |d: &DeviceName| asked.world.devices.get(d).is_some_and(|h| h.mass_change.is_some());
     if let Origin::Device(own) = origin
         && (to.contains(&own) || storming(own))
     {
@@ -28,10 +29,10 @@ fn stormy<'a>(
 }
 
 impl Asked<'_> {
-    /// True when a wish of a device's page is refused until its storm is answered.
+    /// True when a wish of a device's page is refused until its mass change is answered.
     pub(in crate::plan) fn may_not_take_away(&self, own: &DeviceName) -> bool {
         self.wish.action.is(Trait::TakesAway)
-            && self.holding(own).is_some_and(|h| h.storm.is_some())
+            && self.replica(own).is_some_and(|h| h.mass_change.is_some())
     }
 
     pub(in crate::plan) fn not_before_the_word(&self, device: &DeviceName) -> Planned {
@@ -45,7 +46,7 @@ impl Asked<'_> {
 
     /// Why nothing is destroyed while any device holds back what it did there.
     pub(in crate::plan) fn refused_before_the_word(&self, path: &RelPath) -> Option<Planned> {
-        let held = |(device, h): &(&DeviceName, &Holding)| match device.joined_folder() {
+        let held = |(device, h): &(&DeviceName, &Replica)| match device.joined_folder() {
             None => h.holds_back(path),
             Some(_) => {
                 let mut homes = h.held.keys().filter_map(|p| self.world.home_of(device, p));
@@ -57,14 +58,14 @@ impl Asked<'_> {
     }
 
     /// The owner says that what a device did was meant: it is taken in like any change, the old
-    /// contents kept as versions. As much is no storm from then on.
+    /// contents kept as versions. As much is no mass change from then on.
     pub(in crate::plan) fn allow(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
-        let take_in = |device: &DeviceName, holding: &Holding, ops: &mut Vec<Op>| {
-            for (path, seen) in &holding.held {
+        let take_in = |device: &DeviceName, replica: &Replica, ops: &mut Vec<Op>| {
+            for (path, seen) in &replica.held {
                 if ops.len() >= CHUNK {
                     break;
                 }
-                let sight = Sight {
+                let observation = Observation {
                     device,
                     path,
                     seen: *seen,
@@ -73,12 +74,12 @@ impl Asked<'_> {
                     quota: self.quota(device),
                     now: self.now,
                 };
-                match reconcile(self.world, &sight) {
+                match reconcile(self.world, &observation) {
                     Ok(what) => {
                         let gets = |op: &Op| matches!(op, Op::Replace { why: Why::Replaced, .. });
                         let got = what.iter().any(gets);
                         ops.extend(what);
-                        if got && sight.quota.is_some() {
+                        if got && observation.quota.is_some() {
                             // How much room is left for the next is seen when it has that.
                             return Ok(Part { more: true, missing: None });
                         }
@@ -90,28 +91,28 @@ impl Asked<'_> {
             Ok(Part { more: ops.len() >= CHUNK, missing: None })
         };
         let what = "what was held is taken in; the old contents are kept for a while";
-        let usual = |holding: &Holding| {
-            let (rewritten, deleted, _) = extent(holding);
+        let usual = |replica: &Replica| {
+            let (rewritten, deleted, _) = extent(replica);
             (rewritten, deleted)
         };
-        self.answer_storms(to, origin, what, usual, take_in)
+        self.answer_mass_changes(to, origin, what, usual, take_in)
     }
 
     /// The owner says that it was not meant: the device gets again what it had, as far as its quota goes. What it
-    /// wrote is kept as versions, and what was taken in before the storm was noticed is turned back. Both are found by
+    /// wrote is kept as versions, and what was taken in before the mass change was noticed is turned back. Both are found by
     /// their inodes where somebody renamed them at home since; the answer counts what could not be turned back.
     pub(in crate::plan) fn keep_mine(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
-        let turn = |device: &DeviceName, holding: &Holding, ops: &mut Vec<Op>| {
+        let turn = |device: &DeviceName, replica: &Replica, ops: &mut Vec<Op>| {
             let (before, mut left) = (ops.len(), BTreeSet::new());
-            if let Some(storm) = &holding.storm {
-                left = turn_back(self.world, device, storm, ops);
+            if let Some(mass_change) = &replica.mass_change {
+                left = roll_back(self.world, device, mass_change, ops);
             }
             if ops.len() > before {
                 // First the masters: what the device gets, and what that costs, is seen when they are back.
                 return Ok(Part { more: true, missing: None });
             }
-            let mut back = Back::new(self, device, holding, left);
-            for (path, seen) in &holding.held {
+            let mut back = Back::new(self, device, replica, left);
+            for (path, seen) in &replica.held {
                 if ops.len() >= CHUNK {
                     break;
                 }
@@ -124,18 +125,18 @@ impl Asked<'_> {
         };
         let what = "the device gets again what it had; what it wrote is kept for a while, among the \
                     old versions";
-        self.answer_storms(to, origin, what, |_| (0, 0), turn)
+        self.answer_mass_changes(to, origin, what, |_| (0, 0), turn)
     }
 
-    /// Plans an answer for each device, and the end of its storm once that was all. What is `usual` from then on is
+    /// Plans an answer for each device, and the end of its mass change once that was all. What is `usual` from then on is
     /// noted with the first part, of all that was held.
-    fn answer_storms(
+    fn answer_mass_changes(
         &self,
         to: &[&DeviceName],
         origin: &Origin,
         what: &str,
-        usual: impl Fn(&Holding) -> (u32, u32),
-        plan: impl Fn(&DeviceName, &Holding, &mut Vec<Op>) -> Result<Part, Planned>,
+        usual: impl Fn(&Replica) -> (u32, u32),
+        plan: impl Fn(&DeviceName, &Replica, &mut Vec<Op>) -> Result<Part, Planned>,
     ) -> Planned {
         let devices = match stormy(self, to, origin) {
             Ok(devices) => devices,
@@ -143,20 +144,20 @@ impl Asked<'_> {
         };
         let (mut ops, mut what, mut more) = (Vec::new(), what.to_owned(), false);
         for device in devices {
-            let Some(holding) = self.holding(device) else { continue };
-            let mut pace = holding.pace.clone();
-            let span = holding.storm.map_or(Span::Hour, |storm| storm.span());
-            let (rewritten, deleted) = usual(holding);
-            pace.accept(span, rewritten, deleted);
-            ops.push(Op::Note(Fact::Pace(device.clone(), pace)));
-            let part = match plan(device, holding, &mut ops) {
+            let Some(replica) = self.replica(device) else { continue };
+            let mut change_rate = replica.change_rate.clone();
+            let span = replica.mass_change.map_or(Span::Hour, |mass_change| mass_change.span());
+            let (rewritten, deleted) = usual(replica);
+            change_rate.accept(span, rewritten, deleted);
+            ops.push(Op::Note(Fact::ChangeRate(device.clone(), change_rate)));
+            let part = match plan(device, replica, &mut ops) {
                 Ok(part) => part,
                 Err(not_now) => return not_now,
             };
             more |= part.more;
             what.extend(part.missing);
             if !part.more {
-                ops.push(Op::Note(Fact::Calm(device.clone())));
+                ops.push(Op::Note(Fact::Resolved(device.clone())));
             }
         }
         Planned { ops, answer: Answer::Done(what), more }

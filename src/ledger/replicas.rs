@@ -1,4 +1,4 @@
-//! The ledger's part about room and storms: what made room on each device, and what devices do to the
+//! The ledger's part about room and mass changes: what made room on each device, and what devices do to the
 //! files that they had.
 
 use super::{Ledger, LedgerError};
@@ -10,8 +10,8 @@ use std::collections::HashMap;
 const DOING: &str = "read what the ledger has of devices";
 
 impl Ledger {
-    /// Records a fact of room or storms; others are not its matter.
-    pub(super) fn record_room(&mut self, fact: &Fact) -> Result<(), LedgerError> {
+    /// Records a fact of room or mass changes; others are not its matter.
+    pub(super) fn record_replica(&mut self, fact: &Fact) -> Result<(), LedgerError> {
         // Small structs of numbers always have a JSON form.
         match fact {
             Fact::Evicted(device, Evicted { path, size, at }) => {
@@ -30,15 +30,15 @@ impl Ledger {
                     params![device, i64::try_from(EVICTED).unwrap_or(i64::MAX)],
                 )?;
             }
-            Fact::Pace(device, pace) => {
-                let pace = serde_json::to_string(pace).unwrap_or_default();
-                self.pace_of(device, "pace", Some(&pace))?;
+            Fact::ChangeRate(device, change_rate) => {
+                let change_rate = serde_json::to_string(change_rate).unwrap_or_default();
+                self.pace_of(device, "pace", Some(&change_rate))?;
             }
-            Fact::Storm(device, storm) => {
-                let storm = serde_json::to_string(storm).unwrap_or_default();
-                self.pace_of(device, "storm", Some(&storm))?;
+            Fact::MassChange(device, mass_change) => {
+                let mass_change = serde_json::to_string(mass_change).unwrap_or_default();
+                self.pace_of(device, "storm", Some(&mass_change))?;
             }
-            Fact::Calm(device) => self.pace_of(device, "storm", None)?,
+            Fact::Resolved(device) => self.pace_of(device, "storm", None)?,
             _ => {}
         }
         Ok(())
@@ -61,8 +61,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Reads what is remembered of room and storms.
-    pub(super) fn load_room(
+    /// Reads what is remembered of room and mass changes.
+    pub(super) fn load_replica(
         &self,
         names: &HashMap<i64, DeviceName>,
         world: &mut World,
@@ -89,15 +89,15 @@ impl Ledger {
             Ok((r.get(0)?, r.get::<_, Option<String>>(1)?, r.get::<_, Option<String>>(2)?))
         });
         for row in rows.map_err(self.fail(DOING))? {
-            let (id, pace, storm) = row.map_err(self.fail(DOING))?;
+            let (id, change_rate, mass_change) = row.map_err(self.fail(DOING))?;
             let damaged = |e: serde_json::Error| self.damaged(format!("pace of {id}: {e}"));
-            if let Some(text) = pace {
-                let pace = serde_json::from_str(&text).map_err(damaged)?;
-                world.note(&Fact::Pace(device(id)?, pace));
+            if let Some(text) = change_rate {
+                let change_rate = serde_json::from_str(&text).map_err(damaged)?;
+                world.note(&Fact::ChangeRate(device(id)?, change_rate));
             }
-            if let Some(text) = storm {
-                let storm = serde_json::from_str(&text).map_err(damaged)?;
-                world.note(&Fact::Storm(device(id)?, storm));
+            if let Some(text) = mass_change {
+                let mass_change = serde_json::from_str(&text).map_err(damaged)?;
+                world.note(&Fact::MassChange(device(id)?, mass_change));
             }
         }
         Ok(())
@@ -107,10 +107,10 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Pace, Storm};
+    use crate::plan::{ChangeRate, MassChange};
 
     #[test]
-    fn remembers_what_made_room_and_a_storm_over_a_restart() {
+    fn remembers_what_made_room_and_a_mass_change_over_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ledger.sqlite");
         let device = DeviceName::new("HTCphone").unwrap();
@@ -119,13 +119,17 @@ mod tests {
             size: Bytes(n as u64),
             at: Time(n as i64),
         };
-        let mut pace = Pace::default();
-        pace.add(Time::from_secs(1_000), 7, 8);
-        let storm = Storm { first: 9, since: Time(1), at: Time(2), rewritten: 3, deleted: 4 };
+        let mut change_rate = ChangeRate::default();
+        change_rate.add(Time::from_secs(1_000), 7, 8);
+        let mass_change =
+            MassChange { first: 9, since: Time(1), at: Time(2), rewritten: 3, deleted: 4 };
         let mut expected = World::default();
         let mut ledger = Ledger::open(&file).unwrap();
         let went = (0..EVICTED + 20).chain([30]).map(|n| Fact::Evicted(device.clone(), evicted(n)));
-        let more = [Fact::Pace(device.clone(), pace), Fact::Storm(device.clone(), storm)];
+        let more = [
+            Fact::ChangeRate(device.clone(), change_rate),
+            Fact::MassChange(device.clone(), mass_change),
+        ];
         for fact in went.chain(more) {
             ledger.record(&fact).unwrap();
             expected.note(&fact);
@@ -133,12 +137,15 @@ mod tests {
         ledger.commit().unwrap();
         let world = Ledger::open(&file).unwrap().load().unwrap();
         let (a, b) = (&world.devices[&device], &expected.devices[&device]);
-        assert_eq!((&a.evicted, &a.pace, &a.storm), (&b.evicted, &b.pace, &b.storm));
+        assert_eq!(
+            (&a.evicted, &a.change_rate, &a.mass_change),
+            (&b.evicted, &b.change_rate, &b.mass_change)
+        );
         assert_eq!((a.evicted.len(), a.evicted[0].path.as_bytes()), (EVICTED, &b"d/30"[..]));
-        ledger.record(&Fact::Calm(device.clone())).unwrap();
+        ledger.record(&Fact::Resolved(device.clone())).unwrap();
         ledger.commit().unwrap();
         let world = Ledger::open(&file).unwrap().load().unwrap();
-        assert_eq!(world.devices[&device].storm, None);
-        assert_eq!(world.devices[&device].pace, b.pace);
+        assert_eq!(world.devices[&device].mass_change, None);
+        assert_eq!(world.devices[&device].change_rate, b.change_rate);
     }
 }

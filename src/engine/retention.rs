@@ -1,7 +1,7 @@
 //! Old contents and the room they take: what goes by day, because the drive needs the room, and what goes
 //! in the night, because its time is over.
 
-use super::look::LOOKS;
+use super::lookup::LOOKS;
 use super::{Engine, EngineError};
 use crate::apply::{Applier, ApplyError};
 use crate::config::Config;
@@ -62,11 +62,11 @@ impl Engine {
 
     /// Sees to it that old contents take no more of the drive than they may, and nothing when the drive needs
     /// the room.
-    pub(super) fn keep_room(&mut self, now: Time) -> Result<(), EngineError> {
+    pub(super) fn keep_space(&mut self, now: Time) -> Result<(), EngineError> {
         self.space = self.fs.space()?;
         // What it replaced may be all that is left of a family's pictures.
-        let storm = versions::storm_since(&self.world, &self.config);
-        if storm.is_none() {
+        let mass_change = versions::mass_change_since(&self.world, &self.config);
+        if mass_change.is_none() {
             let mut gone = self.let_go(&versions::overdue(&self.world, &self.config, now), now)?;
             gone += self.keep_share(self.space.total, now)?;
             if gone > 0 {
@@ -80,13 +80,13 @@ impl Engine {
                  can be made any more"
             );
             let next = "remove some files or empty folders, however small";
-            self.tell("inodes", Condition::DriveFull, now, what, next);
+            self.raise_notice("inodes", Condition::DriveFull, now, what, next);
         } else {
-            self.untell("inodes");
+            self.clear_notice("inodes");
         }
         if !versions::is_short(free, total) {
             self.in_vain = None;
-            self.untell("space");
+            self.clear_notice("space");
             return Ok(());
         }
         // Where nothing could go, all are not weighed anew in each turn.
@@ -94,7 +94,7 @@ impl Engine {
             return Ok(());
         }
         let weights = weights(&mut *self.fs, &self.world)?;
-        let going = versions::make_space(&self.world, free, total, &weights, storm);
+        let going = versions::make_space(&self.world, free, total, &weights, mass_change);
         if !going.is_empty() {
             log::info!("the drive is nearly full: {} old contents go", going.len());
             if self.let_go(&going, now)? > 0 {
@@ -103,14 +103,14 @@ impl Engine {
         }
         self.in_vain = Some(now);
         let what = format!("only {free} of {total} are left on the drive");
-        let next = match storm {
+        let next = match mass_change {
             None => "destroy what nobody needs, or use a larger drive",
             Some(_) => {
                 "answer first what to make of all that a device changed: until then the old \
                  contents of it stay"
             }
         };
-        self.tell("space", Condition::Attention, now, what, next);
+        self.raise_notice("space", Condition::Attention, now, what, next);
         Ok(())
     }
 
@@ -192,7 +192,7 @@ fn weights(
 }
 
 /// Makes room on a drive that is so full that not even the ledger can be written; recovery finds out what went.
-pub(super) fn make_room_to_begin(
+pub(super) fn make_space_to_begin(
     fs: &mut dyn FileSystem,
     world: &World,
     config: &Config,
@@ -203,8 +203,8 @@ pub(super) fn make_room_to_begin(
         return Ok(());
     }
     let weights = weights(fs, world)?;
-    let storm = versions::storm_since(world, config);
-    for op in versions::make_space(world, space.free, space.total, &weights, storm) {
+    let mass_change = versions::mass_change_since(world, config);
+    for op in versions::make_space(world, space.free, space.total, &weights, mass_change) {
         log::info!("the drive is nearly full: {op}");
         Applier::new(0).apply(fs, world, &op, now)?;
     }

@@ -1,4 +1,4 @@
-//! The storm guard: a device that rewrites or deletes much more than it ever did (malware that encrypts, a
+//! The mass change guard: a device that rewrites or deletes much more than it ever did (malware that encrypts, a
 //! synchronization gone mad) is not believed until the owner says so. Pure.
 //!
 //! Counted is what a device does to files that it had: rewriting them, deleting them, and deleting one while
@@ -7,25 +7,25 @@
 //! takes nothing away. What is in the files is not looked at: pictures and films look as random as
 //! what was encrypted.
 //!
-//! A storm is more than 50 within an hour, and more than three times the most that the device did in any
+//! A mass change is more than 50 within an hour, and more than three times the most that the device did in any
 //! earlier hour that nobody objected to; or more than 200 within a day and three times the most of a day,
-//! so that nothing grows into it hour by hour ([`Pace`]). Within an hour a name counts once: a document that
+//! so that nothing grows into it hour by hour ([`ChangeRate`]). Within an hour a name counts once: a document that
 //! saves itself every minute is one. Deletions alone take only links, the masters stay; they have to be
 //! more than a fifth of what the device has, besides, as with links that vanish at once.
 //!
-//! While it lasts, what the device does is held: the names are noted ([`Holding::held`]) and nothing else
+//! While it lasts, what the device does is held: the names are noted ([`Replica::held`]) and nothing else
 //! happens, the contents stay where the device put them, and no old content expires. Whoever answers
 //! must not be the device itself: its page came through its own hands.
 
 mod answers;
 mod back;
-mod pace;
-mod turn;
+mod rate;
+mod roll_back;
 
-pub use pace::{Pace, Span};
+pub use rate::{ChangeRate, Span};
 
 use super::night::CLOCK_IS_SET;
-use super::{Holding, Why, World};
+use super::{Replica, Why, World};
 use crate::model::{DeviceName, Link, RelPath, Stat, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -44,12 +44,12 @@ pub enum Doing {
 }
 
 /// What a device did to a name, from what the book says, what is seen and the master.
-pub fn doing(book: Option<&Link>, seen: Option<&Stat>, home: Option<&Stat>) -> Doing {
+pub fn doing(links: Option<&Link>, seen: Option<&Stat>, home: Option<&Stat>) -> Doing {
     let is = |ino: u64| seen.is_some_and(|s| s.id.ino == ino);
-    match (book, seen) {
+    match (links, seen) {
         (None, None) => Doing::Nothing,
         (Some(_), None) => Doing::Deleted,
-        _ if home.is_some_and(|m| is(m.id.ino)) || book.is_some_and(|b| is(b.id.ino)) => {
+        _ if home.is_some_and(|m| is(m.id.ino)) || links.is_some_and(|b| is(b.id.ino)) => {
             Doing::Nothing
         }
         (Some(_), Some(_)) => Doing::Rewrote,
@@ -57,9 +57,9 @@ pub fn doing(book: Option<&Link>, seen: Option<&Stat>, home: Option<&Stat>) -> D
     }
 }
 
-/// A storm that waits for the owner's word.
+/// A mass change that waits for the owner's word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Storm {
+pub struct MassChange {
     /// The old content that it begins with, by number: a part may be taken in already.
     pub first: u64,
     /// Since when what the device did was counted, by the clock of then.
@@ -72,12 +72,18 @@ pub struct Storm {
     pub deleted: u32,
 }
 
-impl Storm {
-    /// A storm of a device that is noticed now, for what was done over a span.
-    pub fn noticed(world: &World, device: &DeviceName, pace: &Pace, span: Span, now: Time) -> Self {
-        let (rewritten, deleted) = pace.lately(span, now);
-        let first = first(world, device, span, now).max(pace.spoken_of);
-        Self { first, since: pace.since(span, now), at: now, rewritten, deleted }
+impl MassChange {
+    /// A mass change of a device that is noticed now, for what was done over a span.
+    pub fn noticed(
+        world: &World,
+        device: &DeviceName,
+        change_rate: &ChangeRate,
+        span: Span,
+        now: Time,
+    ) -> Self {
+        let (rewritten, deleted) = change_rate.lately(span, now);
+        let first = first(world, device, span, now).max(change_rate.spoken_of);
+        Self { first, since: change_rate.since(span, now), at: now, rewritten, deleted }
     }
 
     /// Over which span it was noticed.
@@ -95,7 +101,7 @@ pub fn age(world: &World, at: Time, now: Time) -> i64 {
     }
 }
 
-/// The first old content that a device's storm may have left, over a span until now. One that is older for certain
+/// The first old content that a device's mass change may have left, over a span until now. One that is older for certain
 /// ends the search: of older ones a wrong clock may say anything.
 fn first(world: &World, device: &DeviceName, span: Span, now: Time) -> u64 {
     let mut first = world.versions.last_key_value().map_or(0, |(number, _)| number + 1);
@@ -111,12 +117,12 @@ fn first(world: &World, device: &DeviceName, span: Span, now: Time) -> u64 {
     first
 }
 
-/// How many files a storm rewrote, deleted and created, taken in or held.
-pub fn extent(holding: &Holding) -> (u32, u32, u32) {
-    let taken = holding.storm.map_or((0, 0), |s| (s.rewritten, s.deleted));
+/// How many files a mass change rewrote, deleted and created, taken in or held.
+pub fn extent(replica: &Replica) -> (u32, u32, u32) {
+    let taken = replica.mass_change.map_or((0, 0), |s| (s.rewritten, s.deleted));
     let mut sum = (taken.0, taken.1, 0);
-    for (path, seen) in &holding.held {
-        match (holding.book.get(path).is_some(), seen.is_some()) {
+    for (path, seen) in &replica.held {
+        match (replica.links.get(path).is_some(), seen.is_some()) {
             (true, true) => sum.0 += 1,
             (true, false) => sum.1 += 1,
             (false, _) => sum.2 += 1,
@@ -156,11 +162,11 @@ fn stem_of(path: &[u8]) -> Option<&[u8]> {
 }
 
 /// True when a deletion is one in disguise: another file of the same stem came to the device since.
-pub fn is_disguised(holding: &Holding, path: &RelPath, since: Time) -> bool {
+pub fn is_disguised(replica: &Replica, path: &RelPath, since: Time) -> bool {
     let (Some(folder), Some(name)) = (path.parent(), path.name()) else { return false };
-    let Some(dir) = holding.book.dir(&folder) else { return false };
+    let Some(dir) = replica.links.dir(&folder) else { return false };
     let stem = stem_of(name).unwrap_or(name);
-    let like = holding.book.files_from(dir, stem).take_while(|(n, _)| n.starts_with(stem));
+    let like = replica.links.files_from(dir, stem).take_while(|(n, _)| n.starts_with(stem));
     let mut later = like.filter(|(n, link)| *n != name && link.used >= since.secs());
     later.any(|(n, _)| n[stem.len()..].first() == Some(&b'.'))
 }

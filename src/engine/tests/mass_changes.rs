@@ -1,4 +1,4 @@
-//! Storms: a device that changes much more than ever, and the two answers to it.
+//! Mass changes: a device that changes much more than ever, and the two answers to it.
 
 use super::house::{BLOCK, Drive, House, START, device, is_done, path, refusal, settings};
 use super::{phone_page, with_many};
@@ -21,10 +21,10 @@ fn as_it_was(count: usize) -> Vec<String> {
 }
 
 fn storming(house: &mut House) -> bool {
-    house.engine().world().devices[&device("HTCphone")].storm.is_some()
+    house.engine().world().devices[&device("HTCphone")].mass_change.is_some()
 }
 
-/// The answer to a storm of the phone, from a page.
+/// The answer to a mass change of the phone, from a page.
 fn say(house: &mut House, origin: &Origin, action: Action) -> (Wish, Answer) {
     let mut wish = house.wish(action, "");
     wish.to = vec![device("HTCphone")];
@@ -120,7 +120,7 @@ fn let_it_happen_takes_it_in_as_any_change() {
 }
 
 #[test]
-fn a_storm_that_comes_file_by_file_is_noticed_and_turned_back() {
+fn a_mass_change_that_comes_file_by_file_is_noticed_and_turned_back() {
     let mut house = with_many(100);
     for i in 0..70 {
         house.phone(&name(i), &format!("encrypted {i}"));
@@ -174,7 +174,7 @@ fn keep_mine_goes_back_to_what_the_owner_let_happen_and_no_further() {
 }
 
 #[test]
-fn a_storm_is_turned_back_also_when_all_that_was_old_at_the_last_answer_is_gone() {
+fn a_mass_change_is_turned_back_also_when_all_that_was_old_at_the_last_answer_is_gone() {
     let mut house = with_many(300);
     for i in 0..80 {
         house.phone(&name(i), &format!("retouched {i}"));
@@ -320,7 +320,7 @@ fn keep_mine_brings_back_under_its_old_name_what_is_nowhere_at_home() {
 }
 
 #[test]
-fn two_devices_that_storm_over_the_same_files_are_both_turned_back() {
+fn two_devices_that_mass_change_over_the_same_files_are_both_turned_back() {
     let (laptop, phone) = (device("LinuxLaptop"), device("HTCphone"));
     // Each answer first, undisturbed and with the drive gone in the middle.
     let cuts = [None, Some(5), Some(34), Some(63), Some(101)];
@@ -339,7 +339,7 @@ fn two_devices_that_storm_over_the_same_files_are_both_turned_back() {
         }
         house.settle();
         for who in [&phone, &laptop] {
-            assert!(house.engine().world().devices[who].storm.is_some(), "{who}");
+            assert!(house.engine().world().devices[who].mass_change.is_some(), "{who}");
         }
         let mut left = 0;
         for who in [first, second] {
@@ -492,7 +492,7 @@ fn renaming_to_another_extension_is_rewriting() {
 }
 
 #[test]
-fn a_storm_that_grows_hour_by_hour_is_noticed_within_the_day() {
+fn a_mass_change_that_grows_hour_by_hour_is_noticed_within_the_day() {
     let mut house = with_many(1_000);
     let mut next = 0;
     for many in [50, 100, 300] {
@@ -616,7 +616,7 @@ fn keep_mine_says_how_much_had_no_room() {
 }
 
 #[test]
-fn what_is_usual_is_no_storm() {
+fn what_is_usual_is_no_mass_change() {
     let mut house = with_many(100);
     // Thousands of new pictures, a handful of edits, and what comes from home.
     for i in 0..300 {
@@ -635,7 +635,7 @@ fn what_is_usual_is_no_storm() {
 }
 
 #[test]
-fn clearing_out_a_small_part_is_no_storm_and_makes_none_of_the_next_edit() {
+fn clearing_out_a_small_part_is_no_mass_change_and_makes_none_of_the_next_edit() {
     let mut house = with_many(400);
     for i in 0..60 {
         house.phone_deletes(&name(i));
@@ -666,13 +666,13 @@ fn nobody_destroys_what_is_held_before_it_is_answered() {
 }
 
 #[test]
-fn a_storm_and_its_answers_lose_nothing_wherever_they_are_cut() {
+fn a_mass_change_and_its_answers_lose_nothing_wherever_they_are_cut() {
     for (action, renamed) in
         [(Action::Allow, false), (Action::KeepMine, false), (Action::KeepMine, true)]
     {
         let mut cut = 0;
         loop {
-            let mut house = small_storm(renamed);
+            let mut house = small_mass_change(renamed);
             let (before, expected) = {
                 let before = Drive::contents(&house.memory());
                 (before, undisturbed(action, renamed))
@@ -711,8 +711,8 @@ fn a_storm_and_its_answers_lose_nothing_wherever_they_are_cut() {
     }
 }
 
-/// A storm is on, of few files: one taken in before, one twice, one rewritten, one deleted, one new.
-fn small_storm(renamed: bool) -> House {
+/// A mass change is on, of few files: one taken in before, one twice, one rewritten, one deleted, one new.
+fn small_mass_change(renamed: bool) -> House {
     let mut house = House::new();
     for at in ["m/taken", "m/twice", "m/edited", "m/gone"] {
         house.home(at, at);
@@ -725,8 +725,9 @@ fn small_storm(renamed: bool) -> House {
     house.phone("m/twice", "and once more");
     house.settle();
     let now = house.now;
-    let storm = crate::plan::Storm { first: 0, since: START, at: now, rewritten: 2, deleted: 0 };
-    let fact = crate::plan::Fact::Storm(device("HTCphone"), storm);
+    let mass_change =
+        crate::plan::MassChange { first: 0, since: START, at: now, rewritten: 2, deleted: 0 };
+    let fact = crate::plan::Fact::MassChange(device("HTCphone"), mass_change);
     house.engine().remember(&fact).unwrap();
     house.phone("m/edited", "edited and held");
     house.phone("m/new", "new and held");
@@ -741,7 +742,7 @@ fn small_storm(renamed: bool) -> House {
 }
 
 fn undisturbed(action: Action, renamed: bool) -> (Vec<String>, Vec<String>) {
-    let mut house = small_storm(renamed);
+    let mut house = small_mass_change(renamed);
     assert!(is_done(&say(&mut house, &Origin::Home, action).1));
     house.restart();
     house.settle();
@@ -762,7 +763,7 @@ fn undisturbed(action: Action, renamed: bool) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn a_drive_that_was_away_is_no_storm() {
+fn a_drive_that_was_away_is_no_mass_change() {
     let mut house = rewritten();
     house.pending = Pending { lost: true, ..Pending::default() };
     house.settle();

@@ -177,7 +177,7 @@ mod tests {
             shares: &[],
             asking: &[],
             held: &[],
-            storms: &[],
+            mass_changes: &[],
             twins,
             undo: 0,
             now: Time(0),

@@ -1,22 +1,22 @@
-//! Masters that mean again what they meant before a storm, wherever they are by now. Pure.
+//! Masters that mean again what they meant before a mass change, wherever they are by now. Pure.
 
-use super::Storm;
+use super::MassChange;
 use crate::model::{DeviceName, FileId, RelPath, Stat};
 use crate::plan::{CHUNK, Fact, LinkName, Op, Version, Why, World, kept, master, moved_masters};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// What a device wrote over a master since its storm began.
+/// What a device wrote over a master since its mass change began.
 struct Change<'w> {
     /// What was there before, and its number.
     number: u64,
     was: &'w Version,
-    /// What took its place: by the device, by a cut in the middle of that, by other storms. `None`: not known.
+    /// What took its place: by the device, by a cut in the middle of that, by other mass changes. `None`: not known.
     wrote: Vec<Option<FileId>>,
     /// Somebody else changed it since, so it is left alone.
     changed: bool,
     /// An answer has turned it back, to this or to something else.
     turned: bool,
-    /// Old contents that are a part of it, of what a storm wrote and overwrote again.
+    /// Old contents that are a part of it, of what a mass change wrote and overwrote again.
     parts: Vec<(u64, &'w Version)>,
 }
 
@@ -34,18 +34,18 @@ enum Turn<'w> {
     Over,
 }
 
-/// Plans that masters which the device replaced since the storm began mean again what they meant before. What was
+/// Plans that masters which the device replaced since the mass change began mean again what they meant before. What was
 /// renamed at home since is found by what the device wrote; what is nowhere comes back under its old name. Says which
 /// could not be turned back, because something else has their place.
-pub(super) fn turn_back(
+pub(super) fn roll_back(
     world: &World,
     device: &DeviceName,
-    storm: &Storm,
+    mass_change: &MassChange,
     ops: &mut Vec<Op>,
 ) -> BTreeSet<RelPath> {
     let mut chains: BTreeMap<&RelPath, Vec<(u64, &Version)>> = BTreeMap::new();
     let mut put_away = HashMap::new();
-    for (number, version) in world.versions.range(storm.first..) {
+    for (number, version) in world.versions.range(mass_change.first..) {
         chains.entry(&version.path).or_default().push((*number, version));
         put_away.insert(version.id.ino, (*number, version));
     }
@@ -108,13 +108,13 @@ fn moved(
     moved_masters(world, &missing.collect::<Vec<_>>(), |_| true)
 }
 
-/// True for what a storm wrote over an old content: that of the device, or of another one. What was found after a cut
+/// True for what a mass change wrote over an old content: that of the device, or of another one. What was found after a cut
 /// is nobody's reason to leave anything.
-fn is_stormy(world: &World, device: &DeviceName, number: u64, version: &Version) -> bool {
+fn is_mass_change(world: &World, device: &DeviceName, number: u64, version: &Version) -> bool {
     match &version.why {
         Why::Edited(other) => {
-            let storm = world.devices.get(other).and_then(|h| h.storm);
-            other == device || storm.is_some_and(|storm| number >= storm.first)
+            let mass_change = world.devices.get(other).and_then(|h| h.mass_change);
+            other == device || mass_change.is_some_and(|mass_change| number >= mass_change.first)
         }
         why => matches!(why, Why::Rescued | Why::Overwrote(_)),
     }
@@ -125,14 +125,14 @@ fn same(a: &FileId, b: &FileId) -> bool {
     (a.ino, a.size) == (b.ino, b.size)
 }
 
-/// What storms wrote: inodes and sizes.
+/// What mass changes wrote: inodes and sizes.
 type Written = HashSet<(u64, u64)>;
 
-/// All old contents since a storm began, by their inodes, with their numbers.
+/// All old contents since a mass change began, by their inodes, with their numbers.
 type PutAway<'w> = HashMap<u64, (u64, &'w Version)>;
 
 impl<'w> Change<'w> {
-    /// The change that a device made, from all old contents of one name since the storm began.
+    /// The change that a device made, from all old contents of one name since the mass change began.
     fn of(world: &World, device: &DeviceName, chain: &[(u64, &'w Version)]) -> Option<Self> {
         let edited = |v: &Version| matches!(&v.why, Why::Edited(d) if d == device);
         // Found after a cut: what took its place is what the device has, or had when it wrote again.
@@ -142,14 +142,14 @@ impl<'w> Change<'w> {
             let again = |ino| chain.iter().any(|(_, v)| v.id.ino == ino && edited(v));
             wrote.is_some_and(|id| has(id.ino) || again(id.ino))
         };
-        let stormy = |number: u64, v: &Version| is_stormy(world, device, number, v);
+        let stormy = |number: u64, v: &Version| is_mass_change(world, device, number, v);
         let turned = |v: &Version| matches!(v.why, Why::Stormed(_));
         let first = chain.iter().position(|(_, v)| edited(v) || rescued(v))?;
         let (number, was) = chain[first];
         let since = || chain[first..].iter().copied();
         let wrote: Vec<Option<FileId>> =
             since().filter(|(n, v)| stormy(*n, v)).map(|(_, v)| v.successor).collect();
-        // Written over it in place, before the storm had it again.
+        // Written over it in place, before the mass change had it again.
         let others =
             |v: &Version| wrote.iter().flatten().any(|id| id.ino == v.id.ino && !same(id, &v.id));
         Some(Self {
@@ -162,12 +162,12 @@ impl<'w> Change<'w> {
         })
     }
 
-    /// Follows what it wrote to other names, where a storm overwrote that.
+    /// Follows what it wrote to other names, where a mass change overwrote that.
     fn go_on(&mut self, world: &World, device: &DeviceName, put_away: &PutAway<'w>) {
         let mut newest = self.number;
         while let Some((number, version)) = self.last().and_then(|id| put_away.get(&id.ino)) {
             let goes_on = *number > newest && version.path != self.was.path;
-            if !goes_on || !is_stormy(world, device, *number, version) {
+            if !goes_on || !is_mass_change(world, device, *number, version) {
                 break;
             }
             // What is not known leads nowhere.
@@ -178,7 +178,7 @@ impl<'w> Change<'w> {
         }
     }
 
-    /// Notes of what a storm wrote, and overwrote again, that it is no content to turn back to.
+    /// Notes of what a mass change wrote, and overwrote again, that it is no content to turn back to.
     fn disown(&self, device: &DeviceName) -> impl Iterator<Item = Op> {
         let wrote = |v: &Version| {
             let known = self.wrote.iter().flatten().any(|id| same(id, &v.id));

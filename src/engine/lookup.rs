@@ -21,7 +21,7 @@ impl Engine {
         match &pending.trouble {
             Some(what) => {
                 let next = "changes are noticed later than usual; nothing is lost by it";
-                self.tell("watch", Condition::Ready, now, what, next);
+                self.raise_notice("watch", Condition::Ready, now, what, next);
             }
             None if pending.lost => log::info!("changes were missed: scanning the drive"),
             None => {}
@@ -85,11 +85,11 @@ impl Engine {
             self.see_rewritten(&found.tree);
         }
         self.note_not_taken(&master(&RelPath::root()), found.not_taken);
-        self.tell_blind("home", "BTsync/files", found.blind.len(), now);
-        if !found.blind.is_empty() {
+        self.tell_blind("home", "BTsync/files", found.unreadable_dirs.len(), now);
+        if !found.unreadable_dirs.is_empty() {
             // What was not seen stays as it was known.
             let mut tree = found.tree;
-            for folder in &found.blind {
+            for folder in &found.unreadable_dirs {
                 if let Some(dir) = self.world.files.dir(folder) {
                     self.world.files.for_each(dir, |path, stat| {
                         if let Ok(path) = RelPath::new(path) {
@@ -108,21 +108,21 @@ impl Engine {
         for device in self.holders() {
             let world = &self.world;
             let mut differing = Vec::new();
-            if let Some(holding) = world.devices.get(&device) {
-                holding.book.for_each(Tree::<Link>::ROOT, |path, link| {
+            if let Some(replica) = world.devices.get(&device) {
+                replica.links.for_each(Tree::<Link>::ROOT, |path, link| {
                     let Ok(path) = RelPath::new(path) else { return };
                     let home = world.home_of(&device, &path);
                     if home.and_then(|p| world.files.get(&p)).is_none_or(|m| m.id != link.id) {
                         differing.push(path);
                     }
                 });
-                for follow in &holding.follows {
+                for follow in &replica.follows {
                     let home = world.home_of(&device, follow);
                     let Some(dir) = home.and_then(|p| world.files.dir(&p)) else { continue };
                     world.files.for_each(dir, |path, _| {
                         let Ok(path) = RelPath::new(path) else { return };
                         let Some(path) = world.path_on(&device, &path) else { return };
-                        if holding.book.get(&path).is_none() && holding.wants(&path) {
+                        if replica.links.get(&path).is_none() && replica.wants(&path) {
                             differing.push(path);
                         }
                     });
@@ -145,7 +145,7 @@ impl Engine {
             Ok(None) => {
                 // The whole folder is gone: nobody deletes that file by file.
                 self.fs.make_dir(&root)?;
-                self.emptied.insert(device.clone());
+                self.vanished_roots.insert(device.clone());
             }
             // What another file system hides stops nobody else; the scan tells of it.
             Err(FsError::OtherFileSystem { .. }) => {}
@@ -157,15 +157,15 @@ impl Engine {
             Some(_) => device.to_string(),
             None => format!("devices/{device}"),
         };
-        self.tell_blind(device.as_str(), &place, found.blind.len(), now);
+        self.tell_blind(device.as_str(), &place, found.unreadable_dirs.len(), now);
         self.note_not_taken(&root, found.not_taken);
         let mut differing = Vec::new();
         let world = &self.world;
         let ours = |path: &RelPath| world.holder_at(&root.place.clone().at(path.clone()));
         // What was not read is not gone: neither what may not be read, nor what another file system hides.
-        let unread = found.blind.iter().chain(&found.elsewhere);
-        let blind: Vec<RelPath> = unread.filter_map(|p| Some(ours(p)?.1)).collect();
-        if let Some(holding) = world.devices.get(device)
+        let unread = found.unreadable_dirs.iter().chain(&found.elsewhere);
+        let unreadable_dirs: Vec<RelPath> = unread.filter_map(|p| Some(ours(p)?.1)).collect();
+        if let Some(replica) = world.devices.get(device)
             && let Some(dir) = found.tree.dir(&root.path)
         {
             found.tree.for_each(dir, |path, stat| {
@@ -173,26 +173,28 @@ impl Engine {
                     return;
                 };
                 let home = world.home_of(device, &path);
-                let as_known = holding.book.get(&path).is_some_and(|l| l.id == stat.id)
+                let as_known = replica.links.get(&path).is_some_and(|l| l.id == stat.id)
                     && home
                         .and_then(|home| world.files.get(&home))
                         .is_some_and(|m| m.id.ino == stat.id.ino);
-                if !as_known || holding.absent.contains_key(&path) {
+                if !as_known || replica.absent.contains_key(&path) {
                     differing.push(path);
                 }
             });
-            holding.book.for_each(Tree::<Link>::ROOT, |path, _| {
+            replica.links.for_each(Tree::<Link>::ROOT, |path, _| {
                 let Ok(path) = RelPath::new(path) else { return };
-                if found.tree.get(&on(device, &path).path).is_none() && !within_any(&blind, &path) {
+                if found.tree.get(&on(device, &path).path).is_none()
+                    && !within_any(&unreadable_dirs, &path)
+                {
                     differing.push(path);
                 }
             });
         }
-        if let Some(holding) = self.world.devices.get(device) {
-            differing.extend(holding.held.keys().cloned());
+        if let Some(replica) = self.world.devices.get(device) {
+            differing.extend(replica.held.keys().cloned());
         }
         self.mark(device, differing);
-        self.blind.insert(device.clone(), blind);
+        self.unreadable_dirs.insert(device.clone(), unreadable_dirs);
         Ok(())
     }
 
@@ -215,7 +217,7 @@ impl Engine {
                 self.leave_too_deep(&master(dir), &name);
                 continue;
             };
-            self.unseen.remove(&path);
+            self.unreadable_files.remove(&path);
             if self.is_left_out(&master(&path))? {
                 continue;
             }
@@ -255,7 +257,7 @@ impl Engine {
                     self.forget_home_folder(&path);
                 }
                 Err(e) if e.trouble().is_some() => return Err(e.into()),
-                Err(e) => drop(self.unseen.insert(path, (now, e.to_string()))),
+                Err(e) => drop(self.unreadable_files.insert(path, (now, e.to_string()))),
             }
         }
         Ok(())
@@ -284,11 +286,11 @@ impl Engine {
             Place::Files => known_names(&self.world.files, &at.path, &mut all),
             _ => {
                 if let Some((holder, path)) = self.world.holder_at(at)
-                    && let Some(holding) = self.world.devices.get(&holder)
+                    && let Some(replica) = self.world.devices.get(&holder)
                 {
-                    known_names(&holding.book, &path, &mut all);
+                    known_names(&replica.links, &path, &mut all);
                     // What is in a folder follows it directly.
-                    let below = holding.held.range(&path..).map(|(held, _)| held);
+                    let below = replica.held.range(&path..).map(|(held, _)| held);
                     let below = below.take_while(|held| held.is_within(&path));
                     let here = below.filter(|held| held.parent().as_ref() == Some(&path));
                     all.extend(here.filter_map(|held| Some(held.name()?.to_vec())));
@@ -335,7 +337,7 @@ impl Engine {
         let mut gone = Vec::new();
         self.world.files.for_each(dir, |p, _| gone.extend(RelPath::new(p)));
         self.world.files.remove_dir(path);
-        self.unseen.retain(|unseen, _| !unseen.is_within(path));
+        self.unreadable_files.retain(|unseen, _| !unseen.is_within(path));
         gone.iter().for_each(|p| self.touch(p));
         self.stale = true;
     }
@@ -354,7 +356,7 @@ impl Engine {
                 continue;
             };
             let known_dir =
-                self.world.devices.get(device).and_then(|h| h.book.dir(&path)).is_some();
+                self.world.devices.get(device).and_then(|h| h.links.dir(&path)).is_some();
             self.is_left_out(&on(device, &path))?;
             let seen = self.fs.look(&on(device, &path));
             let is_dir = matches!(seen, Ok(Some(Entry::Dir | Entry::Elsewhere)));
@@ -373,17 +375,18 @@ impl Engine {
                     let at = on(device, &path).place.at(RelPath::new(p).ok()?);
                     Some(self.world.holder_at(&at)?.1)
                 };
-                let unread = found.blind.iter().chain(&found.elsewhere);
-                let blind: Vec<RelPath> = unread.filter_map(|p| ours(p.as_bytes())).collect();
+                let unread = found.unreadable_dirs.iter().chain(&found.elsewhere);
+                let unreadable_dirs: Vec<RelPath> =
+                    unread.filter_map(|p| ours(p.as_bytes())).collect();
                 let mut all = Vec::new();
                 found.tree.for_each(Tree::<Stat>::ROOT, |p, _| all.extend(ours(p)));
                 self.note_not_taken(&on(device, &path), found.not_taken);
-                if let Some(holding) = self.world.devices.get(device)
-                    && let Some(dir) = holding.book.dir(&path)
+                if let Some(replica) = self.world.devices.get(device)
+                    && let Some(dir) = replica.links.dir(&path)
                 {
-                    holding.book.for_each(dir, |p, _| all.extend(RelPath::new(p)));
+                    replica.links.for_each(dir, |p, _| all.extend(RelPath::new(p)));
                 }
-                all.retain(|p| !within_any(&blind, p));
+                all.retain(|p| !within_any(&unreadable_dirs, p));
                 self.mark(device, all);
             }
             self.mark(device, [path]);

@@ -1,6 +1,6 @@
-//! What counts, when it is a storm, and the plans of the two answers.
+//! What counts, when it is a mass change, and the plans of the two answers.
 
-use super::pace::{CALM, CALM_DAY, TIMES};
+use super::rate::{CALM, CALM_DAY, TIMES};
 use super::*;
 use crate::config::Config;
 use crate::model::{Action, Answer, Bytes, DeviceName, FileId, Origin, Wish, WishId};
@@ -30,7 +30,7 @@ fn after(minutes: i64) -> Time {
 
 #[test]
 fn what_a_device_did_is_told_from_what_we_have_to_do() {
-    for (book, seen, home, did) in [
+    for (links, seen, home, did) in [
         (None, None, None, Doing::Nothing),
         (None, None, Some(1), Doing::Nothing),
         (None, Some(1), None, Doing::Created),
@@ -48,88 +48,95 @@ fn what_a_device_did_is_told_from_what_we_have_to_do() {
         // A cut came before it was recorded.
         (Some(1), Some(2), Some(2), Doing::Nothing),
     ] {
-        let (b, s, m) = (book.map(link), seen.map(stat), home.map(stat));
-        assert_eq!(doing(b.as_ref(), s.as_ref(), m.as_ref()), did, "{book:?} {seen:?} {home:?}");
+        let (b, s, m) = (links.map(link), seen.map(stat), home.map(stat));
+        assert_eq!(doing(b.as_ref(), s.as_ref(), m.as_ref()), did, "{links:?} {seen:?} {home:?}");
     }
 }
 
 #[test]
-fn a_storm_is_much_more_than_any_hour_before() {
-    let mut pace = Pace::default();
-    assert_eq!(pace.storm(NOW, CALM, 0, 1_000), None);
-    assert!(pace.storm(NOW, CALM + 1, 0, 1_000).is_some());
+fn a_mass_change_is_much_more_than_any_hour_before() {
+    let mut change_rate = ChangeRate::default();
+    assert_eq!(change_rate.mass_change(NOW, CALM, 0, 1_000), None);
+    assert!(change_rate.mass_change(NOW, CALM + 1, 0, 1_000).is_some());
     // A little every minute adds up within the hour and not beyond it.
     for minute in 0..600 {
-        pace.add(after(minute), 1, 0);
-        let most = pace.lately(Span::Hour, after(minute)).0;
+        change_rate.add(after(minute), 1, 0);
+        let most = change_rate.lately(Span::Hour, after(minute)).0;
         assert!(most <= 60, "{most}");
     }
-    assert_eq!(pace.most_rewritten, 60);
+    assert_eq!(change_rate.most_rewritten, 60);
     // Who does much every hour may do three times as much, not what it does right now.
-    pace.most_in_a_day = 1_000;
-    assert_eq!(pace.storm(after(600), 2 * 60, 0, 1_000), None);
-    assert_eq!(pace.storm(after(600), 3 * 60, 0, 1_000), Some(Span::Hour));
-    let mut fresh = Pace::default();
+    change_rate.most_in_a_day = 1_000;
+    assert_eq!(change_rate.mass_change(after(600), 2 * 60, 0, 1_000), None);
+    assert_eq!(change_rate.mass_change(after(600), 3 * 60, 0, 1_000), Some(Span::Hour));
+    let mut fresh = ChangeRate::default();
     for _ in 0..CALM {
         fresh.add(NOW, 1, 0);
     }
-    assert!(fresh.storm(NOW, 1, 0, 1_000).is_some(), "the storm itself is no measure of it");
+    assert!(fresh.mass_change(NOW, 1, 0, 1_000).is_some(), "the storm itself is no measure of it");
     fresh.add(after(59), 0, 0);
-    assert!(fresh.storm(after(59), CALM, 0, 1_000).is_some());
+    assert!(fresh.mass_change(after(59), CALM, 0, 1_000).is_some());
     fresh.add(after(180), 0, 0);
     assert_eq!(fresh.most_rewritten, CALM);
-    assert_eq!(fresh.storm(after(180), TIMES * CALM, 0, 1_000), None);
-    assert!(fresh.storm(after(180), TIMES * CALM + 1, 0, 1_000).is_some());
+    assert_eq!(fresh.mass_change(after(180), TIMES * CALM, 0, 1_000), None);
+    assert!(fresh.mass_change(after(180), TIMES * CALM + 1, 0, 1_000).is_some());
 }
 
 #[test]
-fn what_grows_hour_by_hour_is_a_storm_of_the_day() {
+fn what_grows_hour_by_hour_is_a_mass_change_of_the_day() {
     // Three times as much every hour is never too much for the hour.
-    let mut pace = Pace::default();
+    let mut change_rate = ChangeRate::default();
     for (hour, rewritten) in [(0, 50), (2, 100)] {
-        pace.add(after(60 * hour), 0, 0);
-        assert_eq!(pace.storm(after(60 * hour), rewritten, 0, 10_000), None);
-        pace.add(after(60 * hour), rewritten, 0);
+        change_rate.add(after(60 * hour), 0, 0);
+        assert_eq!(change_rate.mass_change(after(60 * hour), rewritten, 0, 10_000), None);
+        change_rate.add(after(60 * hour), rewritten, 0);
     }
-    pace.add(after(240), 0, 0);
-    assert_eq!(pace.storm(after(240), CALM_DAY - 150, 0, 10_000), None);
-    assert_eq!(pace.storm(after(240), CALM_DAY - 149, 0, 10_000), Some(Span::Day));
+    change_rate.add(after(240), 0, 0);
+    assert_eq!(change_rate.mass_change(after(240), CALM_DAY - 150, 0, 10_000), None);
+    assert_eq!(change_rate.mass_change(after(240), CALM_DAY - 149, 0, 10_000), Some(Span::Day));
     // It began with the first of it.
-    let storm = Storm::noticed(&World::default(), &htc(), &pace, Span::Day, after(240));
-    assert_eq!((storm.since.0 <= NOW.0, storm.rewritten, storm.span()), (true, 150, Span::Day));
+    let mass_change =
+        MassChange::noticed(&World::default(), &htc(), &change_rate, Span::Day, after(240));
+    assert_eq!(
+        (mass_change.since.0 <= NOW.0, mass_change.rewritten, mass_change.span()),
+        (true, 150, Span::Day)
+    );
     // Said to be in order, as much a day is; an hour's measure it is not.
-    pace.accept(Span::Day, 201, 0);
-    assert_eq!(pace.storm(after(300), TIMES * 100 + 1, 0, 10_000), Some(Span::Hour));
+    change_rate.accept(Span::Day, 201, 0);
+    assert_eq!(change_rate.mass_change(after(300), TIMES * 100 + 1, 0, 10_000), Some(Span::Hour));
     // Who did 240 on many days may do three times as much on one.
-    let mut pace = Pace::default();
+    let mut change_rate = ChangeRate::default();
     for hour in 0..240 {
-        pace.add(after(60 * hour), 10, 0);
+        change_rate.add(after(60 * hour), 10, 0);
     }
-    assert_eq!((pace.most_in_a_day, pace.lately(Span::Day, after(60 * 239)).0), (240, 240));
-    assert_eq!(pace.storm(after(60 * 239), CALM - 10, 0, 10_000), None);
+    assert_eq!(
+        (change_rate.most_in_a_day, change_rate.lately(Span::Day, after(60 * 239)).0),
+        (240, 240)
+    );
+    assert_eq!(change_rate.mass_change(after(60 * 239), CALM - 10, 0, 10_000), None);
 }
 
 #[test]
-fn deletions_alone_are_a_storm_only_when_they_are_a_large_part() {
-    let pace = Pace::default();
-    assert_eq!(pace.storm(NOW, 0, 100, 1_000), None);
-    assert_eq!(pace.storm(NOW, 0, CALM, 60), None);
-    assert!(pace.storm(NOW, 0, 201, 1_000).is_some());
+fn deletions_alone_are_a_mass_change_only_when_they_are_a_large_part() {
+    let change_rate = ChangeRate::default();
+    assert_eq!(change_rate.mass_change(NOW, 0, 100, 1_000), None);
+    assert_eq!(change_rate.mass_change(NOW, 0, CALM, 60), None);
+    assert!(change_rate.mass_change(NOW, 0, 201, 1_000).is_some());
     // Little by little, too: what is gone was a part.
-    let mut pace = Pace::default();
-    pace.add(NOW, 0, 150);
-    assert_eq!(pace.storm(after(10), 0, 49, 850), None);
-    assert!(pace.storm(after(10), 0, 51, 850).is_some());
+    let mut change_rate = ChangeRate::default();
+    change_rate.add(NOW, 0, 150);
+    assert_eq!(change_rate.mass_change(after(10), 0, 49, 850), None);
+    assert!(change_rate.mass_change(after(10), 0, 51, 850).is_some());
 }
 
 #[test]
-fn a_clock_that_was_set_does_not_keep_a_storm_for_ever() {
-    let mut pace = Pace::default();
-    pace.add(after(1_000_000), 50, 0);
-    assert!(pace.storm(NOW, 1, 0, 100).is_some());
-    pace.add(NOW, 0, 0);
-    pace.add(after(120), 0, 0);
-    assert_eq!(pace.storm(after(120), CALM, 0, 100), None);
+fn a_clock_that_was_set_does_not_keep_a_mass_change_for_ever() {
+    let mut change_rate = ChangeRate::default();
+    change_rate.add(after(1_000_000), 50, 0);
+    assert!(change_rate.mass_change(NOW, 1, 0, 100).is_some());
+    change_rate.add(NOW, 0, 0);
+    change_rate.add(after(120), 0, 0);
+    assert_eq!(change_rate.mass_change(after(120), CALM, 0, 100), None);
 }
 
 #[test]
@@ -147,13 +154,13 @@ fn another_of_the_same_stem_in_its_place_is_rewriting() {
     world.note(&Fact::Link(htc(), path("d/a.jpg"), link(1)));
     world.note(&Fact::Link(htc(), path("d/a.jpg.locked"), came));
     world.note(&Fact::Link(htc(), path("d/ab.jpg"), came));
-    let holding = &world.devices[&htc()];
-    assert!(is_disguised(holding, &path("d/a.jpg"), Time::from_secs(50)));
-    assert!(!is_disguised(holding, &path("d/a.jpg"), Time::from_secs(101)), "it came long ago");
-    assert!(!is_disguised(holding, &path("d/ab.jpg"), Time::from_secs(50)));
+    let replica = &world.devices[&htc()];
+    assert!(is_disguised(replica, &path("d/a.jpg"), Time::from_secs(50)));
+    assert!(!is_disguised(replica, &path("d/a.jpg"), Time::from_secs(101)), "it came long ago");
+    assert!(!is_disguised(replica, &path("d/ab.jpg"), Time::from_secs(50)));
 }
 
-/// A storm on the phone: one file was taken in, one is rewritten, one deleted, one new.
+/// A mass change on the phone: one file was taken in, one is rewritten, one deleted, one new.
 fn stormy_world() -> World {
     let mut world = World::default();
     for (at, ino) in [("taken", 11), ("edited", 2), ("gone", 3)] {
@@ -164,12 +171,12 @@ fn stormy_world() -> World {
     let successor = Some(stat(11).id);
     let old = Version { path: path("taken"), id, at: NOW, why: Why::Edited(htc()), successor };
     world.note(&Fact::Version(7, old));
-    let storm = Storm { first: 5, since: NOW, at: NOW, rewritten: 1, deleted: 0 };
-    world.note(&Fact::Storm(htc(), storm));
-    let holding = world.devices.get_mut(&htc()).unwrap();
-    holding.held.insert(path("edited"), Some(stat(12)));
-    holding.held.insert(path("gone"), None);
-    holding.held.insert(path("new"), Some(stat(13)));
+    let mass_change = MassChange { first: 5, since: NOW, at: NOW, rewritten: 1, deleted: 0 };
+    world.note(&Fact::MassChange(htc(), mass_change));
+    let replica = world.devices.get_mut(&htc()).unwrap();
+    replica.held.insert(path("edited"), Some(stat(12)));
+    replica.held.insert(path("gone"), None);
+    replica.held.insert(path("new"), Some(stat(13)));
     world
 }
 
@@ -288,8 +295,8 @@ fn let_it_happen_waits_for_word_of_what_is_on_its_way_where_room_has_to_be_made(
     let mut world = stormy_world();
     // Made there under a name that is taken at home: both are kept, if there is room for both.
     world.note(&Fact::Master(path("new"), stat(4)));
-    let holding = world.devices.get_mut(&htc()).unwrap();
-    holding.untold = true;
+    let replica = world.devices.get_mut(&htc()).unwrap();
+    replica.untold = true;
     let mut config = config();
     config.devices.get_mut(&htc()).unwrap().quota = Some(Bytes(8_194));
     let wished = Wish { action: Action::Allow, ..keep_mine() };
@@ -306,19 +313,21 @@ fn room_for_one_is_seen_before_it_is_made_for_the_next() {
     for (at, ino) in [("new", 4), ("newer", 5)] {
         world.note(&Fact::Master(path(at), stat(ino)));
     }
-    let holding = world.devices.get_mut(&htc()).unwrap();
-    holding.held.insert(path("newer"), Some(stat(14)));
+    let replica = world.devices.get_mut(&htc()).unwrap();
+    replica.held.insert(path("newer"), Some(stat(14)));
     let mut config = config();
     let wished = Wish { action: Action::Allow, ..keep_mine() };
     let plan = |config: &Config| {
         let planned = wish(&world, config, &Origin::Home, &wished, Attempt::First, NOW);
         let gets = |op: &&Op| matches!(op, Op::Replace { why: Why::Replaced, .. });
-        let pace = |op: &Op| match op {
-            Op::Note(Fact::Pace(_, pace)) => Some((pace.most_rewritten, pace.most_deleted)),
+        let change_rate = |op: &Op| match op {
+            Op::Note(Fact::ChangeRate(_, change_rate)) => {
+                Some((change_rate.most_rewritten, change_rate.most_deleted))
+            }
             _ => None,
         };
         // What is usual is known from the first part on.
-        assert_eq!(planned.ops.iter().find_map(pace), Some((2, 1)));
+        assert_eq!(planned.ops.iter().find_map(change_rate), Some((2, 1)));
         (planned.ops.iter().filter(gets).count(), planned.more)
     };
     assert_eq!(plan(&config), (2, false));
@@ -403,7 +412,7 @@ fn what_the_night_joined_since_is_turned_back_all_the_same() {
 }
 
 #[test]
-fn what_somebody_wrote_over_it_in_place_is_left_also_once_the_storm_had_it_again() {
+fn what_somebody_wrote_over_it_in_place_is_left_also_once_the_mass_change_had_it_again() {
     let mut world = stormy_world();
     let mut good = stat(11).id;
     good.size += 1;
@@ -419,7 +428,7 @@ fn what_somebody_wrote_over_it_in_place_is_left_also_once_the_storm_had_it_again
 }
 
 #[test]
-fn what_the_storm_wrote_itself_is_never_what_comes_back() {
+fn what_the_mass_change_wrote_itself_is_never_what_comes_back() {
     // Known or not, what it wrote twice is nowhere any more.
     for (first, second) in [(Some(11), Some(12)), (None, None), (Some(11), None)] {
         let mut world = stormy_world();
@@ -518,7 +527,7 @@ fn the_storming_device_does_not_answer_for_itself() {
     }
     // Where nothing is held there is nothing to do.
     let mut calm = stormy_world();
-    calm.note(&Fact::Calm(htc()));
+    calm.note(&Fact::Resolved(htc()));
     let (ops, done) = answer(&calm, Action::Allow, &Origin::Home);
     assert!(ops.is_empty() && matches!(done, Answer::Done(_)), "{done:?}");
 }

@@ -1,9 +1,9 @@
-//! What a device gets back when the owner keeps what was there before its storm. Pure.
+//! What a device gets back when the owner keeps what was there before its mass change. Pure.
 
 use crate::model::{Bytes, DeviceName, Link, RelPath, Stat};
 use crate::plan::quota::{Held, Keep, Oldest, Shortfall};
 use crate::plan::wish::Asked;
-use crate::plan::{CHUNK, Fact, Holding, LinkName, Op, Version, Why, World};
+use crate::plan::{CHUNK, Fact, LinkName, Op, Replica, Version, Why, World};
 use crate::plan::{master, moved_masters, on};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(super) struct Back<'a> {
     asked: &'a Asked<'a>,
     device: &'a DeviceName,
-    holding: &'a Holding,
+    replica: &'a Replica,
     /// How many bytes there is room for.
     room: u64,
     /// Contents that it gets back already: they cost nothing under another name.
@@ -28,9 +28,9 @@ pub(super) struct Back<'a> {
 
 /// Where the masters are by now of what is held or was deleted, and whose names are gone at home: found by what the
 /// device had. When that was turned back, it is where what it had was put away from.
-fn moved(world: &World, device: &DeviceName, holding: &Holding) -> HashMap<LinkName, RelPath> {
-    let held = holding.held.keys().filter_map(|path| Some((path, holding.book.get(path)?.id.ino)));
-    let deleted = holding.deleted.iter().map(|(path, (_, ino))| (path, *ino));
+fn moved(world: &World, device: &DeviceName, replica: &Replica) -> HashMap<LinkName, RelPath> {
+    let held = replica.held.keys().filter_map(|path| Some((path, replica.links.get(path)?.id.ino)));
+    let deleted = replica.deleted.iter().map(|(path, (_, ino))| (path, *ino));
     let gone = held.chain(deleted).filter(|(path, _)| {
         world.home_of(device, path).is_some_and(|home| world.files.get(&home).is_none())
     });
@@ -52,14 +52,14 @@ impl<'a> Back<'a> {
     pub(super) fn new(
         asked: &'a Asked<'a>,
         device: &'a DeviceName,
-        holding: &'a Holding,
+        replica: &'a Replica,
         left: BTreeSet<RelPath>,
     ) -> Self {
         let quota = asked.quota(device);
-        let room = quota.map_or(u64::MAX, |quota| quota.0.saturating_sub(holding.used().0));
+        let room = quota.map_or(u64::MAX, |quota| quota.0.saturating_sub(replica.used().0));
         let (counted, lacking, names) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-        let moved = moved(asked.world, device, holding);
-        Self { asked, device, holding, room, counted, moved, left, files: 0, lacking, names }
+        let moved = moved(asked.world, device, replica);
+        Self { asked, device, replica, room, counted, moved, left, files: 0, lacking, names }
     }
 
     /// The master that a name of the device meant, and under which name with the device it is now.
@@ -77,10 +77,10 @@ impl<'a> Back<'a> {
     /// Counts a file that is to be at a name of the device; `false` when there is no room for it.
     fn fits(&mut self, path: &RelPath, m: &Stat) -> bool {
         let known = self.counted.contains(&m.id.ino);
-        let price = if known { 0 } else { self.holding.price(m).0 };
-        let alone = |link: &&Link| self.holding.links_of(link.id.ino) == 1;
-        let old = self.holding.book.get(path).filter(alone);
-        let freed = old.map_or(0, |link| self.holding.cost_of(link.id.ino).0);
+        let price = if known { 0 } else { self.replica.price(m).0 };
+        let alone = |link: &&Link| self.replica.links_of(link.id.ino) == 1;
+        let old = self.replica.links.get(path).filter(alone);
+        let freed = old.map_or(0, |link| self.replica.cost_of(link.id.ino).0);
         let need = price.saturating_sub(freed);
         if need > self.room {
             self.files += 1;
@@ -97,22 +97,22 @@ impl<'a> Back<'a> {
     pub(super) fn held(&mut self, path: &RelPath, seen: Option<Stat>, ops: &mut Vec<Op>) {
         let Some(home) = self.asked.world.home_of(self.device, path) else { return };
         let at = on(self.device, path);
-        let had = self.holding.book.get(path).is_some();
-        let release =
+        let had = self.replica.links.get(path).is_some();
+        let unlink_or_keep =
             |seen: Stat| Op::Release { at: at.clone(), ino: seen.id.ino, was: home.clone() };
         let gone = || Op::Note(Fact::NoLink(self.device.clone(), path.clone()));
         let m = self.asked.world.files.get(&home);
         if m.is_none() && had {
-            let let_go = seen.map_or_else(gone, release);
+            let let_go = seen.map_or_else(gone, unlink_or_keep);
             return self.held_elsewhere(path, home, let_go, ops);
         }
-        match (seen, m.filter(|_| had || self.holding.wants(path))) {
+        match (seen, m.filter(|_| had || self.replica.wants(path))) {
             (Some(seen), Some(m)) if seen.id.ino == m.id.ino => {}
-            (Some(seen), None) => ops.push(release(seen)),
+            (Some(seen), None) => ops.push(unlink_or_keep(seen)),
             (None, None) => {}
             (_, Some(m)) if !self.fits(path, m) => {
-                self.names.push(seen.map_or_else(gone, release));
-                if self.holding.wants(path) {
+                self.names.push(seen.map_or_else(gone, unlink_or_keep));
+                if self.replica.wants(path) {
                     self.names.push(Op::Note(Fact::Except(self.device.clone(), path.clone())));
                 }
             }
@@ -127,22 +127,22 @@ impl<'a> Back<'a> {
     /// The master is not at its name any more: the device gets it under the name that it has now, and lets go of the
     /// old one.
     fn held_elsewhere(&mut self, path: &RelPath, was: RelPath, let_go: Op, ops: &mut Vec<Op>) {
-        let (device, holding) = (self.device, self.holding);
+        let (device, replica) = (self.device, self.replica);
         let Some((to, home, m)) = self.now(path) else {
             self.left.insert(was);
             // Counted until the last part of the plan.
             self.names.push(let_go);
             return;
         };
-        let there = holding.book.get(&to).is_some() || holding.held.contains_key(&to);
+        let there = replica.links.get(&to).is_some() || replica.held.contains_key(&to);
         if !there && !self.fits(&to, m) {
             self.names.push(let_go);
-            if holding.wants(&to) {
+            if replica.wants(&to) {
                 self.names.push(Op::Note(Fact::Except(device.clone(), to)));
             }
             return;
         }
-        if holding.pins.contains(path) {
+        if replica.pins.contains(path) {
             ops.push(Op::Note(Fact::Pin(device.clone(), to.clone())));
             ops.push(Op::Note(Fact::Unpin(device.clone(), path.clone())));
         }
@@ -152,20 +152,20 @@ impl<'a> Back<'a> {
         ops.push(let_go);
     }
 
-    /// What it deleted before its storm was noticed.
+    /// What it deleted before its mass change was noticed.
     pub(super) fn deleted(&mut self, ops: &mut Vec<Op>) {
-        let (device, holding) = (self.device, self.holding);
-        for path in holding.deleted.keys() {
+        let (device, replica) = (self.device, self.replica);
+        for path in replica.deleted.keys() {
             if ops.len() >= CHUNK {
                 break;
             }
             // What is not at home any more was somebody else's word.
             let Some((path, home, m)) = self.now(path) else { continue };
-            let there = holding.book.get(&path).is_some() || holding.held.contains_key(&path);
+            let there = replica.links.get(&path).is_some() || replica.held.contains_key(&path);
             if there || !self.fits(&path, m) {
                 continue;
             }
-            if holding.exceptions.contains(&path) {
+            if replica.exceptions.contains(&path) {
                 ops.push(Op::Note(Fact::Unexcept(device.clone(), path.clone())));
             }
             ops.push(Op::Link { from: master(&home), ino: m.id.ino, to: on(device, &path) });
@@ -188,7 +188,7 @@ impl<'a> Back<'a> {
         let Some(quota) = self.asked.quota(self.device).filter(|_| self.files > 0) else {
             return (!left.is_empty()).then_some(left);
         };
-        let Held { pinned, .. } = Oldest::on(self.asked.world, self.holding, Keep::default()).held;
+        let Held { pinned, .. } = Oldest::on(self.asked.world, self.replica, Keep::default()).held;
         let need = self.lacking.values().fold(0, |sum: u64, need| sum.saturating_add(*need));
         // What is held now is not any more then.
         let none = Bytes(0);

@@ -31,8 +31,8 @@ fn carry(house: &mut House, lacking: &[&str]) {
 }
 
 fn evicted(house: &mut House) -> Vec<String> {
-    let holding = &house.engine().world().devices[&device("HTCphone")];
-    holding.evicted.iter().map(|e| format!("{} {}", e.path, e.size)).collect()
+    let replica = &house.engine().world().devices[&device("HTCphone")];
+    replica.evicted.iter().map(|e| format!("{} {}", e.path, e.size)).collect()
 }
 
 #[test]
@@ -236,8 +236,8 @@ fn with_a_gap() -> House {
         house.wait(10);
     }
     assert_eq!(house.all(&Place::Device(laptop.clone())), ["1=1", "2=2", "d/b=d/b"]);
-    let holding = &house.engine().world().devices[&laptop];
-    assert!(holding.exceptions.contains(&path("d/a")), "it does not come back by itself");
+    let replica = &house.engine().world().devices[&laptop];
+    assert!(replica.exceptions.contains(&path("d/a")), "it does not come back by itself");
     house.restart();
     house.engine().carried([laptop]);
     house
@@ -592,8 +592,8 @@ fn what_could_not_go_is_no_exception() {
     house.memory().put(&at, b"1 edited", now);
     house.home("d/2", "2");
     house.try_turn().unwrap();
-    let holding = &house.engine().world().devices[&device("HTCphone")];
-    assert!(holding.exceptions.is_empty(), "{:?}", holding.exceptions);
+    let replica = &house.engine().world().devices[&device("HTCphone")];
+    assert!(replica.exceptions.is_empty(), "{:?}", replica.exceptions);
     assert_eq!(house.phone_files(), ["d/1=1 edited"]);
 }
 
@@ -1163,7 +1163,7 @@ impl Model {
                     self.waiting.push((step, pressed, seen));
                 }
             }
-            self.come_down();
+            self.enforce_quota();
             self.catch_up();
             if (&self.phone, self.waiting.len()) == (&before.0, before.1) {
                 return;
@@ -1207,14 +1207,14 @@ impl Model {
                     self.roomless.remove(&at);
                 }
             }
-            self.come_down();
+            self.enforce_quota();
             if self.phone == before {
                 return;
             }
         }
     }
 
-    fn come_down(&mut self) {
+    fn enforce_quota(&mut self) {
         let Some(quota) = self.quota.filter(|_| !self.untold) else { return };
         for (names, _) in self.oldest("-", &[]) {
             if self.used() <= quota {
@@ -1332,7 +1332,7 @@ impl Life {
                 self.house.open().unwrap();
                 self.house.engine().publishes = false;
                 self.model.starts();
-                self.tell();
+                self.raise_notice();
                 self.model.all_reach_phone();
             }
             Step::RestartsUntold => {
@@ -1347,7 +1347,7 @@ impl Life {
             }
             Step::Tells => {
                 if self.model.untold {
-                    self.tell();
+                    self.raise_notice();
                     self.model.all_reach_phone();
                 }
             }
@@ -1369,7 +1369,7 @@ impl Life {
     }
 
     /// The carrier tells what is on its way.
-    fn tell(&mut self) {
+    fn raise_notice(&mut self) {
         self.model.untold = false;
         self.model.before.clear();
         let moving: Vec<_> = self.model.moving.iter().map(String::as_str).collect();
@@ -1378,9 +1378,9 @@ impl Life {
 
     fn compare(&mut self) -> Result<(), TestCaseError> {
         let world = self.house.engine().world();
-        let holding = &world.devices[&device("HTCphone")];
+        let replica = &world.devices[&device("HTCphone")];
         let mut there = BTreeMap::new();
-        holding.book.for_each(Tree::<Link>::ROOT, |at, link| {
+        replica.links.for_each(Tree::<Link>::ROOT, |at, link| {
             let at = RelPath::new(at).unwrap().to_string();
             there.insert(at, (link.charge.0, link.id.mtime.secs(), link.used));
         });
@@ -1391,8 +1391,8 @@ impl Life {
             .map(|(at, (c, used))| (at.clone(), (c.cost, c.mtime, *used)))
             .collect();
         prop_assert_eq!(there, ought);
-        prop_assert_eq!(holding.used().0, self.model.used());
-        let moving: BTreeSet<_> = holding.live.keys().map(ToString::to_string).collect();
+        prop_assert_eq!(replica.used().0, self.model.used());
+        let moving: BTreeSet<_> = replica.live.keys().map(ToString::to_string).collect();
         prop_assert_eq!(moving, &self.model.moving - &self.model.before);
         // Never above the quota by our doing: only with what must not go.
         let over = self.model.quota.is_some_and(|quota| self.model.used() > quota);
