@@ -1,5 +1,5 @@
-//! The rules of the house, held against the sources: who may know whom, who may change names, how long
-//! a file may be, what every room says of itself, and that ARCHITECTURE.md tells of all rooms.
+//! The rules of the structure, held against the sources: who may know whom, who may change names, how long
+//! a file may be, what every module says of itself, and that ARCHITECTURE.md tells of all modules.
 //!
 //! A rule that has to give way is changed here, with its reason, so that everybody can read it.
 #![allow(clippy::unwrap_used)] // a test
@@ -9,9 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Rooms that decide: values in, values out. They know only each other.
+/// Modules that decide: values in, values out. They know only each other.
 const CORE: &[&str] = &["model", "config", "worklist", "plan", "catalogue", "status"];
-/// Rooms that touch the world: a disk, a kernel, a network, a lamp. They know the core, not each other.
+/// Modules that touch the world: a disk, a kernel, a network, a lamp. They know the core, not each other.
 const ADAPTERS: &[&str] = &[
     "fs",
     "watch",
@@ -25,7 +25,7 @@ const ADAPTERS: &[&str] = &[
     "lease",
     "parent",
 ];
-/// Rooms that put the others together. They may know everybody above them in this list.
+/// Modules that put the others together. They may know everybody above them in this list.
 const SHELL: &[&str] = &[
     "apply",
     "dedup",
@@ -69,7 +69,7 @@ fn root() -> &'static Path {
 struct Source {
     /// From the top of the repository.
     path: String,
-    room: String,
+    module: String,
     text: String,
 }
 
@@ -141,14 +141,14 @@ fn sources() -> Vec<Source> {
         let within = file.strip_prefix(&src).unwrap();
         let first = within.components().next().unwrap().as_os_str().to_str().unwrap();
         let path = file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        let room = first.trim_end_matches(".rs").to_owned();
-        sources.push((below, Source { path, room, text }));
+        let module = first.trim_end_matches(".rs").to_owned();
+        sources.push((below, Source { path, module, text }));
     }
     sources.retain(|(below, _)| !only_tests.iter().any(|test| below.starts_with(test)));
     sources.into_iter().map(|(_, source)| source).collect()
 }
 
-/// The rooms that a line of code names.
+/// The modules that a line of code names.
 fn known_in(line: &str) -> Vec<&str> {
     let word =
         |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
@@ -158,33 +158,33 @@ fn known_in(line: &str) -> Vec<&str> {
         .collect()
 }
 
-fn may_know(room: &str, other: &str) -> bool {
+fn may_know(module: &str, other: &str) -> bool {
     let at = |list: &[&str], name: &str| list.iter().position(|r| *r == name);
-    let by_rule = match (at(SHELL, room), at(SHELL, other)) {
+    let by_rule = match (at(SHELL, module), at(SHELL, other)) {
         (Some(above), Some(below)) => below < above,
-        (Some(_), None) if ["apply", "engine"].contains(&room) => {
+        (Some(_), None) if ["apply", "engine"].contains(&module) => {
             !NOT_FOR_THE_ENGINE.contains(&other)
         }
         (Some(_), None) => true,
         (None, Some(_)) => false,
         (None, None) => CORE.contains(&other),
     };
-    room == other || by_rule || EXCEPTIONS.iter().any(|(r, o, _)| *r == room && *o == other)
+    module == other || by_rule || EXCEPTIONS.iter().any(|(r, o, _)| *r == module && *o == other)
 }
 
 #[test]
-fn rooms_know_only_whom_they_may() {
+fn modules_know_only_whom_they_may() {
     let mut wrong = Vec::new();
     for source in sources() {
-        if source.room == "lib" {
+        if source.module == "lib" {
             continue;
         }
         for (n, line) in source.code() {
             for other in known_in(line) {
-                if !may_know(&source.room, other) {
-                    wrong.push(format!("{}:{n}: `{}` knows `{other}`", source.path, source.room));
+                if !may_know(&source.module, other) {
+                    wrong.push(format!("{}:{n}: `{}` knows `{other}`", source.path, source.module));
                 }
-                assert!(!other.is_empty(), "{}:{n}: one `use` for each room", source.path);
+                assert!(!other.is_empty(), "{}:{n}: one `use` for each module", source.path);
             }
         }
     }
@@ -198,12 +198,12 @@ fn rooms_know_only_whom_they_may() {
 #[test]
 fn every_exception_is_needed() {
     let sources = sources();
-    for (room, other, why) in EXCEPTIONS {
-        let used = sources.iter().filter(|s| s.room == *room).any(|s| {
+    for (module, other, why) in EXCEPTIONS {
+        let used = sources.iter().filter(|s| s.module == *module).any(|s| {
             let mut lines = s.code();
             lines.any(|(_, line)| known_in(line).contains(other))
         });
-        assert!(used, "`{room}` does not know `{other}` any more: take the exception out ({why})");
+        assert!(used, "`{module}` does not know `{other}` any more: take the exception out ({why})");
     }
     for (path, why) in NAMES_CHANGED_ELSEWHERE {
         let used = sources.iter().any(|s| s.path == *path && changes_names(s).next().is_some());
@@ -212,18 +212,18 @@ fn every_exception_is_needed() {
 }
 
 #[test]
-fn every_room_is_in_one_list_and_in_the_architecture() {
-    let rooms: BTreeSet<String> =
-        sources().into_iter().map(|s| s.room).filter(|room| room != "lib").collect();
+fn every_module_is_in_one_list_and_in_the_architecture() {
+    let modules: BTreeSet<String> =
+        sources().into_iter().map(|s| s.module).filter(|module| module != "lib").collect();
     let mut listed = BTreeMap::new();
-    for room in [CORE, ADAPTERS, SHELL].concat() {
-        *listed.entry(room.to_owned()).or_insert(0) += 1;
+    for module in [CORE, ADAPTERS, SHELL].concat() {
+        *listed.entry(module.to_owned()).or_insert(0) += 1;
     }
-    assert!(listed.values().all(|n| *n == 1), "a room is of one kind: {listed:?}");
-    assert_eq!(rooms, listed.into_keys().collect(), "src/ and the lists of tests/architecture.rs");
+    assert!(listed.values().all(|n| *n == 1), "a module is of one kind: {listed:?}");
+    assert_eq!(modules, listed.into_keys().collect(), "src/ and the lists of tests/architecture.rs");
 
     let told = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let table = told.lines().skip_while(|l| !l.starts_with("| room ")).skip(2);
+    let table = told.lines().skip_while(|l| !l.starts_with("| module ")).skip(2);
     let table = table.take_while(|l| l.starts_with('|'));
     let names: BTreeSet<String> = table
         .flat_map(|row| {
@@ -231,7 +231,7 @@ fn every_room_is_in_one_list_and_in_the_architecture() {
             first.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
         })
         .collect();
-    assert_eq!(rooms, names, "src/ and the table of ARCHITECTURE.md");
+    assert_eq!(modules, names, "src/ and the table of ARCHITECTURE.md");
 }
 
 /// Where a file calls something that makes, replaces or removes a name.
@@ -257,11 +257,11 @@ fn changes_names(source: &Source) -> impl Iterator<Item = (usize, &'static str)>
 }
 
 #[test]
-fn names_change_only_through_the_door() {
+fn names_change_only_through_the_port() {
     let mut wrong = Vec::new();
     for source in sources() {
         let excepted = NAMES_CHANGED_ELSEWHERE.iter().any(|(path, _)| *path == source.path);
-        if source.room != "fs" && !excepted {
+        if source.module != "fs" && !excepted {
             let found =
                 changes_names(&source).map(|(n, call)| format!("{}:{n}: {call}…)", source.path));
             wrong.extend(found);
@@ -398,7 +398,7 @@ fn imports_and_circles_are_found() {
     );
     let source = |path: &str, text: &str| Source {
         path: format!("src/{path}.rs"),
-        room: String::new(),
+        module: String::new(),
         text: text.to_owned(),
     };
     let tree = |last: &str| {

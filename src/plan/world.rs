@@ -294,10 +294,10 @@ impl World {
                 all.truncate(EVICTED);
             }
             Fact::ChangeRate(device, change_rate) => {
-                self.replica(device).change_rate = change_rate.clone()
+                self.replica(device).change_rate = change_rate.clone();
             }
             Fact::MassChange(device, mass_change) => {
-                self.replica(device).mass_change = Some(*mass_change)
+                self.replica(device).mass_change = Some(*mass_change);
             }
             Fact::Resolved(device) => self.replica(device).mass_change = None,
             Fact::Share(name, share) => {
