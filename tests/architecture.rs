@@ -203,7 +203,10 @@ fn every_exception_is_needed() {
             let mut lines = s.code();
             lines.any(|(_, line)| known_in(line).contains(other))
         });
-        assert!(used, "`{module}` does not know `{other}` any more: take the exception out ({why})");
+        assert!(
+            used,
+            "`{module}` does not know `{other}` any more: take the exception out ({why})"
+        );
     }
     for (path, why) in NAMES_CHANGED_ELSEWHERE {
         let used = sources.iter().any(|s| s.path == *path && changes_names(s).next().is_some());
@@ -220,7 +223,11 @@ fn every_module_is_in_one_list_and_in_the_architecture() {
         *listed.entry(module.to_owned()).or_insert(0) += 1;
     }
     assert!(listed.values().all(|n| *n == 1), "a module is of one kind: {listed:?}");
-    assert_eq!(modules, listed.into_keys().collect(), "src/ and the lists of tests/architecture.rs");
+    assert_eq!(
+        modules,
+        listed.into_keys().collect(),
+        "src/ and the lists of tests/architecture.rs"
+    );
 
     let told = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let table = told.lines().skip_while(|l| !l.starts_with("| module ")).skip(2);
