@@ -1,4 +1,4 @@
-//! The loop: the only place that sees all rooms.
+//! The loop: the only place that sees all modules.
 //!
 //! Hints from the watch, the settings file, signals and the clock come together here and become turns
 //! of the engine. The drive may come and go: the engine is opened when it is there and dropped when it

@@ -526,14 +526,7 @@ mod tests {
         assert_eq!(again.news(replaced), []);
     }
 
-    const ALL: Capabilities = Capabilities {
-        carries: true,
-        scans: true,
-        delivered: true,
-        absence: true,
-        encrypts: true,
-        pending: true,
-    };
+    const ALL: Capabilities = Capabilities::ALL;
 
     /// A bridge to a twin on an empty drive.
     struct Bridged {

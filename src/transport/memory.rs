@@ -46,15 +46,7 @@ struct State {
 impl Memory {
     /// A twin that is up, with this id.
     pub fn new(identity: PeerId) -> (Self, Script) {
-        let all = Capabilities {
-            carries: true,
-            scans: true,
-            delivered: true,
-            absence: true,
-            encrypts: true,
-            pending: true,
-        };
-        Self::able(identity, all)
+        Self::able(identity, Capabilities::ALL)
     }
 
     /// A twin that is up, with this id, and says that it can do this and no more.

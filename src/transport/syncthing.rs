@@ -270,14 +270,7 @@ impl Transport for Syncthing {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            carries: true,
-            scans: true,
-            delivered: true,
-            absence: true,
-            encrypts: true,
-            pending: true,
-        }
+        Capabilities::ALL
     }
 
     async fn serve(&self, out: Outbox, stop: watch::Receiver<bool>) {

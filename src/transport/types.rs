@@ -168,6 +168,18 @@ pub struct Capabilities {
     pub pending: bool,
 }
 
+impl Capabilities {
+    /// Of a transport that can do everything, as Syncthing can.
+    pub const ALL: Self = Self {
+        carries: true,
+        scans: true,
+        delivered: true,
+        absence: true,
+        encrypts: true,
+        pending: true,
+    };
+}
+
 /// Has a peer the present content of a path?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Delivered {
