@@ -71,11 +71,11 @@ test-armv7: ## the tests of all that decides, as ARMv7 programs under qemu-user
 	$(STEP) 1 2 first:2 "install what is missing" .ci/setup rust
 	$(STEP) 2 2 8 "compile and test" image/binary.sh test
 
-test-nightly: ## what takes too long for every change: real time again and again, other random lives, a fresh machine
-	@.ci/test repeats lives fresh
+test-nightly: ## what takes too long for every change: real time again and again, other random lives, the card's other tests, a fresh machine
+	@.ci/test repeats lives armv7 image-whole fresh
 
 test-release: ## what has to hold before a release: all tests, the whole of them on a fresh machine, the Buildroot card
-	@.ci/test all fresh-whole release
+	@.ci/test all armv7 image-whole fresh-whole release
 
 test-fresh: ## a command on a Debian 12 that has nothing yet (RUN="make demo"); as root
 	$(STEP) 1 2 first:1 "install what is missing" .ci/setup fresh

@@ -222,7 +222,13 @@ def parts():
     """Each part of .ci/test: the groups that it asks for, and what it does."""
     text = (TOP / ".ci/test").read_text()
     needs = dict(re.findall(r'^    \[([\w-]+)\]="([^"]*)"', re.search(r"declare -A needs=\((.*?)\n\)", text, re.DOTALL)[1], re.MULTILINE))
-    bodies = {name.replace("_", "-"): body for name, body in re.findall(r"^part_(\w+)\(\) \{\n(.*?)^\}", text, re.DOTALL | re.MULTILINE)}
+    functions = dict(re.findall(r"^(\w+)\(\) \{[^\n]*\n(.*?)^\}", text, re.DOTALL | re.MULTILINE))
+    helpers = {name: body for name, body in functions.items() if not name.startswith("part_")}
+    bodies = {}
+    for name, body in functions.items():
+        if name.startswith("part_"):
+            called = [more for helper, more in helpers.items() if re.search(rf"^ *{helper}\b", body, re.MULTILINE)]
+            bodies[name.removeprefix("part_").replace("_", "-")] = "\n".join([body, *called])
     bodies.pop("setup")
     return {name: (needs.get(name, "").split(), bodies[name]) for name in bodies}
 
