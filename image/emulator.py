@@ -42,6 +42,9 @@ BROKE_DOWN = b"Internal error: Oops"
 # every page stops all four processors (TLBIMVAIS), which took 10 s a time, with nothing else running meanwhile. More room
 # for vmalloc leaves less plain memory between them (the rest is high memory): 37 s to ready instead of 47 to over 100.
 ADDRESSES = "vmalloc=832M"
+# A Pi that does not answer is asked by the magic keys of its serial line, which the kernel answers itself: 9 shows all its
+# messages there, w names the tasks that wait for a device, l what each processor does.
+MAGIC_KEYS, MAGIC = "9wl", "sysrq_always_enabled"
 # One socket is the hub with the network, the drives' sockets come after it.
 HUB = "1"
 NETWORK_PORT = "1.1"
@@ -194,7 +197,7 @@ class Machine:
     def power_on(self, drives=(), extra="", network=True):
         """Starts it, with these drives plugged in. Without `network` its cable leads to nobody: no DHCP, no Internet."""
         line = (self.boot / "cmdline.txt").read_text().strip()
-        line = re.sub(r"\bconsole=tty1 ?", "", line) + f" larder.console {ADDRESSES} {extra}"
+        line = re.sub(r"\bconsole=tty1 ?", "", line) + f" larder.console {ADDRESSES} {MAGIC} {extra}"
         self.mute = None
         qmp = self.folder / "qmp.sock"
         with contextlib.suppress(FileNotFoundError):
@@ -244,7 +247,8 @@ class Machine:
 
     def start(self, drives=(), shows="ready", timeout=180, pin=17, network=True):
         """Powers it on and waits for the shell and until the LED shows `shows` (None: the shell alone will do); both in
-        seconds since power on. A start in which the kernel broke down is made once more, and that is said aloud."""
+        seconds since power on. A start in which the kernel broke down, or hung, is made once more, and that is said
+        aloud."""
         for last in (False, True):
             self.power_on(drives, network=network)
             try:
@@ -252,11 +256,22 @@ class Machine:
                 if shows:
                     self.wait_condition(shows, timeout, pin)
                 return shell, time.monotonic() - self.started
-            except (AssertionError, OSError, pexpect.ExceptionPexpect):
-                if last or not self.broke_down():
+            except (AssertionError, OSError, pexpect.ExceptionPexpect) as why:
+                what = "broke down" if self.broke_down() else "hung" if self.hangs() else None
+                if last or not what:
                     raise
-                print("NOTE: the emulated Pi's kernel broke down at the start (see the console's log); it is started again")
+                print(f"NOTE: the emulated Pi's kernel {what} at the start; it is started again: {why}\n{self.last_words()}")
                 self.power_cut()
+
+    def hangs(self):
+        """Whether it does not even read its card any more: seen once, the LED went on blinking "starting" for nine minutes,
+        and no program could be started. What is slow, or fails by itself, answers this."""
+        with contextlib.suppress(OSError, pexpect.ExceptionPexpect):
+            try:
+                self.sh("echo 3 >/proc/sys/vm/drop_caches; ls -lR /etc", 60)
+            except Mute:
+                return True
+        return False
 
     def broke_down(self):
         """Whether the kernel said since power on that it did."""
@@ -394,9 +409,18 @@ class Machine:
             expect()
         except pexpect.TIMEOUT:
             self.mute = f"{failure} within {time.monotonic() - begun:.0f} s"
+            self.ask_the_kernel()
             raise Mute(f"{self.mute}; the console's last lines:\n{self.last_words()}") from None
 
-    def last_words(self, lines=40):
+    def ask_the_kernel(self):
+        """Has the kernel write to the console's log what it waits for."""
+        for key in MAGIC_KEYS if self.monitor else "":
+            with contextlib.suppress(OSError, RuntimeError, pexpect.ExceptionPexpect):
+                self.monitor.command("chardev-send-break", id="serial0")
+                self.serial.send(key)
+                self.serial.expect(pexpect.EOF, timeout=5)
+
+    def last_words(self, lines=150):
         """The end of what the console said since power on."""
         if not self.console_log:
             return "(no log of it is kept)"
