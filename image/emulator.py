@@ -37,11 +37,6 @@ HEADER, BOARD = 1, 2
 # What the kernel says when one of its drivers broke down. The emulated card reader has brought that on: a request
 # timed out while the host was too busy, and the driver stumbled over its own clearing up.
 BROKE_DOWN = b"Internal error: Oops"
-# Each module that Linux loads makes it forget its translations for everything from the modules (at 0xbf000000) to the end
-# of what vmalloc has given out, page by page; all plain memory lies between the two. A Pi does that in milliseconds. Here
-# every page stops all four processors (TLBIMVAIS), which took 10 s a time, with nothing else running meanwhile. More room
-# for vmalloc leaves less plain memory between them (the rest is high memory): 37 s to ready instead of 47 to over 100.
-ADDRESSES = "vmalloc=832M"
 # A Pi that does not answer is asked by the magic keys of its serial line, which the kernel answers itself: 9 shows all its
 # messages there, w names the tasks that wait for a device, l what each processor does.
 MAGIC_KEYS, MAGIC = "9wl", "sysrq_always_enabled"
@@ -197,7 +192,7 @@ class Machine:
     def power_on(self, drives=(), extra="", network=True):
         """Starts it, with these drives plugged in. Without `network` its cable leads to nobody: no DHCP, no Internet."""
         line = (self.boot / "cmdline.txt").read_text().strip()
-        line = re.sub(r"\bconsole=tty1 ?", "", line) + f" larder.console {ADDRESSES} {MAGIC} {extra}"
+        line = re.sub(r"\bconsole=tty1 ?", "", line) + f" larder.console {MAGIC} {extra}"
         self.mute = None
         qmp = self.folder / "qmp.sock"
         with contextlib.suppress(FileNotFoundError):
@@ -247,8 +242,7 @@ class Machine:
 
     def start(self, drives=(), shows="ready", timeout=180, pin=17, network=True):
         """Powers it on and waits for the shell and until the LED shows `shows` (None: the shell alone will do); both in
-        seconds since power on. A start in which the kernel broke down, or hung, is made once more, and that is said
-        aloud."""
+        seconds since power on. A start in which what is emulated failed is made once more, and that is said aloud."""
         for last in (False, True):
             self.power_on(drives, network=network)
             try:
@@ -257,21 +251,26 @@ class Machine:
                     self.wait_condition(shows, timeout, pin)
                 return shell, time.monotonic() - self.started
             except (AssertionError, OSError, pexpect.ExceptionPexpect) as why:
-                what = "broke down" if self.broke_down() else "hung" if self.hangs() else None
+                what = self.emulation_failed()
                 if last or not what:
                     raise
-                print(f"NOTE: the emulated Pi's kernel {what} at the start; it is started again: {why}\n{self.last_words()}")
+                print(f"NOTE: the emulated Pi's {what} at the start; it is started again: {why}\n{self.last_words()}")
                 self.power_cut()
 
-    def hangs(self):
-        """Whether it does not even read its card any more: seen once, the LED went on blinking "starting" for nine minutes,
-        and no program could be started. What is slow, or fails by itself, answers this."""
+    def emulation_failed(self):
+        """What no Pi would do, or None: each was seen on busy machines only. What is slow, or fails by itself, answers."""
+        if self.broke_down():
+            return "kernel broke down"
         with contextlib.suppress(OSError, pexpect.ExceptionPexpect):
             try:
+                # The LED went on blinking "starting" for nine minutes, and no program could be started.
                 self.sh("echo 3 >/proc/sys/vm/drop_caches; ls -lR /etc", 60)
+                # "dwc2: Not connected", and nothing in any socket from then on.
+                if self.sh_status("test -e /sys/bus/usb/devices/1-1")[0]:
+                    return "USB found not even its hub"
             except Mute:
-                return True
-        return False
+                return "kernel hung"
+        return None
 
     def broke_down(self):
         """Whether the kernel said since power on that it did."""

@@ -15,6 +15,26 @@ BOARDS = {
 }
 
 
+# How an ARMv7 kernel forgets its own translations of a range (arch/arm/mm/tlb-v7.S, v7wbi_flush_kern_tlb_range): page by
+# page, `mcr p15, 0, r0, c8, c3, 3` in a loop. After each module that it loads the range is a gigabyte, and each of those
+# 50,000 instructions stops all four emulated processors: 10 s a time on an idle machine, over a minute on a busy one, in
+# which nothing else runs, while a Pi needs milliseconds. With `c8, c3, 0` it forgets everything, once: more than it has to,
+# which is always right (arm64's kernel does the same beyond a limit of its own).
+RANGE_FLUSH = struct.pack("<12I", 0xF57FF04B, 0xE1A00620, 0xE1A01621, 0xE1A00600, 0xE1A01601, 0xEE080F73, 0xE2800A01,
+                          0xE1500001, 0x3AFFFFFB, 0xF57FF04B, 0xF57FF06F, 0xE12FFF1E)
+ALL_AT_ONCE, NOTHING = struct.pack("<I", 0xEE080F13), struct.pack("<I", 0xE1A00000)
+
+
+def flushing_at_once(kernel):
+    """The kernel with that loop run once, for all; as it is where the loop is not found."""
+    if kernel.count(RANGE_FLUSH) != 1:
+        return kernel
+    begin = kernel.index(RANGE_FLUSH)
+    words = [RANGE_FLUSH[at : at + 4] for at in range(0, len(RANGE_FLUSH), 4)]
+    words[5], words[8] = ALL_AT_ONCE, NOTHING
+    return kernel[:begin] + b"".join(words) + kernel[begin + len(RANGE_FLUSH) :]
+
+
 def unpacked_kernel(packed, folder):
     """The kernel as it is after unpacking itself, for the emulator's loader (U-Boot's image format says where it goes).
     The emulated processor takes a quarter of a minute for what a Pi does in a second or two: no start is worth that.
@@ -22,7 +42,7 @@ def unpacked_kernel(packed, folder):
     data = pathlib.Path(packed).read_bytes()
     for found in re.finditer(re.escape(b"\xfd7zXZ\0"), data):
         with contextlib.suppress(lzma.LZMAError):
-            kernel = lzma.LZMADecompressor().decompress(data[found.start() :])
+            kernel = flushing_at_once(lzma.LZMADecompressor().decompress(data[found.start() :]))
             break
     else:
         return packed
