@@ -91,7 +91,7 @@ fn what_is_lacking_is_on_its_way_and_what_is_gone_is_not() {
     hear(&mut house, News::Lost);
     assert_eq!(house.engine().take_changed().len(), 1);
     house.phone_asks(Action::Delete, "z");
-    hear(&mut house, News::Progress(phone.clone(), vec![(path("z"), 10)]));
+    hear(&mut house, News::Progress(phone, vec![(path("z"), 10)]));
     assert_eq!(house.engine().on_the_way(&device("HTCphone")), 0);
 }
 
