@@ -13,7 +13,7 @@ use larder::config::Config;
 use larder::engine::Engine;
 use larder::fs::Real;
 use larder::ledger::Ledger;
-use larder::model::{Bytes, DeviceName, FileId, Link, Origin, RelPath, Stat, Time};
+use larder::model::{Bytes, DeviceName, FileId, Holder, Link, Origin, RelPath, Stat, Time};
 use larder::plan::{Fact, Keep, World, make_space};
 use larder::watch::Pending;
 use std::path::{Path, PathBuf};
@@ -275,7 +275,7 @@ const CHOICE: Duration = Duration::from_millis(50);
 
 /// A get under a quota: what goes, chosen among many links. In memory; nothing is evicted.
 fn choice(links: u64, rounds: usize) {
-    let device = DeviceName::new("HTCphone").unwrap();
+    let device = Holder::decode("HTCphone").unwrap();
     let mut world = World::default();
     for n in 0..links {
         let folder = n / 40;

@@ -16,7 +16,7 @@ use larder::catalogue::{
     Room, ShareView, Twins, VersionView, View,
 };
 use larder::model::{
-    Action, Answer, Bytes, DeviceName, FileId, Link, RelPath, Stat, Time, Tree, WishId,
+    Action, Answer, Bytes, DeviceName, FileId, Holder, Link, RelPath, Stat, Time, Tree, WishId,
 };
 use larder::plan::{Evicted, Fact, Keep, Oldest, World};
 use larder::status::machine::{Load, Machine, Memory};
@@ -382,14 +382,14 @@ fn main() {
             world.files = files.clone();
             books[d].for_each(Tree::<Link>::ROOT, |at, link| {
                 let at = RelPath::new(at).unwrap();
-                world.note(&Fact::Link(names[d].clone(), at, *link));
+                world.note(&Fact::Link(names[d].clone().into(), at, *link));
             });
-            let replica = world.devices.entry(names[d].clone()).or_default();
+            let replica = world.devices.entry(names[d].clone().into()).or_default();
             if d == 0 {
                 replica.pins.clone_from(&pins);
             }
             replica.live.clone_from(&live[d]);
-            let oldest = Oldest::on(&world, &world.devices[&names[d]], Keep::default());
+            let oldest = Oldest::on(&world, world.device(&names[d]).unwrap(), Keep::default());
             let held = oldest.held;
             let first = oldest.take(FIRST_TO_GO);
             let first = first.map(|(cost, links)| (cost, links.into_iter().map(|l| l.0).collect()));
@@ -429,7 +429,7 @@ fn main() {
     };
     let mass_changes: Vec<MassChangeView> = stormy
         .map(|device| MassChangeView {
-            device: DeviceName::new(device).unwrap(),
+            device: Holder::decode(device).unwrap(),
             at: Time::from_secs(now() - 900),
             rewritten: 212,
             deleted: 30,
@@ -474,7 +474,7 @@ fn main() {
             what: "larder.toml, line 12: unknown key `qouta`".into(),
             next: "Did you mean `quota`? The settings from before stay in force until then.".into(),
         });
-        held.push(Held { device: names[0].clone(), path: path("Photos"), files: 212 });
+        held.push(Held { device: names[0].clone().into(), path: path("Photos"), files: 212 });
         for (n, why) in ["changed on Laptop", "changed on Phone"].iter().enumerate() {
             versions.push(VersionView {
                 id: 40 + n as u64,

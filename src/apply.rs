@@ -11,7 +11,7 @@ mod recover;
 pub use recover::{PAGE_IN_TRANSIT, recover, was_read};
 
 use crate::fs::{Entry, FileSystem, FsError};
-use crate::model::{Bytes, DeviceName, Link, Place, RelPath, Spot, Stat, Time, dialect};
+use crate::model::{Bytes, Holder, Link, Place, RelPath, Spot, Stat, Time, dialect};
 use crate::plan::{Evicted, Fact, Op, Version, Why, World, in_transit, kept, master, on};
 use recover::{doomed, note_in_transit};
 
@@ -222,7 +222,7 @@ impl Applier {
         match self.unlink(fs, world, at, ino) {
             Err(ApplyError::LastName { .. }) => {
                 let holder = world.holder_at(at).map(|(holder, _)| holder);
-                let stormed = |d: &DeviceName| world.devices.get(d)?.mass_change.map(|_| d.clone());
+                let stormed = |d: &Holder| world.devices.get(d)?.mass_change.map(|_| d.clone());
                 let why = holder.as_ref().and_then(stormed).map_or(Why::Replaced, Why::Stormed);
                 let kept = self.keep(fs, at, was, why, now)?;
                 Ok(gone(world, at).into_iter().chain([kept]).collect())
@@ -442,7 +442,7 @@ fn tidy(fs: &mut dyn FileSystem, at: &Spot) -> Result<(), ApplyError> {
 mod tests {
     use super::*;
     use crate::fs::Memory;
-    use crate::model::DeviceName;
+    use crate::model::Holder;
     use crate::plan::on;
     use rustix::io::Errno;
     use std::collections::BTreeSet;
@@ -453,8 +453,8 @@ mod tests {
         RelPath::new(text.as_bytes()).unwrap()
     }
 
-    fn htc() -> DeviceName {
-        DeviceName::new("HTCphone").unwrap()
+    fn htc() -> Holder {
+        Holder::decode("HTCphone").unwrap()
     }
 
     /// A master, a phone's link of it, a phone's edit, and an unsaved file.

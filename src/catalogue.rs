@@ -34,7 +34,9 @@ pub use space::{FIRST_TO_GO, Room, TWINS, Twins};
 
 pub use crate::model::Live;
 
-use crate::model::{Action, Answer, Bytes, DeviceName, Link, RelPath, Stat, Time, Tree, WishId};
+use crate::model::{
+    Action, Answer, Bytes, DeviceName, Holder, Link, RelPath, Stat, Time, Tree, WishId,
+};
 use crate::plan::Evicted;
 use crate::status::Report;
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,7 +159,7 @@ pub struct ShareView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Whose they were.
-    pub device: DeviceName,
+    pub device: Holder,
     /// The folder or file that holds them all; the root when it is everything.
     pub path: RelPath,
     /// How many files.
@@ -168,7 +170,7 @@ pub struct Held {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MassChangeView {
     /// Whose they are.
-    pub device: DeviceName,
+    pub device: Holder,
     /// When it was noticed.
     pub at: Time,
     /// How many files it rewrote.

@@ -318,12 +318,8 @@ fn list(places: &Places, path: &str, json: bool, out: &mut impl Write) -> Result
     let path = path_of(path)?;
     let world = engine.world();
     let none = Replica::default();
-    let devices: Vec<_> = engine
-        .config()
-        .devices
-        .keys()
-        .map(|d| (d, world.devices.get(d).unwrap_or(&none)))
-        .collect();
+    let devices: Vec<_> =
+        engine.config().devices.keys().map(|d| (d, world.device(d).unwrap_or(&none))).collect();
     let mut lines: Vec<(RelPath, Stat)> = Vec::new();
     if let Some(stat) = world.files.get(&path) {
         lines.push((path, *stat));
@@ -442,7 +438,7 @@ fn tell_where(places: &Places, path: &str, out: &mut impl Write) -> Result<()> {
         (None, None) => bail!("{path}: there is nothing of this name at home"),
     };
     writeln!(out, "{:>16}: here", "at home")?;
-    for device in engine.config().devices.keys().cloned().chain(world.joined()) {
+    for device in world.holders(engine.config()) {
         let Some(links) = world.devices.get(&device).map(|h| &h.links) else { continue };
         let Some(path) = world.path_on(&device, &path) else { continue };
         let held = match (links.get(&path), links.dir(&path)) {
@@ -455,7 +451,7 @@ fn tell_where(places: &Places, path: &str, out: &mut impl Write) -> Result<()> {
             (1, 1) => "here".into(),
             (n, all) => format!("{n} of {all} files"),
         };
-        writeln!(out, "{:>16}: {state}", device.as_str())?;
+        writeln!(out, "{:>16}: {state}", device.encode())?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ pub use settings::look_alikes;
 pub use settings::{Change, Settings};
 
 use crate::model::dialect::SYNCTHING;
-use crate::model::{Action, Bytes, DeviceName};
+use crate::model::{Action, Bytes, DeviceName, Holder};
 use std::collections::BTreeMap;
 
 /// Everything the owner can set, validated.
@@ -185,6 +185,23 @@ impl Wifi {
             None => "key_mgmt=NONE".into(),
         };
         format!("{country}network={{\nssid={ssid}\n{key}\n}}\n")
+    }
+}
+
+impl Config {
+    /// The settings of who holds links; `None` for a device that is not in them, and for who is no device.
+    pub fn device(&self, holder: &Holder) -> Option<&Device> {
+        self.devices.get(holder.device()?)
+    }
+
+    /// Above which links are evicted. From a shared folder none are: its limit ends what is taken from others.
+    pub fn quota(&self, holder: &Holder) -> Option<Bytes> {
+        self.device(holder)?.quota
+    }
+
+    /// What people call who holds links.
+    pub fn label(&self, holder: &Holder) -> String {
+        self.device(holder).map_or_else(|| holder.to_string(), |device| device.label.clone())
     }
 }
 

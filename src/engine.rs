@@ -49,8 +49,10 @@ use crate::catalogue::Encoder;
 use crate::config::Config;
 use crate::fs::{FileSystem, Space};
 use crate::ledger::Ledger;
-use crate::model::{Bytes, DeviceName, FileId, NotTaken, Origin, Place, RelPath, Spot, Time};
-use crate::plan::{Fact, Op, World, in_force, on};
+use crate::model::{
+    Bytes, DeviceName, FileId, Holder, NotTaken, Origin, Place, RelPath, Spot, Time,
+};
+use crate::plan::{Fact, LinkName, Op, World, in_force, on};
 use crate::status::{Notice, machine::Machine};
 use crate::watch::Pending;
 use error::{drive_error, of_one_device};
@@ -90,18 +92,18 @@ pub struct Engine {
     config: Config,
     applier: Applier,
     encoder: Encoder,
-    /// Names in devices' folders to look at, and how often that was tried in vain.
-    dirty: BTreeMap<(DeviceName, RelPath), u32>,
+    /// Names in holders' folders to look at, and how often that was tried in vain.
+    dirty: BTreeMap<LinkName, u32>,
     /// Links whose master is gone, and since when: not believed yet.
-    orphan_links: BTreeMap<(DeviceName, RelPath), Time>,
+    orphan_links: BTreeMap<LinkName, Time>,
     /// Names at home that are new, with a content that has other names, and since when.
     recent_names: BTreeMap<RelPath, Time>,
     /// Links that stay behind their master, for want of room.
-    stale_links: BTreeSet<(DeviceName, RelPath)>,
-    /// Devices whose whole folder was gone.
-    vanished_roots: BTreeSet<DeviceName>,
-    /// Devices' folders that could not be read completely.
-    unreadable_dirs: BTreeMap<DeviceName, Vec<RelPath>>,
+    stale_links: BTreeSet<LinkName>,
+    /// Those whose whole folder was gone.
+    vanished_roots: BTreeSet<Holder>,
+    /// Holders' folders that could not be read completely.
+    unreadable_dirs: BTreeMap<Holder, Vec<RelPath>>,
     /// What lies in the house's folders and is not taken in.
     not_taken: BTreeMap<Place, NotTaken>,
     /// Pages to read.
@@ -117,8 +119,8 @@ pub struct Engine {
     wish_tries: BTreeMap<i64, u32>,
     /// What was last said of each waiting wish.
     waiting: BTreeMap<i64, String>,
-    /// Names in devices' folders that could not be taken in: when that was last tried, and why not.
-    failed: BTreeMap<(DeviceName, RelPath), (Time, Option<String>)>,
+    /// Names in holders' folders that could not be taken in: when that was last tried, and why not.
+    failed: BTreeMap<LinkName, (Time, Option<String>)>,
     /// What the last operation that could not be done met.
     met: Option<obstacles::Obstacle>,
     /// What may not be done to files and folders, and when that was last seen.
@@ -285,7 +287,7 @@ impl Engine {
 
     /// True while something absent has yet to be believed.
     pub fn is_settling(&self) -> bool {
-        let absent = |d: &DeviceName| {
+        let absent = |d: &Holder| {
             !self.is_held(d) && self.world.devices.get(d).is_some_and(|h| !h.absent.is_empty())
         };
         !self.orphan_links.is_empty() || self.holders().iter().any(absent)
@@ -306,13 +308,13 @@ impl Engine {
     }
 
     /// All whose links are looked after: the devices of the settings and the folders of other people.
-    fn holders(&self) -> Vec<DeviceName> {
-        self.config.devices.keys().cloned().chain(self.world.joined()).collect()
+    fn holders(&self) -> Vec<Holder> {
+        self.world.holders(&self.config).collect()
     }
 
     /// True when somebody's links are looked after.
-    fn looks_after(&self, holder: &DeviceName) -> bool {
-        self.config.devices.contains_key(holder) || self.world.is_joined(holder)
+    fn looks_after(&self, holder: &Holder) -> bool {
+        self.world.looks_after(&self.config, holder)
     }
 
     /// Puts settings in force: folders for new devices, quotas at once.
@@ -329,7 +331,7 @@ impl Engine {
     }
 
     /// Puts settings in force without looking at anything; returns the devices that are new.
-    fn adopt(&mut self, config: Config) -> Result<Vec<DeviceName>, EngineError> {
+    fn adopt(&mut self, config: Config) -> Result<Vec<Holder>, EngineError> {
         let mut new = Vec::new();
         let before = std::mem::replace(&mut self.config, in_force(&config, &self.world.pairs));
         self.settings = config;
@@ -339,11 +341,12 @@ impl Engine {
             }
             // A device's name has the form of a name in a path.
             let page = RelPath::new(device.as_str().as_bytes()).unwrap_or_default();
-            for at in [on(&device, &RelPath::root()), Place::Catalogue.at(page)] {
+            let holder = Holder::Device(device);
+            for at in [on(&holder, &RelPath::root()), Place::Catalogue.at(page)] {
                 of_one_device(self.fs.make_dir(&at))?;
             }
-            self.world.devices.entry(device.clone()).or_default();
-            new.push(device);
+            self.world.devices.entry(holder.clone()).or_default();
+            new.push(holder);
         }
         // A device that left the settings keeps its folder and its rows in the ledger, so that
         // nothing is lost when it comes back; plans do not see it.

@@ -19,7 +19,7 @@ pub use access::ACCESS_SECRET;
 pub use error::LedgerError;
 pub use wishes::{Answered, Entry};
 
-use crate::model::{Answer, Bytes, DeviceName, FileId, Link, RelPath, Time};
+use crate::model::{Answer, Bytes, FileId, Holder, Link, RelPath, Time};
 use crate::plan::{Fact, Version, World};
 use error::has_no_inodes;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -46,7 +46,8 @@ const MIGRATIONS: [&str; 10] = [
 pub struct Ledger {
     path: PathBuf,
     db: Connection,
-    devices: HashMap<DeviceName, i64>,
+    /// The rows of those who hold links.
+    devices: HashMap<Holder, i64>,
     in_transaction: bool,
 }
 
@@ -161,7 +162,7 @@ impl Ledger {
             let rows = rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?)));
             for row in rows.map_err(self.fail(DOING))? {
                 let (id, name): (i64, String) = row.map_err(self.fail(DOING))?;
-                let name = DeviceName::read(&name).map_err(|e| self.damaged(e.to_string()))?;
+                let name = Holder::decode(&name).map_err(|e| self.damaged(e.to_string()))?;
                 names.insert(id, name);
             }
         }
@@ -265,14 +266,15 @@ impl Ledger {
         run.map_err(self.fail("write to the ledger"))
     }
 
-    fn device(&mut self, name: &DeviceName) -> Result<i64, LedgerError> {
+    fn device(&mut self, name: &Holder) -> Result<i64, LedgerError> {
         if let Some(&id) = self.devices.get(name) {
             return Ok(id);
         }
-        self.run("INSERT OR IGNORE INTO devices (name) VALUES (?1)", [name.as_str()])?;
+        let text = name.encode();
+        self.run("INSERT OR IGNORE INTO devices (name) VALUES (?1)", [&text])?;
         let id = self
             .db
-            .query_row("SELECT id FROM devices WHERE name = ?1", [name.as_str()], |r| r.get(0))
+            .query_row("SELECT id FROM devices WHERE name = ?1", [&text], |r| r.get(0))
             .map_err(self.fail("look a device up"))?;
         self.devices.insert(name.clone(), id);
         Ok(id)
@@ -375,7 +377,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn rule(&mut self, device: &DeviceName, rule: &str, path: &RelPath) -> Result<(), LedgerError> {
+    fn rule(&mut self, device: &Holder, rule: &str, path: &RelPath) -> Result<(), LedgerError> {
         let device = self.device(device)?;
         self.run(
             "INSERT OR IGNORE INTO rules (device, rule, path) VALUES (?1, ?2, ?3)",
@@ -384,12 +386,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn no_rule(
-        &mut self,
-        device: &DeviceName,
-        rule: &str,
-        path: &RelPath,
-    ) -> Result<(), LedgerError> {
+    fn no_rule(&mut self, device: &Holder, rule: &str, path: &RelPath) -> Result<(), LedgerError> {
         let device = self.device(device)?;
         self.run(
             "DELETE FROM rules WHERE device = ?1 AND rule = ?2 AND path = ?3",
@@ -428,7 +425,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Action, Origin, Wish, WishId};
+    use crate::model::{Action, DeviceName, Origin, Wish, WishId};
     use crate::plan::Why;
 
     fn wish(id: &str) -> Wish {
@@ -436,7 +433,7 @@ mod tests {
             id: WishId::parse(id).unwrap(),
             action: Action::Get,
             path: RelPath::new(b"a/\xff").unwrap(),
-            to: vec![DeviceName::new("HTCphone").unwrap()],
+            to: vec![Holder::decode("HTCphone").unwrap()],
             from: None,
             with: None,
             limit_mb: None,
@@ -449,7 +446,7 @@ mod tests {
     fn remembers_facts_over_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ledger.sqlite");
-        let device = DeviceName::new("HTCphone").unwrap();
+        let device = Holder::decode("HTCphone").unwrap();
         let path = RelPath::new(b"a/\xff").unwrap();
         let id = FileId { ino: u64::MAX, size: 3, mtime: Time(-4) };
         let link = Link { id, charge: Bytes(5), used: 6 };
@@ -510,7 +507,7 @@ mod tests {
             drop(db);
             let world = Ledger::open(&file).unwrap().load().unwrap();
             let mass_change =
-                world.devices[&DeviceName::new("HTCphone").unwrap()].mass_change.unwrap();
+                world.devices[&Holder::decode("HTCphone").unwrap()].mass_change.unwrap();
             assert_eq!(
                 (mass_change.first, mass_change.since, mass_change.rewritten),
                 (first, Time(5), 3)

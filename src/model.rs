@@ -6,6 +6,7 @@
 mod access;
 mod action;
 pub mod dialect;
+mod holder;
 mod path;
 mod size;
 mod tree;
@@ -15,6 +16,7 @@ mod wish;
 pub use access::{Access, MAX_SESSIONS, Password, SESSION_SECONDS, Session};
 pub use action::{About, Action, Devices, Trait, Traits, With};
 pub use dialect::{is_private, is_reserved};
+pub use holder::{Holder, ShareName};
 pub use path::{Name, PathError, Place, RelPath, Spot, show};
 pub use size::{Bytes, SizeError};
 pub use tree::{Cursor, DirId, Tree};
@@ -29,9 +31,7 @@ use std::sync::Arc;
 ///
 /// 1 to 64 characters of `A-Z a-z 0-9 . _ -`, not beginning with `.` or `-`. Case matters, but
 /// the settings refuse two names that differ only in case (a drive may be read on Windows).
-///
-/// A folder that other people joined holds links by the same rules as a device, so it has such a
-/// name, too: `shared/<its name>` ([`DeviceName::joined`]), which no device can have.
+/// Who else holds links is a [`Holder`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DeviceName(Arc<str>);
@@ -52,38 +52,16 @@ impl DeviceName {
         if fits { Ok(Self(text.into())) } else { Err(DeviceNameError(show(text.as_bytes()))) }
     }
 
-    /// The name of the folder `shared/<name>`, which other people join, among those who hold links.
-    pub fn joined(name: &str) -> Self {
-        Self([JOINED, name].concat().into())
-    }
-
-    /// Reads what [`Self::as_str`] gave, be it a device or a folder that other people joined.
-    pub fn read(text: &str) -> Result<Self, DeviceNameError> {
-        let Some(name) = text.strip_prefix(JOINED) else { return Self::new(text) };
-        match Name::new(name.as_bytes()) {
-            Ok(_) if show(name.as_bytes()) == name => Ok(Self::joined(name)),
-            _ => Err(DeviceNameError(show(text.as_bytes()))),
-        }
-    }
-
-    /// The name of the folder in `shared/`, if it is one that other people join.
-    pub fn joined_folder(&self) -> Option<&str> {
-        self.0.strip_prefix(JOINED)
-    }
-
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Before the name of a folder that other people join; a device's name has no such sign in it.
-const JOINED: &str = "shared/";
-
 impl TryFrom<String> for DeviceName {
     type Error = DeviceNameError;
     fn try_from(text: String) -> Result<Self, DeviceNameError> {
-        Self::read(&text)
+        Self::new(&text)
     }
 }
 

@@ -38,7 +38,7 @@ pub use wish::{Attempt, Planned, offered_on, wish};
 pub use world::{EVICTED, Evicted, Replica, Version, Why, World};
 
 use crate::model::{
-    Answer, DeviceName, FileId, Link, Origin, Place, RelPath, Spot, Stat, Time, WishId,
+    Answer, DeviceName, FileId, Holder, Link, Origin, Place, RelPath, Spot, Stat, Time, WishId,
 };
 use std::fmt;
 
@@ -72,7 +72,7 @@ pub enum Op {
     /// Take a device's link away to make room. It is not the last name: the master has one.
     Evict {
         /// Whose.
-        device: DeviceName,
+        device: Holder,
         /// Which.
         path: RelPath,
         /// The inode that is meant.
@@ -173,25 +173,25 @@ pub enum Fact {
     /// A folder among the masters is not there any more.
     NoFolder(RelPath),
     /// A device's folder has this link.
-    Link(DeviceName, RelPath, Link),
+    Link(Holder, RelPath, Link),
     /// A device's folder does not have this link any more.
-    NoLink(DeviceName, RelPath),
+    NoLink(Holder, RelPath),
     /// A device follows a folder: what comes into it later is linked too.
-    Follow(DeviceName, RelPath),
+    Follow(Holder, RelPath),
     /// It does not follow it any more.
-    Unfollow(DeviceName, RelPath),
+    Unfollow(Holder, RelPath),
     /// The device does not want this file, although it follows its folder.
-    Except(DeviceName, RelPath),
+    Except(Holder, RelPath),
     /// It may have it again.
-    Unexcept(DeviceName, RelPath),
+    Unexcept(Holder, RelPath),
     /// Never evict this file, or what is in this folder.
-    Pin(DeviceName, RelPath),
+    Pin(Holder, RelPath),
     /// It may be evicted again.
-    Unpin(DeviceName, RelPath),
+    Unpin(Holder, RelPath),
     /// Used at that time (seconds since 1970).
-    Used(DeviceName, RelPath, i64),
+    Used(Holder, RelPath, i64),
     /// Not used after that time (seconds since 1970), whatever was recorded.
-    NotUsedSince(DeviceName, RelPath, i64),
+    NotUsedSince(Holder, RelPath, i64),
     /// An old content is kept.
     Version(u64, Version),
     /// An old content is not kept any more.
@@ -215,13 +215,13 @@ pub enum Fact {
     /// It was let in after all.
     NotTurnedAway(String),
     /// A link of a device went to make room.
-    Evicted(DeviceName, Evicted),
+    Evicted(Holder, Evicted),
     /// What a device did lately to files that it had.
-    ChangeRate(DeviceName, ChangeRate),
+    ChangeRate(Holder, ChangeRate),
     /// A device does so much that the owner is asked first.
-    MassChange(DeviceName, MassChange),
+    MassChange(Holder, MassChange),
     /// That was answered.
-    Resolved(DeviceName),
+    Resolved(Holder),
     /// A wish has this answer.
     Answer(Origin, WishId, Answer),
 }
@@ -253,17 +253,11 @@ fn numbered(place: Place, number: u64, path: &RelPath) -> Spot {
     place.at(path.unwrap_or_default())
 }
 
-/// The spot in a device's folder, or in one that other people joined.
-pub fn on(device: &DeviceName, path: &RelPath) -> Spot {
-    let Some(folder) = device.joined_folder() else {
-        return Place::Device(device.clone()).at(path.clone());
-    };
-    let full = match path.is_root() {
-        true => RelPath::new(folder.as_bytes()),
-        false => RelPath::new(&[folder.as_bytes(), b"/", path.as_bytes()].concat()),
-    };
+/// The spot in the folder of whoever holds links.
+pub fn on(holder: &Holder, path: &RelPath) -> Spot {
+    let root = holder.root();
     // What is held there was seen there, or measured by `World::path_on`: it is a path.
-    Place::Shared.at(full.unwrap_or_default())
+    root.place.at(holder::below(&root.path, path).unwrap_or_default())
 }
 
 impl fmt::Display for Op {

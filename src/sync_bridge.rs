@@ -6,7 +6,7 @@
 
 use crate::config::{Config, Role};
 use crate::engine::{Access, Carried, Engine, News};
-use crate::model::{DeviceName, Place, RelPath, Spot};
+use crate::model::{DeviceName, Holder, Place, RelPath, Spot};
 use crate::plan::Asking;
 use crate::transport::{
     Absence, Capabilities, Event, FolderBook, FolderId, FolderKey, Handle, PeerId, Question, Share,
@@ -33,14 +33,14 @@ pub struct SyncBridge {
     peers: BTreeMap<PeerId, DeviceName>,
     shares: Vec<Share>,
     /// Absences that were asked about; with the time of an answer that decided nothing.
-    asked: BTreeMap<DeviceName, BTreeMap<RelPath, Option<Instant>>>,
+    asked: BTreeMap<Holder, BTreeMap<RelPath, Option<Instant>>>,
     /// Devices that lack so many things by the last word of the sync engine, which was not
     /// compared with what the engine knows yet.
     lacks: BTreeMap<DeviceName, u64>,
     /// When it was last asked what a device lacks.
     listed: BTreeMap<DeviceName, Instant>,
     /// Since when the engine waits for word of what is on its way to a device.
-    untold: BTreeMap<DeviceName, Instant>,
+    untold: BTreeMap<Holder, Instant>,
     /// What the transport can do that was told last what is wanted.
     capabilities: Capabilities,
 }
@@ -156,11 +156,11 @@ impl SyncBridge {
     /// The devices that have an id, so that the transport serves them, and the folders that
     /// somebody can join. None where the transport can't tell what they have and why something is gone: the engine would
     /// wait for word that never comes.
-    pub fn served(&self) -> impl Iterator<Item = DeviceName> {
+    pub fn served(&self) -> impl Iterator<Item = Holder> {
         let is_telling = self.is_telling();
         let open = |share: &&Share| share.kind != ShareKind::ReadOnly && !share.peers.is_empty();
-        let joined = self.shares.iter().filter(open).map(|share| DeviceName::joined(&share.name));
-        self.peers.values().cloned().chain(joined).filter(move |_| is_telling)
+        let joined = self.shares.iter().filter(open).map(|share| Holder::shared(&share.name));
+        self.peers.values().cloned().map(Holder::Device).chain(joined).filter(move |_| is_telling)
     }
 
     /// True for a transport that carries and proves what became of it.
@@ -237,11 +237,7 @@ impl SyncBridge {
             if known.is_some_and(|answered| answered.is_none_or(|at| at.elapsed() < ASK_AGAIN)) {
                 continue;
             }
-            let key = match device.joined_folder() {
-                Some(name) => FolderKey::Share(name.to_owned()),
-                None => FolderKey::Files(device.clone()),
-            };
-            let Some(folder) = self.book.id(&key) else { continue };
+            let Some(folder) = self.book.id(&key_of(device)) else { continue };
             let question = Question::Absence { folder: folder.clone(), path: path.clone() };
             if !handle.ask(question) {
                 return;
@@ -270,7 +266,7 @@ impl SyncBridge {
     /// machine's running time, because the clock of a Pi is set while it waits, by years at that.
     pub fn overdue(&mut self, engine: &Engine, now: Instant) -> Vec<News> {
         let before = std::mem::take(&mut self.untold);
-        let since = |device: &DeviceName| before.get(device).copied().unwrap_or(now);
+        let since = |device: &Holder| before.get(device).copied().unwrap_or(now);
         self.untold = engine.untold().map(|device| (device.clone(), since(device))).collect();
         let waited = |since: &Instant| now.saturating_duration_since(*since);
         let overdue = self.untold.iter().filter(|(_, since)| waited(since) >= WORD);
@@ -283,11 +279,13 @@ impl SyncBridge {
             Event::Up { identity, .. } => {
                 vec![News::Up { identity: identity.map(|id| id.to_string()) }]
             }
-            Event::Progress { folder, files, .. } => {
-                self.files_of(&folder).map(|d| News::Progress(d, files)).into_iter().collect()
-            }
+            Event::Progress { folder, files, .. } => self
+                .files_of(&folder)
+                .map(|d| News::Progress(d.into(), files))
+                .into_iter()
+                .collect(),
             Event::Delivered { folder, paths, .. } => {
-                self.files_of(&folder).map(|d| News::Here(d, paths)).into_iter().collect()
+                self.files_of(&folder).map(|d| News::Here(d.into(), paths)).into_iter().collect()
             }
             Event::Received(received) => self.look(&received.folder, received.path),
             Event::RemoteChange(change) => {
@@ -340,7 +338,7 @@ impl SyncBridge {
                 }
             }
             Event::Lacking { folder, paths, .. } => {
-                self.files_of(&folder).map(|d| News::Lacking(d, paths)).into_iter().collect()
+                self.files_of(&folder).map(|d| News::Lacking(d.into(), paths)).into_iter().collect()
             }
             Event::Completion { folder, peer: Some(_), status } => {
                 if let Some(device) = self.files_of(&folder).filter(|_| status.need_items > 0) {
@@ -375,7 +373,7 @@ impl SyncBridge {
                 page.map(|p| News::Changed(Place::Catalogue.at(p))).into_iter().collect()
             }
             Some(FolderKey::Share(name)) if self.is_open(name) => {
-                vec![News::Changed(crate::plan::on(&DeviceName::joined(name), &path))]
+                vec![News::Changed(crate::plan::on(&Holder::shared(name), &path))]
             }
             _ => Vec::new(),
         }
@@ -399,10 +397,10 @@ impl SyncBridge {
     }
 
     /// Whose links a folder has: a device's, or those of one that other people join.
-    fn holder_of(&self, folder: &FolderId) -> Option<DeviceName> {
+    fn holder_of(&self, folder: &FolderId) -> Option<Holder> {
         match self.book.key(folder) {
-            Some(FolderKey::Share(name)) if self.is_open(name) => Some(DeviceName::joined(name)),
-            _ => self.files_of(folder),
+            Some(FolderKey::Share(name)) if self.is_open(name) => Some(Holder::shared(name)),
+            _ => self.files_of(folder).map(Holder::Device),
         }
     }
 
@@ -446,6 +444,14 @@ fn host(address: &str) -> String {
     }
 }
 
+/// What the folder of a holder is to the transport.
+fn key_of(holder: &Holder) -> FolderKey {
+    match holder {
+        Holder::Device(device) => FolderKey::Files(device.clone()),
+        Holder::SharedFolder(name) => FolderKey::Share(name.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -473,18 +479,18 @@ mod tests {
         // Nobody carries to it: nothing is waited for.
         assert_eq!(bridge.overdue(&engine, begun), []);
         assert_eq!(bridge.overdue(&engine, after(1_000)), []);
-        engine.carried([device()]);
+        engine.carried([device().into()]);
         assert_eq!(bridge.overdue(&engine, after(2_000)), []);
         assert_eq!(bridge.overdue(&engine, after(2_119)), []);
-        assert_eq!(bridge.overdue(&engine, after(2_120)), [News::Silent(device())]);
-        engine.hear(News::Silent(device()), time).unwrap();
+        assert_eq!(bridge.overdue(&engine, after(2_120)), [News::Silent(device().into())]);
+        engine.hear(News::Silent(device().into()), time).unwrap();
         assert_eq!(engine.untold().count(), 0);
         assert_eq!(bridge.overdue(&engine, after(2_121)), []);
         // Waited for anew, it is waited as long again; told in time, no longer.
         engine.carried([]);
-        engine.carried([device()]);
+        engine.carried([device().into()]);
         assert_eq!(bridge.overdue(&engine, after(3_000)), []);
-        engine.hear(News::Lacking(device(), Vec::new()), time).unwrap();
+        engine.hear(News::Lacking(device().into(), Vec::new()), time).unwrap();
         assert_eq!(bridge.overdue(&engine, after(4_000)), []);
     }
 
@@ -520,7 +526,7 @@ mod tests {
             path: path("x"),
             absence: Absence::Deleted(None),
         };
-        assert_eq!(again.news(absent), [News::Deleted(device(), path("x"))]);
+        assert_eq!(again.news(absent), [News::Deleted(device().into(), path("x"))]);
         let replaced =
             Event::Absent { folder: files, path: path("x"), absence: Absence::StillThere };
         assert_eq!(again.news(replaced), []);
@@ -588,11 +594,14 @@ mod tests {
     #[test]
     fn a_transport_that_proves_nothing_is_waited_for_by_nobody() {
         for (can, served) in [
-            (ALL, vec![device()]),
+            (ALL, vec![device().into()]),
             (Capabilities { carries: false, ..ALL }, vec![]),
             (Capabilities { delivered: false, ..ALL }, vec![]),
             (Capabilities { absence: false, ..ALL }, vec![]),
-            (Capabilities { scans: false, encrypts: false, pending: false, ..ALL }, vec![device()]),
+            (
+                Capabilities { scans: false, encrypts: false, pending: false, ..ALL },
+                vec![device().into()],
+            ),
         ] {
             let mut house = Bridged::to(can, Role::Device);
             assert!(house.want().is_empty());

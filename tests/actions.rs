@@ -5,7 +5,8 @@
 
 use larder::config::{self, Config};
 use larder::model::{
-    About, Action, Answer, DeviceName, Devices, Origin, RelPath, Time, Trait, Wish, WishId, With,
+    About, Action, Answer, DeviceName, Devices, Holder, Origin, RelPath, Time, Trait, Wish, WishId,
+    With,
 };
 use larder::plan::{self, Attempt, Fact, MassChange, Planned, World};
 use larder::worklist;
@@ -90,7 +91,7 @@ fn settings(may: Option<&[&str]>) -> Result<Config, ()> {
     config::parse(&format!("[devices.phone]\n{may}\n[devices.laptop]\n")).map_err(|_| ())
 }
 
-fn wish(action: Action, to: Vec<DeviceName>) -> Wish {
+fn wish(action: Action, to: Vec<Holder>) -> Wish {
     Wish {
         id: WishId::parse("00112233445566778899").unwrap(),
         action,
@@ -208,7 +209,7 @@ fn the_planner_lets_each_page_ask_what_it_may() {
     let nothing = settings(Some(&[])).unwrap();
     let own = Origin::Device(phone());
     for row in &EXPECTED {
-        let (name, wished) = (row.name, wish(row.action(), vec![phone()]));
+        let (name, wished) = (row.name, wish(row.action(), vec![phone().into()]));
         let asks = |config: &Config, origin: &Origin| planned(&world, config, origin, &wished);
         let here = asks(&usual, &own);
         assert_eq!(refused(&here, "only the page at home"), row.is('h'), "{name}: {here:?}");
@@ -231,14 +232,15 @@ fn the_planner_takes_nothing_away_for_a_device_whose_mass_change_is_unanswered()
     let mut world = World::default();
     let (since, at) = (Time::from_secs(1), Time::from_secs(2));
     world.note(&Fact::MassChange(
-        phone(),
+        phone().into(),
         MassChange { first: 1, since, at, rewritten: 99, deleted: 0 },
     ));
     let config = settings(None).unwrap();
     let laptop = DeviceName::new("laptop").unwrap();
     for row in &EXPECTED {
         // For the other device, and moved there: what counts is whose page it is.
-        let wished = Wish { from: Some(phone()), ..wish(row.action(), vec![laptop.clone()]) };
+        let wished =
+            Wish { from: Some(phone()), ..wish(row.action(), vec![laptop.clone().into()]) };
         let its_own = planned(&world, &config, &Origin::Device(phone()), &wished);
         let held = refused(&its_own, "not while nobody has said");
         assert_eq!(held, row.is('x'), "{}: {its_own:?}", row.name);

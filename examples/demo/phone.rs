@@ -8,7 +8,7 @@ use crate::family::put;
 use crate::house::Seen;
 use crate::real::Phone;
 use anyhow::{Context as _, Result, ensure};
-use larder::model::{Action, Answer, DeviceName, RelPath, Seen as Shown, Wish, WishId};
+use larder::model::{Action, Answer, Holder, RelPath, Seen as Shown, Wish, WishId};
 use larder::worklist::{
     self,
     mac::{self, Sealed},
@@ -94,7 +94,7 @@ impl Device {
             id,
             action,
             path: RelPath::new(path.as_bytes()).with_context(|| path.to_owned())?,
-            to: to.map(DeviceName::new).transpose()?.into_iter().collect(),
+            to: to.map(Holder::decode).transpose()?.into_iter().collect(),
             from: None,
             with,
             limit_mb: None,

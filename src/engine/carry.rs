@@ -6,8 +6,8 @@
 //! deletion. Without a carrier everything that is linked counts as there, and absences only settle.
 
 use super::{Engine, EngineError};
-use crate::model::{DeviceName, Live, Place, RelPath, Spot, Time};
-use crate::plan::{Asking, Fact};
+use crate::model::{DeviceName, Holder, Live, Place, RelPath, Spot, Time};
+use crate::plan::{Asking, Fact, LinkName};
 use crate::status::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,9 +20,9 @@ pub enum News {
         identity: Option<String>,
     },
     /// Links on their way: per cent of each.
-    Progress(DeviceName, Vec<(RelPath, u8)>),
+    Progress(Holder, Vec<(RelPath, u8)>),
     /// Links that the device has.
-    Here(DeviceName, Vec<RelPath>),
+    Here(Holder, Vec<RelPath>),
     /// A device is there, or not; when it was last.
     Seen {
         /// Which.
@@ -35,15 +35,15 @@ pub enum News {
         address: Option<String>,
     },
     /// A device deleted this file itself: its absence is believed.
-    Deleted(DeviceName, RelPath),
+    Deleted(Holder, RelPath),
     /// Something happened to this name on the drive.
     Changed(Spot),
     /// Bytes flow, or not.
     Moving(bool),
     /// Files that a device lacks, of which nobody may have known that they are on their way.
-    Lacking(DeviceName, Vec<RelPath>),
+    Lacking(Holder, Vec<RelPath>),
     /// It was waited long enough for word of what is on its way to a device: room is made without it.
-    Silent(DeviceName),
+    Silent(Holder),
     /// Something may have been missed of what is on its way. What happened on the drive was seen
     /// by the watch all the same.
     Lost,
@@ -60,17 +60,17 @@ pub enum News {
 /// What is known of the carrying.
 #[derive(Debug, Default)]
 pub(super) struct Carrying {
-    /// The devices that somebody carries to, who can be asked about absences.
-    pub(super) served: BTreeSet<DeviceName>,
+    /// Those that somebody carries to, who can be asked about absences.
+    pub(super) served: BTreeSet<Holder>,
     pub(super) identity: Option<String>,
     pub(super) moving: bool,
     pub(super) seen: BTreeMap<DeviceName, Presence>,
     /// When something last went on with what is on its way to a device.
-    pub(super) went_on: BTreeMap<DeviceName, Time>,
+    pub(super) went_on: BTreeMap<Holder, Time>,
     /// Absences that are deletions, by the word of the device.
-    pub(super) deleted: BTreeSet<(DeviceName, RelPath)>,
+    pub(super) deleted: BTreeSet<LinkName>,
     /// Names for which room can't be made before the carrier told what is on its way.
-    roomless: BTreeSet<(DeviceName, RelPath)>,
+    roomless: BTreeSet<LinkName>,
     /// Names that we changed and the carrier was not told of yet.
     changed: BTreeSet<Spot>,
     /// The pages do not show yet what is known of the carrying.
@@ -110,6 +110,11 @@ impl Carrying {
         self.seen.get(device).filter(|seen| seen.up)?.address.as_deref()
     }
 
+    /// True for whom changes are noted. A shared folder is carried before anybody can join it.
+    fn is_carried(&self, holder: &Holder) -> bool {
+        self.served.contains(holder) || holder.shared_folder().is_some()
+    }
+
     /// True when it is time to show on the pages what is known of the carrying.
     pub(super) fn is_due(&self, now: Time) -> bool {
         // A clock that was set back must not keep them.
@@ -118,9 +123,9 @@ impl Carrying {
 }
 
 impl Engine {
-    /// Says for which devices somebody carries the bytes, who can tell deletions from absences.
-    pub fn carried(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
-        let served: BTreeSet<DeviceName> = devices.into_iter().collect();
+    /// Says for whom somebody carries the bytes, who can tell deletions from absences.
+    pub fn carried(&mut self, holders: impl IntoIterator<Item = Holder>) {
+        let served: BTreeSet<Holder> = holders.into_iter().collect();
         if served.is_empty() {
             // Nobody has markers then.
             self.hear_unmarked(BTreeSet::new());
@@ -131,13 +136,13 @@ impl Engine {
             if !served.contains(device) {
                 replica.live.clear();
                 replica.untold = false;
-            } else if !before.contains(device) && device.joined_folder().is_none() {
+            } else if !before.contains(device) && device.tells_delivery() {
                 replica.untold = true;
             }
         }
         for (device, seen) in &mut self.carrying.seen {
             // Of who is served no more nobody tells that he went.
-            seen.up &= served.contains(device);
+            seen.up &= served.contains(&Holder::Device(device.clone()));
         }
         self.stale = true;
     }
@@ -210,7 +215,7 @@ impl Engine {
                 let before = carrying.last_seen(&device);
                 let seen = Presence { up, last: last.or(before), address };
                 if up && !carrying.is_connected(&device) {
-                    carrying.went_on.insert(device.clone(), now);
+                    carrying.went_on.insert(device.clone().into(), now);
                 }
                 let known = carrying.seen.insert(device, seen.clone());
                 carrying.stale |= known != Some(seen);
@@ -249,13 +254,13 @@ impl Engine {
     }
 
     /// Notes that room for a name can't be made before the carrier told what is on its way.
-    pub(super) fn wait_for_word(&mut self, key: (DeviceName, RelPath)) {
+    pub(super) fn wait_for_word(&mut self, key: LinkName) {
         self.carrying.roomless.insert(key);
     }
 
     /// The devices of which it is waited for word of what is on its way. How long that is worth
     /// the while says who has a clock that nobody sets ([`News::Silent`]).
-    pub fn untold(&self) -> impl Iterator<Item = &DeviceName> {
+    pub fn untold(&self) -> impl Iterator<Item = &Holder> {
         self.world.devices.iter().filter(|(_, replica)| replica.untold).map(|(device, _)| device)
     }
 
@@ -278,30 +283,30 @@ impl Engine {
 
     /// The absences that a carrier may know something of and that are not known to be deletions,
     /// in order. Of those that are held for the owner's word it need not know anything.
-    pub fn absences(&self) -> impl Iterator<Item = (&DeviceName, &RelPath)> {
+    pub fn absences(&self) -> impl Iterator<Item = (&Holder, &RelPath)> {
         let asking = self.carrying.served.iter().filter(|device| !self.is_held(device));
         let known = asking.filter_map(|d| Some((d, self.world.devices.get(d)?)));
         known.flat_map(|(d, h)| h.absent.keys().map(move |p| (d, p)))
     }
 
     /// True while a link is missing and nobody knows whether it was deleted.
-    pub fn is_absent(&self, device: &DeviceName, path: &RelPath) -> bool {
+    pub fn is_absent(&self, device: &Holder, path: &RelPath) -> bool {
         self.world.devices.get(device).is_some_and(|h| h.absent.contains_key(path))
     }
 
     /// How many links are on their way to a device.
     pub fn on_the_way(&self, device: &DeviceName) -> u64 {
-        self.world.devices.get(device).map_or(0, |replica| replica.live.len() as u64)
+        self.world.device(device).map_or(0, |replica| replica.live.len() as u64)
     }
 
     /// True when an absence on a device may be believed as far as the carrier goes.
-    pub(super) fn confirmed(&self, device: &DeviceName, path: &RelPath) -> bool {
+    pub(super) fn confirmed(&self, device: &Holder, path: &RelPath) -> bool {
         // Nobody carries to a device without an id: there it is time alone that tells.
         !self.carrying.served.contains(device) || self.was_deleted(device, path)
     }
 
     /// True when the device itself said that it deleted this.
-    pub(super) fn was_deleted(&self, device: &DeviceName, path: &RelPath) -> bool {
+    pub(super) fn was_deleted(&self, device: &Holder, path: &RelPath) -> bool {
         self.carrying.deleted.contains(&(device.clone(), path.clone()))
     }
 
@@ -318,7 +323,7 @@ impl Engine {
                 // A master that changed in place changed every link of it, which no watcher sees.
                 let carrying = &mut self.carrying;
                 for (holder, path, _) in self.world.links_for(path) {
-                    if carrying.served.contains(holder) || holder.joined_folder().is_some() {
+                    if carrying.is_carried(holder) {
                         carrying.changed.insert(crate::plan::on(holder, &path));
                     }
                 }
@@ -326,14 +331,12 @@ impl Engine {
             }
             _ => return,
         };
-        let joined = device.joined_folder().is_some();
-        if !joined && !self.carrying.served.contains(device) {
+        if !self.carrying.is_carried(device) {
             return;
         }
         self.carrying.changed.insert(crate::plan::on(device, path));
         self.carrying.deleted.remove(&(device.clone(), path.clone()));
-        if joined {
-            // How far it is at other people's is not told.
+        if !device.tells_delivery() {
             return;
         }
         let Some(replica) = self.world.devices.get_mut(device) else { return };

@@ -6,7 +6,7 @@ use super::publish::key_name;
 use super::{Engine, EngineError};
 use crate::catalogue::AskingView;
 use crate::config::Config;
-use crate::model::{DeviceName, Origin, Time};
+use crate::model::{DeviceName, Holder, Origin, Time};
 use crate::plan::{Asking, Fact, Fate, Share, ShareState, fates};
 use crate::status::Condition;
 use std::collections::BTreeSet;
@@ -200,7 +200,8 @@ impl Engine {
                     })
                 }
                 Some(_) if !self.carrying.moving => {
-                    let since = self.carrying.went_on.get(device).copied().unwrap_or(now);
+                    let went_on = self.carrying.went_on.get(&Holder::Device(device.clone()));
+                    let since = went_on.copied().unwrap_or(now);
                     (now.since(since) >= IDLE).then(|| {
                         let what = format!("{label} is here and takes nothing; {files} for it");
                         let next = "look into its Syncthing app: it may be full or paused, or ask \

@@ -9,7 +9,7 @@ use super::{Engine, EngineError};
 use crate::apply::is_text;
 use crate::fs::scan::Scan;
 use crate::fs::{Entry, FsError};
-use crate::model::{Bytes, DeviceName, Link, RelPath, Spot, Time, Tree};
+use crate::model::{Bytes, Holder, Link, RelPath, Spot, Time, Tree};
 use crate::plan::{
     CHUNK, Fact, LinkName, NOTE, Op, Share, ShareState, end_joined, note_text, on, wipe_joined,
 };
@@ -50,7 +50,7 @@ impl Engine {
             return Ok(());
         };
         let (takes, state) = (share.takes(), share.state);
-        let holder = DeviceName::joined(name);
+        let holder = Holder::shared(name);
         self.world.devices.entry(holder.clone()).or_default();
         if !takes {
             self.folders.wipe.insert(name.to_owned());
@@ -70,9 +70,9 @@ impl Engine {
         now: Time,
     ) -> Result<(), EngineError> {
         if let Some((holder, path)) = self.world.holder_at(folder) {
-            match holder.joined_folder() {
-                Some(name) if !self.world.is_joined(&holder) => {
-                    self.folders.wipe.insert(name.to_owned());
+            match holder.shared_folder() {
+                Some(name) if !self.looks_after(&holder) => {
+                    self.folders.wipe.insert(name.to_string());
                 }
                 _ => self.look_device(&holder, &path, names)?,
             }
@@ -103,9 +103,9 @@ impl Engine {
         if moved.is_empty() {
             return Ok(());
         }
-        for holder in self.world.joined().collect::<Vec<_>>() {
-            let Some(name) = holder.joined_folder() else { continue };
-            let Some(share) = self.world.shares.get(name) else { continue };
+        for holder in self.holders() {
+            let Holder::SharedFolder(name) = &holder else { continue };
+            let Some(share) = self.world.share_of(&holder) else { continue };
             let left = self.world.files.dir(&share.path).is_some_and(|dir| {
                 let mut files = 0;
                 self.world.files.for_each(dir, |_, _| files += 1);
@@ -122,7 +122,7 @@ impl Engine {
                 && !to.is_root()
             {
                 let share = Share { path: to.clone(), ..share.clone() };
-                let fact = Fact::Share(name.to_owned(), share);
+                let fact = Fact::Share(name.to_string(), share);
                 log::info!("the folder that {holder} shares was renamed; it is {to} now");
                 self.act(&Op::Note(fact), now)?;
                 self.orphan_links.retain(|(h, _), _| *h != holder);
@@ -143,7 +143,7 @@ impl Engine {
 
     /// Takes in what others put in last, before their folder is ended or emptied.
     pub(super) fn take_in_last(&mut self, name: &str, now: Time) -> Result<(), EngineError> {
-        let holder = DeviceName::joined(name);
+        let holder = Holder::shared(name);
         self.scan_one_joined(name, now)?;
         for _ in 0..LAST_LOOKS {
             if !self.dirty.keys().any(|(h, _)| *h == holder) {
@@ -160,7 +160,7 @@ impl Engine {
         let mut more = false;
         let emptied = self.world.shares.iter().filter(|(_, s)| s.is_joined() && !s.takes());
         for (name, _) in emptied {
-            let links = self.world.devices.get(&DeviceName::joined(name));
+            let links = self.world.devices.get(&Holder::shared(name));
             if links.is_some_and(|replica| !replica.links.is_empty()) {
                 self.folders.wipe.insert(name.clone());
             }
@@ -200,8 +200,8 @@ impl Engine {
             }
         }
         if !self.world.shares.contains_key(name) {
-            let holder = DeviceName::joined(name);
-            let others = |(h, _): &(DeviceName, RelPath)| *h != holder;
+            let holder = Holder::shared(name);
+            let others = |(h, _): &LinkName| *h != holder;
             self.dirty.retain(|key, _| others(key));
             self.orphan_links.retain(|key, _| others(key));
             self.failed.retain(|key, _| others(key));
@@ -219,7 +219,7 @@ impl Engine {
     /// Brings the book of a folder that is to be emptied to what is in it: what a cut kept from being
     /// recorded, what others put there last, without the note that is ours.
     fn look_at_folder(&mut self, name: &str) -> Result<(), EngineError> {
-        let holder = DeviceName::joined(name);
+        let holder = Holder::shared(name);
         let root = on(&holder, &RelPath::root());
         let found = match self.fs.scan(&root) {
             Ok(found) => found,
@@ -266,7 +266,7 @@ impl Engine {
         let open = self.world.shares.get(name).and_then(|share| share.open.as_ref());
         let Some(at) = open.and_then(|open| open.destroyed) else { return Ok(None) };
         let (path, text) = (RelPath::new(NOTE.as_bytes()).unwrap_or_default(), note_text(at));
-        let at_note = on(&DeviceName::joined(name), &path);
+        let at_note = on(&Holder::shared(name), &path);
         Ok(is_text(&mut *self.fs, &at_note, &text)?.then_some(path))
     }
 
@@ -277,7 +277,7 @@ impl Engine {
 
     /// What lies in a folder of people, with what is half received.
     pub(super) fn used_in(&self, name: &str) -> Bytes {
-        let links = self.world.devices.get(&DeviceName::joined(name));
+        let links = self.world.devices.get(&Holder::shared(name));
         let begun = self.folders.begun.get(name).map_or(0, |(_, begun)| begun.0);
         Bytes(links.map_or(0, |h| h.used().0) + begun)
     }
@@ -324,7 +324,7 @@ impl Engine {
     /// Measures what is half received in a folder, when that may have changed; `true` when it did so.
     fn measure_begun(&mut self, name: &str, at_once: bool, now: Time) -> Result<bool, EngineError> {
         let known = self.folders.begun.get(name).copied();
-        let files = self.world.devices.get(&DeviceName::joined(name)).map_or(0, |h| h.links.len());
+        let files = self.world.devices.get(&Holder::shared(name)).map_or(0, |h| h.links.len());
         let pause = MEASURE + i64::try_from(files / FILES_A_SECOND).unwrap_or(i64::MAX / 2);
         let due = match known {
             None => true,
@@ -337,7 +337,7 @@ impl Engine {
             return Ok(false);
         }
         let mut begun = 0;
-        let mut todo = vec![on(&DeviceName::joined(name), &RelPath::root())];
+        let mut todo = vec![on(&Holder::shared(name), &RelPath::root())];
         while let Some(dir) = todo.pop() {
             let listed = match self.fs.list(&dir) {
                 Ok(listed) => listed.unwrap_or_default(),

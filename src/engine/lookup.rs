@@ -3,7 +3,9 @@
 use super::{Engine, EngineError};
 use crate::fs::scan::tells_reserved;
 use crate::fs::{Entry, FsError};
-use crate::model::{DeviceName, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree, is_private};
+use crate::model::{
+    DeviceName, Holder, Link, Origin, Place, RelPath, Spot, Stat, Time, Tree, is_private,
+};
 use crate::plan::{master, on};
 use crate::status::Condition;
 use crate::watch::{Names, Pending};
@@ -29,7 +31,7 @@ impl Engine {
         if pending.lost {
             self.scan_home(now)?;
             for device in self.devices() {
-                self.scan_device(&device, now)?;
+                self.scan_device(&device.into(), now)?;
             }
             self.scan_joined(now)?;
             self.pages = self.origins();
@@ -40,7 +42,7 @@ impl Engine {
             match &folder.place {
                 Place::Files => self.look_home(&folder.path, &names, now)?,
                 Place::Device(device) if self.config.devices.contains_key(device) => {
-                    self.look_device(&device.clone(), &folder.path, &names)?;
+                    self.look_device(&device.clone().into(), &folder.path, &names)?;
                 }
                 Place::Shared => self.look_joined(&folder, &names, now)?,
                 Place::Catalogue => self.look_pages(&folder.path),
@@ -134,11 +136,7 @@ impl Engine {
     }
 
     /// Scans a device's folder, and looks at every name that is not as the book says.
-    pub(super) fn scan_device(
-        &mut self,
-        device: &DeviceName,
-        now: Time,
-    ) -> Result<(), EngineError> {
+    pub(super) fn scan_device(&mut self, device: &Holder, now: Time) -> Result<(), EngineError> {
         let root = on(device, &RelPath::root());
         match self.fs.look(&root) {
             Ok(Some(_)) => {}
@@ -153,11 +151,8 @@ impl Engine {
         }
         let found = self.fs.scan(&root)?;
         self.note_elsewhere(&root, &found.elsewhere);
-        let place = match device.joined_folder() {
-            Some(_) => device.to_string(),
-            None => format!("devices/{device}"),
-        };
-        self.tell_blind(device.as_str(), &place, found.unreadable_dirs.len(), now);
+        let unreadable = found.unreadable_dirs.len();
+        self.tell_blind(&device.encode(), &device.folder(), unreadable, now);
         self.note_not_taken(&root, found.not_taken);
         let mut differing = Vec::new();
         let world = &self.world;
@@ -198,7 +193,7 @@ impl Engine {
         Ok(())
     }
 
-    fn mark(&mut self, device: &DeviceName, paths: impl IntoIterator<Item = RelPath>) {
+    fn mark(&mut self, device: &Holder, paths: impl IntoIterator<Item = RelPath>) {
         for path in paths {
             self.dirty.entry((device.clone(), path)).or_insert(0);
         }
@@ -345,7 +340,7 @@ impl Engine {
     /// Looks at names in a folder of a device.
     pub(super) fn look_device(
         &mut self,
-        device: &DeviceName,
+        device: &Holder,
         dir: &RelPath,
         names: &Names,
     ) -> Result<(), EngineError> {

@@ -4,7 +4,7 @@ use super::lookup::LOOKS;
 use super::{Engine, EngineError};
 use crate::catalogue::MassChangeView;
 use crate::fs::FsError;
-use crate::model::{DeviceName, Link, RelPath, Stat, Time};
+use crate::model::{Holder, Link, RelPath, Stat, Time};
 use crate::plan::{
     Doing, Fact, MassChange, Op, Span, Version, Why, age, doing, extent, in_disguise, is_disguised,
     on, versions,
@@ -17,7 +17,7 @@ const SHOWN: usize = 12;
 
 impl Engine {
     /// True while the owner has not said what to make of all that a device does.
-    pub(super) fn is_in_mass_change(&self, device: &DeviceName) -> bool {
+    pub(super) fn is_in_mass_change(&self, device: &Holder) -> bool {
         self.world.devices.get(device).is_some_and(|h| h.mass_change.is_some())
     }
 
@@ -29,7 +29,7 @@ impl Engine {
     /// Looks ahead at what is looked at next: when that is a mass change by itself, none of it is taken in.
     pub(super) fn foresee_mass_changes(&mut self, now: Time) -> Result<(), EngineError> {
         // What it has, and what is new there; only the first can be rewritten or deleted.
-        let mut dirty: BTreeMap<DeviceName, (Vec<RelPath>, Vec<RelPath>)> = BTreeMap::new();
+        let mut dirty: BTreeMap<Holder, (Vec<RelPath>, Vec<RelPath>)> = BTreeMap::new();
         for (device, path) in self.dirty.keys().take(LOOKS) {
             let Some(replica) = self.world.devices.get(device) else { continue };
             let (known, new) = dirty.entry(device.clone()).or_default();
@@ -80,17 +80,17 @@ impl Engine {
         Ok(())
     }
 
-    fn doing(&self, device: &DeviceName, path: &RelPath, seen: Option<&Stat>) -> Doing {
+    fn doing(&self, device: &Holder, path: &RelPath, seen: Option<&Stat>) -> Doing {
         let links = self.world.devices.get(device).and_then(|h| h.links.get(path));
         doing(links, seen, self.home(device, path))
     }
 
     /// The master that a device's name stands for.
-    fn home(&self, device: &DeviceName, path: &RelPath) -> Option<&Stat> {
+    fn home(&self, device: &Holder, path: &RelPath) -> Option<&Stat> {
         self.world.files.get(&self.world.home_of(device, path)?)
     }
 
-    fn hold(&mut self, device: &DeviceName, mass_change: MassChange) -> Result<(), EngineError> {
+    fn hold(&mut self, device: &Holder, mass_change: MassChange) -> Result<(), EngineError> {
         log::warn!("{device} changes so much that it is held until somebody says that it may");
         if let Some(replica) = self.world.devices.get_mut(device) {
             // What vanished before was not believed yet, and is a part of it.
@@ -102,7 +102,7 @@ impl Engine {
     }
 
     /// What a device deleted before a span until now is of no mass change that is noticed now.
-    fn forget_deleted(&mut self, device: &DeviceName, span: Span, now: Time) {
+    fn forget_deleted(&mut self, device: &Holder, span: Span, now: Time) {
         let Some(replica) = self.world.devices.get_mut(device) else { return };
         let mut deleted = std::mem::take(&mut replica.deleted);
         deleted.retain(|_, (at, _)| age(&self.world, *at, now) < span.length());
@@ -115,7 +115,7 @@ impl Engine {
     /// anything.
     pub(super) fn is_held_back(
         &mut self,
-        device: &DeviceName,
+        device: &Holder,
         path: &RelPath,
         seen: Option<Stat>,
     ) -> bool {
@@ -135,7 +135,7 @@ impl Engine {
     /// Counts what a device did to a name, once it is taken in, and the link that it had there before.
     pub(super) fn count(
         &mut self,
-        device: &DeviceName,
+        device: &Holder,
         path: &RelPath,
         (did, had): (Doing, Option<Link>),
         now: Time,
@@ -170,7 +170,7 @@ impl Engine {
 
     /// True when the device rewrote the same name within the hour before: what it wrote then is the newest
     /// old content of the master, so that nothing more is lost of what was there before.
-    fn rewrote_lately(&self, device: &DeviceName, path: &RelPath, now: Time) -> bool {
+    fn rewrote_lately(&self, device: &Holder, path: &RelPath, now: Time) -> bool {
         let Some(home) = self.world.home_of(device, path) else { return false };
         // This time's is among them.
         let lately = self.world.versions.values().rev();
@@ -180,7 +180,7 @@ impl Engine {
     }
 
     /// A mass change was answered: whatever of it is left is looked at as ever.
-    pub(super) fn calm_down(&mut self, device: &DeviceName) -> Result<(), EngineError> {
+    pub(super) fn calm_down(&mut self, device: &Holder) -> Result<(), EngineError> {
         let spoken_of = self.world.versions.last_key_value().map_or(0, |(number, _)| number + 1);
         let Some(replica) = self.world.devices.get_mut(device) else { return Ok(()) };
         replica.deleted.clear();
@@ -193,7 +193,7 @@ impl Engine {
     }
 
     /// Tells the owner of a mass change, or that it is over.
-    pub(super) fn tell_mass_change(&mut self, device: &DeviceName, now: Time) {
+    pub(super) fn tell_mass_change(&mut self, device: &Holder, now: Time) {
         let key = format!("storm {device}");
         let Some(replica) = self.world.devices.get(device).filter(|h| h.mass_change.is_some())
         else {
@@ -201,7 +201,7 @@ impl Engine {
             return;
         };
         let (rewritten, deleted, created) = extent(replica);
-        let label = self.config.devices.get(device).map_or(device.as_str(), |d| &d.label);
+        let label = self.config.label(device);
         let what = format!(
             "{label} changed {} and deleted {}, much more than ever before in so short a time ({} \
              new); since that was noticed nothing of it is taken over",
@@ -233,7 +233,7 @@ impl Engine {
     /// The operations of a look, and what they count for.
     pub(super) fn what_it_did(
         &self,
-        device: &DeviceName,
+        device: &Holder,
         path: &RelPath,
         seen: Option<&Stat>,
         ops: &[Op],

@@ -2,7 +2,7 @@
 
 use super::settle::STUCK;
 use super::{Engine, EngineError};
-use crate::model::{DeviceName, Place, RelPath, Time};
+use crate::model::{Holder, Place, RelPath, Time};
 use crate::plan::{Fact, Op, on};
 use crate::status::{Condition, Notice};
 use crate::watch::Names;
@@ -117,7 +117,7 @@ impl Engine {
     }
 
     /// Says in the log what a device did.
-    pub(super) fn tell_what_happened(&self, device: &DeviceName, path: &RelPath, ops: &[Op]) {
+    pub(super) fn tell_what_happened(&self, device: &Holder, path: &RelPath, ops: &[Op]) {
         for op in ops {
             match op {
                 Op::Link { from, to, .. } if to.place == Place::Files => {

@@ -6,7 +6,7 @@ use crate::catalogue::{Answered, DeviceView, Held, PageOf, VersionView, View};
 use crate::fs::{Entry, FsError};
 use crate::ledger::Ledger;
 use crate::model::{
-    Action, Answer, Bytes, DeviceName, Origin, Place, RelPath, Spot, Time, Tree, WishId,
+    Action, Answer, Bytes, DeviceName, Holder, Origin, Place, RelPath, Spot, Time, Tree, WishId,
 };
 use crate::plan::{Replica, Why, offered_on, versions};
 use crate::status::machine::Machine;
@@ -43,7 +43,7 @@ impl Engine {
             .devices
             .iter()
             .map(|(name, settings)| {
-                let replica = self.world.devices.get(name).unwrap_or(&none);
+                let replica = self.world.device(name).unwrap_or(&none);
                 DeviceView {
                     name,
                     label: &settings.label,
@@ -285,21 +285,14 @@ impl Engine {
                 size: Bytes(v.id.size),
                 until: versions::until(&self.world, &self.config, v, now),
                 why: match &v.why {
-                    Why::Edited(device) => match self.config.devices.get(device) {
-                        Some(settings) => format!("changed on {}", settings.label),
-                        None if device.joined_folder().is_some() => {
-                            format!("changed in {device}")
-                        }
-                        None => format!("changed on {device}"),
-                    },
+                    Why::Edited(who) => {
+                        format!("changed {} {}", who.preposition(), self.config.label(who))
+                    }
                     Why::Replaced => "replaced at home".into(),
                     Why::Destroyed => "destroyed".into(),
                     Why::Undone => "an older version was brought back".into(),
-                    Why::Stormed(device) | Why::Overwrote(device) => {
-                        match self.config.devices.get(device) {
-                            Some(settings) => format!("not wanted from {}", settings.label),
-                            None => format!("not wanted from {device}"),
-                        }
+                    Why::Stormed(who) | Why::Overwrote(who) => {
+                        format!("not wanted from {}", self.config.label(who))
                     }
                     Why::Rescued => "found after a power cut".into(),
                 },
@@ -308,8 +301,7 @@ impl Engine {
     }
 
     fn held(&self) -> Vec<Held> {
-        let held =
-            |device: &DeviceName| self.has_vanished(device) && !self.is_in_mass_change(device);
+        let held = |device: &Holder| self.has_vanished(device) && !self.is_in_mass_change(device);
         let holders = self.holders().into_iter().filter(held);
         holders
             .filter_map(|device| {
@@ -346,7 +338,7 @@ impl Engine {
     /// The state of the house.
     pub fn report(&self) -> Report {
         let devices = self.config.devices.iter().map(|(name, settings)| {
-            let replica = self.world.devices.get(name);
+            let replica = self.world.device(name);
             DeviceReport {
                 name: name.clone(),
                 label: settings.label.clone(),

@@ -2,7 +2,7 @@
 
 use super::{Engine, EngineError, TRIES};
 use crate::fs::FsError;
-use crate::model::{DeviceName, RelPath, Time};
+use crate::model::{Holder, RelPath, Time};
 use crate::plan::{LinkName, NotYet, Observation, master, on, reconcile, stale_link};
 use std::collections::HashMap;
 
@@ -46,7 +46,7 @@ impl Engine {
     /// Looks at one name of a device and does what follows. `false`: it moved under our hands.
     fn reconcile_one(
         &mut self,
-        device: &DeviceName,
+        device: &Holder,
         path: &RelPath,
         moved: &HashMap<LinkName, RelPath>,
         now: Time,
@@ -106,7 +106,7 @@ impl Engine {
             (None, Some(_)) => {
                 let since = *replica.absent.entry(path.clone()).or_insert(now);
                 // Of other people even what is confirmed has to settle: so it shows how much it is.
-                let at_once = device.joined_folder().is_none() && self.was_deleted(device, path);
+                let at_once = device.shared_folder().is_none() && self.was_deleted(device, path);
                 let settled = now.since(since) >= self.settle || at_once;
                 settled && self.confirmed(device, path) && !self.is_held(device)
             }
@@ -126,7 +126,7 @@ impl Engine {
         if self.is_held_back(device, path, seen) {
             return Ok(true);
         }
-        let quota = self.config.devices.get(device).and_then(|d| d.quota);
+        let quota = self.config.quota(device);
         let observation =
             Observation { device, path, seen, settled, moved: moved.get(&key), quota, now };
         let ops = match reconcile(&self.world, &observation) {

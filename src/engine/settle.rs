@@ -1,7 +1,7 @@
 //! What is not believed yet: absences that have to settle, devices that lost too much at once.
 
 use super::{Engine, MASS};
-use crate::model::{DeviceName, RelPath, Stat, Time};
+use crate::model::{Holder, RelPath, Stat, Time};
 use crate::plan::{LinkName, moved_masters};
 use crate::status::Condition;
 use std::collections::HashMap;
@@ -13,11 +13,11 @@ const APPEARED: i64 = 600;
 
 impl Engine {
     /// True when so many of a device's links vanished at once that the owner is asked first.
-    pub(super) fn is_held(&self, device: &DeviceName) -> bool {
+    pub(super) fn is_held(&self, device: &Holder) -> bool {
         self.is_in_mass_change(device) || self.has_vanished(device)
     }
 
-    pub(super) fn has_vanished(&self, device: &DeviceName) -> bool {
+    pub(super) fn has_vanished(&self, device: &Holder) -> bool {
         self.world.devices.get(device).is_some_and(|h| {
             let mass = h.absent.len() > MASS && h.absent.len() * 5 > h.links.len();
             mass || (self.vanished_roots.contains(device) && !h.absent.is_empty())
@@ -82,7 +82,7 @@ impl Engine {
         }
     }
 
-    fn tell_held(&mut self, device: &DeviceName, held: bool, now: Time) {
+    fn tell_held(&mut self, device: &Holder, held: bool, now: Time) {
         let key = format!("held {device}");
         if !held {
             self.clear_notice(&key);
@@ -90,7 +90,7 @@ impl Engine {
         }
         let (gone, all) =
             self.world.devices.get(device).map_or((0, 0), |h| (h.absent.len(), h.links.len()));
-        let on = if device.joined_folder().is_some() { "in" } else { "on" };
+        let on = device.preposition();
         let what = format!("{gone} of the {all} files {on} {device} vanished at once");
         let next =
             "nothing was forgotten: say on the common page whether to forget them or put them back";

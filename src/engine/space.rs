@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::catalogue::{FIRST_TO_GO, Room, TWINS, Twins};
-use crate::model::{DeviceName, DirId, RelPath, Stat, Time, Tree};
+use crate::model::{DeviceName, DirId, Holder, RelPath, Stat, Time, Tree};
 use crate::plan::{Evicted, Keep, Oldest};
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ impl Engine {
     /// What would make room on each device that has a quota.
     pub(super) fn rooms(&self) -> BTreeMap<DeviceName, Room> {
         let limited = self.config.devices.iter().filter(|(_, settings)| settings.quota.is_some());
-        let replica = |device| self.world.devices.get(device);
+        let replica = |device| self.world.device(device);
         limited
             .filter_map(|(device, _)| Some((device, replica(device)?)))
             .map(|(device, replica)| {
@@ -47,14 +47,15 @@ impl Engine {
 
     /// What made room on each device within the last month, and could be got again.
     pub(super) fn lately_evicted(&self, now: Time) -> BTreeMap<DeviceName, Vec<Evicted>> {
-        let told = |(device, replica): (&DeviceName, &crate::plan::Replica)| {
+        let told = |(holder, replica): (&Holder, &crate::plan::Replica)| {
+            let device = holder.device()?.clone();
             let there = |path: &RelPath| {
                 replica.links.get(path).is_some() || self.world.files.get(path).is_none()
             };
             let lately = replica.evicted.iter().filter(|e| now.since(e.at) < TOLD);
-            (device.clone(), lately.filter(|e| !there(&e.path)).cloned().collect())
+            Some((device, lately.filter(|e| !there(&e.path)).cloned().collect()))
         };
-        self.world.devices.iter().map(told).collect()
+        self.world.devices.iter().filter_map(told).collect()
     }
 
     /// Adds the masters up and finds which share a content, when they changed since that was last known.

@@ -17,7 +17,7 @@ impl Engine {
             let (device, path) = &name;
             let Some(replica) = self.world.devices.get(device) else { continue };
             let Some(link) = stale_link(&self.world, device, path) else { continue };
-            let quota = self.config.devices.get(device).and_then(|d| d.quota);
+            let quota = self.config.quota(device);
             let most =
                 *rooms.entry(device.clone()).or_insert_with(|| Some(self.most(replica, quota?)));
             let fits = most.is_none_or(|most| link.need(replica) <= most)

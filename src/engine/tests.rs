@@ -24,7 +24,7 @@ use crate::fs::FileSystem as _;
 use crate::model::{Action, Answer, Bytes, Origin, Place, Seen, Time};
 use crate::plan::{master, on};
 use crate::watch::Pending;
-use house::{BLOCK, House, device, is_done, path, refusal, settings};
+use house::{BLOCK, House, device, holder, is_done, path, refusal, settings};
 
 fn phone_page() -> Origin {
     Origin::Device(device("HTCphone"))
@@ -64,12 +64,12 @@ fn get_links_the_very_file() {
 fn get_goes_to_the_devices_it_names() {
     let mut house = furnished();
     let mut wish = house.wish(Action::Get, "z");
-    wish.to = vec![device("LinuxLaptop"), device("HTCphone")];
+    wish.to = vec![holder("LinuxLaptop"), holder("HTCphone")];
     assert!(is_done(&house.phone_wishes(wish)));
     assert_eq!(house.at_phone("z").as_deref(), Some("z1"));
     assert_eq!(house.at_device("LinuxLaptop", "z").as_deref(), Some("z1"));
     let mut unknown = house.wish(Action::Get, "z");
-    unknown.to = vec![device("toaster")];
+    unknown.to = vec![holder("toaster")];
     assert!(refusal(house.phone_wishes(unknown)).contains("toaster"));
     // The common page belongs to no device.
     let nobody = house.wish(Action::Get, "z");
@@ -112,7 +112,7 @@ fn get_of_everything_follows_everything() {
 fn get_does_not_overwrite_what_the_device_has_under_that_name() {
     let mut house = furnished();
     // The phone's own file is there and nobody has looked yet.
-    let at = on(&device("HTCphone"), &path("z"));
+    let at = on(&holder("HTCphone"), &path("z"));
     house.memory().put(&at, b"phone's own", house::START);
     house.phone_asks(Action::Get, "z");
     house.settle();
@@ -146,7 +146,7 @@ fn delete_takes_the_link_only() {
     let mut house = furnished();
     house.phone_asks(Action::Get, "a/x");
     let mut wish = house.wish(Action::Get, "a/x");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     house.phone_wishes(wish);
     assert!(is_done(&house.phone_asks(Action::Delete, "a/x")));
     assert_eq!(house.at_phone("a/x"), None);
@@ -189,7 +189,7 @@ fn delete_waits_until_what_is_on_the_device_is_at_home() {
     let mut house = furnished();
     house.phone_asks(Action::Get, "a/x");
     // Both changed, the wish comes with it; nobody has looked.
-    let at = on(&device("HTCphone"), &path("a/x"));
+    let at = on(&holder("HTCphone"), &path("a/x"));
     house.memory().put(&at, b"phone's", house::START);
     let answer = house.phone_asks(Action::Delete, "a/x");
     house.settle();
@@ -228,7 +228,7 @@ fn destroy_takes_the_master_and_every_link() {
     let mut house = furnished();
     house.phone_asks(Action::Get, "a");
     let mut wish = house.wish(Action::Get, "a/x");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     house.phone_wishes(wish);
     assert!(is_done(&house.phone_asks(Action::Destroy, "a/x")));
     house.settle();
@@ -352,7 +352,7 @@ fn destroy_does_not_wait_for_a_device_that_is_gone_for_good() {
     let mut house = furnished();
     house.phone_asks(Action::Get, "z");
     let mut wish = house.wish(Action::Get, "z");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     house.phone_wishes(wish);
     house.config.devices.remove(&device("LinuxLaptop"));
     house.configure();
@@ -371,7 +371,7 @@ fn move_goes_from_one_device_to_others() {
     let mut house = furnished();
     house.phone_asks(Action::Get, "a");
     let mut wish = house.wish(Action::Move, "a");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     assert!(is_done(&house.phone_wishes(wish)));
     assert_eq!(house.phone_files(), [""; 0]);
     assert_eq!(house.at_device("LinuxLaptop", "a/b/y").as_deref(), Some("y1"));
@@ -382,11 +382,11 @@ fn move_goes_from_one_device_to_others() {
     assert_eq!(house.at_device("LinuxLaptop", "a/later").as_deref(), Some("l1"));
     // Not from where it is not, nor to where it comes from.
     let mut nowhere = house.wish(Action::Move, "z");
-    nowhere.to = vec![device("LinuxLaptop")];
+    nowhere.to = vec![holder("LinuxLaptop")];
     refusal(house.phone_wishes(nowhere));
     let mut circle = house.wish(Action::Move, "a/x");
     circle.from = Some(device("LinuxLaptop"));
-    circle.to = vec![device("LinuxLaptop")];
+    circle.to = vec![holder("LinuxLaptop")];
     refusal(house.phone_wishes(circle));
 }
 
@@ -397,17 +397,17 @@ fn move_takes_nothing_away_before_it_is_there() {
     house.configure();
     house.phone_asks(Action::Get, "z");
     let mut wish = house.wish(Action::Move, "z");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     let why = refusal(house.phone_wishes(wish));
     assert!(why.contains("quota"), "{why}");
     assert_eq!(house.at_phone("z").as_deref(), Some("z1"));
     // The laptop has a file of that name which nobody has seen yet.
     house.config.devices.insert(device("LinuxLaptop"), settings("LinuxLaptop", None));
     house.configure();
-    let at = on(&device("LinuxLaptop"), &path("z"));
+    let at = on(&holder("LinuxLaptop"), &path("z"));
     house.memory().put(&at, b"laptop's own", house::START);
     let mut wish = house.wish(Action::Move, "z");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     house.press(&phone_page(), std::slice::from_ref(&wish));
     for _ in 0..20 {
         house.try_turn().unwrap();
@@ -536,7 +536,7 @@ fn an_edit_elsewhere_that_grew_does_not_break_the_quota() {
     house.phone_asks(Action::Get, "2");
     house.phone_asks(Action::Pin, "2");
     let mut wish = house.wish(Action::Get, "2");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     house.phone_wishes(wish);
     let large = "L".repeat(2 * BLOCK as usize);
     house.on("LinuxLaptop", "2", &large);
@@ -548,7 +548,7 @@ fn an_edit_elsewhere_that_grew_does_not_break_the_quota() {
     house.settle();
     house.restart();
     assert_eq!(house.at_home("2"), Some(larger));
-    let used = house.engine().world().devices[&device("HTCphone")].used();
+    let used = house.engine().world().devices[&holder("HTCphone")].used();
     assert!(used <= Bytes(2 * BLOCK), "{used} of {}", Bytes(2 * BLOCK));
 }
 
@@ -559,7 +559,7 @@ fn a_name_that_is_taken_at_home_does_not_break_the_quota() {
     house.turn();
     house.phone("big", "the phone's own");
     house.settle();
-    let used = house.engine().world().devices[&device("HTCphone")].used();
+    let used = house.engine().world().devices[&holder("HTCphone")].used();
     assert!(used <= Bytes(2 * BLOCK), "{used} of {}", Bytes(2 * BLOCK));
     assert_eq!(house.masters().len(), 2);
 }
@@ -584,7 +584,7 @@ fn what_a_device_deletes_loses_its_link_once_that_has_settled() {
     house.turn();
     house.wait(SETTLE - 1);
     let links = |house: &mut House| {
-        house.engine().world().devices[&device("HTCphone")].links.get(&path("a/x")).is_some()
+        house.engine().world().devices[&holder("HTCphone")].links.get(&path("a/x")).is_some()
     };
     assert!(links(&mut house), "absence was believed too early");
     house.wait(2);
@@ -615,7 +615,7 @@ fn an_edit_becomes_the_new_version_everywhere() {
     let mut house = furnished();
     house.phone_asks(Action::Get, "a/x");
     let mut wish = house.wish(Action::Get, "a/x");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     house.phone_wishes(wish);
     house.phone("a/x", "x2");
     house.settle();
@@ -673,7 +673,7 @@ fn two_devices_that_edit_at_once_lose_nothing() {
     let mut house = furnished();
     house.phone_asks(Action::Get, "a/x");
     let mut wish = house.wish(Action::Get, "a/x");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     house.phone_wishes(wish);
     house.phone("a/x", "by phone");
     house.on("LinuxLaptop", "a/x", "by laptop");
@@ -690,7 +690,7 @@ fn two_devices_that_edit_at_once_lose_nothing() {
 fn a_rename_on_a_device_is_a_delete_and_a_create() {
     let mut house = furnished();
     house.phone_asks(Action::Get, "a/x");
-    let phone = |at| on(&device("HTCphone"), &path(at));
+    let phone = |at| on(&holder("HTCphone"), &path(at));
     house.shift(phone("a/x"), phone("a/renamed"));
     house.settle();
     house.restart();
@@ -784,7 +784,7 @@ fn a_master_that_cannot_be_looked_at_is_told_of_until_it_can_or_is_gone() {
     assert!(is_done(&house.phone_asks(Action::Get, "d/a")));
     let at = master(&path("d/a"));
     // Told of when somebody at home or the phone did something to it.
-    for hint in [at.clone(), on(&device("HTCphone"), &path("d/a"))] {
+    for hint in [at.clone(), on(&holder("HTCphone"), &path("d/a"))] {
         for gone in [false, true] {
             house.drive.0.borrow_mut().hidden = Some(at.clone());
             house.hint(&hint);
@@ -822,13 +822,13 @@ fn many_links_that_vanish_at_once_are_not_forgotten() {
     }
     house.settle();
     house.wait(86_400);
-    let known = house.engine().world().devices[&device("HTCphone")].links.len();
+    let known = house.engine().world().devices[&holder("HTCphone")].links.len();
     assert_eq!(known, 100);
     assert!(house.told().contains("51 of the 100 files on HTCphone vanished"));
     // One way out: they come back.
     for i in 0..=MASS {
         let (from, to) = (master(&path(&format!("m/{i:03}"))), path(&format!("m/{i:03}")));
-        let to = on(&device("HTCphone"), &to);
+        let to = on(&holder("HTCphone"), &to);
         let ino = house.memory().stat(&from).unwrap().unwrap().id.ino;
         house.memory().link(&from, ino, &to).unwrap();
         house.hint(&to);
@@ -848,7 +848,7 @@ fn the_owner_can_say_that_many_were_meant_to_go() {
     // The other way out: somebody says so on a page.
     for i in 0..=MASS {
         let mut wish = house.wish(Action::Delete, &format!("m/{i:03}"));
-        wish.to = vec![device("HTCphone")];
+        wish.to = vec![holder("HTCphone")];
         house.press(&Origin::Home, &[wish]);
         house.turn();
     }
@@ -868,7 +868,7 @@ fn after_a_folder_was_emptied_ordinary_deletes_work_again() {
         let phone = Place::Device(device("HTCphone"));
         memory.files().filter(|(at, _)| at.place == phone).map(|(at, _)| at.clone()).collect()
     };
-    let dirs = [on(&device("HTCphone"), &path("m")), on(&device("HTCphone"), &path(""))];
+    let dirs = [on(&holder("HTCphone"), &path("m")), on(&holder("HTCphone"), &path(""))];
     for at in &all {
         house.memory().take(at);
     }
@@ -891,7 +891,7 @@ fn after_a_folder_was_emptied_ordinary_deletes_work_again() {
     house.phone_deletes("m/000");
     house.settle();
     assert!(!house.told().contains("vanished"), "{}", house.told());
-    assert_eq!(house.engine().world().devices[&device("HTCphone")].links.len(), 19);
+    assert_eq!(house.engine().world().devices[&holder("HTCphone")].links.len(), 19);
 }
 
 #[test]
@@ -1079,7 +1079,7 @@ fn a_planted_link_where_the_page_should_be_stops_nothing() {
     house.turn();
     house.home("new", "n1");
     let mut wish = house.wish(Action::Get, "z");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     house.press(&Origin::Home, &[wish]);
     house.turn();
     assert_eq!(house.at_device("LinuxLaptop", "z").as_deref(), Some("z1"));
@@ -1112,7 +1112,7 @@ fn undo_is_done_once_although_it_names_no_version() {
 #[test]
 fn an_action_that_failed_once_is_not_told_for_ever() {
     let mut house = furnished();
-    let at = on(&device("HTCphone"), &path("z"));
+    let at = on(&holder("HTCphone"), &path("z"));
     house.memory().put(&at, b"phone's own", house::START);
     house.phone_asks(Action::Get, "z");
     house.settle();
@@ -1219,7 +1219,7 @@ fn what_is_not_taken_in_is_told_as_it_comes_and_goes() {
     house.restart();
     assert_eq!(told(&mut house).as_deref(), Some(once));
     house.phone("a", "a");
-    let planted = crate::plan::on(&device("HTCphone"), &path("planted"));
+    let planted = crate::plan::on(&holder("HTCphone"), &path("planted"));
     house.memory().put_other(&planted);
     house.hint(&planted);
     house.settle();

@@ -6,7 +6,7 @@
 
 use crate::config::Config;
 use crate::fs::{Entry, FileSystem, FsError, Listing};
-use crate::model::{DeviceName, FileId, Place, RelPath, Spot, Stat, Tree, is_private};
+use crate::model::{DeviceName, FileId, Holder, Place, RelPath, Spot, Stat, Tree, is_private};
 use crate::plan::{
     NOTE, Replica, Share, ShareState, Version, World, enforce_quota, kept, master, on, stale_link,
 };
@@ -58,8 +58,8 @@ pub struct Known<'a> {
 #[derive(Clone, Debug)]
 enum Step {
     /// A folder of a device, or in one that others joined.
-    Folder(DeviceName, RelPath),
-    Quota(DeviceName),
+    Folder(Holder, RelPath),
+    Quota(Holder),
     /// A folder in `shared/`.
     Shared(RelPath),
     /// A folder in `tmp/`, where nothing may be while nobody works.
@@ -163,11 +163,12 @@ impl Verification {
         self.todo.push(Step::Transit(RelPath::root()));
         self.todo.push(Step::Shared(RelPath::root()));
         for device in devices() {
+            let device = Holder::Device(device.clone());
             self.todo.push(Step::Quota(device.clone()));
-            self.todo.push(Step::Folder(device.clone(), RelPath::root()));
+            self.todo.push(Step::Folder(device, RelPath::root()));
         }
         for (name, _) in known.world.shares.iter().filter(|(_, share)| share.is_joined()) {
-            self.todo.push(Step::Folder(DeviceName::joined(name), RelPath::root()));
+            self.todo.push(Step::Folder(Holder::shared(name), RelPath::root()));
         }
     }
 
@@ -182,7 +183,7 @@ impl Verification {
     fn folder(
         &mut self,
         known: &Known<'_>,
-        device: &DeviceName,
+        device: &Holder,
         dir: &RelPath,
         listed: Option<Listing>,
     ) {
@@ -190,8 +191,7 @@ impl Verification {
         let replica = known.world.devices.get(device);
         let next = if replica.is_some_and(|h| h.mass_change.is_some()) { ASKED } else { RUN };
         // In a folder of other people whose content was destroyed nothing is left but the note.
-        let joined = device.joined_folder().and_then(|name| known.world.shares.get(name));
-        let destroyed = joined.is_some_and(|share| !share.takes());
+        let destroyed = known.world.share_of(device).is_some_and(|share| !share.takes());
         let mut here = BTreeMap::new();
         let mut folders = BTreeSet::new();
         for (name, entry) in listed {
@@ -250,8 +250,8 @@ impl Verification {
     }
 
     /// What nothing may make room for is no broken promise: it is told anyhow.
-    fn quota(&mut self, known: &Known<'_>, device: &DeviceName) {
-        let quota = known.config.devices.get(device).and_then(|d| d.quota);
+    fn quota(&mut self, known: &Known<'_>, device: &Holder) {
+        let quota = known.config.quota(device);
         let used = known.world.devices.get(device).map(Replica::used);
         if let (Some(quota), Some(used)) = (quota, used)
             && !enforce_quota(known.world, device, Some(quota)).0.is_empty()
@@ -456,7 +456,7 @@ fn are_equal(
 }
 
 /// True for an older content that a device keeps because there is no room for the newer one: that is told anyhow.
-fn stays_behind(known: &Known<'_>, device: &DeviceName, path: &RelPath, seen: &Stat) -> bool {
+fn stays_behind(known: &Known<'_>, device: &Holder, path: &RelPath, seen: &Stat) -> bool {
     let stale_links = stale_link(known.world, device, path);
     stale_links.is_some_and(|stale_links| stale_links.stays() && stale_links.link.id == seen.id)
 }

@@ -5,7 +5,7 @@ use super::obstacles::{Lasting, Obstacle};
 use super::{Engine, EngineError, TRIES};
 use crate::fs::Trouble;
 use crate::ledger::Entry;
-use crate::model::{Action, Answer, Bytes, Origin, Time, Trait, Wish, show};
+use crate::model::{Action, Answer, Bytes, Holder, Origin, Time, Trait, Wish, show};
 use crate::plan::{
     Attempt, Fact, Op, Replica, enforce_quota, evict, joined_meant, share_meant, wish,
 };
@@ -292,12 +292,12 @@ impl Engine {
     /// Brings every device down to its quota: after the settings changed, and when devices made
     /// files of their own.
     pub(super) fn keep_quotas(&mut self, now: Time) -> Result<(), EngineError> {
-        for device in self.devices() {
+        for device in self.devices().into_iter().map(Holder::Device) {
             if self.world.is_untold(&device) {
                 // What was said of it stays said.
                 continue;
             }
-            let quota = self.config.devices.get(&device).and_then(|d| d.quota);
+            let quota = self.config.quota(&device);
             let key = format!("quota {device}");
             let (going, short) = enforce_quota(&self.world, &device, quota);
             for op in evict(&self.world, &device, &going) {

@@ -2,7 +2,7 @@
 //! had become. Facts that only the drive tells (masters, folders) are the scan's, and left out.
 
 use super::Ledger;
-use crate::model::{Bytes, DeviceName, FileId, Link, Origin, RelPath, Time, Tree, WishId};
+use crate::model::{Bytes, DeviceName, FileId, Holder, Link, Origin, RelPath, Time, Tree, WishId};
 use crate::plan::{
     ChangeRate, Evicted, Fact, MassChange, Pair, Share, ShareState, Version, Why, World,
 };
@@ -24,7 +24,7 @@ struct Device {
 /// What of a state is to be had again after a restart.
 #[derive(PartialEq, Debug)]
 struct Remembered {
-    devices: BTreeMap<DeviceName, Device>,
+    devices: BTreeMap<Holder, Device>,
     versions: BTreeMap<u64, Version>,
     shares: BTreeMap<String, Share>,
     shared: BTreeMap<Vec<u8>, FileId>,
@@ -86,11 +86,11 @@ fn paths() -> impl Strategy<Value = RelPath> {
 }
 
 /// Devices, and a folder that people join.
-fn holders() -> impl Strategy<Value = DeviceName> {
+fn holders() -> impl Strategy<Value = Holder> {
     select(vec![
-        DeviceName::new("HTCphone").unwrap(),
-        DeviceName::new("tablet").unwrap(),
-        DeviceName::joined(SHARES[0]),
+        Holder::decode("HTCphone").unwrap(),
+        Holder::decode("tablet").unwrap(),
+        Holder::shared(SHARES[0]),
     ])
 }
 
@@ -105,9 +105,9 @@ fn times() -> impl Strategy<Value = Time> {
 fn reasons() -> impl Strategy<Value = Why> {
     prop_oneof![
         select(vec![Why::Replaced, Why::Destroyed, Why::Undone, Why::Rescued]),
-        devices().prop_map(Why::Edited),
-        devices().prop_map(Why::Stormed),
-        devices().prop_map(Why::Overwrote),
+        holders().prop_map(Why::Edited),
+        holders().prop_map(Why::Stormed),
+        holders().prop_map(Why::Overwrote),
     ]
 }
 
@@ -195,9 +195,9 @@ fn facts() -> impl Strategy<Value = Fact> {
         (holders(), paths()).prop_map(|(d, p)| Fact::Unpin(d, p)),
     ];
     let of_changes = prop_oneof![
-        (devices(), change_rates()).prop_map(|(d, change_rate)| Fact::ChangeRate(d, change_rate)),
-        (devices(), mass_changes).prop_map(|(d, mass_change)| Fact::MassChange(d, mass_change)),
-        devices().prop_map(Fact::Resolved),
+        (holders(), change_rates()).prop_map(|(d, change_rate)| Fact::ChangeRate(d, change_rate)),
+        (holders(), mass_changes).prop_map(|(d, mass_change)| Fact::MassChange(d, mass_change)),
+        holders().prop_map(Fact::Resolved),
         (0..4u64, versions()).prop_map(|(number, version)| Fact::Version(number, version)),
         (0..4u64).prop_map(Fact::NoVersion),
     ];

@@ -2,7 +2,7 @@
 //! away, and the end of what a lost device still wished.
 
 use super::{Ledger, LedgerError, origin_text, text_of};
-use crate::model::{Answer, DeviceName, Origin, Time};
+use crate::model::{Answer, DeviceName, Holder, Origin, Time};
 use crate::plan::{Fact, Pair, World};
 use rusqlite::params;
 
@@ -13,7 +13,7 @@ impl Ledger {
     pub(super) fn record_pair(&mut self, fact: &Fact) -> Result<(), LedgerError> {
         match fact {
             Fact::Paired(device, pair) => {
-                let device = self.device(device)?;
+                let device = self.device(&Holder::Device(device.clone()))?;
                 self.run(
                     "INSERT OR REPLACE INTO pairs (device, peer, at, section)
                      VALUES (?1, ?2, ?3, ?4)",
@@ -21,7 +21,7 @@ impl Ledger {
                 )?;
             }
             Fact::Unpaired(name) => {
-                let device = self.device(name)?;
+                let device = self.device(&Holder::Device(name.clone()))?;
                 self.run("DELETE FROM pairs WHERE device = ?1", [device])?;
             }
             Fact::TurnedAway(id, at) => {

@@ -2,7 +2,7 @@
 //! files that they had.
 
 use super::{Ledger, LedgerError};
-use crate::model::{Bytes, DeviceName, RelPath, Time};
+use crate::model::{Bytes, Holder, RelPath, Time};
 use crate::plan::{EVICTED, Evicted, Fact, World};
 use rusqlite::params;
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ impl Ledger {
 
     fn pace_of(
         &mut self,
-        device: &DeviceName,
+        device: &Holder,
         column: &str,
         text: Option<&str>,
     ) -> Result<(), LedgerError> {
@@ -64,7 +64,7 @@ impl Ledger {
     /// Reads what is remembered of room and mass changes.
     pub(super) fn load_replica(
         &self,
-        names: &HashMap<i64, DeviceName>,
+        names: &HashMap<i64, Holder>,
         world: &mut World,
     ) -> Result<(), LedgerError> {
         let device = |id: i64| {
@@ -113,7 +113,7 @@ mod tests {
     fn remembers_what_made_room_and_a_mass_change_over_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ledger.sqlite");
-        let device = DeviceName::new("HTCphone").unwrap();
+        let device = Holder::decode("HTCphone").unwrap();
         let evicted = |n: usize| Evicted {
             path: RelPath::new(format!("d/{n}").as_bytes()).unwrap(),
             size: Bytes(n as u64),

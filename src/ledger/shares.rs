@@ -1,7 +1,7 @@
 //! The shares' part of the ledger: what is shared with whom, the names in `shared/`, and sums.
 
 use super::{Ledger, LedgerError, origin_text};
-use crate::model::{DeviceName, FileId, RelPath, Time, WishId};
+use crate::model::{FileId, Holder, RelPath, Time, WishId};
 use crate::plan::{Fact, Share, ShareState, World};
 use rusqlite::{Row, params};
 
@@ -38,7 +38,7 @@ impl Ledger {
                     "DELETE FROM share_links WHERE path >= ?1 AND path < ?2",
                     params![from.as_bytes(), to.as_bytes()],
                 )?;
-                self.forget_device(&DeviceName::joined(name))?;
+                self.forget_device(&Holder::shared(name))?;
             }
             Fact::Shared(path, id) => {
                 self.run(
@@ -107,7 +107,7 @@ impl Ledger {
     }
 
     /// Forgets all that is remembered of somebody who holds links.
-    fn forget_device(&mut self, device: &DeviceName) -> Result<(), LedgerError> {
+    fn forget_device(&mut self, device: &Holder) -> Result<(), LedgerError> {
         for sql in [
             "DELETE FROM links WHERE device = (SELECT id FROM devices WHERE name = ?1)",
             "DELETE FROM rules WHERE device = (SELECT id FROM devices WHERE name = ?1)",
@@ -115,7 +115,7 @@ impl Ledger {
             "DELETE FROM paces WHERE device = (SELECT id FROM devices WHERE name = ?1)",
             "DELETE FROM devices WHERE name = ?1",
         ] {
-            self.run(sql, [device.as_str()])?;
+            self.run(sql, [device.encode()])?;
         }
         self.devices.remove(device);
         Ok(())
@@ -176,8 +176,8 @@ fn state_of(number: i64) -> Option<ShareState> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, Link, Origin};
-    use crate::plan::Open;
+    use crate::model::{Action, Bytes, DeviceName, Link, Origin, Wish};
+    use crate::plan::{Open, Version, Why};
 
     #[test]
     fn remembers_shares_over_a_restart_and_forgets_those_that_are_over() {
@@ -197,7 +197,7 @@ mod tests {
         };
         let open = Open { limit: Some(Bytes(5)), destroyed: Some(Time(8)), revoked: None };
         let joined = Share { open: Some(open), ..share(ShareState::Made) };
-        let people = DeviceName::joined;
+        let people = Holder::shared;
         let link = Link { id, charge: Bytes(3), used: 0 };
         let mut expected = World::default();
         let mut ledger = Ledger::open(&file).unwrap();
@@ -237,5 +237,41 @@ mod tests {
         }
         assert_eq!(world.sum(&id), Some([9; 20]));
         assert_eq!(world.sum(&FileId { size: 4, ..id }), None);
+    }
+
+    #[test]
+    fn who_holds_links_is_stored_as_a_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ledger.sqlite");
+        let (phone, people) = (Holder::decode("HTCphone").unwrap(), Holder::shared("Photos é"));
+        let (path, id) = (RelPath::new(b"a/x").unwrap(), FileId::default());
+        let mut ledger = Ledger::open(&file).unwrap();
+        for holder in [&phone, &people] {
+            ledger.record(&Fact::Follow(holder.clone(), path.clone())).unwrap();
+        }
+        let why = Why::Edited(people.clone());
+        let version = Version { path: path.clone(), id, at: Time(1), why, successor: None };
+        ledger.record(&Fact::Version(1, version)).unwrap();
+        let wish = Wish {
+            id: WishId::parse("00112233445566778899").unwrap(),
+            action: Action::Get,
+            path,
+            to: vec![phone, people],
+            from: None,
+            with: None,
+            limit_mb: None,
+            seen: None,
+            at: Time(1),
+        };
+        ledger.receive(&Origin::Home, &wish, Time(1)).unwrap();
+        ledger.commit().unwrap();
+        let text = |sql: &str| ledger.db.query_row(sql, [], |r| r.get::<_, String>(0)).unwrap();
+        assert_eq!(text("SELECT name FROM devices WHERE id = 1"), "HTCphone");
+        assert_eq!(text("SELECT name FROM devices WHERE id = 2"), "shared/Photos é");
+        assert_eq!(text("SELECT why FROM versions"), r#"{"why":"edited","by":"shared/Photos é"}"#);
+        let wished = text("SELECT wish FROM wishes");
+        assert!(wished.contains(r#""to":["HTCphone","shared/Photos é"]"#), "{wished}");
+        assert_eq!(ledger.open_wishes(&Origin::Home, 0, 9).unwrap()[0].wish, wish);
+        assert_eq!(Ledger::open(&file).unwrap().load().unwrap().devices.len(), 2);
     }
 }

@@ -1,6 +1,6 @@
 //! Wishes: what somebody asks for on a page, checked, before anybody acts on it.
 
-use super::{Action, DeviceName, FileId, RelPath, Time};
+use super::{Action, DeviceName, FileId, Holder, RelPath, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -83,8 +83,8 @@ pub struct Wish {
     pub action: Action,
     /// To what: a path within `files/`.
     pub path: RelPath,
-    /// The devices it is for; empty means the page's own.
-    pub to: Vec<DeviceName>,
+    /// The devices it is for, or a shared folder; empty means the page's own.
+    pub to: Vec<Holder>,
     /// `move`: the device it comes from; without it the page's own.
     pub from: Option<DeviceName>,
     /// `share`: a word for whom it is. `mkdir`, `share-folder`: nothing. `undo`: the number of the

@@ -4,7 +4,7 @@ use super::quota::{Held, Keep, NoSpace, Oldest, Shortfall, evict, make_space};
 use super::wish::{Asked, Attempt, Planned};
 use super::{CHUNK, Fact, Op, Replica, World, master, on, stale_link};
 use crate::config::Config;
-use crate::model::{Action, Bytes, DeviceName, DirId, RelPath, Seen, Spot, Stat, Time, Tree};
+use crate::model::{Action, Bytes, DirId, Holder, RelPath, Seen, Spot, Stat, Time, Tree};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The part of a folder get that is to be done now.
@@ -30,11 +30,7 @@ pub(super) struct Linked {
 
 /// Links what of a folder is not on the device yet, and follows it. What does not fit the quota is
 /// left out, the oldest files first; when nothing at all fits, the get is refused.
-fn get_folder(
-    asked: &Asked<'_>,
-    device: &DeviceName,
-    path: &RelPath,
-) -> Result<FolderPlan, NoSpace> {
+fn get_folder(asked: &Asked<'_>, device: &Holder, path: &RelPath) -> Result<FolderPlan, NoSpace> {
     let mut plan = FolderPlan { ops: Vec::new(), hollow: Vec::new(), left_out: 0, short: None };
     let (Some(replica), Some(dir)) = (asked.replica(device), asked.world.files.dir(path)) else {
         return Ok(plan);
@@ -71,7 +67,7 @@ fn get_folder(
 }
 
 /// The folders with nothing in them, as far as one plan has room for them.
-fn empty_folders(asked: &Asked<'_>, device: &DeviceName, dir: DirId) -> Vec<Op> {
+fn empty_folders(asked: &Asked<'_>, device: &Holder, dir: DirId) -> Vec<Op> {
     let (files, mut ops) = (&asked.world.files, Vec::new());
     files.for_each_dir(dir, |d, at| {
         let is_empty = files.files(d).len() == 0 && files.subdirs(d).len() == 0;
@@ -96,7 +92,7 @@ pub(super) fn is_empty(world: &World, path: &RelPath) -> bool {
 
 /// What the first part of a get does for devices whose turn comes in a later one, which can't tell what was left out
 /// before from what an earlier part found no room for.
-fn before_later_parts(asked: &Asked<'_>, devices: &[&DeviceName]) -> Vec<Op> {
+fn before_later_parts(asked: &Asked<'_>, devices: &[&Holder]) -> Vec<Op> {
     let path = &asked.wish.path;
     if asked.attempt == Attempt::Again || asked.world.files.dir(path).is_none() {
         return Vec::new();
@@ -107,7 +103,7 @@ fn before_later_parts(asked: &Asked<'_>, devices: &[&DeviceName]) -> Vec<Op> {
 
 /// Who presses [get] on a folder wants all of it, what was left out before included.
 fn leave_nothing_out(
-    device: &DeviceName,
+    device: &Holder,
     replica: &Replica,
     path: &RelPath,
 ) -> impl Iterator<Item = Op> {
@@ -123,7 +119,7 @@ fn leaves_out(asked: &Asked<'_>) -> bool {
 }
 
 /// What is there already is used by a get, too.
-fn used(asked: &Asked<'_>, device: &DeviceName, path: &RelPath, ops: &mut Vec<Op>) {
+fn used(asked: &Asked<'_>, device: &Holder, path: &RelPath, ops: &mut Vec<Op>) {
     let at = asked.wish.at.min(asked.now).secs();
     let there = asked.replica(device).and_then(|h| Some((&h.links, h.links.dir(path)?)));
     let Some((links, dir)) = there else { return };
@@ -143,7 +139,7 @@ fn used(asked: &Asked<'_>, device: &DeviceName, path: &RelPath, ops: &mut Vec<Op
 
 impl Asked<'_> {
     /// What brings the file or folder into devices' folders.
-    pub(super) fn link_to(&self, to: &[&DeviceName]) -> Result<Linked, Planned> {
+    pub(super) fn link_to(&self, to: &[&Holder]) -> Result<Linked, Planned> {
         let path = &self.wish.path;
         let (mut ops, mut hollow) = (Vec::new(), Vec::new());
         let mut missing = String::new();
@@ -205,7 +201,7 @@ impl Asked<'_> {
     }
 
     /// What is answered when something does not fit a device: no, or not before it is known what may go.
-    pub(super) fn no_room(&self, device: &DeviceName, what: &str, why: NoSpace) -> Planned {
+    pub(super) fn no_room(&self, device: &Holder, what: &str, why: NoSpace) -> Planned {
         match why {
             NoSpace::Untold => self.waits_for_word(device),
             NoSpace::Short(short) => {
@@ -214,7 +210,7 @@ impl Asked<'_> {
         }
     }
 
-    pub(super) fn waits_for_word(&self, device: &DeviceName) -> Planned {
+    pub(super) fn waits_for_word(&self, device: &Holder) -> Planned {
         Planned::waiting(format!("word of what is still on its way to {}", self.label(device)))
     }
 }
@@ -223,7 +219,7 @@ impl Asked<'_> {
 /// made for them by what was used longest ago outside the folder.
 fn get_what_fits(
     asked: &Asked<'_>,
-    device: &DeviceName,
+    device: &Holder,
     path: &RelPath,
     mut plan: FolderPlan,
 ) -> Result<FolderPlan, NoSpace> {
@@ -365,7 +361,7 @@ fn missing_in(
 }
 
 /// Unlinks what a device has below a folder, and stops following it.
-pub(super) fn delete_folder(world: &World, device: &DeviceName, path: &RelPath) -> Vec<Op> {
+pub(super) fn delete_folder(world: &World, device: &Holder, path: &RelPath) -> Vec<Op> {
     let Some(replica) = world.devices.get(device) else { return Vec::new() };
     let mut ops = Vec::new();
     for follow in within(&replica.follows, path) {
@@ -409,7 +405,7 @@ pub(super) fn destroy_folder(
     config: &Config,
     path: &RelPath,
     keep: bool,
-) -> Result<Vec<Op>, DeviceName> {
+) -> Result<Vec<Op>, Holder> {
     let Some(dir) = world.files.dir(path) else { return Ok(Vec::new()) };
     let mut ops = Vec::new();
     let mut unsaved = None;
@@ -421,7 +417,7 @@ pub(super) fn destroy_folder(
         for (device, at, link) in world.links_for(&p) {
             if let Some(gone) = stale_link::let_go(world, device, &at, &link) {
                 ops.push(gone);
-            } else if config.devices.contains_key(device) || world.is_joined(device) {
+            } else if world.looks_after(config, device) {
                 unsaved = Some(device.clone());
             }
         }
@@ -432,7 +428,7 @@ pub(super) fn destroy_folder(
         return Err(device);
     }
     for (device, replica) in &world.devices {
-        if device.joined_folder().is_some() {
+        if device.shared_folder().is_some() {
             // It stays shared; its names are those below the folder at home.
             let all = RelPath::root();
             let whole = world.home_of(device, &all).is_some_and(|home| home.is_within(path));

@@ -1,8 +1,8 @@
 //! Folders that other people join: what [share folder], [revoke share] and [destroy folder] ask for. Pure.
 //!
 //! A folder `X` among the masters is joined through `shared/<name>/`. What lies there is held by the same
-//! rules as a device's folder ([`super::reconcile()`] decides on every name in it), under the name
-//! [`DeviceName::joined`], with two differences: its paths are those below `X`, and nothing is evicted from it.
+//! rules as a device's folder ([`super::reconcile()`] decides on every name in it), by a
+//! [`Holder`] of its own, with two differences: its paths are those below `X`, and nothing is evicted from it.
 //! So what is new in `X` is linked there, what others put there becomes a master below `X`, what they
 //! change replaces the master and the old version is kept, and what they delete loses its link alone.
 //!
@@ -12,9 +12,7 @@
 use super::holder::below;
 use super::wish::{Asked, Planned};
 use super::{Attempt, CHUNK, Fact, Op, Replica, Share, ShareState, World, master, on};
-use crate::model::{
-    Action, Bytes, DeviceName, Link, Origin, Place, RelPath, Spot, Time, Tree, Wish,
-};
+use crate::model::{Action, Bytes, Holder, Link, Origin, Place, RelPath, Spot, Time, Tree, Wish};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -112,7 +110,7 @@ pub fn joined_meant(world: &World, wish: &Wish) -> Option<String> {
 /// to another folder in `shared/` if there is one. More than [`CHUNK`] come in parts; `true`: that
 /// is all.
 fn empty_out(world: &World, name: &str, to: Option<&str>, ops: &mut Vec<Op>) -> bool {
-    let holder = DeviceName::joined(name);
+    let holder = Holder::shared(name);
     let Some(replica) = world.devices.get(&holder) else { return true };
     replica.links.for_each(Tree::<Link>::ROOT, |p, link| {
         let Ok(p) = RelPath::new(p) else { return };
@@ -146,7 +144,7 @@ pub fn end_joined(world: &World, name: &str) -> Vec<Op> {
     if !empty_out(world, name, open.revoked.as_deref(), &mut ops) {
         return ops;
     }
-    let holder = DeviceName::joined(name);
+    let holder = Holder::shared(name);
     if let (Some(at), Ok(note)) = (open.destroyed, RelPath::new(NOTE.as_bytes())) {
         ops.push(Op::Erase { at: on(&holder, &note), text: note_text(at) });
     }
@@ -164,7 +162,7 @@ pub fn wipe_joined(world: &World, name: &str) -> Vec<Op> {
     if empty_out(world, name, None, &mut ops)
         && let Ok(note) = RelPath::new(NOTE.as_bytes())
     {
-        let at_note = on(&DeviceName::joined(name), &note);
+        let at_note = on(&Holder::shared(name), &note);
         ops.push(Op::Write { at: at_note, text: note_text(at) });
     }
     ops
@@ -223,7 +221,7 @@ impl Asked<'_> {
         if share.state != ShareState::Making {
             return Planned::done(Vec::new(), done);
         }
-        let holder = DeviceName::joined(name);
+        let holder = Holder::shared(name);
         let mut ops = vec![
             Op::MakeDir(on(&holder, &RelPath::root())),
             Op::Note(Fact::Follow(holder.clone(), RelPath::root())),
@@ -237,7 +235,7 @@ impl Asked<'_> {
     }
 
     /// Links what of a folder at home a folder of people does not have.
-    fn link_missing(&self, holder: &DeviceName, home: &RelPath, ops: &mut Vec<Op>) {
+    fn link_missing(&self, holder: &Holder, home: &RelPath, ops: &mut Vec<Op>) {
         let none = Replica::default();
         let replica = self.world.devices.get(holder).unwrap_or(&none);
         let mut link = |p: &RelPath, ino| {
@@ -310,7 +308,7 @@ impl Asked<'_> {
             planned.ops.push(Op::Note(Fact::Share(name.clone(), begun)));
             return Planned { more: true, ..planned };
         }
-        let holder = DeviceName::joined(name);
+        let holder = Holder::shared(name);
         if let Some(to) = &open.revoked {
             planned.ops.extend(in_shared(to, &RelPath::root()).map(Op::MakeDir));
             // What is more than a part is carried over after the end, which must not wait for it.
@@ -368,7 +366,7 @@ impl Asked<'_> {
         if let Some(open) = &mut share.open {
             open.destroyed = Some(self.now);
         }
-        let unfollow = Fact::Unfollow(DeviceName::joined(name), RelPath::root());
+        let unfollow = Fact::Unfollow(Holder::shared(name), RelPath::root());
         // That it is to go is in the ledger before anything goes: plan again.
         let ops = vec![Op::Note(unfollow), Op::Note(Fact::Share(name.clone(), share))];
         Planned { more: true, ..Planned::done(ops, "") }
@@ -376,10 +374,11 @@ impl Asked<'_> {
 
     /// What vanished from a folder of people at once is put back, or forgotten: get and delete for
     /// that folder.
-    pub(super) fn for_joined(&self, holder: &DeviceName) -> Planned {
+    pub(super) fn for_joined(&self, holder: &Holder) -> Planned {
         let path = &self.wish.path;
-        let named = holder.joined_folder().and_then(|name| self.world.shares.get(name));
-        let Some(share) = named.filter(|share| share.takes() && !share.is_ending()) else {
+        let Some(share) =
+            self.world.share_of(holder).filter(|share| share.takes() && !share.is_ending())
+        else {
             return Planned::refused(format!("there is no folder {holder} that others join"));
         };
         let within = match share.path.is_within(path) {

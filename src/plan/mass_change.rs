@@ -26,7 +26,7 @@ pub use rate::{ChangeRate, Span};
 
 use super::night::CLOCK_IS_SET;
 use super::{Replica, Why, World};
-use crate::model::{DeviceName, Link, RelPath, Stat, Time};
+use crate::model::{Holder, Link, RelPath, Stat, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -76,7 +76,7 @@ impl MassChange {
     /// A mass change of a device that is noticed now, for what was done over a span.
     pub fn noticed(
         world: &World,
-        device: &DeviceName,
+        device: &Holder,
         change_rate: &ChangeRate,
         span: Span,
         now: Time,
@@ -103,7 +103,7 @@ pub fn age(world: &World, at: Time, now: Time) -> i64 {
 
 /// The first old content that a device's mass change may have left, over a span until now. One that is older for certain
 /// ends the search: of older ones a wrong clock may say anything.
-fn first(world: &World, device: &DeviceName, span: Span, now: Time) -> u64 {
+fn first(world: &World, device: &Holder, span: Span, now: Time) -> u64 {
     let mut first = world.versions.last_key_value().map_or(0, |(number, _)| number + 1);
     for (number, version) in world.versions.iter().rev() {
         if age(world, version.at, now) >= span.length() {

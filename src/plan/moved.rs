@@ -5,11 +5,11 @@
 //! takes one that the device does not have yet, and of these one that ends alike.
 
 use super::World;
-use crate::model::{DeviceName, RelPath, Stat, Tree};
+use crate::model::{Holder, RelPath, Stat, Tree};
 use std::collections::{HashMap, HashSet};
 
 /// A device's link.
-pub type LinkName = (DeviceName, RelPath);
+pub type LinkName = (Holder, RelPath);
 
 /// Where the masters of links went whose own names are gone at home: one walk over all masters. `appeared` are the
 /// names at home that are new. Links that go to no other name are not in the answer.
@@ -30,7 +30,7 @@ pub fn moved_masters(
     });
     let mut found = HashMap::new();
     // Each new name is for one of a device's links; those that end alike choose first.
-    let mut taken: HashSet<(&DeviceName, &RelPath)> = HashSet::new();
+    let mut taken: HashSet<(&Holder, &RelPath)> = HashSet::new();
     for alike in [true, false] {
         for (link, ino) in missing {
             let (device, path) = link;
@@ -68,8 +68,8 @@ mod tests {
         RelPath::new(text.as_bytes()).unwrap()
     }
 
-    fn phone() -> DeviceName {
-        DeviceName::new("HTCphone").unwrap()
+    fn phone() -> Holder {
+        Holder::decode("HTCphone").unwrap()
     }
 
     /// Where the links of inode 1 went that the phone has, and of which the masters are gone.

@@ -8,7 +8,7 @@
 use super::wish::{Asked, Attempt, Planned};
 use super::{Fact, Op};
 use crate::config::{Config, Device, device_id, device_name};
-use crate::model::{Action, DeviceName, Time};
+use crate::model::{Action, DeviceName, Holder, Time};
 use std::collections::BTreeMap;
 
 /// A device that was let in on the page.
@@ -110,14 +110,14 @@ impl Asked<'_> {
         })
     }
 
-    fn accept(&self, name: &DeviceName) -> Planned {
+    fn accept(&self, name: &Holder) -> Planned {
         let id = match self.id() {
             Ok(id) => id,
             Err(refused) => return refused,
         };
         let done = |ops| {
             let had = self.replica(name).map_or(0, |h| h.links.len());
-            let more = match (self.config.devices.contains_key(name), had) {
+            let more = match (self.config.device(name).is_some(), had) {
                 (false, 1..) => format!("; it gets the {had} files that {name} had before"),
                 _ => String::new(),
             };
@@ -126,7 +126,7 @@ impl Asked<'_> {
         };
         let has_it = |d: &Device| d.id.as_ref() == Some(&id);
         if let Some((holder, device)) = self.config.devices.iter().find(|(_, d)| has_it(d)) {
-            return match holder == name {
+            return match name.device() == Some(holder) {
                 true => done(Vec::new()),
                 false => Planned::refused(format!(
                     "that device is let in already, as {}; forget it first",
@@ -134,7 +134,15 @@ impl Asked<'_> {
                 )),
             };
         }
-        match self.config.devices.get(name) {
+        // What stands in the settings was checked there.
+        let device = match name.device().filter(|_| self.config.device(name).is_some()) {
+            Some(device) => device.clone(),
+            None => match device_name(&name.encode()) {
+                Ok(device) => device,
+                Err(why) => return Planned::refused(why),
+            },
+        };
+        match self.config.devices.get(&device) {
             Some(device) if device.id.is_some() => {
                 return Planned::refused(format!(
                     "{} is another device already; forget that first, or choose another name",
@@ -143,19 +151,16 @@ impl Asked<'_> {
             }
             Some(_) => {}
             None => {
-                if let Err(why) = device_name(name.as_str()) {
-                    return Planned::refused(why);
-                }
-                if let Some(other) = twin(self.config, name) {
+                if let Some(other) = twin(self.config, &device) {
                     return Planned::refused(format!(
                         "{name} and {other} differ only in case; choose another name"
                     ));
                 }
             }
         }
-        let section = self.config.devices.contains_key(name);
+        let section = self.config.devices.contains_key(&device);
         let pair = Pair { id: id.clone(), at: self.now, section };
-        let mut ops = vec![Op::Note(Fact::Paired(name.clone(), pair))];
+        let mut ops = vec![Op::Note(Fact::Paired(device, pair))];
         if self.world.turned_away.contains_key(&id) {
             ops.push(Op::Note(Fact::NotTurnedAway(id)));
         }
@@ -174,18 +179,19 @@ impl Asked<'_> {
         Planned::done(vec![Op::Note(Fact::TurnedAway(id, self.now))], what)
     }
 
-    fn forget(&self, name: &DeviceName) -> Planned {
+    fn forget(&self, name: &Holder) -> Planned {
         let in_settings = || {
             format!(
                 "the id of {name} stands in larder.toml; take [devices.{name}], or its line `id`, \
                  out there"
             )
         };
-        let known = self.config.devices.get(name).and_then(|d| d.id.as_ref());
-        match (self.world.pairs.get(name), known, self.attempt) {
-            (Some(pair), Some(id), _) if pair.id != *id => Planned::refused(in_settings()),
-            (Some(_), ..) => Planned::done(
-                vec![Op::Note(Fact::Unpaired(name.clone()))],
+        let known = self.config.device(name).and_then(|d| d.id.as_ref());
+        let pair = name.device().and_then(|device| self.world.pairs.get_key_value(device));
+        match (pair, known, self.attempt) {
+            (Some((_, pair)), Some(id), _) if pair.id != *id => Planned::refused(in_settings()),
+            (Some((device, _)), ..) => Planned::done(
+                vec![Op::Note(Fact::Unpaired(device.clone()))],
                 format!(
                     "{name} gets nothing any more, and what its page still wished is dropped; \
                      its files stay at home"

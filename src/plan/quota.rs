@@ -17,7 +17,7 @@
 //! whatever is told.
 
 use super::{Op, Replica, World};
-use crate::model::{Bytes, DeviceName, DirId, Link, RelPath, Tree};
+use crate::model::{Bytes, DirId, Holder, Link, RelPath, Tree};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
@@ -289,7 +289,7 @@ impl Held {
 /// needs nothing always fits; what the device holds too much goes then as far as it may.
 pub fn make_space(
     world: &World,
-    device: &DeviceName,
+    device: &Holder,
     quota: Option<Bytes>,
     need: Bytes,
     keep: Keep<'_>,
@@ -321,7 +321,7 @@ pub fn make_space(
 /// stay, all that may go, and why it is not enough. Nothing before somebody told what is on its way.
 pub fn enforce_quota(
     world: &World,
-    device: &DeviceName,
+    device: &Holder,
     quota: Option<Bytes>,
 ) -> (Vec<(RelPath, Link)>, Option<Shortfall>) {
     let nothing = (Vec::new(), None);
@@ -350,7 +350,7 @@ fn first_of(oldest: Oldest<'_>, mut over: u64) -> Vec<(RelPath, Link)> {
 }
 
 /// The operations that evict: following its folder must not bring a link back that went.
-pub fn evict(world: &World, device: &DeviceName, going: &[(RelPath, Link)]) -> Vec<Op> {
+pub fn evict(world: &World, device: &Holder, going: &[(RelPath, Link)]) -> Vec<Op> {
     let op = |(path, link): &(RelPath, Link)| {
         let except = world.devices.get(device).is_some_and(|h| h.wants(path));
         Op::Evict { device: device.clone(), path: path.clone(), ino: link.id.ino, except }

@@ -24,13 +24,13 @@ use super::quota::{Keep, NoSpace, evict, make_space};
 use super::stale_link::{like, stale_link};
 use super::{Fact, Op, Why, World, master, on};
 use crate::model::dialect::conflict_of;
-use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time};
+use crate::model::{Bytes, FileId, Holder, Link, RelPath, Stat, Time};
 
 /// A look at one name in a device's folder.
 #[derive(Clone, Debug)]
 pub struct Observation<'a> {
     /// Whose folder.
-    pub device: &'a DeviceName,
+    pub device: &'a Holder,
     /// Which name.
     pub path: &'a RelPath,
     /// The regular file that is there.
@@ -198,7 +198,7 @@ fn bring_up_to_date(
 }
 
 /// The device does not have it any more, by its own doing: only the link is forgotten.
-fn forget(world: &World, device: &DeviceName, path: &RelPath) -> Vec<Op> {
+fn forget(world: &World, device: &Holder, path: &RelPath) -> Vec<Op> {
     let mut ops = vec![Op::Note(Fact::NoLink(device.clone(), path.clone()))];
     if world.devices.get(device).is_some_and(|h| h.wants(path)) {
         ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
@@ -264,14 +264,8 @@ fn keep_both(
 }
 
 /// `folder (HTCphone)/name`: where a device's content goes when `folder` lies on another file system.
-fn beside(
-    world: &World,
-    path: &RelPath,
-    hidden: &RelPath,
-    device: &DeviceName,
-    now: Time,
-) -> RelPath {
-    let whose = device.joined_folder().unwrap_or(device.as_str());
+fn beside(world: &World, path: &RelPath, hidden: &RelPath, device: &Holder, now: Time) -> RelPath {
+    let whose = device.name();
     let mark = format!(" ({})", &whose[..whose.floor_char_boundary(64)]);
     let (top, rest) = (hidden.as_bytes(), &path.as_bytes()[hidden.as_bytes().len()..]);
     match RelPath::new(&[top, mark.as_bytes(), rest].concat()) {
@@ -287,12 +281,12 @@ fn beside(
 
 /// `name (HTCphone 2026-11-23 10-00-00).ext`: where a device's content goes when its name is taken
 /// at home. Cut to 255 bytes, and counted on until it is free.
-pub fn conflict_name(world: &World, path: &RelPath, device: &DeviceName, now: Time) -> RelPath {
+pub fn conflict_name(world: &World, path: &RelPath, device: &Holder, now: Time) -> RelPath {
     let name = path.name().unwrap_or(b"file");
     let dot = name.iter().rposition(|&b| b == b'.').filter(|&i| i > 0 && name.len() - i <= 16);
     let (stem, extension) = name.split_at(dot.unwrap_or(name.len()));
     let folder = path.parent().unwrap_or_default();
-    let whose = device.joined_folder().unwrap_or(device.as_str());
+    let whose = device.name();
     let whose = &whose[..whose.floor_char_boundary(64)];
     let mut count = 1;
     loop {
@@ -335,8 +329,8 @@ mod tests {
         RelPath::new(text.as_bytes()).unwrap()
     }
 
-    fn htc() -> DeviceName {
-        DeviceName::new("HTCphone").unwrap()
+    fn htc() -> Holder {
+        Holder::decode("HTCphone").unwrap()
     }
 
     fn stat(ino: u64, mtime: i64) -> Stat {

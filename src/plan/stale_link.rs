@@ -7,7 +7,7 @@
 
 use super::quota::{Keep, NoSpace, make_space};
 use super::{Fact, Op, Replica, Why, World, master, on};
-use crate::model::{Bytes, DeviceName, FileId, Link, RelPath, Stat, Time};
+use crate::model::{Bytes, FileId, Holder, Link, RelPath, Stat, Time};
 
 /// A link that means another inode than its master.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +23,7 @@ pub struct Behind {
 }
 
 /// Whether a device's link is behind its master, and how.
-pub fn stale_link(world: &World, device: &DeviceName, path: &RelPath) -> Option<Behind> {
+pub fn stale_link(world: &World, device: &Holder, path: &RelPath) -> Option<Behind> {
     let replica = world.devices.get(device)?;
     let link = *replica.links.get(path)?;
     let master = *world.files.get(&world.home_of(device, path)?)?;
@@ -51,7 +51,7 @@ impl Behind {
     pub fn room(
         &self,
         world: &World,
-        device: &DeviceName,
+        device: &Holder,
         path: &RelPath,
         quota: Option<Bytes>,
     ) -> Result<Vec<(RelPath, Link)>, NoSpace> {
@@ -70,13 +70,7 @@ pub(super) fn like(a: &FileId, b: &FileId) -> bool {
 }
 
 /// How a device gets the master of a path, room for it being made: in place of the older one that is there.
-pub(super) fn get(
-    world: &World,
-    device: &DeviceName,
-    path: &RelPath,
-    m: &Stat,
-    now: Time,
-) -> Vec<Op> {
+pub(super) fn get(world: &World, device: &Holder, path: &RelPath, m: &Stat, now: Time) -> Vec<Op> {
     let (by, at, new) = (master(path), on(device, path), m.id.ino);
     let gone = world.devices.get(device).is_some_and(|replica| replica.absent.contains_key(path));
     match stale_link(world, device, path).filter(|_| !gone) {
@@ -89,12 +83,7 @@ pub(super) fn get(
 }
 
 /// How a link goes because the owner says so; `None` while the device's own change of it is not at home.
-pub(super) fn let_go(
-    world: &World,
-    device: &DeviceName,
-    path: &RelPath,
-    link: &Link,
-) -> Option<Op> {
+pub(super) fn let_go(world: &World, device: &Holder, path: &RelPath, link: &Link) -> Option<Op> {
     let (at, ino) = (on(device, path), link.id.ino);
     match stale_link(world, device, path) {
         Some(stale_link) if stale_link.stays() => {

@@ -56,14 +56,14 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, DeviceName, FileId};
+    use crate::model::{Bytes, FileId, Holder};
 
     fn world(used: &[(&str, &str, i64)]) -> World {
         let mut world = World::default();
         for (device, path, used) in used {
             let link = Link { id: FileId::default(), charge: Bytes(1), used: *used };
             let path = RelPath::new(path.as_bytes()).unwrap();
-            world.note(&Fact::Link(DeviceName::new(device).unwrap(), path, link));
+            world.note(&Fact::Link(Holder::decode(device).unwrap(), path, link));
         }
         world
     }

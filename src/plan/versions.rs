@@ -81,8 +81,7 @@ pub fn at_most(world: &World) -> Bytes {
 
 /// The number of the old content that the earliest mass change begins with which waits for the owner's word.
 pub fn mass_change_since(world: &World, config: &Config) -> Option<u64> {
-    let ours = |device| config.devices.contains_key(device) || world.is_joined(device);
-    let mass_changes = world.devices.iter().filter(|(device, _)| ours(device));
+    let mass_changes = world.devices.iter().filter(|(who, _)| world.looks_after(config, who));
     mass_changes.filter_map(|(_, replica)| Some(replica.mass_change?.first)).min()
 }
 
@@ -210,7 +209,7 @@ pub fn until(world: &World, config: &Config, version: &Version, now: Time) -> Ti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DeviceName, FileId, RelPath};
+    use crate::model::{DeviceName, FileId, Holder, RelPath};
     use proptest::prelude::*;
 
     const NOW: Time = Time::from_secs(1_795_428_000);
@@ -233,7 +232,7 @@ mod tests {
     }
 
     fn edited() -> Why {
-        Why::Edited(DeviceName::new("HTCphone").unwrap())
+        Why::Edited(Holder::decode("HTCphone").unwrap())
     }
 
     fn config() -> Config {
@@ -328,10 +327,10 @@ mod tests {
         config.devices.insert(phone.clone(), crate::config::Device::named("HTC phone"));
         let mass_change =
             crate::plan::MassChange { first: 1, since: NOW, at: NOW, rewritten: 1, deleted: 0 };
-        world.note(&Fact::MassChange(phone.clone(), mass_change));
+        world.note(&Fact::MassChange(phone.clone().into(), mass_change));
         assert_eq!(expired(&world, &config, NOW), []);
         assert_eq!(overdue(&world, &config, NOW), []);
-        world.note(&Fact::Resolved(phone));
+        world.note(&Fact::Resolved(phone.into()));
         assert_eq!(going(&expired(&world, &config, NOW)), [1]);
     }
 
@@ -420,7 +419,7 @@ mod tests {
 
     #[test]
     fn what_a_mass_change_may_have_replaced_outlives_its_share_and_goes_last() {
-        let stormed = Why::Stormed(DeviceName::new("HTCphone").unwrap());
+        let stormed = Why::Stormed(Holder::decode("HTCphone").unwrap());
         let mut world = lately(&[
             (1, "a", 25 * 60, edited()),
             // The first of the day, and what it was cut to since.
@@ -463,7 +462,7 @@ mod tests {
         let since = NOW.plus_secs(-100 * 60);
         let mass_change =
             crate::plan::MassChange { first: 3, since, at: NOW, rewritten: 1, deleted: 0 };
-        world.note(&Fact::MassChange(phone.clone(), mass_change));
+        world.note(&Fact::MassChange(phone.clone().into(), mass_change));
         let mut config = config();
         assert_eq!(mass_change_since(&world, &config), None, "nobody could answer for it");
         config.devices.insert(phone, crate::config::Device::named("HTC phone"));

@@ -18,7 +18,7 @@ mod undo;
 use super::{CHUNK, Op, Replica, World};
 use crate::config::Config;
 use crate::model::{
-    About, Action, Answer, Bytes, DeviceName, Devices, Origin, Stat, Time, Trait, Wish,
+    About, Action, Answer, Bytes, DeviceName, Devices, Holder, Origin, Stat, Time, Trait, Wish,
 };
 
 /// Whether anything was done for the wish before.
@@ -74,7 +74,6 @@ pub fn wish(
     attempt: Attempt,
     now: Time,
 ) -> Planned {
-    let asked = Asked { world, config, wish, attempt, now };
     let own = match origin {
         Origin::Home => None,
         Origin::Device(device) => Some(device),
@@ -82,18 +81,22 @@ pub fn wish(
     if let Some(refused) = own.and_then(|device| not_allowed(config, device, wish.action)) {
         return refused;
     }
+    let from = wish.from.as_ref().or(own).cloned().map(Holder::Device);
+    let own = own.cloned().map(Holder::Device);
+    let asked = Asked { world, config, wish, attempt, now };
     let about = wish.action.traits().about;
     if about == About::Member {
         return asked.pairing();
     }
-    if let Some(holder) = wish.to.iter().find(|holder| holder.joined_folder().is_some()) {
+    if let Some(holder) = wish.to.iter().find(|holder| holder.shared_folder().is_some()) {
         return match about {
             About::MassChange => asked.plan(origin, None, &[holder]),
             _ => asked.for_joined(holder),
         };
     }
-    match asked.devices(own) {
-        Ok((from, to)) => match own.filter(|device| asked.may_not_take_away(device)) {
+    let (from, own) = (from.as_ref(), own.as_ref());
+    match asked.devices(from, own) {
+        Ok(to) => match own.filter(|device| asked.may_not_take_away(device)) {
             Some(device) => asked.not_before_the_word(device),
             None => asked.plan(origin, from, &to),
         },
@@ -130,19 +133,19 @@ fn not_allowed(config: &Config, device: &DeviceName, action: Action) -> Option<P
 }
 
 impl<'a> Asked<'a> {
-    /// Where the wish takes from, and which devices it is for: those it names, else the page's own.
+    /// Which devices the wish is for: those it names, else the page's own. They and where it takes from are known.
     fn devices(
         &self,
-        own: Option<&'a DeviceName>,
-    ) -> Result<(Option<&'a DeviceName>, Vec<&'a DeviceName>), Planned> {
-        let known = &self.config.devices;
-        let to: Vec<&DeviceName> = match self.wish.to.is_empty() {
+        from: Option<&Holder>,
+        own: Option<&'a Holder>,
+    ) -> Result<Vec<&'a Holder>, Planned> {
+        let is_unknown = |device: &&Holder| self.config.device(device).is_none();
+        let to: Vec<&Holder> = match self.wish.to.is_empty() {
             true => own.into_iter().collect(),
             false => self.wish.to.iter().collect(),
         };
-        let from = self.wish.from.as_ref().or(own);
-        if let Some(unknown) = to.iter().copied().chain(from).find(|d| !known.contains_key(*d)) {
-            let known: Vec<_> = known.keys().map(DeviceName::as_str).collect();
+        if let Some(unknown) = to.iter().copied().chain(from).find(is_unknown) {
+            let known: Vec<_> = self.config.devices.keys().map(DeviceName::as_str).collect();
             return Err(Planned::refused(format!(
                 "there is no device {unknown} in the settings (there are: {})",
                 if known.is_empty() { "none yet".into() } else { known.join(", ") }
@@ -152,11 +155,11 @@ impl<'a> Asked<'a> {
         if needed && to.is_empty() {
             return Err(Planned::refused("say for which device: this page belongs to no device"));
         }
-        Ok((from, to))
+        Ok(to)
     }
 
     /// What each action means.
-    fn plan(&self, origin: &Origin, from: Option<&DeviceName>, to: &[&DeviceName]) -> Planned {
+    fn plan(&self, origin: &Origin, from: Option<&Holder>, to: &[&Holder]) -> Planned {
         match self.wish.action {
             Action::Get => self.get(to),
             Action::Open => self.open(to),
@@ -182,7 +185,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    pub(super) fn replica(&self, device: &DeviceName) -> Option<&'a Replica> {
+    pub(super) fn replica(&self, device: &Holder) -> Option<&'a Replica> {
         self.world.devices.get(device)
     }
 
@@ -194,15 +197,15 @@ impl<'a> Asked<'a> {
         self.world.is_folder(&self.wish.path)
     }
 
-    pub(super) fn quota(&self, device: &DeviceName) -> Option<Bytes> {
-        self.config.devices.get(device).and_then(|d| d.quota)
+    pub(super) fn quota(&self, device: &Holder) -> Option<Bytes> {
+        self.config.quota(device)
     }
 
-    pub(super) fn label(&self, device: &DeviceName) -> String {
-        self.config.devices.get(device).map_or_else(|| device.to_string(), |d| d.label.clone())
+    pub(super) fn label(&self, device: &Holder) -> String {
+        self.config.label(device)
     }
 
-    fn labels(&self, devices: &[&DeviceName]) -> String {
+    fn labels(&self, devices: &[&Holder]) -> String {
         devices.iter().map(|d| self.label(d)).collect::<Vec<_>>().join(", ")
     }
 }

@@ -2,7 +2,7 @@
 
 use super::mass_change::{ChangeRate, MassChange};
 use super::{Asking, Fact, Pair, Running, Share};
-use crate::model::{Bytes, DeviceName, FileId, Link, Live, RelPath, Stat, Time, Tree};
+use crate::model::{Bytes, DeviceName, FileId, Holder, Link, Live, RelPath, Stat, Time, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -13,8 +13,8 @@ pub struct World {
     pub files: Tree<Stat>,
     /// Names among the masters that lie on another file system: nothing is known of them, or of what is in them.
     pub elsewhere: BTreeSet<RelPath>,
-    /// What each device of the settings holds, and each folder that other people joined.
-    pub devices: BTreeMap<DeviceName, Replica>,
+    /// What each device of the settings holds, and each shared folder.
+    pub devices: BTreeMap<Holder, Replica>,
     /// Old contents, by number.
     pub versions: BTreeMap<u64, Version>,
     /// When the NAS was seen running: how old old contents are.
@@ -113,7 +113,7 @@ pub struct Version {
 #[serde(tag = "why", content = "by", rename_all = "kebab-case")]
 pub enum Why {
     /// A device edited the file.
-    Edited(DeviceName),
+    Edited(Holder),
     /// It was replaced at home.
     Replaced,
     /// It was destroyed; it waits for [undo].
@@ -123,9 +123,9 @@ pub enum Why {
     /// It was found without a name after a power cut.
     Rescued,
     /// A device wrote it in a mass change of changes that nobody wanted.
-    Stormed(DeviceName),
+    Stormed(Holder),
     /// A device wrote it in such a mass change, and wrote over it once more: nothing to go back to.
-    Overwrote(DeviceName),
+    Overwrote(Holder),
 }
 
 impl Replica {
@@ -305,7 +305,7 @@ impl World {
             }
             Fact::NoShare(name) => {
                 self.shares.remove(name);
-                self.devices.remove(&DeviceName::joined(name));
+                self.devices.remove(&Holder::shared(name));
                 if let Ok(root) = RelPath::new(name.as_bytes()) {
                     self.shared.remove_dir(&root);
                 }
@@ -335,12 +335,17 @@ impl World {
         }
     }
 
+    /// What a device holds.
+    pub fn device(&self, device: &DeviceName) -> Option<&Replica> {
+        self.devices.get(&Holder::Device(device.clone()))
+    }
+
     /// True while nobody has told what is on its way to a device ([`Replica::untold`]).
-    pub fn is_untold(&self, device: &DeviceName) -> bool {
+    pub fn is_untold(&self, device: &Holder) -> bool {
         self.devices.get(device).is_some_and(|replica| replica.untold)
     }
 
-    fn replica(&mut self, device: &DeviceName) -> &mut Replica {
+    fn replica(&mut self, device: &Holder) -> &mut Replica {
         self.devices.entry(device.clone()).or_default()
     }
 

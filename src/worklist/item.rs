@@ -4,7 +4,9 @@
 use super::problem::{Problem, clip};
 use super::scan::{Members, Start};
 use super::{MAX_DEVICES, MAX_TEXT};
-use crate::model::{Action, DeviceName, Devices, RelPath, Seen, Time, Trait, Wish, WishId, With};
+use crate::model::{
+    Action, DeviceName, Devices, Holder, RelPath, Seen, Time, Trait, Wish, WishId, With,
+};
 
 /// The fields that we know.
 #[derive(Clone, Copy)]
@@ -106,7 +108,7 @@ impl Raw<'_> {
         Ok(path)
     }
 
-    fn to(&self) -> Result<Vec<DeviceName>, Problem> {
+    fn to(&self) -> Result<Vec<Holder>, Problem> {
         let Some(value) = self.get(Field::To) else { return Ok(Vec::new()) };
         let names: Vec<String> = serde_json::from_str(value)
             .map_err(|_| Problem::Type("to", "a list of device names"))?;
@@ -115,7 +117,7 @@ impl Raw<'_> {
         }
         let mut to = Vec::with_capacity(names.len());
         for name in names {
-            let name = DeviceName::read(&name)?;
+            let name = Holder::decode(&name)?;
             if !to.contains(&name) {
                 to.push(name);
             }

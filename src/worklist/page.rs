@@ -2,7 +2,7 @@
 
 use super::Worklist;
 use crate::model::dialect::{conflict_of, is_partial, is_private};
-use crate::model::{Action, Seen, Wish};
+use crate::model::{Action, Holder, Seen, Wish};
 use serde::Serialize;
 
 const BEGIN: &str = "<!--WORKLIST-BEGIN--><script type=\"application/json\" id=\"work\">";
@@ -96,8 +96,8 @@ struct RawWish<'a> {
     id: String,
     op: Action,
     path: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    to: Vec<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    to: &'a [Holder],
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,7 @@ impl<'a> From<&'a Wish> for RawWish<'a> {
             id: wish.id.to_string(),
             op: wish.action,
             path: wish.path.to_percent(),
-            to: wish.to.iter().map(|name| name.as_str()).collect(),
+            to: &wish.to,
             from: wish.from.as_ref().map(|name| name.as_str()),
             with: wish.with.as_deref(),
             limit_mb: wish.limit_mb,

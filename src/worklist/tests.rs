@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Action, PathError, RelPath, Seen, Time, WishId};
+use crate::model::{Action, Holder, PathError, RelPath, Seen, Time, WishId};
 use proptest::prelude::*;
 
 #[path = "../../tests/support/hostile.rs"]
@@ -51,7 +51,7 @@ fn reads_a_whole_worklist() {
                 id: WishId::parse(A).unwrap(),
                 action: Action::Move,
                 path: RelPath::new(b"Photos/2012/a b.jpg").unwrap(),
-                to: vec![name("win7Laptop"), name("tablet")],
+                to: vec![name("win7Laptop").into(), name("tablet").into()],
                 from: Some(name("HTCphone")),
                 with: None,
                 limit_mb: None,
@@ -615,12 +615,16 @@ fn garbage_is_read_and_counted() {
 
 fn any_wish() -> impl Strategy<Value = Wish> {
     let device = || "[A-Za-z0-9][A-Za-z0-9._-]{0,20}".prop_map(|s| DeviceName::new(&s).unwrap());
+    let holder = || {
+        let shared = prop::sample::select(vec!["Photos é", "family", "tablet"]);
+        prop_oneof![3 => device().prop_map(Holder::Device), 1 => shared.prop_map(Holder::shared)]
+    };
     let name = prop::collection::vec(prop_oneof![Just(b'<'), Just(b'"'), 1u8..=255], 1..12)
         .prop_filter("a name", |n| crate::model::Name::new(n).is_ok());
     (
         (any::<[u8; 10]>(), prop::sample::select(&Action::ALL[..])),
         prop::collection::vec(name, 1..6),
-        (prop::collection::vec(device(), 0..4), prop::option::of(device())),
+        (prop::collection::vec(holder(), 0..4), prop::option::of(device())),
         prop::option::of(any::<u32>().prop_map(|n| n.to_string())),
         prop::option::of(prop_oneof![Just(-1i64), 1i64..1_000_000]),
         (any::<u64>(), any::<i64>()),
@@ -632,7 +636,7 @@ fn any_wish() -> impl Strategy<Value = Wish> {
             to.dedup();
             if matches!(action, Action::Accept | Action::Forget) {
                 to.truncate(1);
-                to.extend(to.is_empty().then(|| DeviceName::new("x").unwrap()));
+                to.extend(to.is_empty().then(|| Holder::decode("x").unwrap()));
             }
             let with = match action {
                 Action::Accept | Action::Refuse => with.or_else(|| Some("ID".into())),

@@ -7,7 +7,7 @@ use crate::http::PASSWORD;
 use crate::judged::Judged;
 use crate::lab::{LONG, Party, content, path, put, until};
 use crate::page::{self, Page};
-use larder::model::{Action, DeviceName, RelPath, Time, Wish, WishId};
+use larder::model::{Action, Holder, RelPath, Time, Wish, WishId};
 use larder::status::Report;
 use larder::transport::{Event, Folder, FolderId, Mode, Peer, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -230,7 +230,7 @@ impl House {
         to: &[&str],
         with: Option<&str>,
     ) -> String {
-        let to = to.iter().map(|d| DeviceName::new(d).unwrap()).collect();
+        let to = to.iter().map(|d| Holder::decode(d).unwrap()).collect();
         self.wish_with(action, "", |wish| {
             wish.to = to;
             wish.with = with.map(str::to_owned);
@@ -267,7 +267,7 @@ impl House {
             id: WishId::parse(&id).unwrap(),
             action,
             path: path(at),
-            to: to.iter().map(|d| DeviceName::new(d).unwrap()).collect(),
+            to: to.iter().map(|d| Holder::decode(d).unwrap()).collect(),
             from: None,
             with: with.map(str::to_owned),
             limit_mb: None,
@@ -491,7 +491,7 @@ fn numbered(of: &str, number: u64, wishes: &[(Action, &str, &[&str])]) -> Vec<Wi
         id: WishId::parse(&format!("{of:08x}{number:012x}")).unwrap(),
         action: *action,
         path: path(at),
-        to: to.iter().map(|d| DeviceName::new(d).unwrap()).collect(),
+        to: to.iter().map(|d| Holder::decode(d).unwrap()).collect(),
         from: None,
         with: None,
         limit_mb: None,

@@ -1,7 +1,7 @@
 //! What the engine does with each action whatever it means: marks, goes on or stops. The lists stand here once more,
 //! written from what must hold after a cut and not from the table.
 
-use super::house::{device, path};
+use super::house::{holder, path};
 use super::{furnished, phone_page};
 use crate::ledger::Entry;
 use crate::model::Action;
@@ -41,7 +41,7 @@ fn an_obstacle_stops_what_goes_in_order_and_nothing_else() {
         let entry =
             Entry { seq: 1, origin: phone_page(), wish: house.wish(action, "z"), begun: true };
         let ino = house.engine().world.files.get(&path("a/x")).unwrap().id.ino;
-        let second = on(&device("HTCphone"), &path("second"));
+        let second = on(&holder("HTCphone"), &path("second"));
         // Another file is there than the one that is meant; the second has nothing in its way.
         let ops = [
             Op::Unlink { at: master(&path("z")), ino: 987_654 },

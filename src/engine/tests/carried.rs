@@ -1,6 +1,6 @@
 //! What a carrier tells the engine, and what it is told.
 
-use super::house::{House, device, path};
+use super::house::{House, device, holder, path};
 use super::{furnished, phone_page};
 use crate::engine::{News, SETTLE};
 use crate::fs::FileSystem as _;
@@ -11,7 +11,7 @@ use crate::status::machine::{Load, Machine};
 /// The house, somebody who carries to the phone, and two files on their way to it.
 fn carried() -> House {
     let mut house = furnished();
-    house.engine().carried([device("HTCphone")]);
+    house.engine().carried([holder("HTCphone")]);
     house.phone_asks(Action::Get, "a/x");
     house.phone_asks(Action::Get, "z");
     house
@@ -33,7 +33,7 @@ fn progress_alone_rewrites_pages_once_a_second() {
     house.turn();
     let first = edition(&house);
     for percent in 1..50 {
-        hear(&mut house, News::Progress(device("HTCphone"), vec![(path("z"), percent)]));
+        hear(&mut house, News::Progress(holder("HTCphone"), vec![(path("z"), percent)]));
         house.turn();
     }
     assert_eq!(edition(&house), first, "not within the same second");
@@ -41,14 +41,14 @@ fn progress_alone_rewrites_pages_once_a_second() {
     let second = edition(&house);
     assert_ne!(second, first);
     // What is new besides is not kept waiting.
-    hear(&mut house, News::Here(device("HTCphone"), vec![path("z")]));
+    hear(&mut house, News::Here(holder("HTCphone"), vec![path("z")]));
     house.phone_asks(Action::Pin, "a/x");
     assert_ne!(edition(&house), second);
     assert_eq!(house.engine().on_the_way(&device("HTCphone")), 1);
     // The clock is set back by an hour: they are not kept for that long.
     let third = edition(&house);
     house.now = Time(house.now.0 - 3_600 * Time::SECOND);
-    hear(&mut house, News::Here(device("HTCphone"), vec![path("a/x")]));
+    hear(&mut house, News::Here(holder("HTCphone"), vec![path("a/x")]));
     house.turn();
     assert_ne!(edition(&house), third);
 }
@@ -77,28 +77,28 @@ fn a_changed_load_alone_writes_no_page() {
 fn what_is_lacking_is_on_its_way_and_what_is_gone_is_not() {
     let mut house = carried();
     house.restart();
-    let phone = device("HTCphone");
+    let phone = holder("HTCphone");
     house.engine().carried([phone.clone()]);
-    assert_eq!(house.engine().on_the_way(&phone), 0);
+    assert_eq!(house.engine().on_the_way(&device("HTCphone")), 0);
     house.engine().take_changed();
     let lacking = vec![path("z"), path("nothing"), path("a")];
     hear(&mut house, News::Lacking(phone.clone(), lacking.clone()));
     hear(&mut house, News::Lacking(phone.clone(), lacking));
-    assert_eq!(house.engine().on_the_way(&phone), 1);
+    assert_eq!(house.engine().on_the_way(&device("HTCphone")), 1);
     let told = house.engine().take_changed();
     assert_eq!(Vec::from_iter(told), [on(&phone, &path("z"))], "it is to be proved");
     // A reset: whoever follows may have lost count.
     hear(&mut house, News::Lost);
     assert_eq!(house.engine().take_changed().len(), 1);
     house.phone_asks(Action::Delete, "z");
-    hear(&mut house, News::Progress(phone.clone(), vec![(path("z"), 10)]));
-    assert_eq!(house.engine().on_the_way(&phone), 0);
+    hear(&mut house, News::Progress(phone, vec![(path("z"), 10)]));
+    assert_eq!(house.engine().on_the_way(&device("HTCphone")), 0);
 }
 
 #[test]
 fn an_absence_is_believed_at_once_by_the_devices_word_and_never_without() {
     let mut house = carried();
-    let phone = device("HTCphone");
+    let phone = holder("HTCphone");
     house.phone_deletes("z");
     house.turn();
     house.wait(10 * SETTLE);

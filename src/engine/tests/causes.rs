@@ -38,7 +38,7 @@ fn what_may_pass_is_tried_again_and_named_as_it_is_if_it_stays() {
     {
         for times in [2, usize::MAX] {
             let mut house = furnished();
-            let to = on(&super::device("HTCphone"), &path("a/x"));
+            let to = on(&super::holder("HTCphone"), &path("a/x"));
             house.drive.0.borrow_mut().unlinkable = Some((to, errno, times));
             let wish = house.wish(Action::Get, "a/x");
             let Answer::Waiting(what) = house.phone_wishes(wish.clone()) else {
@@ -62,7 +62,7 @@ fn what_may_pass_is_tried_again_and_named_as_it_is_if_it_stays() {
 fn a_drive_whose_medium_fails_refuses_nothing() {
     for errno in [Errno::TIMEDOUT, Errno::NODATA, Errno::REMOTEIO, Errno::NOLINK] {
         let mut house = furnished();
-        let to = on(&super::device("HTCphone"), &path("a/x"));
+        let to = on(&super::holder("HTCphone"), &path("a/x"));
         house.drive.0.borrow_mut().unlinkable = Some((to, errno, 1));
         let wish = house.wish(Action::Get, "a/x");
         house.press(&super::phone_page(), std::slice::from_ref(&wish));
@@ -91,14 +91,14 @@ fn a_folder_of_files_that_may_not_be_linked_and_an_empty_one_comes_to_an_end() {
 #[test]
 fn more_empty_folders_than_a_part_has_room_for_come_to_all_devices() {
     let mut house = furnished();
-    let laptop = super::device("LinuxLaptop");
+    let laptop = super::holder("LinuxLaptop");
     for n in 0..=CHUNK / 2 {
         house.memory().make_dir(&master(&path(&format!("e/{n}")))).unwrap();
     }
     house.pending.lost = true;
     house.turn();
     let mut wish = house.wish(Action::Get, "e");
-    wish.to = vec![super::device("HTCphone"), laptop.clone()];
+    wish.to = vec![super::holder("HTCphone"), laptop.clone()];
     assert!(is_done(&house.phone_wishes(wish)));
     for at in ["e/0".into(), format!("e/{}", CHUNK / 2)] {
         assert!(folder_on_phone(&house, &at), "{at}");
@@ -130,7 +130,7 @@ fn a_file_of_somebody_else_is_named_with_its_cause() {
 #[test]
 fn what_a_device_brings_and_cant_be_linked_is_told_with_its_cause() {
     let mut house = furnished();
-    let at = on(&super::device("HTCphone"), &path("new"));
+    let at = on(&super::holder("HTCphone"), &path("new"));
     house.memory().denied.insert(at);
     house.phone("new", "n1");
     house.settle();
@@ -182,7 +182,7 @@ fn no_inodes_left_is_told_as_such_and_done_when_there_are_some() {
 // Get of a folder with nothing in it.
 
 fn folder_on_phone(house: &House, at: &str) -> bool {
-    let at = on(&super::device("HTCphone"), &path(at));
+    let at = on(&super::holder("HTCphone"), &path(at));
     house.memory().look(&at).unwrap().is_some()
 }
 

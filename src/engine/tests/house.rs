@@ -8,8 +8,8 @@ use crate::engine::{Engine, EngineError, SETTLE, Turn};
 use crate::fs::{Entry, FileSystem, FsError, Listing, Memory, Space};
 use crate::ledger::Ledger;
 use crate::model::{
-    Action, Answer, Bytes, DeviceName, FileId, Origin, Place, RelPath, Seen, Spot, Stat, Time,
-    Wish, WishId,
+    Action, Answer, Bytes, DeviceName, FileId, Holder, Origin, Place, RelPath, Seen, Spot, Stat,
+    Time, Wish, WishId,
 };
 use crate::plan::{master, on};
 use crate::watch::Pending;
@@ -28,6 +28,11 @@ pub(super) fn path(text: &str) -> RelPath {
 
 pub(super) fn device(name: &str) -> DeviceName {
     DeviceName::new(name).unwrap()
+}
+
+/// A device as who holds links.
+pub(super) fn holder(device: &str) -> Holder {
+    Holder::decode(device).unwrap()
 }
 
 /// Called with the drive just before two names are exchanged.
@@ -332,7 +337,7 @@ impl House {
 
     /// A device's file arrives, as its sync engine brings it.
     pub(super) fn on(&mut self, name: &str, at: &str, content: &str) -> u64 {
-        self.save(on(&device(name), &path(at)), content)
+        self.save(on(&holder(name), &path(at)), content)
     }
 
     pub(super) fn phone(&mut self, at: &str, content: &str) -> u64 {
@@ -359,7 +364,7 @@ impl House {
     }
 
     pub(super) fn phone_deletes(&mut self, at: &str) {
-        self.take(on(&device("HTCphone"), &path(at)));
+        self.take(on(&holder("HTCphone"), &path(at)));
     }
 
     pub(super) fn shift(&mut self, from: Spot, to: Spot) {
@@ -377,7 +382,7 @@ impl House {
     }
 
     pub(super) fn at_device(&self, name: &str, at: &str) -> Option<String> {
-        self.at(&on(&device(name), &path(at)))
+        self.at(&on(&holder(name), &path(at)))
     }
 
     pub(super) fn at_phone(&self, at: &str) -> Option<String> {

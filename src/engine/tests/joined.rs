@@ -4,13 +4,13 @@ use super::furnished;
 use super::house::{House, is_done, path, refusal};
 use crate::engine::{Access, News};
 use crate::fs::{Entry, FileSystem as _};
-use crate::model::{Action, Answer, Bytes, DeviceName, Origin, Place, Spot, Wish};
+use crate::model::{Action, Answer, Bytes, Holder, Origin, Place, Spot, Wish};
 use crate::plan::{NOTE, ShareState, master, on};
 
 const FRIEND: &str = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD";
 
-fn people() -> DeviceName {
-    DeviceName::joined("a")
+fn people() -> Holder {
+    Holder::shared("a")
 }
 
 fn theirs(at: &str) -> Spot {
@@ -349,7 +349,7 @@ fn revoke_share_carries_the_links_over_and_ends_when_the_carrier_let_go() {
     assert_eq!(is, after);
     assert_eq!(house.folders_in_shared(), ["a-revoked-23-11-26"]);
     assert_eq!(house.at_home("a/x").as_deref(), Some("x2"));
-    assert!(house.engine().world().devices.keys().all(|d| d.joined_folder().is_none()));
+    assert!(house.engine().world().devices.keys().all(|d| d.shared_folder().is_none()));
     assert!(refusal(house.asks_people(Action::RevokeShare, "a", None)).contains("not shared"));
     // It can be shared and revoked again; what was kept goes with its masters.
     assert!(is_done(&house.asks_people(Action::ShareFolder, "a", None)));

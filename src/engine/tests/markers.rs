@@ -8,7 +8,7 @@ use crate::plan::{master, on};
 use std::collections::BTreeSet;
 
 fn root() -> Spot {
-    on(&device("HTCphone"), &RelPath::root())
+    on(&holder("HTCphone"), &RelPath::root())
 }
 
 fn page_folder() -> Spot {
@@ -26,7 +26,7 @@ fn carrying(n: usize) -> House {
         house.phone_asks(Action::Get, "d");
     }
     house.settle();
-    house.engine().carried([device("HTCphone")]);
+    house.engine().carried([holder("HTCphone")]);
     house.settle();
     house
 }
@@ -72,7 +72,7 @@ fn where_every_link_stands_it_is_asked_for_and_told_by_the_devices_name() {
 #[test]
 fn in_an_emptied_folder_it_is_not_made_before_the_links_are_back() {
     let mut house = carrying(3);
-    let at = |n: usize| on(&device("HTCphone"), &path(&format!("d/{n:03}")));
+    let at = |n: usize| on(&holder("HTCphone"), &path(&format!("d/{n:03}")));
     let ours: Vec<Spot> = (0..3).map(at).collect();
     for at in &ours {
         house.memory().take(at);
@@ -99,7 +99,7 @@ fn in_an_emptied_folder_it_is_not_made_before_the_links_are_back() {
 #[test]
 fn a_folder_that_lacks_something_for_long_is_not_read_over_and_over() {
     let mut house = carrying(3);
-    let at = |n: usize| on(&device("HTCphone"), &path(&format!("d/{n:03}")));
+    let at = |n: usize| on(&holder("HTCphone"), &path(&format!("d/{n:03}")));
     let listed = |house: &House| house.drive.0.borrow().listed;
     // Nobody tells that they are gone.
     house.memory().take(&at(1));
@@ -140,7 +140,7 @@ fn a_folder_that_lacks_something_for_long_is_not_read_over_and_over() {
 #[test]
 fn a_folder_that_keeps_missing_something_else_is_read_more_and_more_seldom() {
     let mut house = carrying(40);
-    let at = |n: usize| on(&device("HTCphone"), &path(&format!("d/{n:03}")));
+    let at = |n: usize| on(&holder("HTCphone"), &path(&format!("d/{n:03}")));
     let listed = |house: &House| house.drive.0.borrow().listed;
     house.unmark(&[root()]);
     for n in 0..40 {
@@ -164,7 +164,7 @@ fn a_folder_that_keeps_missing_something_else_is_read_more_and_more_seldom() {
 fn while_a_mass_change_is_open_it_is_not_made() {
     let mut house = carrying(80);
     for n in 0..60 {
-        let at = on(&device("HTCphone"), &path(&format!("d/{n:03}")));
+        let at = on(&holder("HTCphone"), &path(&format!("d/{n:03}")));
         house.memory().take(&at);
         house.hint(&at);
     }

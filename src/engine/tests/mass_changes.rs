@@ -1,6 +1,6 @@
 //! Mass changes: a device that changes much more than ever, and the two answers to it.
 
-use super::house::{BLOCK, Drive, House, START, device, is_done, path, refusal, settings};
+use super::house::{BLOCK, Drive, House, START, device, holder, is_done, path, refusal, settings};
 use super::{phone_page, with_many};
 use crate::model::{Action, Answer, Bytes, Origin, Place, Spot, Wish};
 use crate::plan::{Why, master, on};
@@ -21,13 +21,13 @@ fn as_it_was(count: usize) -> Vec<String> {
 }
 
 fn storming(house: &mut House) -> bool {
-    house.engine().world().devices[&device("HTCphone")].mass_change.is_some()
+    house.engine().world().devices[&holder("HTCphone")].mass_change.is_some()
 }
 
 /// The answer to a mass change of the phone, from a page.
 fn say(house: &mut House, origin: &Origin, action: Action) -> (Wish, Answer) {
     let mut wish = house.wish(action, "");
-    wish.to = vec![device("HTCphone")];
+    wish.to = vec![holder("HTCphone")];
     house.press(origin, std::slice::from_ref(&wish));
     house.turn();
     let answer = house.answer(origin, wish.id);
@@ -38,7 +38,7 @@ fn say(house: &mut House, origin: &Origin, action: Action) -> (Wish, Answer) {
 fn rewritten() -> House {
     let mut house = with_many(100);
     let mut wish = house.wish(Action::Get, "m");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     assert!(is_done(&house.phone_wishes(wish)));
     house.settle();
     for i in 0..80 {
@@ -138,7 +138,7 @@ fn a_mass_change_that_comes_file_by_file_is_noticed_and_turned_back() {
     assert_eq!(house.masters(), before);
     assert_eq!(house.phone_files(), before);
     let by_it = house.engine().world().versions.values();
-    assert!(by_it.clone().all(|v| v.why == Why::Stormed(device("HTCphone"))));
+    assert!(by_it.clone().all(|v| v.why == Why::Stormed(holder("HTCphone"))));
     assert_eq!(by_it.count(), 70);
 }
 
@@ -321,7 +321,7 @@ fn keep_mine_brings_back_under_its_old_name_what_is_nowhere_at_home() {
 
 #[test]
 fn two_devices_that_mass_change_over_the_same_files_are_both_turned_back() {
-    let (laptop, phone) = (device("LinuxLaptop"), device("HTCphone"));
+    let (laptop, phone) = (holder("LinuxLaptop"), holder("HTCphone"));
     // Each answer first, undisturbed and with the drive gone in the middle.
     let cuts = [None, Some(5), Some(34), Some(63), Some(101)];
     let orders = [(&phone, &laptop), (&laptop, &phone)];
@@ -333,7 +333,7 @@ fn two_devices_that_mass_change_over_the_same_files_are_both_turned_back() {
         house.settle();
         for who in [&phone, &laptop] {
             for i in 0..70 {
-                house.on(who.as_str(), &name(i), &format!("encrypted {i} on {who}"));
+                house.on(who.name(), &name(i), &format!("encrypted {i} on {who}"));
                 house.wait(20);
             }
         }
@@ -369,7 +369,7 @@ fn two_devices_that_mass_change_over_the_same_files_are_both_turned_back() {
             continue;
         }
         assert_eq!(house.phone_files(), before, "{first} first");
-        let at_laptop = house.all(&Place::Device(laptop.clone()));
+        let at_laptop = house.all(&Place::Device(device("LinuxLaptop")));
         assert_eq!(at_laptop, before, "{first} first");
     }
 }
@@ -604,7 +604,7 @@ fn keep_mine_says_how_much_had_no_room() {
     // 49 blocks more than it had for the one, and one for each of the thirty.
     let told = "; 31 files of it had no room on HTCphone: needs 324 kB; quota 410 kB";
     assert!(text.ends_with(told), "{text}");
-    let phone = &house.engine().world().devices[&device("HTCphone")];
+    let phone = &house.engine().world().devices[&holder("HTCphone")];
     assert!(phone.used() <= Bytes(100 * BLOCK) && phone.evicted.is_empty());
     assert_eq!(house.at_phone(&name(50)), None);
     assert_eq!(house.at_phone(&name(51)).unwrap(), "content 51");
@@ -678,7 +678,7 @@ fn a_mass_change_and_its_answers_lose_nothing_wherever_they_are_cut() {
                 (before, undisturbed(action, renamed))
             };
             let mut wish = house.wish(action, "");
-            wish.to = vec![device("HTCphone")];
+            wish.to = vec![holder("HTCphone")];
             house.press(&Origin::Home, std::slice::from_ref(&wish));
             let calls = house.memory().calls;
             house.memory().fail_from = Some((calls + cut, Errno::IO));
@@ -727,13 +727,13 @@ fn small_mass_change(renamed: bool) -> House {
     let now = house.now;
     let mass_change =
         crate::plan::MassChange { first: 0, since: START, at: now, rewritten: 2, deleted: 0 };
-    let fact = crate::plan::Fact::MassChange(device("HTCphone"), mass_change);
+    let fact = crate::plan::Fact::MassChange(holder("HTCphone"), mass_change);
     house.engine().remember(&fact).unwrap();
     house.phone("m/edited", "edited and held");
     house.phone("m/new", "new and held");
     house.phone_deletes("m/gone");
     house.settle();
-    let held = &house.engine().world().devices[&device("HTCphone")].held;
+    let held = &house.engine().world().devices[&holder("HTCphone")].held;
     assert_eq!(held.len(), 3);
     if renamed {
         rename_at_home(&mut house, "pics");
@@ -771,7 +771,7 @@ fn a_drive_that_was_away_is_no_mass_change() {
     // The phone puts everything back itself: then there is nothing to ask about.
     for i in 0..80 {
         let from = master(&path(&name(i)));
-        let at = on(&device("HTCphone"), &path(&name(i)));
+        let at = on(&holder("HTCphone"), &path(&name(i)));
         house.take(at.clone());
         let ino = {
             use crate::fs::FileSystem as _;
@@ -783,9 +783,9 @@ fn a_drive_that_was_away_is_no_mass_change() {
         assert!(ino > 0);
         house.hint(&at);
     }
-    house.take(on(&device("HTCphone"), &path("m/READ ME")));
+    house.take(on(&holder("HTCphone"), &path("m/READ ME")));
     house.settle();
-    let held = house.engine().world().devices[&device("HTCphone")].held.clone();
+    let held = house.engine().world().devices[&holder("HTCphone")].held.clone();
     assert!(held.is_empty(), "nothing is held any more: {held:?}");
     assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
     assert!(!storming(&mut house));

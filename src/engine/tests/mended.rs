@@ -1,7 +1,7 @@
 //! Equal files that are stored once, and one of them is written in place: the others have their own content again.
 
 use super::furnished;
-use super::house::{House, device, is_done, path};
+use super::house::{House, holder, is_done, path};
 use super::night::{Drive, clock, two_devices};
 use crate::engine::{Known, News, Verification};
 use crate::model::{Action, Place, RelPath, Time};
@@ -99,7 +99,7 @@ fn both_contents_keep_a_name_when_nobody_knows_which_was_written() {
 fn a_look_for_another_reason_tells_not_which_name_was_written() {
     // A program writes `a.doc` through a mapping, of which there is no event, and goes on writing there. What is looked
     // at is its joined name: for an event of its attributes, or because the phone's link of it had one.
-    let reasons = [master(&path("b.doc")), on(&device("HTCphone"), &path("b.doc"))];
+    let reasons = [master(&path("b.doc")), on(&holder("HTCphone"), &path("b.doc"))];
     for reason in reasons {
         let mut house = joined();
         let ino = |house: &House| {
@@ -125,7 +125,7 @@ fn more_absences_without_word_than_a_turn_looks_at_keep_nothing_from_being_mende
     }
     house.settle();
     assert!(is_done(&house.phone_asks(Action::Get, "d")));
-    house.engine().carried([device("HTCphone")]);
+    house.engine().carried([holder("HTCphone")]);
     house.settle();
     house.engine().looks = 8;
     // Nobody told yet that the phone deleted them.
@@ -133,7 +133,7 @@ fn more_absences_without_word_than_a_turn_looks_at_keep_nothing_from_being_mende
         house.phone_deletes(&format!("d/{n:02}"));
     }
     house.settle();
-    assert_eq!(house.engine().world().devices[&device("HTCphone")].absent.len(), 12);
+    assert_eq!(house.engine().world().devices[&holder("HTCphone")].absent.len(), 12);
     house.writes("a.doc");
     house.is_told_of_writing("a.doc");
     // It comes to rest.
@@ -142,11 +142,11 @@ fn more_absences_without_word_than_a_turn_looks_at_keep_nothing_from_being_mende
     // When it is told they go.
     for n in 0..12 {
         let (news, now) =
-            (News::Deleted(device("HTCphone"), path(&format!("d/{n:02}"))), house.now);
+            (News::Deleted(holder("HTCphone"), path(&format!("d/{n:02}"))), house.now);
         house.engine().hear(news, now).unwrap();
     }
     house.turn();
-    assert_eq!(house.engine().world().devices[&device("HTCphone")].absent.len(), 0);
+    assert_eq!(house.engine().world().devices[&holder("HTCphone")].absent.len(), 0);
     assert_eq!(house.phone_files().len(), 49);
 }
 
@@ -269,7 +269,7 @@ fn a_real_file_written_in_place_after_a_real_night() {
 fn devices_names_are_those_of_the_house() {
     // The helper that the tests above rest on.
     let house = joined();
-    let at = on(&device("HTCphone"), &path("b.doc"));
+    let at = on(&holder("HTCphone"), &path("b.doc"));
     let (a, b) = (master(&path("a.doc")), master(&path("b.doc")));
     let memory = house.memory();
     let of = |spot| memory.files().find(|(at, _)| **at == spot).map(|(_, ino)| ino);

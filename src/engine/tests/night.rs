@@ -1,7 +1,7 @@
 //! The night: when it works and when it rests, what it does to old contents, what it verifies, and that
 //! whoever holds what was joined notices nothing. Cut off anywhere.
 
-use super::house::{BLOCK, House, device, is_done, path, settings};
+use super::house::{BLOCK, House, device, holder, is_done, path, settings};
 use super::{furnished, phone_page};
 use crate::config::Config;
 use crate::dedup::{Event, Join};
@@ -170,12 +170,12 @@ fn works_in_the_window_while_nothing_moves_and_goes_on_where_it_stopped() {
 #[test]
 fn waits_for_no_absence_that_nobody_confirms() {
     let mut house = furnished();
-    house.engine().carried([device("HTCphone")]);
+    house.engine().carried([holder("HTCphone")]);
     house.phone_asks(Action::Get, "z");
-    house.engine().hear(News::Here(device("HTCphone"), vec![path("z")]), Time(0)).unwrap();
+    house.engine().hear(News::Here(holder("HTCphone"), vec![path("z")]), Time(0)).unwrap();
     house.settle();
     house.fall_asleep();
-    house.take(on(&device("HTCphone"), &path("z")));
+    house.take(on(&holder("HTCphone"), &path("z")));
     house.turn();
     house.wait(20);
     assert_eq!(house.tonight(), None, "it may be on its way to another name");
@@ -445,7 +445,7 @@ fn begin_mass_change(house: &mut House, ago: i64) {
     let versions = house.engine().world().versions.clone();
     let first = versions.iter().find(|(_, v)| v.at >= since).map_or(u64::MAX, |(n, _)| *n);
     let mass_change = crate::plan::MassChange { first, since, at: now, rewritten: 1, deleted: 0 };
-    let fact = crate::plan::Fact::MassChange(device("HTCphone"), mass_change);
+    let fact = crate::plan::Fact::MassChange(holder("HTCphone"), mass_change);
     house.engine().remember(&fact).unwrap();
     house.turn();
 }
@@ -473,7 +473,7 @@ fn a_full_drive_takes_nothing_that_a_mass_change_replaced_and_the_owner_is_told(
     house.fill(0);
     house.open().unwrap();
     assert_eq!(house.kept_paths(), ["2"]);
-    let calm = crate::plan::Fact::Resolved(device("HTCphone"));
+    let calm = crate::plan::Fact::Resolved(holder("HTCphone"));
     house.engine().remember(&calm).unwrap();
     house.turn();
     assert_eq!(house.kept_paths(), [""; 0]);
@@ -488,7 +488,7 @@ fn what_is_found_is_put_right_and_told() {
     house.settle();
     house.fall_asleep();
     // Nobody tells: a link goes, a file comes.
-    let phone = |at: &str| on(&device("HTCphone"), &path(at));
+    let phone = |at: &str| on(&holder("HTCphone"), &path(at));
     house.memory().take(&phone("z"));
     house.memory().put(&phone("own"), b"own", super::house::START);
     house.sleep();
@@ -535,7 +535,7 @@ fn what_may_go_above_a_quota_is_found() {
         let mut house = brought_down(pinned);
         let (config, mut fs) = (house.config.clone(), house.drive.clone());
         if untold {
-            house.engine().carried([device("HTCphone")]);
+            house.engine().carried([holder("HTCphone")]);
         }
         let world = house.engine().world();
         let known = Known { world, versions: &world.versions, config: &config };
@@ -560,7 +560,7 @@ fn what_is_found_is_put_right_by_the_next_turn_and_not_by_the_night() {
     house.phone_asks(Action::Get, "d7/a");
     house.settle();
     house.fall_asleep();
-    house.memory().take(&on(&device("HTCphone"), &path("d7/a")));
+    house.memory().take(&on(&holder("HTCphone"), &path("d7/a")));
     while house.tonight() != Some(Task::Check) {
         house.slice(10_000);
     }
@@ -578,7 +578,7 @@ fn what_is_found_is_put_right_by_the_next_turn_and_not_by_the_night() {
     house.try_turn().unwrap();
     assert!(house.drive.0.borrow().listed > listed.get() + 50, "everything was looked at");
     house.wait(11);
-    assert_eq!(house.engine().world().devices[&device("HTCphone")].links.len(), 0);
+    assert_eq!(house.engine().world().devices[&holder("HTCphone")].links.len(), 0);
 }
 
 #[test]
@@ -612,11 +612,11 @@ fn twins() -> House {
 #[test]
 fn devices_follow_what_was_joined_and_nobody_notices() {
     let mut house = twins();
-    let phone = |at: &str| on(&device("HTCphone"), &path(at));
-    house.engine().carried([device("HTCphone")]);
+    let phone = |at: &str| on(&holder("HTCphone"), &path(at));
+    house.engine().carried([holder("HTCphone")]);
     house.engine().take_changed();
     let used = |house: &mut House| {
-        let replica = &house.engine().world().devices[&device("HTCphone")];
+        let replica = &house.engine().world().devices[&holder("HTCphone")];
         (replica.links.get(&path("other")).unwrap().used, replica.used())
     };
     let (before, charged) = used(&mut house);
@@ -733,7 +733,7 @@ fn a_share_follows_what_was_joined_so_that_a_destroy_ends_it_too() {
 
 #[test]
 fn a_join_is_followed_wherever_it_is_cut() {
-    let phone = |at: &str| on(&device("HTCphone"), &path(at));
+    let phone = |at: &str| on(&holder("HTCphone"), &path(at));
     for cut in 0.. {
         let mut house = twins();
         house.drive.0.borrow_mut().remember = true;
@@ -754,7 +754,7 @@ fn a_join_is_followed_wherever_it_is_cut() {
         }
         assert_eq!(house.phone_files(), ["keep=equal", "other=equal"], "cut at call {cut}");
         assert_eq!(house.drive.0.borrow().lost, Vec::<Vec<u8>>::new());
-        let replica = &house.engine().world().devices[&device("HTCphone")];
+        let replica = &house.engine().world().devices[&holder("HTCphone")];
         let charged = if joined { 1 } else { 2 };
         assert_eq!(replica.used(), Bytes(charged * BLOCK), "cut at call {cut}");
         assert_eq!(house.engine().world().versions.len(), 0, "cut at call {cut}");
@@ -834,7 +834,7 @@ fn a_real_night_joins_and_the_next_one_lets_go() {
             id: crate::model::WishId::parse("00112233445566778899").unwrap(),
             action: Action::Get,
             path: RelPath::root(),
-            to: vec![device("HTCphone"), device("LinuxLaptop")],
+            to: vec![holder("HTCphone"), holder("LinuxLaptop")],
             from: None,
             with: None,
             limit_mb: None,
@@ -856,7 +856,7 @@ fn a_real_night_joins_and_the_next_one_lets_go() {
     }
     assert_ne!(drive.ino("files/b/4"), drive.ino("files/a/1"));
     assert_eq!(drive.aside(), 1);
-    let held = drive.engine.world().devices[&device("HTCphone")].used();
+    let held = drive.engine.world().devices[&holder("HTCphone")].used();
     assert_eq!(held, Bytes(2 * 4096));
     assert_eq!(drive.engine.world().versions.len(), 0);
     let told: Vec<_> = drive.engine.report().notices.into_iter().map(|n| n.what).collect();
@@ -889,7 +889,7 @@ fn an_edit_and_a_destroy_after_a_real_join_leave_no_old_content_twice() {
             id: crate::model::WishId::parse(&format!("001122334455667788{n:02}")).unwrap(),
             action,
             path: RelPath::new(path.as_bytes()).unwrap(),
-            to: vec![device("HTCphone")],
+            to: vec![holder("HTCphone")],
             from: None,
             with: None,
             limit_mb: None,

@@ -1,6 +1,6 @@
 //! Who belongs to the house: let in, turned away and forgotten on the page at home, cut off anywhere.
 
-use super::house::{House, START, device, is_done, path, refusal, settings};
+use super::house::{House, START, device, holder, is_done, path, refusal, settings};
 use crate::engine::News;
 use crate::fs::FileSystem as _;
 use crate::model::{Action, Answer, DeviceName, Origin, Place, Time, Wish};
@@ -21,7 +21,7 @@ impl House {
     fn about(&mut self, action: Action, to: &str, with: &str) -> Wish {
         let mut wish = self.wish(action, "");
         wish.seen = None;
-        wish.to = (!to.is_empty()).then(|| device(to)).into_iter().collect();
+        wish.to = (!to.is_empty()).then(|| holder(to)).into_iter().collect();
         wish.with = (!with.is_empty()).then(|| with.to_owned());
         wish
     }
@@ -316,7 +316,7 @@ fn decisions_are_whole_wherever_the_power_fails() {
 fn a_device_that_stays_away_or_takes_nothing_is_spoken_of() {
     let mut house = furnished();
     let phone: DeviceName = device("HTCphone");
-    house.engine().carried([phone.clone()]);
+    house.engine().carried([phone.clone().into()]);
     let seen = |house: &mut House, up, last: Option<Time>| {
         let (device, now) = (phone.clone(), house.now);
         let news = News::Seen { device, up, last, address: Some("192.168.1.7:22000".into()) };
@@ -338,7 +338,7 @@ fn a_device_that_stays_away_or_takes_nothing_is_spoken_of() {
     assert!(house.told().contains("HTCphone is here and takes nothing; 1 file waits for it"));
     assert_eq!(house.engine().report().condition, Condition::Ready, "no alarm");
     let now = house.now;
-    house.engine().hear(News::Here(phone, vec![path("a/x")]), now).unwrap();
+    house.engine().hear(News::Here(phone.into(), vec![path("a/x")]), now).unwrap();
     house.turn();
     assert_eq!(house.told(), "");
 }

@@ -2,7 +2,7 @@
 //! cuts and restarts in any order. After every step the nevers of the design have to hold, and at
 //! the end everything has to come to rest in one consistent state.
 
-use super::house::{BLOCK, Drive, House, START, device, is_done, path, settings};
+use super::house::{BLOCK, Drive, House, START, device, holder, is_done, path, settings};
 use super::judged::{History, InMemory, Kind, Snapshot, Violation, judge, judge_contents};
 use crate::fs::FileSystem as _;
 use crate::model::{Action, Origin, Place, RelPath, Spot, Tree, Wish};
@@ -165,7 +165,7 @@ impl Life {
     fn play(&mut self, step: &Step) {
         self.history.now = self.house.now.secs();
         let home = |p: &usize| master(&path(PATHS[*p]));
-        let of = |d: &usize, p: &usize| on(&device(DEVICES[*d]), &path(PATHS[*p]));
+        let of = |d: &usize, p: &usize| on(&holder(DEVICES[*d]), &path(PATHS[*p]));
         match step {
             Step::HomeSaves(p) => {
                 let content = self.content();
@@ -217,7 +217,7 @@ impl Life {
                     _ => PATHS.iter().chain(&FOLDERS).nth(*p).unwrap(),
                 };
                 let mut wish = self.house.wish(*action, at);
-                wish.to = vec![device(DEVICES[*to])];
+                wish.to = vec![holder(DEVICES[*to])];
                 if *action == Action::Destroy {
                     self.doom(&path(at));
                 }
@@ -257,7 +257,7 @@ impl Life {
                 let at = self.house.now;
                 let mass_change =
                     MassChange { first: 0, since: START, at, rewritten: 0, deleted: 0 };
-                let fact = Fact::MassChange(device(DEVICES[*d]), mass_change);
+                let fact = Fact::MassChange(holder(DEVICES[*d]), mass_change);
                 self.house.engine().remember(&fact).unwrap();
                 self.history.unsettled(DEVICES[*d]);
             }
@@ -276,7 +276,7 @@ impl Life {
     fn answer(&mut self, d: usize, kept: bool) {
         let action = if kept { Action::KeepMine } else { Action::Allow };
         let mut wish = self.house.wish(action, "");
-        wish.to = vec![device(DEVICES[d])];
+        wish.to = vec![holder(DEVICES[d])];
         self.send(Origin::Home, wish);
     }
 
@@ -286,7 +286,7 @@ impl Life {
         let carried = |s: &&crate::plan::Share| s.is_joined() && s.state != ShareState::Making;
         let all: Vec<_> = world.shares.iter().filter(|(_, s)| carried(s)).collect();
         let (name, _) = all.get(folder % all.len().max(1))?;
-        Some(on(&crate::model::DeviceName::joined(name), &path(PATHS[p])))
+        Some(on(&crate::model::Holder::shared(name), &path(PATHS[p])))
     }
 
     fn carry(&mut self) {
@@ -319,7 +319,8 @@ impl Life {
                 Origin::Device(device) => device.as_str(),
             };
             let (id, what) = (wish.id.to_string(), (wish.action.name(), wish.path.as_bytes()));
-            let to: Vec<&str> = wish.to.iter().map(|d| d.as_str()).collect();
+            let to: Vec<String> = wish.to.iter().map(ToString::to_string).collect();
+            let to: Vec<&str> = to.iter().map(String::as_str).collect();
             self.history.press(&Snapshot::of(&view), page, &id, what, &to);
             self.sent.push((origin, wish));
         }
@@ -350,8 +351,8 @@ impl Life {
         for name in DEVICES {
             let quota = self.house.config.devices[&device(name)].quota;
             let world = self.house.engine().world();
-            let replica = &world.devices[&device(name)];
-            let (_, short) = enforce_quota(world, &device(name), quota);
+            let replica = &world.devices[&holder(name)];
+            let (_, short) = enforce_quota(world, &holder(name), quota);
             let over = quota.is_some_and(|quota| replica.used() > quota);
             prop_assert!(!over || short.is_some(), "{name} holds more than its quota");
         }
@@ -385,7 +386,7 @@ impl Life {
                 .map(|(at, _)| at.path.clone())
                 .collect();
             let mut booked = BTreeSet::new();
-            let links = &self.house.engine().world().devices[&device(name)].links;
+            let links = &self.house.engine().world().devices[&holder(name)].links;
             links.for_each(Tree::<crate::model::Link>::ROOT, |p, _| {
                 booked.insert(RelPath::new(p).unwrap());
             });
@@ -399,7 +400,7 @@ impl Life {
             known.insert((RelPath::new(p).unwrap(), id.ino));
         });
         for (name, share) in world.shares.iter().filter(|(_, share)| share.is_joined()) {
-            let holder = crate::model::DeviceName::joined(name);
+            let holder = crate::model::Holder::shared(name);
             let Some(replica) = world.devices.get(&holder) else { continue };
             replica.links.for_each(Tree::<crate::model::Link>::ROOT, |p, link| {
                 known.insert((on(&holder, &RelPath::new(p).unwrap()).path, link.id.ino));
@@ -494,7 +495,7 @@ fn what_is_broken_in_a_life_is_found() {
         found.into_iter().map(|violation| violation.kind).collect()
     };
     assert_eq!(kinds(&life), BTreeSet::new());
-    let (secret, phone) = (master(&path("a")), |at: &str| on(&device("HTCphone"), &path(at)));
+    let (secret, phone) = (master(&path("a")), |at: &str| on(&holder("HTCphone"), &path(at)));
     let ino = life.house.memory().stat(&secret).unwrap().unwrap().id.ino;
     life.house.memory().link(&secret, ino, &phone("a")).unwrap();
     assert_eq!(kinds(&life), [Kind::Foreign].into());

@@ -3,7 +3,7 @@
 //! never what is pinned, not at home, or on its way. What is pinned stays as it is where the newer one does not fit.
 
 use super::Sorted as _;
-use super::house::{BLOCK, House, device, is_done, path, refusal, settings};
+use super::house::{BLOCK, House, device, holder, is_done, path, refusal, settings};
 use crate::engine::News;
 use crate::fs::FileSystem as _;
 use crate::model::{Action, Answer, Bytes, Link, Origin, Place, RelPath, Time, Tree, Wish};
@@ -19,19 +19,19 @@ fn blocks(n: u64) -> String {
 fn arrive(house: &mut House, paths: &[&str]) {
     let paths = paths.iter().map(|p| path(p)).collect();
     let now = house.now;
-    house.engine().hear(News::Here(device("HTCphone"), paths), now).unwrap();
+    house.engine().hear(News::Here(holder("HTCphone"), paths), now).unwrap();
 }
 
 /// Somebody carries to the phone, and told that these files are on their way.
 fn carry(house: &mut House, lacking: &[&str]) {
     let now = house.now;
     let lacking = lacking.iter().map(|p| path(p)).collect();
-    house.engine().carried([device("HTCphone")]);
-    house.engine().hear(News::Lacking(device("HTCphone"), lacking), now).unwrap();
+    house.engine().carried([holder("HTCphone")]);
+    house.engine().hear(News::Lacking(holder("HTCphone"), lacking), now).unwrap();
 }
 
 fn evicted(house: &mut House) -> Vec<String> {
-    let replica = &house.engine().world().devices[&device("HTCphone")];
+    let replica = &house.engine().world().devices[&holder("HTCphone")];
     replica.evicted.iter().map(|e| format!("{} {}", e.path, e.size)).collect()
 }
 
@@ -77,7 +77,7 @@ fn restarted() -> House {
     assert!(is_done(&house.phone_asks(Action::Get, "2")));
     arrive(&mut house, &["2"]);
     house.restart();
-    house.engine().carried([device("HTCphone")]);
+    house.engine().carried([holder("HTCphone")]);
     house
 }
 
@@ -130,7 +130,7 @@ fn what_needs_no_room_comes_to_a_device_that_holds_too_much() {
         let mut house = too_full();
         if untold {
             house.restart();
-            house.engine().carried([device("HTCphone")]);
+            house.engine().carried([holder("HTCphone")]);
         }
         for at in ["1", "twin", "empty", "d"] {
             let answer = house.phone_asks(Action::Get, at);
@@ -188,10 +188,10 @@ fn what_can_never_fit_does_not_wait_for_that_word() {
     assert_eq!(house.phone_files(), ["2=2", "many/3=3"]);
     // What comes into the folder and can never fit is left out at once, too.
     house.restart();
-    house.engine().carried([device("HTCphone")]);
+    house.engine().carried([holder("HTCphone")]);
     house.home("many/4", &blocks(2));
     house.turn();
-    let phone = &house.engine().world().devices[&device("HTCphone")];
+    let phone = &house.engine().world().devices[&holder("HTCphone")];
     assert!(phone.excepts(&path("many/4")), "{:?}", phone.exceptions);
 }
 
@@ -210,7 +210,7 @@ fn a_folder_that_waits_for_that_word_gets_what_was_left_out_of_it_before() {
     }
     assert_eq!(house.phone_files(), [""; 0]);
     house.restart();
-    house.engine().carried([device("HTCphone")]);
+    house.engine().carried([holder("HTCphone")]);
     assert!(matches!(house.phone_asks(Action::Get, "d"), Answer::Waiting(_)));
     carry(&mut house, &[]);
     house.turn();
@@ -231,22 +231,22 @@ fn with_a_gap() -> House {
     assert!(is_done(&house.phone_asks(Action::Get, "d")));
     for at in ["d", "1", "2"] {
         let mut wish = house.wish(Action::Get, at);
-        wish.to = vec![laptop.clone()];
+        wish.to = vec![laptop.clone().into()];
         assert!(is_done(&house.phone_wishes(wish)));
         house.wait(10);
     }
     assert_eq!(house.all(&Place::Device(laptop.clone())), ["1=1", "2=2", "d/b=d/b"]);
-    let replica = &house.engine().world().devices[&laptop];
+    let replica = &house.engine().world().devices[&holder("LinuxLaptop")];
     assert!(replica.exceptions.contains(&path("d/a")), "it does not come back by itself");
     house.restart();
-    house.engine().carried([laptop]);
+    house.engine().carried([laptop.into()]);
     house
 }
 
 /// The phone moves `d` to the laptop.
 fn moves_on(house: &mut House) -> (Wish, Answer) {
     let mut wish = house.wish(Action::Move, "d");
-    wish.to = vec![device("LinuxLaptop")];
+    wish.to = vec![holder("LinuxLaptop")];
     let answer = house.phone_wishes(wish.clone());
     (wish, answer)
 }
@@ -264,7 +264,7 @@ fn a_folder_whose_move_waits_for_that_word_goes_whole() {
         house.config.devices.insert(laptop.clone(), settings);
         house.configure();
         let now = house.now;
-        house.engine().hear(News::Lacking(laptop.clone(), vec![]), now).unwrap();
+        house.engine().hear(News::Lacking(laptop.clone().into(), vec![]), now).unwrap();
         house.turn();
         let answer = house.answer(&Origin::Device(device("HTCphone")), wish.id);
         assert!(is_done(&answer), "{answer:?}");
@@ -280,7 +280,7 @@ fn a_folder_goes_whole_when_a_cut_came_right_after_its_move_was_begun() {
     let (laptop, origin) = (device("LinuxLaptop"), Origin::Device(device("HTCphone")));
     house.config.devices.insert(laptop.clone(), settings("LinuxLaptop", None));
     let mut wish = house.wish(Action::Move, "d");
-    wish.to = vec![laptop.clone()];
+    wish.to = vec![laptop.clone().into()];
     let list = house.worklist(std::slice::from_ref(&wish));
     let now = house.now;
     house.engine().receive(&origin, &crate::worklist::parse(&list), now).unwrap();
@@ -303,10 +303,10 @@ fn a_large_folder_for_two_devices_goes_whole_to_the_second_too() {
     house.home("d/left out", "x");
     house.turn();
     let mut wish = house.wish(Action::Get, "d");
-    wish.to = vec![laptop.clone()];
+    wish.to = vec![laptop.clone().into()];
     assert!(is_done(&house.phone_wishes(wish)));
     let mut wish = house.wish(Action::Delete, "d/left out");
-    wish.to = vec![laptop.clone()];
+    wish.to = vec![laptop.clone().into()];
     assert!(is_done(&house.phone_wishes(wish)));
     assert_eq!(house.all(&Place::Device(laptop.clone())), [""; 0]);
     // The first part is the phone's alone.
@@ -315,7 +315,7 @@ fn a_large_folder_for_two_devices_goes_whole_to_the_second_too() {
     }
     house.turn();
     let mut wish = house.wish(Action::Get, "d");
-    wish.to = vec![device("HTCphone"), laptop.clone()];
+    wish.to = vec![holder("HTCphone"), laptop.clone().into()];
     assert!(is_done(&house.phone_wishes(wish)));
     house.settle();
     let there = house.all(&Place::Device(laptop));
@@ -333,7 +333,7 @@ fn the_word_is_not_waited_for_for_ever() {
         assert_eq!(house.phone_files(), ["1=1", "2=2"]);
     }
     let now = house.now;
-    house.engine().hear(News::Silent(device("HTCphone")), now).unwrap();
+    house.engine().hear(News::Silent(holder("HTCphone")), now).unwrap();
     house.turn();
     assert_eq!(house.phone_files(), ["2=2", "d/4=d/4"]);
 }
@@ -349,16 +349,16 @@ fn what_comes_into_a_followed_folder_waits_for_that_word_too() {
     assert!(is_done(&house.phone_asks(Action::Get, "d")));
     house.restart();
     let now = house.now;
-    house.engine().carried([device("HTCphone")]);
+    house.engine().carried([holder("HTCphone")]);
     house.home("d/3", "3");
     // An edit comes home all the same.
     house.phone("d/1", "edited");
     house.turn();
     assert_eq!(house.at_home("d/1").as_deref(), Some("edited"));
     assert_eq!(house.phone_files(), ["d/1=edited", "d/2=d/2"]);
-    let phone = |house: &mut House| house.engine().world().devices[&device("HTCphone")].clone();
+    let phone = |house: &mut House| house.engine().world().devices[&holder("HTCphone")].clone();
     assert!(phone(&mut house).exceptions.is_empty(), "it was not left out");
-    house.engine().hear(News::Lacking(device("HTCphone"), vec![path("d/1")]), now).unwrap();
+    house.engine().hear(News::Lacking(holder("HTCphone"), vec![path("d/1")]), now).unwrap();
     house.turn();
     assert_eq!(house.phone_files(), ["d/1=edited", "d/3=3"]);
 }
@@ -566,7 +566,7 @@ fn a_get_that_evicts_is_finished_wherever_it_is_cut() {
         house.memory().fail_from = Some((calls + cut, Errno::IO));
         let failed = house.try_turn().is_err();
         house.memory().fail_from = None;
-        let used = house.engine().world().devices[&device("HTCphone")].used();
+        let used = house.engine().world().devices[&holder("HTCphone")].used();
         assert!(used <= Bytes(2 * BLOCK), "cut at call {cut}: {used}");
         house.restart();
         let answer = house.answer(&origin, wish.id);
@@ -587,12 +587,12 @@ fn what_could_not_go_is_no_exception() {
     house.turn();
     assert!(is_done(&house.phone_asks(Action::Get, "d")));
     // The phone edits it and nobody has looked yet, when another one needs the room.
-    let at = on(&device("HTCphone"), &path("d/1"));
+    let at = on(&holder("HTCphone"), &path("d/1"));
     let now = house.now;
     house.memory().put(&at, b"1 edited", now);
     house.home("d/2", "2");
     house.try_turn().unwrap();
-    let replica = &house.engine().world().devices[&device("HTCphone")];
+    let replica = &house.engine().world().devices[&holder("HTCphone")];
     assert!(replica.exceptions.is_empty(), "{:?}", replica.exceptions);
     assert_eq!(house.phone_files(), ["d/1=1 edited"]);
 }
@@ -1309,14 +1309,14 @@ impl Life {
             Step::Pins(p) => self.wish(Action::Pin, any(*p), step),
             Step::Unpins(p) => self.wish(Action::Unpin, any(*p), step),
             Step::Arrives(p) => {
-                let here = News::Here(device("HTCphone"), vec![path(PATHS[*p])]);
+                let here = News::Here(holder("HTCphone"), vec![path(PATHS[*p])]);
                 self.house.engine().hear(here, now).unwrap();
                 self.model.moving.remove(PATHS[*p]);
                 self.model.before.remove(PATHS[*p]);
             }
             Step::AllArrive => {
                 let here: Vec<_> = PATHS.iter().map(|p| path(p)).collect();
-                self.house.engine().hear(News::Here(device("HTCphone"), here), now).unwrap();
+                self.house.engine().hear(News::Here(holder("HTCphone"), here), now).unwrap();
                 self.model.moving.clear();
                 self.model.before.clear();
             }
@@ -1338,7 +1338,7 @@ impl Life {
             Step::RestartsUntold => {
                 self.house.open().unwrap();
                 self.house.engine().publishes = false;
-                self.house.engine().carried([device("HTCphone")]);
+                self.house.engine().carried([holder("HTCphone")]);
                 self.model.starts();
                 self.model.untold = true;
                 self.model.before = self.model.moving.clone();
@@ -1352,7 +1352,7 @@ impl Life {
                 }
             }
             Step::Keeps => {
-                let silent = News::Silent(device("HTCphone"));
+                let silent = News::Silent(holder("HTCphone"));
                 self.house.engine().hear(silent, now).unwrap();
                 let before = std::mem::take(&mut self.model.before);
                 self.model.moving.retain(|at| !before.contains(at));
@@ -1378,7 +1378,7 @@ impl Life {
 
     fn compare(&mut self) -> Result<(), TestCaseError> {
         let world = self.house.engine().world();
-        let replica = &world.devices[&device("HTCphone")];
+        let replica = &world.devices[&holder("HTCphone")];
         let mut there = BTreeMap::new();
         replica.links.for_each(Tree::<Link>::ROOT, |at, link| {
             let at = RelPath::new(at).unwrap().to_string();

@@ -1,10 +1,10 @@
 //! Unread does not mean gone: what may not be read, or is hidden by another file system, is as it was. For a master's
 //! folder, a device's, and shares.
 
-use super::house::{House, device, is_done, path, refusal};
+use super::house::{House, holder, is_done, path, refusal};
 use super::{Sorted as _, furnished};
 use crate::fs::FileSystem as _;
-use crate::model::{Action, Answer, DeviceName, Origin, Place, Spot};
+use crate::model::{Action, Answer, Holder, Origin, Place, Spot};
 use crate::plan::{Share, master, on};
 
 const FRIEND: &str = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD";
@@ -27,7 +27,7 @@ impl House {
         self.engine().world().files.get(&path(at)).is_some()
     }
 
-    fn has(&mut self, holder: &DeviceName, at: &str) -> bool {
+    fn has(&mut self, holder: &Holder, at: &str) -> bool {
         let replica = &self.engine().world().devices[holder];
         assert!(replica.absent.is_empty(), "{:?}", replica.absent);
         replica.links.get(&path(at)).is_some()
@@ -76,7 +76,7 @@ fn a_devices_folder_that_cant_be_read_deleted_nothing() {
     let mut house = furnished();
     assert!(is_done(&house.phone_asks(Action::Get, "a")));
     house.settle();
-    let (phone, folder) = (device("HTCphone"), on(&device("HTCphone"), &path("a/b")));
+    let (phone, folder) = (holder("HTCphone"), on(&holder("HTCphone"), &path("a/b")));
     house.forbid(&folder);
     for _ in 0..3 {
         house.scan();
@@ -99,7 +99,7 @@ fn a_folder_of_people_that_cant_be_read_deleted_nothing() {
     assert!(is_done(&house.asks_at_home(Action::ShareFolder, "a", Some(FRIEND))));
     house.carry();
     house.settle();
-    let (people, folder) = (DeviceName::joined("a"), Place::Shared.at(path("a/b")));
+    let (people, folder) = (Holder::shared("a"), Place::Shared.at(path("a/b")));
     assert!(house.has(&people, "b/y"));
     house.forbid(&folder);
     for _ in 0..3 {
@@ -198,7 +198,7 @@ fn what_was_unmounted_is_found_while_a_device_keeps_the_house_busy() {
     assert!(house.told().contains("stick lies on another file system"), "{}", house.told());
     house.memory().take(&master(&path("stick")));
     for _ in 0..4 {
-        house.hint(&on(&device("HTCphone"), &path("a")));
+        house.hint(&on(&holder("HTCphone"), &path("a")));
         house.wait(20);
     }
     assert!(!house.told().contains("another file system"), "{}", house.told());
@@ -229,7 +229,7 @@ fn what_lies_elsewhere_on_a_device_is_neither_taken_in_nor_believed_gone() {
     let mut house = furnished();
     assert!(is_done(&house.phone_asks(Action::Get, "a")));
     house.settle();
-    let phone = device("HTCphone");
+    let phone = holder("HTCphone");
     let below: Vec<Spot> = ["a/x", "a/b/y"].map(|at| on(&phone, &path(at))).to_vec();
     for at in &below {
         house.memory().take(at);

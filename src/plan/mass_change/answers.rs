@@ -3,7 +3,7 @@
 use super::back::Back;
 use super::roll_back::roll_back;
 use super::{Span, extent};
-use crate::model::{Answer, DeviceName, Origin, RelPath, Trait};
+use crate::model::{Answer, Holder, Origin, RelPath, Trait};
 use crate::plan::reconcile::{NotYet, Observation, reconcile};
 use crate::plan::wish::{Asked, Planned};
 use crate::plan::{CHUNK, Fact, Op, Replica, Why};
@@ -12,13 +12,13 @@ use std::collections::BTreeSet;
 /// The devices that a wish about mass changes is for; why not, otherwise.
 fn stormy<'a>(
     asked: &Asked<'_>,
-    to: &[&'a DeviceName],
+    to: &[&'a Holder],
     origin: &Origin,
-) -> Result<Vec<&'a DeviceName>, Planned> {
-    let storming =
-        |d: &DeviceName| asked.world.devices.get(d).is_some_and(|h| h.mass_change.is_some());
+) -> Result<Vec<&'a Holder>, Planned> {
+    let storming = |d: &Holder| asked.world.devices.get(d).is_some_and(|h| h.mass_change.is_some());
     if let Origin::Device(own) = origin
-        && (to.contains(&own) || storming(own))
+        && let own = Holder::Device(own.clone())
+        && (to.contains(&&own) || storming(&own))
     {
         return Err(Planned::refused(
             "a device can't speak for itself here: answer on the common page, or on the page of \
@@ -30,12 +30,12 @@ fn stormy<'a>(
 
 impl Asked<'_> {
     /// True when a wish of a device's page is refused until its mass change is answered.
-    pub(in crate::plan) fn may_not_take_away(&self, own: &DeviceName) -> bool {
+    pub(in crate::plan) fn may_not_take_away(&self, own: &Holder) -> bool {
         self.wish.action.is(Trait::TakesAway)
             && self.replica(own).is_some_and(|h| h.mass_change.is_some())
     }
 
-    pub(in crate::plan) fn not_before_the_word(&self, device: &DeviceName) -> Planned {
+    pub(in crate::plan) fn not_before_the_word(&self, device: &Holder) -> Planned {
         // A page that waited for days would not be what anybody sees now.
         Planned::refused(format!(
             "not while nobody has said what to make of all that {} changed; answer that first, then \
@@ -46,9 +46,9 @@ impl Asked<'_> {
 
     /// Why nothing is destroyed while any device holds back what it did there.
     pub(in crate::plan) fn refused_before_the_word(&self, path: &RelPath) -> Option<Planned> {
-        let held = |(device, h): &(&DeviceName, &Replica)| match device.joined_folder() {
-            None => h.holds_back(path),
-            Some(_) => {
+        let held = |(device, h): &(&Holder, &Replica)| match device {
+            Holder::Device(_) => h.holds_back(path),
+            Holder::SharedFolder(_) => {
                 let mut homes = h.held.keys().filter_map(|p| self.world.home_of(device, p));
                 homes.any(|home| home.is_within(path))
             }
@@ -59,8 +59,8 @@ impl Asked<'_> {
 
     /// The owner says that what a device did was meant: it is taken in like any change, the old
     /// contents kept as versions. As much is no mass change from then on.
-    pub(in crate::plan) fn allow(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
-        let take_in = |device: &DeviceName, replica: &Replica, ops: &mut Vec<Op>| {
+    pub(in crate::plan) fn allow(&self, to: &[&Holder], origin: &Origin) -> Planned {
+        let take_in = |device: &Holder, replica: &Replica, ops: &mut Vec<Op>| {
             for (path, seen) in &replica.held {
                 if ops.len() >= CHUNK {
                     break;
@@ -101,8 +101,8 @@ impl Asked<'_> {
     /// The owner says that it was not meant: the device gets again what it had, as far as its quota goes. What it
     /// wrote is kept as versions, and what was taken in before the mass change was noticed is turned back. Both are found by
     /// their inodes where somebody renamed them at home since; the answer counts what could not be turned back.
-    pub(in crate::plan) fn keep_mine(&self, to: &[&DeviceName], origin: &Origin) -> Planned {
-        let turn = |device: &DeviceName, replica: &Replica, ops: &mut Vec<Op>| {
+    pub(in crate::plan) fn keep_mine(&self, to: &[&Holder], origin: &Origin) -> Planned {
+        let turn = |device: &Holder, replica: &Replica, ops: &mut Vec<Op>| {
             let (before, mut left) = (ops.len(), BTreeSet::new());
             if let Some(mass_change) = &replica.mass_change {
                 left = roll_back(self.world, device, mass_change, ops);
@@ -132,11 +132,11 @@ impl Asked<'_> {
     /// noted with the first part, of all that was held.
     fn answer_mass_changes(
         &self,
-        to: &[&DeviceName],
+        to: &[&Holder],
         origin: &Origin,
         what: &str,
         usual: impl Fn(&Replica) -> (u32, u32),
-        plan: impl Fn(&DeviceName, &Replica, &mut Vec<Op>) -> Result<Part, Planned>,
+        plan: impl Fn(&Holder, &Replica, &mut Vec<Op>) -> Result<Part, Planned>,
     ) -> Planned {
         let devices = match stormy(self, to, origin) {
             Ok(devices) => devices,

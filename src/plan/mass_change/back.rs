@@ -1,6 +1,6 @@
 //! What a device gets back when the owner keeps what was there before its mass change. Pure.
 
-use crate::model::{Bytes, DeviceName, Link, RelPath, Stat};
+use crate::model::{Bytes, Holder, Link, RelPath, Stat};
 use crate::plan::quota::{Held, Keep, Oldest, Shortfall};
 use crate::plan::wish::Asked;
 use crate::plan::{CHUNK, Fact, LinkName, Op, Replica, Version, Why, World};
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// What a device gets back, as far as its quota goes: nothing else makes room for it.
 pub(super) struct Back<'a> {
     asked: &'a Asked<'a>,
-    device: &'a DeviceName,
+    device: &'a Holder,
     replica: &'a Replica,
     /// How many bytes there is room for.
     room: u64,
@@ -28,7 +28,7 @@ pub(super) struct Back<'a> {
 
 /// Where the masters are by now of what is held or was deleted, and whose names are gone at home: found by what the
 /// device had. When that was turned back, it is where what it had was put away from.
-fn moved(world: &World, device: &DeviceName, replica: &Replica) -> HashMap<LinkName, RelPath> {
+fn moved(world: &World, device: &Holder, replica: &Replica) -> HashMap<LinkName, RelPath> {
     let held = replica.held.keys().filter_map(|path| Some((path, replica.links.get(path)?.id.ino)));
     let deleted = replica.deleted.iter().map(|(path, (_, ino))| (path, *ino));
     let gone = held.chain(deleted).filter(|(path, _)| {
@@ -51,7 +51,7 @@ impl<'a> Back<'a> {
     /// The masters `left` could not be turned back before.
     pub(super) fn new(
         asked: &'a Asked<'a>,
-        device: &'a DeviceName,
+        device: &'a Holder,
         replica: &'a Replica,
         left: BTreeSet<RelPath>,
     ) -> Self {

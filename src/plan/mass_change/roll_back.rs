@@ -1,7 +1,7 @@
 //! Masters that mean again what they meant before a mass change, wherever they are by now. Pure.
 
 use super::MassChange;
-use crate::model::{DeviceName, FileId, RelPath, Stat};
+use crate::model::{FileId, Holder, RelPath, Stat};
 use crate::plan::{CHUNK, Fact, LinkName, Op, Version, Why, World, kept, master, moved_masters};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -39,7 +39,7 @@ enum Turn<'w> {
 /// could not be turned back, because something else has their place.
 pub(super) fn roll_back(
     world: &World,
-    device: &DeviceName,
+    device: &Holder,
     mass_change: &MassChange,
     ops: &mut Vec<Op>,
 ) -> BTreeSet<RelPath> {
@@ -98,7 +98,7 @@ pub(super) fn roll_back(
 /// Where those went that are not at their names any more: one walk over all masters.
 fn moved(
     world: &World,
-    device: &DeviceName,
+    device: &Holder,
     changes: &[Change<'_>],
     written: &Written,
 ) -> HashMap<LinkName, RelPath> {
@@ -110,7 +110,7 @@ fn moved(
 
 /// True for what a mass change wrote over an old content: that of the device, or of another one. What was found after a cut
 /// is nobody's reason to leave anything.
-fn is_mass_change(world: &World, device: &DeviceName, number: u64, version: &Version) -> bool {
+fn is_mass_change(world: &World, device: &Holder, number: u64, version: &Version) -> bool {
     match &version.why {
         Why::Edited(other) => {
             let mass_change = world.devices.get(other).and_then(|h| h.mass_change);
@@ -133,7 +133,7 @@ type PutAway<'w> = HashMap<u64, (u64, &'w Version)>;
 
 impl<'w> Change<'w> {
     /// The change that a device made, from all old contents of one name since the mass change began.
-    fn of(world: &World, device: &DeviceName, chain: &[(u64, &'w Version)]) -> Option<Self> {
+    fn of(world: &World, device: &Holder, chain: &[(u64, &'w Version)]) -> Option<Self> {
         let edited = |v: &Version| matches!(&v.why, Why::Edited(d) if d == device);
         // Found after a cut: what took its place is what the device has, or had when it wrote again.
         let has = |ino| world.devices.get(device).is_some_and(|h| h.links_of(ino) > 0);
@@ -163,7 +163,7 @@ impl<'w> Change<'w> {
     }
 
     /// Follows what it wrote to other names, where a mass change overwrote that.
-    fn go_on(&mut self, world: &World, device: &DeviceName, put_away: &PutAway<'w>) {
+    fn go_on(&mut self, world: &World, device: &Holder, put_away: &PutAway<'w>) {
         let mut newest = self.number;
         while let Some((number, version)) = self.last().and_then(|id| put_away.get(&id.ino)) {
             let goes_on = *number > newest && version.path != self.was.path;
@@ -179,7 +179,7 @@ impl<'w> Change<'w> {
     }
 
     /// Notes of what a mass change wrote, and overwrote again, that it is no content to turn back to.
-    fn disown(&self, device: &DeviceName) -> impl Iterator<Item = Op> {
+    fn disown(&self, device: &Holder) -> impl Iterator<Item = Op> {
         let wrote = |v: &Version| {
             let known = self.wrote.iter().flatten().any(|id| same(id, &v.id));
             matches!(v.why, Why::Edited(_)) && (known || self.wrote.contains(&None))

@@ -3,7 +3,7 @@
 use super::rate::{CALM, CALM_DAY, TIMES};
 use super::*;
 use crate::config::Config;
-use crate::model::{Action, Answer, Bytes, DeviceName, FileId, Origin, Wish, WishId};
+use crate::model::{Action, Answer, Bytes, DeviceName, FileId, Holder, Origin, Wish, WishId};
 use crate::plan::{Attempt, Fact, Op, Version, Why, World, wish};
 
 const NOW: Time = Time::from_secs(1_795_428_000);
@@ -12,7 +12,11 @@ fn path(text: &str) -> RelPath {
     RelPath::new(text.as_bytes()).unwrap()
 }
 
-fn htc() -> DeviceName {
+fn htc() -> Holder {
+    Holder::Device(phone())
+}
+
+fn phone() -> DeviceName {
     DeviceName::new("HTCphone").unwrap()
 }
 
@@ -298,7 +302,7 @@ fn let_it_happen_waits_for_word_of_what_is_on_its_way_where_room_has_to_be_made(
     let replica = world.devices.get_mut(&htc()).unwrap();
     replica.untold = true;
     let mut config = config();
-    config.devices.get_mut(&htc()).unwrap().quota = Some(Bytes(8_194));
+    config.devices.get_mut(&phone()).unwrap().quota = Some(Bytes(8_194));
     let wished = Wish { action: Action::Allow, ..keep_mine() };
     let plan = |world: &World| wish(world, &config, &Origin::Home, &wished, Attempt::Again, NOW);
     let waits = plan(&world);
@@ -331,7 +335,7 @@ fn room_for_one_is_seen_before_it_is_made_for_the_next() {
         (planned.ops.iter().filter(gets).count(), planned.more)
     };
     assert_eq!(plan(&config), (2, false));
-    config.devices.get_mut(&htc()).unwrap().quota = Some(Bytes(1_000_000));
+    config.devices.get_mut(&phone()).unwrap().quota = Some(Bytes(1_000_000));
     assert_eq!(plan(&config), (1, true));
 }
 
@@ -348,7 +352,7 @@ fn what_somebody_else_changed_in_between_is_not_turned_back() {
 #[test]
 fn what_somebody_else_changed_before_is_what_comes_back() {
     let mut world = stormy_world();
-    let laptop = Why::Edited(DeviceName::new("LinuxLaptop").unwrap());
+    let laptop = Why::Edited(Holder::decode("LinuxLaptop").unwrap());
     let (id, successor) = (stat(21).id, Some(stat(1).id));
     let before = Version { path: path("taken"), id, at: NOW, why: laptop, successor };
     world.note(&Fact::Version(6, before));
@@ -393,7 +397,7 @@ fn what_was_renamed_and_rewritten_once_more_is_turned_back_to_the_first() {
     ];
     assert_eq!(turned(&world), back);
     // Somebody else rewrote it there: that stays, and what was there before comes back beside it.
-    world.note(&Fact::Version(8, again(Why::Edited(DeviceName::new("LinuxLaptop").unwrap()))));
+    world.note(&Fact::Version(8, again(Why::Edited(Holder::decode("LinuxLaptop").unwrap()))));
     assert_eq!(turned(&world), ["restore version 7 -> F:taken"]);
 }
 
@@ -515,7 +519,7 @@ fn what_an_older_larder_did_not_remember_is_turned_back_by_its_name() {
 #[test]
 fn the_storming_device_does_not_answer_for_itself() {
     let world = stormy_world();
-    let own = Origin::Device(htc());
+    let own = Origin::Device(phone());
     for action in [Action::Allow, Action::KeepMine] {
         let (ops, answer) = answer(&world, action, &own);
         assert!(ops.is_empty() && matches!(answer, Answer::Refused(_)), "{answer:?}");

@@ -4,8 +4,8 @@ use super::*;
 use crate::model::{FileId, Live, Stat, Time};
 use crate::plan::{EVICTED, Fact};
 
-fn device() -> DeviceName {
-    DeviceName::new("HTCphone").unwrap()
+fn device() -> Holder {
+    Holder::decode("HTCphone").unwrap()
 }
 
 fn path(text: &str) -> RelPath {

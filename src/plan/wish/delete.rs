@@ -1,12 +1,12 @@
 //! [delete]: off a device; what is at home stays.
 
 use super::{Asked, Planned};
-use crate::model::DeviceName;
+use crate::model::Holder;
 use crate::plan::folder::delete_folder;
 use crate::plan::{Fact, Op, stale_link};
 
 impl Asked<'_> {
-    pub(super) fn delete(&self, to: &[&DeviceName]) -> Planned {
+    pub(super) fn delete(&self, to: &[&Holder]) -> Planned {
         match self.unlink_from(to) {
             Ok(ops) => Planned::done(
                 ops,
@@ -16,7 +16,7 @@ impl Asked<'_> {
         }
     }
 
-    pub(super) fn unlink_from(&self, devices: &[&DeviceName]) -> Result<Vec<Op>, Planned> {
+    pub(super) fn unlink_from(&self, devices: &[&Holder]) -> Result<Vec<Op>, Planned> {
         let path = &self.wish.path;
         let mut ops = Vec::new();
         for &device in devices {

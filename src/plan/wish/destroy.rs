@@ -35,7 +35,7 @@ impl Asked<'_> {
         let mut ops = Vec::new();
         for (device, at, link) in self.world.links_for(path) {
             let Some(gone) = stale_link::let_go(self.world, device, &at, &link) else {
-                if !self.config.devices.contains_key(device) && !self.world.is_joined(device) {
+                if !self.world.looks_after(self.config, device) {
                     // An older copy on a device that nobody looks after any more.
                     continue;
                 }

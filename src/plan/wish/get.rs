@@ -1,12 +1,12 @@
 //! [get] and [open]: what a device has, and what it used last.
 
 use super::{Asked, Planned};
-use crate::model::{Bytes, DeviceName};
+use crate::model::{Bytes, Holder};
 use crate::plan::folder::{Linked, is_empty};
 use crate::plan::{Fact, Op};
 
 impl Asked<'_> {
-    pub(super) fn get(&self, to: &[&DeviceName]) -> Planned {
+    pub(super) fn get(&self, to: &[&Holder]) -> Planned {
         match self.link_to(to) {
             Ok(Linked { ops, hollow, missing }) => {
                 let what = match is_empty(self.world, &self.wish.path) {
@@ -36,15 +36,14 @@ impl Asked<'_> {
         }
     }
 
-    pub(super) fn open(&self, to: &[&DeviceName]) -> Planned {
+    pub(super) fn open(&self, to: &[&Holder]) -> Planned {
         // A device whose clock runs ahead must not make its files the last to go for ever.
         let at = self.wish.at.min(self.now).secs();
-        let used = |&&device: &&&DeviceName| {
+        let used = |&&device: &&&Holder| {
             self.replica(device).is_some_and(|h| h.links.get(&self.wish.path).is_some())
         };
-        let note = |device: &&DeviceName| {
-            Op::Note(Fact::Used((*device).clone(), self.wish.path.clone(), at))
-        };
+        let note =
+            |device: &&Holder| Op::Note(Fact::Used((*device).clone(), self.wish.path.clone(), at));
         Planned::done(to.iter().filter(used).map(note).collect(), "noted")
     }
 }

@@ -1,17 +1,17 @@
 //! [move]: from one device to others. First it is there, then it is not here.
 
 use super::{Asked, Attempt, Planned};
-use crate::model::DeviceName;
+use crate::model::Holder;
 use crate::plan::CHUNK;
 use crate::plan::folder::Linked;
 
 impl Asked<'_> {
-    pub(super) fn move_on(&self, from: Option<&DeviceName>, to: &[&DeviceName]) -> Planned {
+    pub(super) fn move_on(&self, from: Option<&Holder>, to: &[&Holder]) -> Planned {
         let path = &self.wish.path;
         let Some(from) = from else {
             return Planned::refused("say from which device: this page belongs to no device");
         };
-        let targets: Vec<&DeviceName> = to.iter().copied().filter(|d| *d != from).collect();
+        let targets: Vec<&Holder> = to.iter().copied().filter(|d| *d != from).collect();
         if targets.is_empty() {
             return Planned::refused("choose another device to move it to");
         }

@@ -1,11 +1,11 @@
 //! [pin] and [unpin]: what never makes room, and what may again.
 
 use super::{Asked, Planned};
-use crate::model::DeviceName;
+use crate::model::Holder;
 use crate::plan::{Fact, Op};
 
 impl Asked<'_> {
-    pub(super) fn pin(&self, to: &[&DeviceName]) -> Planned {
+    pub(super) fn pin(&self, to: &[&Holder]) -> Planned {
         let path = &self.wish.path;
         let mut ops = Vec::new();
         for &device in to {
@@ -20,10 +20,10 @@ impl Asked<'_> {
         Planned::done(ops, format!("{path} stays on {}", self.labels(to)))
     }
 
-    pub(super) fn unpin(&self, to: &[&DeviceName]) -> Planned {
+    pub(super) fn unpin(&self, to: &[&Holder]) -> Planned {
         let path = &self.wish.path;
         let there = to.iter().filter(|device| self.replica(device).is_some());
-        let unpin = |device: &&DeviceName| Op::Note(Fact::Unpin((*device).clone(), path.clone()));
+        let unpin = |device: &&Holder| Op::Note(Fact::Unpin((*device).clone(), path.clone()));
         Planned::done(
             there.map(unpin).collect(),
             format!("{path} may make room on {} when needed", self.labels(to)),
