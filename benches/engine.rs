@@ -204,7 +204,7 @@ fn main() {
             engine.receive(&origin, &get(round + 1, "", now()), now()).unwrap();
             run_all(&mut engine);
         }));
-        let held = engine.world().devices.values().map(|h| h.links.len()).sum::<usize>();
+        let held = engine.world().replicas.values().map(|h| h.links.len()).sum::<usize>();
         assert_eq!(held, options.files, "everything is linked");
         drop(engine);
         // Put aside, not removed: for a minute after a removal ext4 looks long for new inodes
@@ -289,7 +289,7 @@ fn choice(links: u64, rounds: usize) {
         let used = 1_700_000_000 + (folder * 7_919 % 2_503) as i64 * 10_000;
         world.note(&Fact::Link(device.clone(), at, Link { id, charge: Bytes(id.size), used }));
     }
-    let used = world.devices[&device].used();
+    let used = world.replicas[&device].used();
     for (what, need) in
         [("a photo", 3_000_000), ("a film", 4_000_000_000), ("half of all", used.0 / 2)]
     {

@@ -384,7 +384,7 @@ fn main() {
                 let at = RelPath::new(at).unwrap();
                 world.note(&Fact::Link(names[d].clone().into(), at, *link));
             });
-            let replica = world.devices.entry(names[d].clone().into()).or_default();
+            let replica = world.replicas.entry(names[d].clone().into()).or_default();
             if d == 0 {
                 replica.pins.clone_from(&pins);
             }

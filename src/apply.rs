@@ -84,7 +84,7 @@ impl Applier {
                 there(world, to, stat, now).into_iter().collect()
             }
             Op::Evict { device, path, ino, except } => {
-                let link = world.devices.get(device).and_then(|h| h.links.get(path));
+                let link = world.replicas.get(device).and_then(|h| h.links.get(path));
                 let size = Bytes(link.map_or(0, |link| link.id.size));
                 let mut facts = self.unlink(fs, world, &on(device, path), *ino)?;
                 let evicted = Evicted { path: path.clone(), size, at: now };
@@ -222,7 +222,7 @@ impl Applier {
         match self.unlink(fs, world, at, ino) {
             Err(ApplyError::LastName { .. }) => {
                 let holder = world.holder_at(at).map(|(holder, _)| holder);
-                let stormed = |d: &Holder| world.devices.get(d)?.mass_change.map(|_| d.clone());
+                let stormed = |d: &Holder| world.replicas.get(d)?.mass_change.map(|_| d.clone());
                 let why = holder.as_ref().and_then(stormed).map_or(Why::Replaced, Why::Stormed);
                 let kept = self.keep(fs, at, was, why, now)?;
                 Ok(gone(world, at).into_iter().chain([kept]).collect())
@@ -295,7 +295,7 @@ fn gone(world: &World, at: &Spot) -> Option<Fact> {
 /// What Larder does to a link by itself is no use of it: it was last used when the one at `was` was.
 fn used_as_before(world: &World, was: &Spot, mut facts: Vec<Fact>) -> Vec<Fact> {
     let Some((holder, path)) = world.holder_at(was) else { return facts };
-    let before = world.devices.get(&holder).and_then(|h| h.links.get(&path)).map(|l| l.used);
+    let before = world.replicas.get(&holder).and_then(|h| h.links.get(&path)).map(|l| l.used);
     for fact in &mut facts {
         if let (Fact::Link(_, _, link), Some(used)) = (fact, before) {
             link.used = used;

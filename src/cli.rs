@@ -439,7 +439,7 @@ fn tell_where(places: &Places, path: &str, out: &mut impl Write) -> Result<()> {
     };
     writeln!(out, "{:>16}: here", "at home")?;
     for device in world.holders(engine.config()) {
-        let Some(links) = world.devices.get(&device).map(|h| &h.links) else { continue };
+        let Some(links) = world.replicas.get(&device).map(|h| &h.links) else { continue };
         let Some(path) = world.path_on(&device, &path) else { continue };
         let held = match (links.get(&path), links.dir(&path)) {
             (Some(_), _) => 1,

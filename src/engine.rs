@@ -288,7 +288,7 @@ impl Engine {
     /// True while something absent has yet to be believed.
     pub fn is_settling(&self) -> bool {
         let absent = |d: &Holder| {
-            !self.is_held(d) && self.world.devices.get(d).is_some_and(|h| !h.absent.is_empty())
+            !self.is_held(d) && self.world.replicas.get(d).is_some_and(|h| !h.absent.is_empty())
         };
         !self.orphan_links.is_empty() || self.holders().iter().any(absent)
     }
@@ -345,7 +345,7 @@ impl Engine {
             for at in [on(&holder, &RelPath::root()), Place::Catalogue.at(page)] {
                 of_one_device(self.fs.make_dir(&at))?;
             }
-            self.world.devices.entry(holder.clone()).or_default();
+            self.world.replicas.entry(holder.clone()).or_default();
             new.push(holder);
         }
         // A device that left the settings keeps its folder and its rows in the ledger, so that
@@ -469,7 +469,7 @@ impl Engine {
 
     /// A master changed: look at the links of it, and at the devices that follow its folder.
     fn touch(&mut self, path: &RelPath) {
-        for (device, replica) in &self.world.devices {
+        for (device, replica) in &self.world.replicas {
             let Some(path) = self.world.path_on(device, path) else { continue };
             if (replica.links.get(&path).is_some() || replica.wants(&path))
                 && self.looks_after(device)

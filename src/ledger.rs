@@ -474,7 +474,7 @@ mod tests {
         drop(ledger);
         let world = Ledger::open(&file).unwrap().load().unwrap();
         assert_eq!(world.versions, expected.versions);
-        let (a, b) = (&world.devices[&device], &expected.devices[&device]);
+        let (a, b) = (&world.replicas[&device], &expected.replicas[&device]);
         assert_eq!(a.links.get(&path), b.links.get(&path));
         assert_eq!(a.links.get(&path).unwrap().used, 98);
         assert_eq!((&a.follows, &a.exceptions, &a.pins), (&b.follows, &b.exceptions, &b.pins));
@@ -507,7 +507,7 @@ mod tests {
             drop(db);
             let world = Ledger::open(&file).unwrap().load().unwrap();
             let mass_change =
-                world.devices[&Holder::decode("HTCphone").unwrap()].mass_change.unwrap();
+                world.replicas[&Holder::decode("HTCphone").unwrap()].mass_change.unwrap();
             assert_eq!(
                 (mass_change.first, mass_change.since, mass_change.rewritten),
                 (first, Time(5), 3)

@@ -53,7 +53,7 @@ pub fn recover(
     let told = |h: &Replica| {
         h.change_rate.spoken_of.max(h.mass_change.map_or(0, |mass_change| mass_change.first))
     };
-    let next = world.devices.values().map(told).fold(next, u64::max);
+    let next = world.replicas.values().map(told).fold(next, u64::max);
     let mut applier = Applier::new(numbers.max().map_or(0, |n| n + 1).max(next));
     let inodes: HashSet<u64> = world.versions.values().map(|v| v.id.ino).collect();
     let mut facts = Vec::new();
@@ -119,7 +119,7 @@ fn rescued(
     if now.is_some_and(|now| old.contains(&now.ino)) {
         let wrote =
             |(_, h): &(&_, &Replica)| h.mass_change.is_some() && h.links_of(version.id.ino) > 0;
-        let device = world.devices.iter().find(wrote).map(|(device, _)| device.clone());
+        let device = world.replicas.iter().find(wrote).map(|(device, _)| device.clone());
         version.why = device.map_or(Why::Undone, Why::Stormed);
     } else if let Some(now) = now {
         for (holder, at, link) in world.links_for(&version.path) {

@@ -132,7 +132,7 @@ impl Engine {
         }
         let before = std::mem::replace(&mut self.carrying.served, served);
         let served = &self.carrying.served;
-        for (device, replica) in &mut self.world.devices {
+        for (device, replica) in &mut self.world.replicas {
             if !served.contains(device) {
                 replica.live.clear();
                 replica.untold = false;
@@ -182,7 +182,7 @@ impl Engine {
                 self.stale = true;
             }
             News::Progress(device, files) => {
-                let Some(replica) = self.world.devices.get_mut(&device) else { return Ok(()) };
+                let Some(replica) = self.world.replicas.get_mut(&device) else { return Ok(()) };
                 carrying.went_on.insert(device, now);
                 for (path, percent) in files {
                     // Of what arrived or went in the meantime nothing is told any more.
@@ -193,7 +193,7 @@ impl Engine {
                 }
             }
             News::Lacking(device, paths) => {
-                let Some(replica) = self.world.devices.get_mut(&device) else { return Ok(()) };
+                let Some(replica) = self.world.replicas.get_mut(&device) else { return Ok(()) };
                 replica.untold = false;
                 for path in paths {
                     if replica.links.get(&path).is_some() && !replica.live.contains_key(&path) {
@@ -205,7 +205,7 @@ impl Engine {
             }
             News::Here(device, paths) => {
                 carrying.went_on.insert(device.clone(), now);
-                if let Some(replica) = self.world.devices.get_mut(&device) {
+                if let Some(replica) = self.world.replicas.get_mut(&device) {
                     paths.iter().for_each(|path| {
                         carrying.stale |= replica.live.remove(path).is_some();
                     });
@@ -232,13 +232,13 @@ impl Engine {
             News::Moving(moving) => carrying.moving = moving,
             News::Silent(device) => {
                 log::info!("{device}: the sync engine does not tell what is on its way");
-                if let Some(replica) = self.world.devices.get_mut(&device) {
+                if let Some(replica) = self.world.replicas.get_mut(&device) {
                     replica.untold = false;
                 }
             }
             News::Lost => {
                 // Whoever follows them may have lost count: everything is proved anew.
-                for (device, replica) in &self.world.devices {
+                for (device, replica) in &self.world.replicas {
                     let spots = replica.live.keys().map(|path| crate::plan::on(device, path));
                     carrying.changed.extend(spots);
                 }
@@ -261,7 +261,7 @@ impl Engine {
     /// The devices of which it is waited for word of what is on its way. How long that is worth
     /// the while says who has a clock that nobody sets ([`News::Silent`]).
     pub fn untold(&self) -> impl Iterator<Item = &Holder> {
-        self.world.devices.iter().filter(|(_, replica)| replica.untold).map(|(device, _)| device)
+        self.world.replicas.iter().filter(|(_, replica)| replica.untold).map(|(device, _)| device)
     }
 
     /// Those for which it was waited are looked at again once the carrier told what is on its way, or it is
@@ -285,13 +285,13 @@ impl Engine {
     /// in order. Of those that are held for the owner's word it need not know anything.
     pub fn absences(&self) -> impl Iterator<Item = (&Holder, &RelPath)> {
         let asking = self.carrying.served.iter().filter(|device| !self.is_held(device));
-        let known = asking.filter_map(|d| Some((d, self.world.devices.get(d)?)));
+        let known = asking.filter_map(|d| Some((d, self.world.replicas.get(d)?)));
         known.flat_map(|(d, h)| h.absent.keys().map(move |p| (d, p)))
     }
 
     /// True while a link is missing and nobody knows whether it was deleted.
     pub fn is_absent(&self, device: &Holder, path: &RelPath) -> bool {
-        self.world.devices.get(device).is_some_and(|h| h.absent.contains_key(path))
+        self.world.replicas.get(device).is_some_and(|h| h.absent.contains_key(path))
     }
 
     /// How many links are on their way to a device.
@@ -339,7 +339,7 @@ impl Engine {
         if !device.tells_delivery() {
             return;
         }
-        let Some(replica) = self.world.devices.get_mut(device) else { return };
+        let Some(replica) = self.world.replicas.get_mut(device) else { return };
         if gone {
             replica.live.remove(path);
         } else {

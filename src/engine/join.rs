@@ -204,7 +204,7 @@ impl Engine {
     pub(super) fn is_deduplicated(&self, fact: &Fact) -> bool {
         let (before, now) = match fact {
             Fact::Link(device, path, link) => {
-                let before = self.world.devices.get(device).and_then(|h| h.links.get(path));
+                let before = self.world.replicas.get(device).and_then(|h| h.links.get(path));
                 (before.map(|b| b.id), link.id)
             }
             Fact::Master(path, stat) => (self.world.files.get(path).map(|m| m.id), stat.id),

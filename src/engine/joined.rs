@@ -51,7 +51,7 @@ impl Engine {
         };
         let (takes, state) = (share.takes(), share.state);
         let holder = Holder::shared(name);
-        self.world.devices.entry(holder.clone()).or_default();
+        self.world.replicas.entry(holder.clone()).or_default();
         if !takes {
             self.folders.wipe.insert(name.to_owned());
         } else if matches!(state, ShareState::Made | ShareState::Handed)
@@ -160,7 +160,7 @@ impl Engine {
         let mut more = false;
         let emptied = self.world.shares.iter().filter(|(_, s)| s.is_joined() && !s.takes());
         for (name, _) in emptied {
-            let links = self.world.devices.get(&Holder::shared(name));
+            let links = self.world.replicas.get(&Holder::shared(name));
             if links.is_some_and(|replica| !replica.links.is_empty()) {
                 self.folders.wipe.insert(name.clone());
             }
@@ -230,7 +230,7 @@ impl Engine {
             found.unreadable_dirs.into_iter().chain(found.elsewhere).collect();
         let found = found.tree;
         let note = self.note_in(name)?;
-        let replica = self.world.devices.entry(holder.clone()).or_default();
+        let replica = self.world.replicas.entry(holder.clone()).or_default();
         let mut known = Vec::new();
         replica.links.for_each(Tree::<Link>::ROOT, |p, _| known.extend(RelPath::new(p)));
         let below = |p: &[u8]| crate::plan::below_shared(&RelPath::new(p).ok()?, name);
@@ -252,7 +252,7 @@ impl Engine {
         }
         for (path, stat) in there.into_iter().filter(|(p, _)| Some(p) != note.as_ref()).take(CHUNK)
         {
-            let links = self.world.devices.get(&holder).and_then(|h| h.links.get(&path));
+            let links = self.world.replicas.get(&holder).and_then(|h| h.links.get(&path));
             if links.is_none_or(|link| link.id != stat.id) {
                 let link = Link { id: stat.id, charge: stat.charge(), used: 0 };
                 self.remember(&Fact::Link(holder.clone(), path, link))?;
@@ -277,7 +277,7 @@ impl Engine {
 
     /// What lies in a folder of people, with what is half received.
     pub(super) fn used_in(&self, name: &str) -> Bytes {
-        let links = self.world.devices.get(&Holder::shared(name));
+        let links = self.world.replicas.get(&Holder::shared(name));
         let begun = self.folders.begun.get(name).map_or(0, |(_, begun)| begun.0);
         Bytes(links.map_or(0, |h| h.used().0) + begun)
     }
@@ -324,7 +324,7 @@ impl Engine {
     /// Measures what is half received in a folder, when that may have changed; `true` when it did so.
     fn measure_begun(&mut self, name: &str, at_once: bool, now: Time) -> Result<bool, EngineError> {
         let known = self.folders.begun.get(name).copied();
-        let files = self.world.devices.get(&Holder::shared(name)).map_or(0, |h| h.links.len());
+        let files = self.world.replicas.get(&Holder::shared(name)).map_or(0, |h| h.links.len());
         let pause = MEASURE + i64::try_from(files / FILES_A_SECOND).unwrap_or(i64::MAX / 2);
         let due = match known {
             None => true,

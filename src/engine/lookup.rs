@@ -110,7 +110,7 @@ impl Engine {
         for device in self.holders() {
             let world = &self.world;
             let mut differing = Vec::new();
-            if let Some(replica) = world.devices.get(&device) {
+            if let Some(replica) = world.replicas.get(&device) {
                 replica.links.for_each(Tree::<Link>::ROOT, |path, link| {
                     let Ok(path) = RelPath::new(path) else { return };
                     let home = world.home_of(&device, &path);
@@ -160,7 +160,7 @@ impl Engine {
         // What was not read is not gone: neither what may not be read, nor what another file system hides.
         let unread = found.unreadable_dirs.iter().chain(&found.elsewhere);
         let unreadable_dirs: Vec<RelPath> = unread.filter_map(|p| Some(ours(p)?.1)).collect();
-        if let Some(replica) = world.devices.get(device)
+        if let Some(replica) = world.replicas.get(device)
             && let Some(dir) = found.tree.dir(&root.path)
         {
             found.tree.for_each(dir, |path, stat| {
@@ -185,7 +185,7 @@ impl Engine {
                 }
             });
         }
-        if let Some(replica) = self.world.devices.get(device) {
+        if let Some(replica) = self.world.replicas.get(device) {
             differing.extend(replica.held.keys().cloned());
         }
         self.mark(device, differing);
@@ -281,7 +281,7 @@ impl Engine {
             Place::Files => known_names(&self.world.files, &at.path, &mut all),
             _ => {
                 if let Some((holder, path)) = self.world.holder_at(at)
-                    && let Some(replica) = self.world.devices.get(&holder)
+                    && let Some(replica) = self.world.replicas.get(&holder)
                 {
                     known_names(&replica.links, &path, &mut all);
                     // What is in a folder follows it directly.
@@ -351,7 +351,7 @@ impl Engine {
                 continue;
             };
             let known_dir =
-                self.world.devices.get(device).and_then(|h| h.links.dir(&path)).is_some();
+                self.world.replicas.get(device).and_then(|h| h.links.dir(&path)).is_some();
             self.is_left_out(&on(device, &path))?;
             let seen = self.fs.look(&on(device, &path));
             let is_dir = matches!(seen, Ok(Some(Entry::Dir | Entry::Elsewhere)));
@@ -376,7 +376,7 @@ impl Engine {
                 let mut all = Vec::new();
                 found.tree.for_each(Tree::<Stat>::ROOT, |p, _| all.extend(ours(p)));
                 self.note_not_taken(&on(device, &path), found.not_taken);
-                if let Some(replica) = self.world.devices.get(device)
+                if let Some(replica) = self.world.replicas.get(device)
                     && let Some(dir) = replica.links.dir(&path)
                 {
                     replica.links.for_each(dir, |p, _| all.extend(RelPath::new(p)));

@@ -111,7 +111,7 @@ impl Engine {
             if self.dirty.keys().any(|(device, _)| device == holder) {
                 return Ok(Some(Whole::Soon));
             }
-            let Some(replica) = self.world.devices.get(holder) else {
+            let Some(replica) = self.world.replicas.get(holder) else {
                 return Ok(Some(Whole::Soon));
             };
             if let Some(path) = replica.absent.keys().next() {
@@ -127,7 +127,7 @@ impl Engine {
         let Some((scanned, path, wait)) = known else { return Ok(None) };
         let (spot, meant) = match &holder {
             Some(holder) => {
-                let links = self.world.devices.get(holder).map(|replica| &replica.links);
+                let links = self.world.replicas.get(holder).map(|replica| &replica.links);
                 let link = links.and_then(|links| links.get(&path));
                 (on(holder, &path), link.map(|link| link.id.ino))
             }
@@ -165,7 +165,7 @@ impl Engine {
         };
         let root = on(&holder, &RelPath::root());
         let found = self.fs.scan(&root)?;
-        let Some(replica) = self.world.devices.get(&holder) else { return Ok(Whole::Soon) };
+        let Some(replica) = self.world.replicas.get(&holder) else { return Ok(Whole::Soon) };
         let mut lacks = found.unreadable_dirs.first().cloned();
         replica.links.for_each(Tree::<Link>::ROOT, |path, link| {
             let Ok(path) = RelPath::new(path) else { return };

@@ -18,7 +18,7 @@ const SHOWN: usize = 12;
 impl Engine {
     /// True while the owner has not said what to make of all that a device does.
     pub(super) fn is_in_mass_change(&self, device: &Holder) -> bool {
-        self.world.devices.get(device).is_some_and(|h| h.mass_change.is_some())
+        self.world.replicas.get(device).is_some_and(|h| h.mass_change.is_some())
     }
 
     /// True while any mass change waits for an answer: old contents are kept so long.
@@ -31,7 +31,7 @@ impl Engine {
         // What it has, and what is new there; only the first can be rewritten or deleted.
         let mut dirty: BTreeMap<Holder, (Vec<RelPath>, Vec<RelPath>)> = BTreeMap::new();
         for (device, path) in self.dirty.keys().take(LOOKS) {
-            let Some(replica) = self.world.devices.get(device) else { continue };
+            let Some(replica) = self.world.replicas.get(device) else { continue };
             let (known, new) = dirty.entry(device.clone()).or_default();
             if replica.links.get(path).is_some() {
                 known.push(path.clone());
@@ -40,7 +40,7 @@ impl Engine {
             }
         }
         for (device, (known, created)) in dirty {
-            let Some(replica) = self.world.devices.get(&device) else { continue };
+            let Some(replica) = self.world.replicas.get(&device) else { continue };
             let most = (known.len() + replica.absent.len()) as u32;
             // Even if every one were rewritten it would be none: no need to look twice.
             let calm = replica.change_rate.mass_change(now, most, 0, replica.links.len()).is_none();
@@ -61,7 +61,7 @@ impl Engine {
                     Doing::Nothing | Doing::Created => {}
                 }
             }
-            let Some(replica) = self.world.devices.get(&device) else { continue };
+            let Some(replica) = self.world.replicas.get(&device) else { continue };
             deleted.retain(|path| !replica.absent.contains_key(path));
             let gone = deleted.iter().chain(replica.absent.keys());
             let hour = now.plus_secs(-Span::Hour.length());
@@ -81,7 +81,7 @@ impl Engine {
     }
 
     fn doing(&self, device: &Holder, path: &RelPath, seen: Option<&Stat>) -> Doing {
-        let links = self.world.devices.get(device).and_then(|h| h.links.get(path));
+        let links = self.world.replicas.get(device).and_then(|h| h.links.get(path));
         doing(links, seen, self.home(device, path))
     }
 
@@ -92,7 +92,7 @@ impl Engine {
 
     fn hold(&mut self, device: &Holder, mass_change: MassChange) -> Result<(), EngineError> {
         log::warn!("{device} changes so much that it is held until somebody says that it may");
-        if let Some(replica) = self.world.devices.get_mut(device) {
+        if let Some(replica) = self.world.replicas.get_mut(device) {
             // What vanished before was not believed yet, and is a part of it.
             let absent = replica.absent.keys().map(|path| (path.clone(), None));
             replica.held.extend(absent);
@@ -103,10 +103,10 @@ impl Engine {
 
     /// What a device deleted before a span until now is of no mass change that is noticed now.
     fn forget_deleted(&mut self, device: &Holder, span: Span, now: Time) {
-        let Some(replica) = self.world.devices.get_mut(device) else { return };
+        let Some(replica) = self.world.replicas.get_mut(device) else { return };
         let mut deleted = std::mem::take(&mut replica.deleted);
         deleted.retain(|_, (at, _)| age(&self.world, *at, now) < span.length());
-        if let Some(replica) = self.world.devices.get_mut(device) {
+        if let Some(replica) = self.world.replicas.get_mut(device) {
             replica.deleted = deleted;
         }
     }
@@ -123,7 +123,7 @@ impl Engine {
             return false;
         }
         let held = self.doing(device, path, seen.as_ref()) != Doing::Nothing;
-        let Some(replica) = self.world.devices.get_mut(device) else { return false };
+        let Some(replica) = self.world.replicas.get_mut(device) else { return false };
         let before = match held {
             true => replica.held.insert(path.clone(), seen),
             false => replica.held.remove(path),
@@ -140,7 +140,7 @@ impl Engine {
         (did, had): (Doing, Option<Link>),
         now: Time,
     ) -> Result<(), EngineError> {
-        let Some(replica) = self.world.devices.get(device) else { return Ok(()) };
+        let Some(replica) = self.world.replicas.get(device) else { return Ok(()) };
         let (rewritten, deleted) = match did {
             Doing::Rewrote if self.rewrote_lately(device, path, now) => return Ok(()),
             Doing::Rewrote => (1, 0),
@@ -157,7 +157,7 @@ impl Engine {
             .map(|span| MassChange::noticed(&self.world, device, &change_rate, span, now));
         if let (Doing::Deleted, Some(had)) = (did, had) {
             self.forget_deleted(device, Span::Day, now);
-            if let Some(replica) = self.world.devices.get_mut(device) {
+            if let Some(replica) = self.world.replicas.get_mut(device) {
                 replica.deleted.insert(path.clone(), (now, had.id.ino));
             }
         }
@@ -182,7 +182,7 @@ impl Engine {
     /// A mass change was answered: whatever of it is left is looked at as ever.
     pub(super) fn calm_down(&mut self, device: &Holder) -> Result<(), EngineError> {
         let spoken_of = self.world.versions.last_key_value().map_or(0, |(number, _)| number + 1);
-        let Some(replica) = self.world.devices.get_mut(device) else { return Ok(()) };
+        let Some(replica) = self.world.replicas.get_mut(device) else { return Ok(()) };
         replica.deleted.clear();
         for path in std::mem::take(&mut replica.held).into_keys() {
             self.dirty.entry((device.clone(), path)).or_insert(0);
@@ -195,7 +195,7 @@ impl Engine {
     /// Tells the owner of a mass change, or that it is over.
     pub(super) fn tell_mass_change(&mut self, device: &Holder, now: Time) {
         let key = format!("storm {device}");
-        let Some(replica) = self.world.devices.get(device).filter(|h| h.mass_change.is_some())
+        let Some(replica) = self.world.replicas.get(device).filter(|h| h.mass_change.is_some())
         else {
             self.clear_notice(&key);
             return;
@@ -218,7 +218,7 @@ impl Engine {
     /// The mass changes for the pages.
     pub(super) fn mass_change_views(&self) -> Vec<MassChangeView> {
         let storming = self.holders().into_iter().filter_map(|device| {
-            let replica = self.world.devices.get(&device)?;
+            let replica = self.world.replicas.get(&device)?;
             Some((device, replica, replica.mass_change?))
         });
         storming

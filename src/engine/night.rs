@@ -206,7 +206,7 @@ impl Engine {
             || self.carrying.moving
             || !self.dirty.is_empty()
             || self.orphan_links.values().any(young)
-            || self.world.devices.values().any(|h| h.absent.values().any(young))
+            || self.world.replicas.values().any(|h| h.absent.values().any(young))
     }
 
     /// Lets files of any age be joined, for tests and by the owner's word.

@@ -305,7 +305,7 @@ impl Engine {
         let holders = self.holders().into_iter().filter(held);
         holders
             .filter_map(|device| {
-                let absent = &self.world.devices.get(&device)?.absent;
+                let absent = &self.world.replicas.get(&device)?.absent;
                 let mut path = absent.keys().next()?.parent()?;
                 while !absent.keys().all(|p| p.is_within(&path)) {
                     path = path.parent()?;

@@ -37,7 +37,7 @@ impl Engine {
         // Whose folder was gone and who misses nothing any more is like the others again.
         let (world, dirty) = (&self.world, &self.dirty);
         self.vanished_roots.retain(|device| {
-            let absent = world.devices.get(device).is_some_and(|h| !h.absent.is_empty());
+            let absent = world.replicas.get(device).is_some_and(|h| !h.absent.is_empty());
             absent || dirty.keys().any(|(d, _)| d == device)
         });
         Ok(looks > self.looks)
@@ -98,7 +98,7 @@ impl Engine {
             self.touch(&at_home);
             self.stale = true;
         }
-        let Some(replica) = self.world.devices.get_mut(device) else { return Ok(true) };
+        let Some(replica) = self.world.replicas.get_mut(device) else { return Ok(true) };
         let booked = replica.links.get(path).copied();
         let key = (device.clone(), path.clone());
         self.stale_links.remove(&key);

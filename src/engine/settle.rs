@@ -18,7 +18,7 @@ impl Engine {
     }
 
     pub(super) fn has_vanished(&self, device: &Holder) -> bool {
-        self.world.devices.get(device).is_some_and(|h| {
+        self.world.replicas.get(device).is_some_and(|h| {
             let mass = h.absent.len() > MASS && h.absent.len() * 5 > h.links.len();
             mass || (self.vanished_roots.contains(device) && !h.absent.is_empty())
         })
@@ -33,7 +33,7 @@ impl Engine {
         let settled =
             self.orphan_links.iter().filter(|(_, since)| now.since(**since) >= self.settle);
         let links = settled.filter_map(|(key, _)| {
-            let link = self.world.devices.get(&key.0)?.links.get(&key.1)?;
+            let link = self.world.replicas.get(&key.0)?.links.get(&key.1)?;
             Some((key.clone(), link.id.ino))
         });
         let recent_names = |at: &RelPath| self.recent_names.contains_key(at);
@@ -55,7 +55,7 @@ impl Engine {
             let held = self.is_held(&device);
             self.tell_held(&device, held && !self.is_in_mass_change(&device), now);
             self.tell_mass_change(&device, now);
-            let Some(replica) = self.world.devices.get(&device) else { continue };
+            let Some(replica) = self.world.replicas.get(&device) else { continue };
             if !held {
                 let settled =
                     replica.absent.iter().filter(|(_, at)| now.since(**at) >= self.settle);
@@ -89,7 +89,7 @@ impl Engine {
             return;
         }
         let (gone, all) =
-            self.world.devices.get(device).map_or((0, 0), |h| (h.absent.len(), h.links.len()));
+            self.world.replicas.get(device).map_or((0, 0), |h| (h.absent.len(), h.links.len()));
         let on = device.preposition();
         let what = format!("{gone} of the {all} files {on} {device} vanished at once");
         let next =
@@ -101,7 +101,7 @@ impl Engine {
     pub(super) fn next_deadline(&self, now: Time) -> Option<i64> {
         let absent = self
             .world
-            .devices
+            .replicas
             .iter()
             .filter(|(device, _)| !self.is_held(device) && self.looks_after(device))
             .flat_map(|(_, h)| h.absent.values());

@@ -55,7 +55,7 @@ impl Engine {
             let lately = replica.evicted.iter().filter(|e| now.since(e.at) < TOLD);
             Some((device, lately.filter(|e| !there(&e.path)).cloned().collect()))
         };
-        self.world.devices.iter().filter_map(told).collect()
+        self.world.replicas.iter().filter_map(told).collect()
     }
 
     /// Adds the masters up and finds which share a content, when they changed since that was last known.

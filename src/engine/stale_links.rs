@@ -15,7 +15,7 @@ impl Engine {
         let mut older = Vec::new();
         for name in std::mem::take(&mut self.stale_links) {
             let (device, path) = &name;
-            let Some(replica) = self.world.devices.get(device) else { continue };
+            let Some(replica) = self.world.replicas.get(device) else { continue };
             let Some(link) = stale_link(&self.world, device, path) else { continue };
             let quota = self.config.quota(device);
             let most =

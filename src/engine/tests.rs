@@ -548,7 +548,7 @@ fn an_edit_elsewhere_that_grew_does_not_break_the_quota() {
     house.settle();
     house.restart();
     assert_eq!(house.at_home("2"), Some(larger));
-    let used = house.engine().world().devices[&holder("HTCphone")].used();
+    let used = house.engine().world().replicas[&holder("HTCphone")].used();
     assert!(used <= Bytes(2 * BLOCK), "{used} of {}", Bytes(2 * BLOCK));
 }
 
@@ -559,7 +559,7 @@ fn a_name_that_is_taken_at_home_does_not_break_the_quota() {
     house.turn();
     house.phone("big", "the phone's own");
     house.settle();
-    let used = house.engine().world().devices[&holder("HTCphone")].used();
+    let used = house.engine().world().replicas[&holder("HTCphone")].used();
     assert!(used <= Bytes(2 * BLOCK), "{used} of {}", Bytes(2 * BLOCK));
     assert_eq!(house.masters().len(), 2);
 }
@@ -584,7 +584,7 @@ fn what_a_device_deletes_loses_its_link_once_that_has_settled() {
     house.turn();
     house.wait(SETTLE - 1);
     let links = |house: &mut House| {
-        house.engine().world().devices[&holder("HTCphone")].links.get(&path("a/x")).is_some()
+        house.engine().world().replicas[&holder("HTCphone")].links.get(&path("a/x")).is_some()
     };
     assert!(links(&mut house), "absence was believed too early");
     house.wait(2);
@@ -822,7 +822,7 @@ fn many_links_that_vanish_at_once_are_not_forgotten() {
     }
     house.settle();
     house.wait(86_400);
-    let known = house.engine().world().devices[&holder("HTCphone")].links.len();
+    let known = house.engine().world().replicas[&holder("HTCphone")].links.len();
     assert_eq!(known, 100);
     assert!(house.told().contains("51 of the 100 files on HTCphone vanished"));
     // One way out: they come back.
@@ -891,7 +891,7 @@ fn after_a_folder_was_emptied_ordinary_deletes_work_again() {
     house.phone_deletes("m/000");
     house.settle();
     assert!(!house.told().contains("vanished"), "{}", house.told());
-    assert_eq!(house.engine().world().devices[&holder("HTCphone")].links.len(), 19);
+    assert_eq!(house.engine().world().replicas[&holder("HTCphone")].links.len(), 19);
 }
 
 #[test]

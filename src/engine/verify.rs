@@ -188,7 +188,7 @@ impl Verification {
         listed: Option<Listing>,
     ) {
         let Some(listed) = listed else { return };
-        let replica = known.world.devices.get(device);
+        let replica = known.world.replicas.get(device);
         let next = if replica.is_some_and(|h| h.mass_change.is_some()) { ASKED } else { RUN };
         // In a folder of other people whose content was destroyed nothing is left but the note.
         let destroyed = known.world.share_of(device).is_some_and(|share| !share.takes());
@@ -252,7 +252,7 @@ impl Verification {
     /// What nothing may make room for is no broken promise: it is told anyhow.
     fn quota(&mut self, known: &Known<'_>, device: &Holder) {
         let quota = known.config.quota(device);
-        let used = known.world.devices.get(device).map(Replica::used);
+        let used = known.world.replicas.get(device).map(Replica::used);
         if let (Some(quota), Some(used)) = (quota, used)
             && !enforce_quota(known.world, device, Some(quota)).0.is_empty()
         {

@@ -310,7 +310,7 @@ impl Engine {
                 self.clear_notice(&key);
                 continue;
             };
-            let used = self.world.devices.get(&device).map_or(Bytes(0), Replica::used);
+            let used = self.world.replicas.get(&device).map_or(Bytes(0), Replica::used);
             let what = format!("{device} holds {used}, more than it may: {short}");
             let next = if short.pinned.0 > 0 {
                 "nothing else is removed: unpin something on its page, or raise the quota in \

@@ -43,7 +43,7 @@ fn files<T: Copy>(tree: &Tree<T>) -> BTreeMap<Vec<u8>, T> {
 
 fn remembered(world: &World) -> Remembered {
     let mut devices = BTreeMap::new();
-    for (name, replica) in &world.devices {
+    for (name, replica) in &world.replicas {
         let device = Device {
             links: files(&replica.links),
             rules: [&replica.follows, &replica.exceptions, &replica.pins].map(Clone::clone),

@@ -136,7 +136,7 @@ mod tests {
         }
         ledger.commit().unwrap();
         let world = Ledger::open(&file).unwrap().load().unwrap();
-        let (a, b) = (&world.devices[&device], &expected.devices[&device]);
+        let (a, b) = (&world.replicas[&device], &expected.replicas[&device]);
         assert_eq!(
             (&a.evicted, &a.change_rate, &a.mass_change),
             (&b.evicted, &b.change_rate, &b.mass_change)
@@ -145,7 +145,7 @@ mod tests {
         ledger.record(&Fact::Resolved(device.clone())).unwrap();
         ledger.commit().unwrap();
         let world = Ledger::open(&file).unwrap().load().unwrap();
-        assert_eq!(world.devices[&device].mass_change, None);
-        assert_eq!(world.devices[&device].change_rate, b.change_rate);
+        assert_eq!(world.replicas[&device].mass_change, None);
+        assert_eq!(world.replicas[&device].change_rate, b.change_rate);
     }
 }

@@ -228,9 +228,9 @@ mod tests {
         let world = Ledger::open(&file).unwrap().load().unwrap();
         assert_eq!(world.shares, expected.shares);
         assert_eq!(world.shares.len(), 3);
-        let joined = world.devices.keys().collect::<Vec<_>>();
+        let joined = world.replicas.keys().collect::<Vec<_>>();
         assert_eq!(joined, [&people("Photos é")]);
-        let replica = &world.devices[joined[0]];
+        let replica = &world.replicas[joined[0]];
         assert!(replica.links.get(&path("x")).is_some() && replica.wants(&path("new")));
         for (at, there) in [("one/x", true), ("one/y", false), ("two/x", false), ("two./x", true)] {
             assert_eq!(world.shared.get(&path(at)), there.then_some(&id), "{at}");
@@ -272,6 +272,6 @@ mod tests {
         let wished = text("SELECT wish FROM wishes");
         assert!(wished.contains(r#""to":["HTCphone","shared/Photos é"]"#), "{wished}");
         assert_eq!(ledger.open_wishes(&Origin::Home, 0, 9).unwrap()[0].wish, wish);
-        assert_eq!(Ledger::open(&file).unwrap().load().unwrap().devices.len(), 2);
+        assert_eq!(Ledger::open(&file).unwrap().load().unwrap().replicas.len(), 2);
     }
 }

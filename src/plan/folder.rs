@@ -362,7 +362,7 @@ fn missing_in(
 
 /// Unlinks what a device has below a folder, and stops following it.
 pub(super) fn delete_folder(world: &World, device: &Holder, path: &RelPath) -> Vec<Op> {
-    let Some(replica) = world.devices.get(device) else { return Vec::new() };
+    let Some(replica) = world.replicas.get(device) else { return Vec::new() };
     let mut ops = Vec::new();
     for follow in within(&replica.follows, path) {
         ops.push(Op::Note(Fact::Unfollow(device.clone(), follow)));
@@ -427,7 +427,7 @@ pub(super) fn destroy_folder(
     if let Some(device) = unsaved {
         return Err(device);
     }
-    for (device, replica) in &world.devices {
+    for (device, replica) in &world.replicas {
         if device.shared_folder().is_some() {
             // It stays shared; its names are those below the folder at home.
             let all = RelPath::root();

@@ -80,7 +80,7 @@ impl World {
             let link = *h.links.get(&path)?;
             Some((path, link))
         };
-        let all = self.devices.iter();
+        let all = self.replicas.iter();
         all.filter_map(|(d, h)| link((d, h)).map(|(path, link)| (d, path, link))).collect()
     }
 }
@@ -165,7 +165,7 @@ mod tests {
         let config = crate::config::parse("[devices.tablet]\n[devices.HTCphone]").unwrap();
         let all: Vec<_> = world.holders(&config).map(|holder| holder.to_string()).collect();
         assert_eq!(all, ["HTCphone", "tablet", "shared/family"]);
-        for holder in world.devices.keys() {
+        for holder in world.replicas.keys() {
             assert_eq!(world.looks_after(&config, holder), all.contains(&holder.to_string()));
         }
     }

@@ -111,7 +111,7 @@ pub fn joined_meant(world: &World, wish: &Wish) -> Option<String> {
 /// is all.
 fn empty_out(world: &World, name: &str, to: Option<&str>, ops: &mut Vec<Op>) -> bool {
     let holder = Holder::shared(name);
-    let Some(replica) = world.devices.get(&holder) else { return true };
+    let Some(replica) = world.replicas.get(&holder) else { return true };
     replica.links.for_each(Tree::<Link>::ROOT, |p, link| {
         let Ok(p) = RelPath::new(p) else { return };
         if ops.len() >= CHUNK {
@@ -237,7 +237,7 @@ impl Asked<'_> {
     /// Links what of a folder at home a folder of people does not have.
     fn link_missing(&self, holder: &Holder, home: &RelPath, ops: &mut Vec<Op>) {
         let none = Replica::default();
-        let replica = self.world.devices.get(holder).unwrap_or(&none);
+        let replica = self.world.replicas.get(holder).unwrap_or(&none);
         let mut link = |p: &RelPath, ino| {
             let Some(path) = self.world.path_on(holder, p) else { return };
             let there = replica.links.get(&path).is_some() && !replica.absent.contains_key(&path);
@@ -312,7 +312,7 @@ impl Asked<'_> {
         if let Some(to) = &open.revoked {
             planned.ops.extend(in_shared(to, &RelPath::root()).map(Op::MakeDir));
             // What is more than a part is carried over after the end, which must not wait for it.
-            if let Some(replica) = self.world.devices.get(&holder) {
+            if let Some(replica) = self.world.replicas.get(&holder) {
                 replica.links.for_each(Tree::<Link>::ROOT, |p, link| {
                     let Ok(p) = RelPath::new(p) else { return };
                     if planned.ops.len() < CHUNK
@@ -386,7 +386,7 @@ impl Asked<'_> {
             false => self.world.path_on(holder, path),
         };
         let none = Replica::default();
-        let replica = self.world.devices.get(holder).unwrap_or(&none);
+        let replica = self.world.replicas.get(holder).unwrap_or(&none);
         let Some(within) = within else { return self.not_there() };
         let mut ops = Vec::new();
         match self.wish.action {

@@ -38,7 +38,7 @@ pub fn moved_masters(
                 continue;
             }
             let has = |to: &RelPath| {
-                let links = world.devices.get(device).map(|h| &h.links);
+                let links = world.replicas.get(device).map(|h| &h.links);
                 let there = world.path_on(device, to).zip(links);
                 there.is_some_and(|(at, links)| links.get(&at).is_some())
             };

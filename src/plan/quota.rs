@@ -294,7 +294,7 @@ pub fn make_space(
     need: Bytes,
     keep: Keep<'_>,
 ) -> Result<Vec<(RelPath, Link)>, NoSpace> {
-    let (Some(quota), Some(replica)) = (quota, world.devices.get(device)) else {
+    let (Some(quota), Some(replica)) = (quota, world.replicas.get(device)) else {
         return Ok(Vec::new());
     };
     let over = (replica.used().0.saturating_add(need.0)).saturating_sub(quota.0);
@@ -325,7 +325,7 @@ pub fn enforce_quota(
     quota: Option<Bytes>,
 ) -> (Vec<(RelPath, Link)>, Option<Shortfall>) {
     let nothing = (Vec::new(), None);
-    let (Some(quota), Some(replica)) = (quota, world.devices.get(device)) else { return nothing };
+    let (Some(quota), Some(replica)) = (quota, world.replicas.get(device)) else { return nothing };
     let over = replica.used().0.saturating_sub(quota.0);
     if over == 0 || replica.untold {
         return nothing;
@@ -352,7 +352,7 @@ fn first_of(oldest: Oldest<'_>, mut over: u64) -> Vec<(RelPath, Link)> {
 /// The operations that evict: following its folder must not bring a link back that went.
 pub fn evict(world: &World, device: &Holder, going: &[(RelPath, Link)]) -> Vec<Op> {
     let op = |(path, link): &(RelPath, Link)| {
-        let except = world.devices.get(device).is_some_and(|h| h.wants(path));
+        let except = world.replicas.get(device).is_some_and(|h| h.wants(path));
         Op::Evict { device: device.clone(), path: path.clone(), ino: link.id.ino, except }
     };
     going.iter().map(op).collect()

@@ -58,7 +58,7 @@ pub enum NotYet {
 /// Plans what follows from a look; nothing from one at a name that is nobody's.
 pub fn reconcile(world: &World, observation: &Observation<'_>) -> Result<Vec<Op>, NotYet> {
     let Observation { device, path, seen, settled, .. } = *observation;
-    let (Some(replica), Some(at_home)) = (world.devices.get(device), &world.home_of(device, path))
+    let (Some(replica), Some(at_home)) = (world.replicas.get(device), &world.home_of(device, path))
     else {
         return Ok(Vec::new());
     };
@@ -149,7 +149,7 @@ fn follow(
     m: &Stat,
 ) -> Result<Vec<Op>, NotYet> {
     let Observation { device, path, quota, .. } = *observation;
-    let price = world.devices.get(device).map_or(Bytes(0), |h| h.price(m));
+    let price = world.replicas.get(device).map_or(Bytes(0), |h| h.price(m));
     let keep = Keep { within: Some(path), inodes: &[m.id.ino] };
     match make_space(world, device, quota, price, keep) {
         Ok(going) => {
@@ -200,7 +200,7 @@ fn bring_up_to_date(
 /// The device does not have it any more, by its own doing: only the link is forgotten.
 fn forget(world: &World, device: &Holder, path: &RelPath) -> Vec<Op> {
     let mut ops = vec![Op::Note(Fact::NoLink(device.clone(), path.clone()))];
-    if world.devices.get(device).is_some_and(|h| h.wants(path)) {
+    if world.replicas.get(device).is_some_and(|h| h.wants(path)) {
         ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
     }
     ops
@@ -238,7 +238,7 @@ fn keep_both(
         return Ok(ops);
     };
     // The device gets the master under the name if there is room for both.
-    let need = world.devices.get(device).map_or(Bytes(0), |h| {
+    let need = world.replicas.get(device).map_or(Bytes(0), |h| {
         let link = h.links.get(path);
         let freed = link.filter(|b| h.links_of(b.id.ino) == 1).map_or(0, |b| h.cost_of(b.id.ino).0);
         Bytes((h.price(m).0 + h.price(&seen).0).saturating_sub(freed))
@@ -255,7 +255,7 @@ fn keep_both(
         Err(NoSpace::Untold) => return Err(NotYet::Untold),
         Err(NoSpace::Short(_)) => {
             ops.push(Op::Unlink { at: here, ino: seen.id.ino });
-            if world.devices.get(device).is_some_and(|h| h.wants(path)) {
+            if world.replicas.get(device).is_some_and(|h| h.wants(path)) {
                 ops.push(Op::Note(Fact::Except(device.clone(), path.clone())));
             }
         }
@@ -347,7 +347,7 @@ mod tests {
         follows: bool,
     ) -> Result<Vec<String>, NotYet> {
         let mut world = World::default();
-        world.devices.entry(htc()).or_default();
+        world.replicas.entry(htc()).or_default();
         if let Some((ino, mtime)) = b {
             let id = stat(ino, mtime).id;
             world.note(&Fact::Link(htc(), path("d/x.txt"), Link { id, charge: Bytes(1), used: 0 }));
@@ -511,7 +511,7 @@ mod tests {
     #[test]
     fn the_sync_engines_copy_of_our_own_side_goes() {
         let mut world = World::default();
-        world.devices.entry(htc()).or_default();
+        world.replicas.entry(htc()).or_default();
         world.note(&Fact::Master(path("a/x.txt"), stat(1, 0)));
         let (device, at) = (htc(), path("a/x.sync-conflict-20261123-100000-ABCDEFG.txt"));
         let mut observation = Observation {

@@ -24,7 +24,7 @@ pub struct Behind {
 
 /// Whether a device's link is behind its master, and how.
 pub fn stale_link(world: &World, device: &Holder, path: &RelPath) -> Option<Behind> {
-    let replica = world.devices.get(device)?;
+    let replica = world.replicas.get(device)?;
     let link = *replica.links.get(path)?;
     let master = *world.files.get(&world.home_of(device, path)?)?;
     let equal = world.was_deduplicated(&link.id, &master.id) || like(&link.id, &master.id);
@@ -55,7 +55,7 @@ impl Behind {
         path: &RelPath,
         quota: Option<Bytes>,
     ) -> Result<Vec<(RelPath, Link)>, NoSpace> {
-        let need = world.devices.get(device).map_or(Bytes(0), |replica| self.need(replica));
+        let need = world.replicas.get(device).map_or(Bytes(0), |replica| self.need(replica));
         if need == Bytes(0) {
             return Ok(Vec::new());
         }
@@ -72,7 +72,7 @@ pub(super) fn like(a: &FileId, b: &FileId) -> bool {
 /// How a device gets the master of a path, room for it being made: in place of the older one that is there.
 pub(super) fn get(world: &World, device: &Holder, path: &RelPath, m: &Stat, now: Time) -> Vec<Op> {
     let (by, at, new) = (master(path), on(device, path), m.id.ino);
-    let gone = world.devices.get(device).is_some_and(|replica| replica.absent.contains_key(path));
+    let gone = world.replicas.get(device).is_some_and(|replica| replica.absent.contains_key(path));
     match stale_link(world, device, path).filter(|_| !gone) {
         None => vec![Op::Link { from: by, ino: new, to: at }],
         Some(old) => vec![

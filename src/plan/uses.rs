@@ -21,7 +21,7 @@ impl World {
         if self.latest_use <= now {
             return facts;
         }
-        for (device, replica) in &self.devices {
+        for (device, replica) in &self.replicas {
             let mut ahead = Vec::new();
             let mut before = i64::MIN;
             replica.links.for_each(Tree::<Link>::ROOT, |_, link| match link.used > now {
@@ -73,7 +73,7 @@ mod tests {
         let facts = world.take_uses_back(Time::from_secs(now), most);
         facts.iter().for_each(|fact| world.note(fact));
         let mut used = Vec::new();
-        for replica in world.devices.values() {
+        for replica in world.replicas.values() {
             replica.links.for_each(Tree::<Link>::ROOT, |path, link| {
                 used.push((RelPath::new(path).unwrap().to_string(), link.used));
             });

@@ -81,7 +81,7 @@ pub fn at_most(world: &World) -> Bytes {
 
 /// The number of the old content that the earliest mass change begins with which waits for the owner's word.
 pub fn mass_change_since(world: &World, config: &Config) -> Option<u64> {
-    let mass_changes = world.devices.iter().filter(|(who, _)| world.looks_after(config, who));
+    let mass_changes = world.replicas.iter().filter(|(who, _)| world.looks_after(config, who));
     mass_changes.filter_map(|(_, replica)| Some(replica.mass_change?.first)).min()
 }
 

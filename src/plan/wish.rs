@@ -186,7 +186,7 @@ impl<'a> Asked<'a> {
     }
 
     pub(super) fn replica(&self, device: &Holder) -> Option<&'a Replica> {
-        self.world.devices.get(device)
+        self.world.replicas.get(device)
     }
 
     pub(super) fn master(&self) -> Option<&'a Stat> {

@@ -14,7 +14,7 @@ pub struct World {
     /// Names among the masters that lie on another file system: nothing is known of them, or of what is in them.
     pub elsewhere: BTreeSet<RelPath>,
     /// What each device of the settings holds, and each shared folder.
-    pub devices: BTreeMap<Holder, Replica>,
+    pub replicas: BTreeMap<Holder, Replica>,
     /// Old contents, by number.
     pub versions: BTreeMap<u64, Version>,
     /// When the NAS was seen running: how old old contents are.
@@ -305,7 +305,7 @@ impl World {
             }
             Fact::NoShare(name) => {
                 self.shares.remove(name);
-                self.devices.remove(&Holder::shared(name));
+                self.replicas.remove(&Holder::shared(name));
                 if let Ok(root) = RelPath::new(name.as_bytes()) {
                     self.shared.remove_dir(&root);
                 }
@@ -337,16 +337,16 @@ impl World {
 
     /// What a device holds.
     pub fn device(&self, device: &DeviceName) -> Option<&Replica> {
-        self.devices.get(&Holder::Device(device.clone()))
+        self.replicas.get(&Holder::Device(device.clone()))
     }
 
     /// True while nobody has told what is on its way to a device ([`Replica::untold`]).
     pub fn is_untold(&self, device: &Holder) -> bool {
-        self.devices.get(device).is_some_and(|replica| replica.untold)
+        self.replicas.get(device).is_some_and(|replica| replica.untold)
     }
 
     fn replica(&mut self, device: &Holder) -> &mut Replica {
-        self.devices.entry(device.clone()).or_default()
+        self.replicas.entry(device.clone()).or_default()
     }
 
     /// The number of the newest kept content of a master.

@@ -221,7 +221,7 @@ fn what_they_delete_at_once_is_held_until_the_owner_says_so() {
     house.settle();
     assert!(house.told().contains("80 of the 82 files in shared/a vanished"), "{}", house.told());
     assert_eq!(house.masters().len(), 83, "masters never go");
-    assert_eq!(house.engine().world().devices[&people()].links.len(), 82);
+    assert_eq!(house.engine().world().replicas[&people()].links.len(), 82);
     let mut back = house.wish(Action::Get, "a");
     back.to = vec![people()];
     let answer = house.asks_home(&back);
@@ -349,7 +349,7 @@ fn revoke_share_carries_the_links_over_and_ends_when_the_carrier_let_go() {
     assert_eq!(is, after);
     assert_eq!(house.folders_in_shared(), ["a-revoked-23-11-26"]);
     assert_eq!(house.at_home("a/x").as_deref(), Some("x2"));
-    assert!(house.engine().world().devices.keys().all(|d| d.shared_folder().is_none()));
+    assert!(house.engine().world().replicas.keys().all(|d| d.shared_folder().is_none()));
     assert!(refusal(house.asks_people(Action::RevokeShare, "a", None)).contains("not shared"));
     // It can be shared and revoked again; what was kept goes with its masters.
     assert!(is_done(&house.asks_people(Action::ShareFolder, "a", None)));

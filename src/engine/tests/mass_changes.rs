@@ -21,7 +21,7 @@ fn as_it_was(count: usize) -> Vec<String> {
 }
 
 fn storming(house: &mut House) -> bool {
-    house.engine().world().devices[&holder("HTCphone")].mass_change.is_some()
+    house.engine().world().replicas[&holder("HTCphone")].mass_change.is_some()
 }
 
 /// The answer to a mass change of the phone, from a page.
@@ -339,7 +339,7 @@ fn two_devices_that_mass_change_over_the_same_files_are_both_turned_back() {
         }
         house.settle();
         for who in [&phone, &laptop] {
-            assert!(house.engine().world().devices[who].mass_change.is_some(), "{who}");
+            assert!(house.engine().world().replicas[who].mass_change.is_some(), "{who}");
         }
         let mut left = 0;
         for who in [first, second] {
@@ -604,7 +604,7 @@ fn keep_mine_says_how_much_had_no_room() {
     // 49 blocks more than it had for the one, and one for each of the thirty.
     let told = "; 31 files of it had no room on HTCphone: needs 324 kB; quota 410 kB";
     assert!(text.ends_with(told), "{text}");
-    let phone = &house.engine().world().devices[&holder("HTCphone")];
+    let phone = &house.engine().world().replicas[&holder("HTCphone")];
     assert!(phone.used() <= Bytes(100 * BLOCK) && phone.evicted.is_empty());
     assert_eq!(house.at_phone(&name(50)), None);
     assert_eq!(house.at_phone(&name(51)).unwrap(), "content 51");
@@ -733,7 +733,7 @@ fn small_mass_change(renamed: bool) -> House {
     house.phone("m/new", "new and held");
     house.phone_deletes("m/gone");
     house.settle();
-    let held = &house.engine().world().devices[&holder("HTCphone")].held;
+    let held = &house.engine().world().replicas[&holder("HTCphone")].held;
     assert_eq!(held.len(), 3);
     if renamed {
         rename_at_home(&mut house, "pics");
@@ -785,7 +785,7 @@ fn a_drive_that_was_away_is_no_mass_change() {
     }
     house.take(on(&holder("HTCphone"), &path("m/READ ME")));
     house.settle();
-    let held = house.engine().world().devices[&holder("HTCphone")].held.clone();
+    let held = house.engine().world().replicas[&holder("HTCphone")].held.clone();
     assert!(held.is_empty(), "nothing is held any more: {held:?}");
     assert!(is_done(&say(&mut house, &Origin::Home, Action::KeepMine).1));
     assert!(!storming(&mut house));

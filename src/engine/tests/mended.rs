@@ -133,7 +133,7 @@ fn more_absences_without_word_than_a_turn_looks_at_keep_nothing_from_being_mende
         house.phone_deletes(&format!("d/{n:02}"));
     }
     house.settle();
-    assert_eq!(house.engine().world().devices[&holder("HTCphone")].absent.len(), 12);
+    assert_eq!(house.engine().world().replicas[&holder("HTCphone")].absent.len(), 12);
     house.writes("a.doc");
     house.is_told_of_writing("a.doc");
     // It comes to rest.
@@ -146,7 +146,7 @@ fn more_absences_without_word_than_a_turn_looks_at_keep_nothing_from_being_mende
         house.engine().hear(news, now).unwrap();
     }
     house.turn();
-    assert_eq!(house.engine().world().devices[&holder("HTCphone")].absent.len(), 0);
+    assert_eq!(house.engine().world().replicas[&holder("HTCphone")].absent.len(), 0);
     assert_eq!(house.phone_files().len(), 49);
 }
 

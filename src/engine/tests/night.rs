@@ -578,7 +578,7 @@ fn what_is_found_is_put_right_by_the_next_turn_and_not_by_the_night() {
     house.try_turn().unwrap();
     assert!(house.drive.0.borrow().listed > listed.get() + 50, "everything was looked at");
     house.wait(11);
-    assert_eq!(house.engine().world().devices[&holder("HTCphone")].links.len(), 0);
+    assert_eq!(house.engine().world().replicas[&holder("HTCphone")].links.len(), 0);
 }
 
 #[test]
@@ -616,7 +616,7 @@ fn devices_follow_what_was_joined_and_nobody_notices() {
     house.engine().carried([holder("HTCphone")]);
     house.engine().take_changed();
     let used = |house: &mut House| {
-        let replica = &house.engine().world().devices[&holder("HTCphone")];
+        let replica = &house.engine().world().replicas[&holder("HTCphone")];
         (replica.links.get(&path("other")).unwrap().used, replica.used())
     };
     let (before, charged) = used(&mut house);
@@ -754,7 +754,7 @@ fn a_join_is_followed_wherever_it_is_cut() {
         }
         assert_eq!(house.phone_files(), ["keep=equal", "other=equal"], "cut at call {cut}");
         assert_eq!(house.drive.0.borrow().lost, Vec::<Vec<u8>>::new());
-        let replica = &house.engine().world().devices[&holder("HTCphone")];
+        let replica = &house.engine().world().replicas[&holder("HTCphone")];
         let charged = if joined { 1 } else { 2 };
         assert_eq!(replica.used(), Bytes(charged * BLOCK), "cut at call {cut}");
         assert_eq!(house.engine().world().versions.len(), 0, "cut at call {cut}");
@@ -856,7 +856,7 @@ fn a_real_night_joins_and_the_next_one_lets_go() {
     }
     assert_ne!(drive.ino("files/b/4"), drive.ino("files/a/1"));
     assert_eq!(drive.aside(), 1);
-    let held = drive.engine.world().devices[&holder("HTCphone")].used();
+    let held = drive.engine.world().replicas[&holder("HTCphone")].used();
     assert_eq!(held, Bytes(2 * 4096));
     assert_eq!(drive.engine.world().versions.len(), 0);
     let told: Vec<_> = drive.engine.report().notices.into_iter().map(|n| n.what).collect();

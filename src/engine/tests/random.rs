@@ -351,7 +351,7 @@ impl Life {
         for name in DEVICES {
             let quota = self.house.config.devices[&device(name)].quota;
             let world = self.house.engine().world();
-            let replica = &world.devices[&holder(name)];
+            let replica = &world.replicas[&holder(name)];
             let (_, short) = enforce_quota(world, &holder(name), quota);
             let over = quota.is_some_and(|quota| replica.used() > quota);
             prop_assert!(!over || short.is_some(), "{name} holds more than its quota");
@@ -386,7 +386,7 @@ impl Life {
                 .map(|(at, _)| at.path.clone())
                 .collect();
             let mut booked = BTreeSet::new();
-            let links = &self.house.engine().world().devices[&holder(name)].links;
+            let links = &self.house.engine().world().replicas[&holder(name)].links;
             links.for_each(Tree::<crate::model::Link>::ROOT, |p, _| {
                 booked.insert(RelPath::new(p).unwrap());
             });
@@ -401,7 +401,7 @@ impl Life {
         });
         for (name, share) in world.shares.iter().filter(|(_, share)| share.is_joined()) {
             let holder = crate::model::Holder::shared(name);
-            let Some(replica) = world.devices.get(&holder) else { continue };
+            let Some(replica) = world.replicas.get(&holder) else { continue };
             replica.links.for_each(Tree::<crate::model::Link>::ROOT, |p, link| {
                 known.insert((on(&holder, &RelPath::new(p).unwrap()).path, link.id.ino));
             });

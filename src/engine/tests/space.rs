@@ -31,7 +31,7 @@ fn carry(house: &mut House, lacking: &[&str]) {
 }
 
 fn evicted(house: &mut House) -> Vec<String> {
-    let replica = &house.engine().world().devices[&holder("HTCphone")];
+    let replica = &house.engine().world().replicas[&holder("HTCphone")];
     replica.evicted.iter().map(|e| format!("{} {}", e.path, e.size)).collect()
 }
 
@@ -191,7 +191,7 @@ fn what_can_never_fit_does_not_wait_for_that_word() {
     house.engine().carried([holder("HTCphone")]);
     house.home("many/4", &blocks(2));
     house.turn();
-    let phone = &house.engine().world().devices[&holder("HTCphone")];
+    let phone = &house.engine().world().replicas[&holder("HTCphone")];
     assert!(phone.excepts(&path("many/4")), "{:?}", phone.exceptions);
 }
 
@@ -236,7 +236,7 @@ fn with_a_gap() -> House {
         house.wait(10);
     }
     assert_eq!(house.all(&Place::Device(laptop.clone())), ["1=1", "2=2", "d/b=d/b"]);
-    let replica = &house.engine().world().devices[&holder("LinuxLaptop")];
+    let replica = &house.engine().world().replicas[&holder("LinuxLaptop")];
     assert!(replica.exceptions.contains(&path("d/a")), "it does not come back by itself");
     house.restart();
     house.engine().carried([laptop.into()]);
@@ -356,7 +356,7 @@ fn what_comes_into_a_followed_folder_waits_for_that_word_too() {
     house.turn();
     assert_eq!(house.at_home("d/1").as_deref(), Some("edited"));
     assert_eq!(house.phone_files(), ["d/1=edited", "d/2=d/2"]);
-    let phone = |house: &mut House| house.engine().world().devices[&holder("HTCphone")].clone();
+    let phone = |house: &mut House| house.engine().world().replicas[&holder("HTCphone")].clone();
     assert!(phone(&mut house).exceptions.is_empty(), "it was not left out");
     house.engine().hear(News::Lacking(holder("HTCphone"), vec![path("d/1")]), now).unwrap();
     house.turn();
@@ -566,7 +566,7 @@ fn a_get_that_evicts_is_finished_wherever_it_is_cut() {
         house.memory().fail_from = Some((calls + cut, Errno::IO));
         let failed = house.try_turn().is_err();
         house.memory().fail_from = None;
-        let used = house.engine().world().devices[&holder("HTCphone")].used();
+        let used = house.engine().world().replicas[&holder("HTCphone")].used();
         assert!(used <= Bytes(2 * BLOCK), "cut at call {cut}: {used}");
         house.restart();
         let answer = house.answer(&origin, wish.id);
@@ -592,7 +592,7 @@ fn what_could_not_go_is_no_exception() {
     house.memory().put(&at, b"1 edited", now);
     house.home("d/2", "2");
     house.try_turn().unwrap();
-    let replica = &house.engine().world().devices[&holder("HTCphone")];
+    let replica = &house.engine().world().replicas[&holder("HTCphone")];
     assert!(replica.exceptions.is_empty(), "{:?}", replica.exceptions);
     assert_eq!(house.phone_files(), ["d/1=1 edited"]);
 }
@@ -1378,7 +1378,7 @@ impl Life {
 
     fn compare(&mut self) -> Result<(), TestCaseError> {
         let world = self.house.engine().world();
-        let replica = &world.devices[&holder("HTCphone")];
+        let replica = &world.replicas[&holder("HTCphone")];
         let mut there = BTreeMap::new();
         replica.links.for_each(Tree::<Link>::ROOT, |at, link| {
             let at = RelPath::new(at).unwrap().to_string();

@@ -28,7 +28,7 @@ impl House {
     }
 
     fn has(&mut self, holder: &Holder, at: &str) -> bool {
-        let replica = &self.engine().world().devices[holder];
+        let replica = &self.engine().world().replicas[holder];
         assert!(replica.absent.is_empty(), "{:?}", replica.absent);
         replica.links.get(&path(at)).is_some()
     }
@@ -90,7 +90,7 @@ fn a_devices_folder_that_cant_be_read_deleted_nothing() {
     house.scan();
     house.settle();
     assert_eq!(house.phone_files(), ["a/b/y=y1", "a/x=x1"]);
-    assert!(house.engine().world().devices[&phone].exceptions.is_empty());
+    assert!(house.engine().world().replicas[&phone].exceptions.is_empty());
 }
 
 #[test]

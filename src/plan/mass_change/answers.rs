@@ -15,7 +15,8 @@ fn stormy<'a>(
     to: &[&'a Holder],
     origin: &Origin,
 ) -> Result<Vec<&'a Holder>, Planned> {
-    let storming = |d: &Holder| asked.world.devices.get(d).is_some_and(|h| h.mass_change.is_some());
+    let storming =
+        |d: &Holder| asked.world.replicas.get(d).is_some_and(|h| h.mass_change.is_some());
     if let Origin::Device(own) = origin
         && let own = Holder::Device(own.clone())
         && (to.contains(&&own) || storming(&own))
@@ -53,7 +54,7 @@ impl Asked<'_> {
                 homes.any(|home| home.is_within(path))
             }
         };
-        let (device, _) = self.world.devices.iter().find(held)?;
+        let (device, _) = self.world.replicas.iter().find(held)?;
         Some(self.not_before_the_word(device))
     }
 

@@ -113,7 +113,7 @@ fn moved(
 fn is_mass_change(world: &World, device: &Holder, number: u64, version: &Version) -> bool {
     match &version.why {
         Why::Edited(other) => {
-            let mass_change = world.devices.get(other).and_then(|h| h.mass_change);
+            let mass_change = world.replicas.get(other).and_then(|h| h.mass_change);
             other == device || mass_change.is_some_and(|mass_change| number >= mass_change.first)
         }
         why => matches!(why, Why::Rescued | Why::Overwrote(_)),
@@ -136,7 +136,7 @@ impl<'w> Change<'w> {
     fn of(world: &World, device: &Holder, chain: &[(u64, &'w Version)]) -> Option<Self> {
         let edited = |v: &Version| matches!(&v.why, Why::Edited(d) if d == device);
         // Found after a cut: what took its place is what the device has, or had when it wrote again.
-        let has = |ino| world.devices.get(device).is_some_and(|h| h.links_of(ino) > 0);
+        let has = |ino| world.replicas.get(device).is_some_and(|h| h.links_of(ino) > 0);
         let rescued = |v: &Version| {
             let wrote = v.successor.filter(|_| v.why == Why::Rescued);
             let again = |ino| chain.iter().any(|(_, v)| v.id.ino == ino && edited(v));

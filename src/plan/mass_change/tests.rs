@@ -158,7 +158,7 @@ fn another_of_the_same_stem_in_its_place_is_rewriting() {
     world.note(&Fact::Link(htc(), path("d/a.jpg"), link(1)));
     world.note(&Fact::Link(htc(), path("d/a.jpg.locked"), came));
     world.note(&Fact::Link(htc(), path("d/ab.jpg"), came));
-    let replica = &world.devices[&htc()];
+    let replica = &world.replicas[&htc()];
     assert!(is_disguised(replica, &path("d/a.jpg"), Time::from_secs(50)));
     assert!(!is_disguised(replica, &path("d/a.jpg"), Time::from_secs(101)), "it came long ago");
     assert!(!is_disguised(replica, &path("d/ab.jpg"), Time::from_secs(50)));
@@ -177,7 +177,7 @@ fn stormy_world() -> World {
     world.note(&Fact::Version(7, old));
     let mass_change = MassChange { first: 5, since: NOW, at: NOW, rewritten: 1, deleted: 0 };
     world.note(&Fact::MassChange(htc(), mass_change));
-    let replica = world.devices.get_mut(&htc()).unwrap();
+    let replica = world.replicas.get_mut(&htc()).unwrap();
     replica.held.insert(path("edited"), Some(stat(12)));
     replica.held.insert(path("gone"), None);
     replica.held.insert(path("new"), Some(stat(13)));
@@ -216,7 +216,7 @@ fn answer(world: &World, action: Action, origin: &Origin) -> (Vec<String>, Answe
 #[test]
 fn let_it_happen_takes_everything_in_and_makes_it_the_measure() {
     let world = stormy_world();
-    assert_eq!(extent(&world.devices[&htc()]), (2, 1, 1));
+    assert_eq!(extent(&world.replicas[&htc()]), (2, 1, 1));
     let (ops, answer) = answer(&world, Action::Allow, &Origin::Home);
     assert_eq!(
         ops,
@@ -270,7 +270,7 @@ fn turned_back(world: &mut World) {
 fn what_was_rewritten_and_then_deleted_comes_back_as_it_was_before_both() {
     let mut world = stormy_world();
     world.note(&Fact::NoLink(htc(), path("taken")));
-    world.devices.get_mut(&htc()).unwrap().deleted.insert(path("taken"), (NOW, 11));
+    world.replicas.get_mut(&htc()).unwrap().deleted.insert(path("taken"), (NOW, 11));
     let linked = |world: &World| {
         let wished = keep_mine();
         let planned = wish(world, &config(), &Origin::Home, &wished, Attempt::Again, NOW);
@@ -299,7 +299,7 @@ fn let_it_happen_waits_for_word_of_what_is_on_its_way_where_room_has_to_be_made(
     let mut world = stormy_world();
     // Made there under a name that is taken at home: both are kept, if there is room for both.
     world.note(&Fact::Master(path("new"), stat(4)));
-    let replica = world.devices.get_mut(&htc()).unwrap();
+    let replica = world.replicas.get_mut(&htc()).unwrap();
     replica.untold = true;
     let mut config = config();
     config.devices.get_mut(&phone()).unwrap().quota = Some(Bytes(8_194));
@@ -307,7 +307,7 @@ fn let_it_happen_waits_for_word_of_what_is_on_its_way_where_room_has_to_be_made(
     let plan = |world: &World| wish(world, &config, &Origin::Home, &wished, Attempt::Again, NOW);
     let waits = plan(&world);
     assert!(waits.ops.is_empty() && matches!(waits.answer, Answer::Waiting(_)), "{waits:?}");
-    world.devices.get_mut(&htc()).unwrap().untold = false;
+    world.replicas.get_mut(&htc()).unwrap().untold = false;
     assert!(matches!(plan(&world).answer, Answer::Done(_)));
 }
 
@@ -317,7 +317,7 @@ fn room_for_one_is_seen_before_it_is_made_for_the_next() {
     for (at, ino) in [("new", 4), ("newer", 5)] {
         world.note(&Fact::Master(path(at), stat(ino)));
     }
-    let replica = world.devices.get_mut(&htc()).unwrap();
+    let replica = world.replicas.get_mut(&htc()).unwrap();
     replica.held.insert(path("newer"), Some(stat(14)));
     let mut config = config();
     let wished = Wish { action: Action::Allow, ..keep_mine() };

@@ -52,7 +52,7 @@ fn the_refusal_has_the_numbers() {
     world.note(&Fact::Pin(device(), path("a")));
     world.note(&Fact::Pin(device(), path("d")));
     world.note(&Fact::NoMaster(path("b")));
-    world.devices.get_mut(&device()).unwrap().live.insert(path("f"), Live::Queued);
+    world.replicas.get_mut(&device()).unwrap().live.insert(path("f"), Live::Queued);
     assert_eq!(
         room(&world, 101, 5).unwrap_err(),
         "needs 5 bytes; quota 101 bytes, 80 bytes of it pinned, 20 bytes of it not safely at home \
@@ -71,7 +71,7 @@ fn what_needs_none_has_room_and_what_never_fits_has_none_before_anything_is_told
     let mut world = world(&[("a", 1, 10, 1), ("b", 2, 10, 2), ("c", 3, 10, 3)]);
     world.note(&Fact::Pin(device(), path("a")));
     for untold in [false, true] {
-        world.devices.get_mut(&device()).unwrap().untold = untold;
+        world.replicas.get_mut(&device()).unwrap().untold = untold;
         // What is too much anyhow goes, once that is told.
         let goes: &[&str] = if untold { &[] } else { &["b", "c"] };
         assert_eq!(room(&world, 5, 0).unwrap(), goes);
@@ -100,7 +100,7 @@ fn what_costs_nothing_makes_no_room() {
 #[test]
 fn what_a_mass_change_holds_back_stays() {
     let mut world = world(&[("a", 1, 10, 1), ("b", 2, 10, 2)]);
-    world.devices.get_mut(&device()).unwrap().held.insert(path("a"), None);
+    world.replicas.get_mut(&device()).unwrap().held.insert(path("a"), None);
     assert_eq!(room(&world, 20, 5).unwrap(), ["b"]);
 }
 
@@ -115,7 +115,7 @@ fn among_a_hundred_thousand_links_few_paths_are_made() {
         let link = Link { id, charge: Bytes(4_096), used: (n * 7_919 % 100_003) as i64 };
         world.note(&Fact::Link(device(), at, link));
     }
-    let replica = &world.devices[&device()];
+    let replica = &world.replicas[&device()];
     let quota = Some(replica.used());
     let begun = std::time::Instant::now();
     let going =
