@@ -120,7 +120,8 @@ def test_each_answers_to_its_own_name_alone(first, second):
 
 def test_the_router_is_told_the_same_name(second):
     """It was asked anew for that, without the address going meanwhile."""
-    second.wait("DHCP with the name", lambda: "hostname:larder-2 " in second.sh("ps -w | grep '[u]dhcpc'") + " ", 30)
+    client = "/proc/$(cat /run/larder/network/usb0.pid)/cmdline"
+    second.wait("DHCP with the name", lambda: second.sh_status(f"grep -q hostname:larder-2 {client}")[0] == 0, 30, 1)
     assert f"inet {emulator.Wire.SECOND_ADDRESS}/" in second.sh("ip -4 addr")
     assert running(second, "larder-2")
 
