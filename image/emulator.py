@@ -158,10 +158,28 @@ class Mute(AssertionError):
     waiting time and not one for each test that comes after."""
 
 
+class Wire:
+    """One network for two Pis with cards of their own. The router is at the first one's end and has to be there before
+    the second's cable is plugged in."""
+
+    MACS = ("52:54:00:4c:00:01", "52:54:00:4c:00:02")
+    # As that router gives them.
+    SECOND_ADDRESS = "10.0.2.16"
+
+    def __init__(self):
+        self.port = free_port()
+        self.pis = []
+
+    def end_for(self, pi):
+        """Which end is that Pi's: 0 or 1."""
+        self.pis.append(pi)
+        return len(self.pis) - 1
+
+
 class Machine:
     """One emulated Pi. Use as a context: it is gone at the end, whatever happens."""
 
-    def __init__(self, card, image, folder, console_log=None, bits=32):
+    def __init__(self, card, image, folder, console_log=None, bits=32, wire=None):
         self.program, self.model, dtb, kernel, self.ramdisk = loading.BOARDS[bits]
         self.card = card
         self.boot = pathlib.Path(image).parent / "boot"
@@ -172,6 +190,8 @@ class Machine:
         self.page_port = free_port()
         self.ssh_port = free_port()
         self.sync_port = free_port()
+        self.wire = wire
+        self.end = wire.end_for(self) if wire else None
         self.serial = None
         self.monitor = None
         self.started = None
@@ -197,15 +217,13 @@ class Machine:
         qmp = self.folder / "qmp.sock"
         with contextlib.suppress(FileNotFoundError):
             qmp.unlink()
-        forward = "".join(f",hostfwd={port}" for port in self._forwarded())
-        cable = f"user,id=net{forward}" if network else "hubport,id=net,hubid=0"
         args = [
             "-M", self.model, "-display", "none", "-no-reboot",
             "-kernel", self.kernel, "-initrd", self.boot / self.ramdisk,
             "-dtb", self.dtb, "-append", line.strip(),
             "-drive", f"if=sd,id=card,format=raw,file={self.card.path}",
             "-device", f"usb-hub,id=hub,port={HUB}",
-            "-netdev", cable, "-device", f"usb-net,netdev=net,port={NETWORK_PORT}",
+            *self._cable(network),
             "-serial", "stdio", "-qmp", f"unix:{qmp},server=on,wait=off",
         ]
         for drive, port in zip(drives, DRIVE_PORTS):
@@ -311,10 +329,28 @@ class Machine:
 
     # --- network ---------------------------------------------------------------------------------------------------
 
-    def _forwarded(self):
+    def _forwarded(self, address=""):
         """What of the Pi can be reached from here, in the emulator's words."""
         ports = {self.page_port: 8080, self.ssh_port: 22, self.sync_port: 22000}
-        return [f"tcp:127.0.0.1:{here}-:{there}" for here, there in ports.items()]
+        return [f"tcp:127.0.0.1:{here}-{address}:{there}" for here, there in ports.items()]
+
+    def _cable(self, network):
+        """The network card and what its cable leads to."""
+        card = f"usb-net,netdev=net,port={NETWORK_PORT}" + (f",mac={Wire.MACS[self.end]}" if self.wire else "")
+        netdevs = ["hubport,id=net,hubid=0"]
+        if self.wire is None and network:
+            netdevs = ["user,id=net" + "".join(f",hostfwd={port}" for port in self._forwarded())]
+        elif self.wire and self.end == 0:
+            others = (port for pi in self.wire.pis[1:] for port in pi._forwarded(Wire.SECOND_ADDRESS))
+            forward = "".join(f",hostfwd={port}" for port in (*self._forwarded(), *others))
+            netdevs += [f"user,id=router{forward}", "hubport,id=socket,hubid=0,netdev=router",
+                        f"socket,id=wire,listen=127.0.0.1:{self.wire.port}", "hubport,id=far,hubid=0,netdev=wire"]
+        return [word for netdev in netdevs for word in ("-netdev", netdev)] + ["-device", card]
+
+    def plug_cable(self):
+        """The second Pi of a wire was started without a network and is plugged into the first one's now."""
+        self.monitor.command("netdev_add", type="socket", id="wire", connect=f"127.0.0.1:{self.wire.port}")
+        self.monitor.command("netdev_add", type="hubport", id="far", hubid=0, netdev="wire")
 
     def router_comes(self):
         """A Pi that was started without a network has one from now on."""

@@ -12,7 +12,7 @@ mod settings;
 mod value;
 
 pub use complaint::Complaint;
-pub use parse::{MAX_BYTES, parse, parse_bytes, parse_file, wifi_of};
+pub use parse::{MAX_BYTES, hostname_of, parse, parse_bytes, parse_file, wifi_of};
 pub use settings::look_alikes;
 pub use settings::{Change, Settings};
 
@@ -55,6 +55,9 @@ pub struct Config {
 pub struct Nas {
     /// What people call it; shown on pages. Default "Larder".
     pub name: String,
+    /// What it is to be called on the network (one label of RFC 1123, in lower case). Default "larder". Where another
+    /// machine has that name it gets another one: the kernel's host name is the one that it really has.
+    pub hostname: String,
     /// Time zone of the house (IANA name), for the night window. Default "UTC".
     pub timezone: String,
 }
@@ -225,7 +228,7 @@ pub fn example() -> &'static str {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            nas: Nas { name: "Larder".into(), timezone: "UTC".into() },
+            nas: Nas { name: "Larder".into(), hostname: "larder".into(), timezone: "UTC".into() },
             devices: BTreeMap::new(),
             night: Night { from: 60, to: 300, dedup: true },
             led: Led { pin: Some(17), active_low: false },

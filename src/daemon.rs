@@ -309,6 +309,7 @@ impl Daemon {
         if settings_changed {
             self.network.configure(self.settings.current());
         }
+        self.network.look_at_name();
         let gone = self.drive.as_ref().is_some_and(|drive| self.drive_id() != Some(drive.id));
         if gone {
             log::warn!("the drive is gone");

@@ -65,8 +65,9 @@ pub struct Settings {
     pub password: Option<String>,
     /// Page and files are shown to everybody on the network.
     pub readers: bool,
-    /// Names under which browsers may reach us besides `larder` and `localhost`: this machine's
-    /// host name. Without the domain: `.local`, `.lan`, `.home.arpa` and `.internal` are known.
+    /// Names under which browsers may reach us besides `localhost`: this machine's host name. Without
+    /// the domain: `.local`, `.lan`, `.home.arpa` and `.internal` are known. Never a name that may be
+    /// another machine's.
     pub names: Vec<String>,
 }
 

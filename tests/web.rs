@@ -189,6 +189,33 @@ async fn only_our_own_names_are_answered() {
 }
 
 #[tokio::test]
+async fn a_name_that_went_to_another_machine_is_not_answered_any_more() {
+    let test = Test::new().await;
+    let ask = |host: &str, method: &str, more: &str| {
+        let asked = request(method, "/", more).replace("larder.local:8080", host);
+        let at = test.at;
+        async move { talk(connect(at).await, asked.as_bytes()).await }
+    };
+    assert_eq!(ask("larder.local:8080", "GET", "").await.status, 200);
+    assert_eq!(ask("larder-2.local:8080", "GET", "").await.status, 421);
+    // Another Larder has the name: this one is what the network calls it by now, and nothing else.
+    test.settings.send_modify(|settings| settings.names = vec!["larder-2".into()]);
+    for ours in ["larder-2.local:8080", "larder-2", "LARDER-2.lan", "localhost:8080", "127.0.0.1"] {
+        assert_eq!(ask(ours, "GET", "").await.status, 200, "{ours}");
+    }
+    for other in ["larder.local:8080", "larder", "larder.lan", "larder-3.local", "larder-22"] {
+        let answer = ask(other, "GET", "").await;
+        assert_eq!(answer.status, 421, "{other}");
+        assert!(answer.text().contains("http://larder-2.local"), "{}", answer.text());
+    }
+    // Its page may not send wishes here, even when its name was led here.
+    let body = of_home(&get_wish(ID));
+    assert_eq!(test.ask(post(OWN, &body).as_bytes()).await.status, 421);
+    let elsewhere = post(OWN, &body).replace("host: larder.local", "host: larder-2.local");
+    assert_eq!(test.ask(elsewhere.as_bytes()).await.status, 403);
+}
+
+#[tokio::test]
 async fn masters_of_any_name_open() {
     let test = Test::new().await;
     let table = hostile::load();

@@ -16,6 +16,12 @@ pub(super) enum Command {
     },
     /// Print a settings file with everything that can be set, explained
     Example,
+    /// Print the name on the network, or nothing where it can't be told (what the SD card's scripts ask)
+    #[command(hide = true)]
+    Hostname {
+        /// The file
+        file: PathBuf,
+    },
     /// Print its wireless network for wpa_supplicant, or nothing (what the SD card's network script asks)
     #[command(hide = true)]
     Wifi {
@@ -38,6 +44,10 @@ pub(super) fn run(command: Command, out: &mut impl Write) -> Result<ExitCode> {
                 return Ok(ExitCode::from(3));
             }
             writeln!(out, "{}: all is well", file.display())?;
+        }
+        Command::Hostname { file } => {
+            let name = std::fs::read(&file).ok().and_then(|content| config::hostname_of(&content));
+            name.map_or(Ok(()), |name| writeln!(out, "{name}"))?;
         }
         Command::Wifi { file } => {
             // Without a file there is no wireless network.

@@ -114,6 +114,7 @@ fn read(critic: &mut Critic<'_>, root: &DeTable<'_>) -> Config {
     };
     if let Some(nas) = open(critic, "nas") {
         nas.read(critic, "name", &mut config.nas.name, value::label);
+        nas.read(critic, "hostname", &mut config.nas.hostname, value::hostname);
         nas.read(critic, "timezone", &mut config.nas.timezone, value::timezone);
     }
     if let Some(night) = open(critic, "night") {
@@ -176,19 +177,7 @@ fn wifi(critic: &mut Critic<'_>, section: &Section<'_>) -> Option<Wifi> {
 /// take the network away over which it is told. `None` when there is no `[wifi]`, or its name or password
 /// can't be read (an open network is not tried in place of one with a password).
 pub fn wifi_of(bytes: &[u8]) -> Option<Wifi> {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BYTES)]);
-    // Only its own lines are read: a slip before it can change what the parser takes them for.
-    let lines = Lines::new(text.strip_prefix('\u{feff}').unwrap_or(&text));
-    let is_heading = |text: &str| {
-        let inside = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-        inside.is_some_and(|(name, _)| name.trim() == "wifi")
-    };
-    let heading = (1..=lines.count()).find(|&n| is_heading(lines.text(n)))?;
-    let own: Vec<&str> = lines.under(heading).skip(1).map(|n| lines.text(n)).collect();
-    let own = own.join("\n");
-    if own.contains(char::REPLACEMENT_CHARACTER) {
-        return None;
-    }
+    let own = lines_of(bytes, "wifi")?;
     let root = DeTable::parse(&own).ok()?;
     let section = Section::new(root.get_ref(), 0);
     let ssid = value::ssid("ssid", section.get("ssid")?.0).ok()?;
@@ -198,6 +187,35 @@ pub fn wifi_of(bytes: &[u8]) -> Option<Wifi> {
     };
     let country = section.get("country").and_then(|(c, _)| value::country("country", c).ok());
     Some(Wifi { ssid, password, country: country.unwrap_or_default() })
+}
+
+/// The name on the network of a settings file, whatever else is wrong in it: a slip in another section must not give the
+/// machine another address. `None` when it can't be told, as of a file with nothing in it: the name stays as it is then.
+pub fn hostname_of(bytes: &[u8]) -> Option<String> {
+    if let Ok(config) = parse_file(bytes) {
+        return Some(config.nas.hostname);
+    }
+    let own = lines_of(bytes, "nas")?;
+    let root = DeTable::parse(&own).ok()?;
+    match Section::new(root.get_ref(), 0).get("hostname") {
+        Some((value, _)) => value::hostname("hostname", value).ok(),
+        None => Some(Config::default().nas.hostname),
+    }
+}
+
+/// The lines below a heading. Only they are read where the rest may be wrong: a slip before them can change what the
+/// parser takes them for.
+fn lines_of(bytes: &[u8], section: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BYTES)]);
+    let lines = Lines::new(text.strip_prefix('\u{feff}').unwrap_or(&text));
+    let is_heading = |text: &str| {
+        let inside = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        inside.is_some_and(|(name, _)| name.trim() == section)
+    };
+    let heading = (1..=lines.count()).find(|&n| is_heading(lines.text(n)))?;
+    let own: Vec<&str> = lines.under(heading).skip(1).map(|n| lines.text(n)).collect();
+    let own = own.join("\n");
+    (!own.contains(char::REPLACEMENT_CHARACTER)).then_some(own)
 }
 
 fn devices(critic: &mut Critic<'_>, value: &Spanned<DeValue<'_>>) -> BTreeMap<DeviceName, Device> {

@@ -23,7 +23,7 @@ pub(super) const KEYS: [(&str, &[&str]); 9] = [
             "undo",
         ],
     ),
-    ("nas", &["name", "timezone"]),
+    ("nas", &["name", "hostname", "timezone"]),
     ("devices.<name>", &["label", "id", "quota", "role", "may"]),
     ("night", &["from", "to", "dedup"]),
     ("led", &["pin", "active_low"]),

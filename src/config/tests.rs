@@ -72,7 +72,7 @@ fn the_example_names_every_setting_and_every_wish() {
 fn reads_a_whole_file() {
     let config = parse(&format!(
         "keep_versions = \"1 hour\"\nversions_share = \"25%\"\nundo = \"2 weeks\"\n\
-         nas = {{ name = \"Home\", timezone = \"europe/berlin\" }}\n\
+         nas = {{ name = \"Home\", hostname = \"Attic-2\", timezone = \"europe/berlin\" }}\n\
          devices.tablet.quota = 5_000_000_000\n\
          devices.HTCphone = {{ id = \"{}\", role = \"device\", quota = \"0 bytes\" }}\n\
          [devices.cellar]\nrole = \"device\"\nmay = []\nquota = \"None\"\n\
@@ -84,7 +84,10 @@ fn reads_a_whole_file() {
     .unwrap();
     assert_eq!((config.keep_versions, config.undo), (3_600, 14 * 86_400));
     assert_eq!(config.versions_share, 25);
-    assert_eq!(config.nas, Nas { name: "Home".into(), timezone: "Europe/Berlin".into() });
+    assert_eq!(
+        config.nas,
+        Nas { name: "Home".into(), hostname: "attic-2".into(), timezone: "Europe/Berlin".into() }
+    );
     assert_eq!(config.night, Night { from: 23 * 60 + 30, to: 305, dedup: false });
     assert_eq!(config.led, Led { pin: None, active_low: true });
     assert_eq!(config.web, Web { enabled: false, port: 8080, password: None, readers: false });
@@ -435,6 +438,35 @@ fn tells_line_thing_and_next_step() {
             "[nas]\ntimezone = \"../../etc/passwd\"".into(),
             vec![
                 "line 2: there is no time zone `../../etc/passwd`; write it like \"Europe/Berlin\", or \"UTC\"",
+            ],
+        ),
+        // Names on the network.
+        (
+            "[nas]\nhostname = \"My Larder\"".into(),
+            vec![
+                "line 2: `my larder` can't be a name on the network; write hostname = \"my-larder\": 1 to 63 letters from a to z, digits and hyphens, with no hyphen at either end",
+            ],
+        ),
+        (
+            "\n[nas]\nhostname = \"attic.local\"".into(),
+            vec![
+                "line 3: `attic.local` can't be a name on the network; write hostname = \"attic\": 1 to 63 letters from a to z, digits and hyphens, with no hyphen at either end",
+            ],
+        ),
+        (
+            "[nas]\nhostname = \"localhost\"".into(),
+            vec![
+                "line 2: `localhost` can't be a name on the network; write hostname = \"attic\": 1 to 63 letters from a to z, digits and hyphens, with no hyphen at either end",
+            ],
+        ),
+        (
+            "[nas]\nhostname = attic".into(),
+            vec!["line 2: `attic` must stand in plain quotes; write \"attic\""],
+        ),
+        (
+            "[nas]\nhostname = 7".into(),
+            vec![
+                "line 2: `hostname` must be a text in quotes, not a number; write hostname = \"7\"",
             ],
         ),
         // Pins and ports.
@@ -817,6 +849,58 @@ fn the_wireless_network_is_joined_whatever_else_is_wrong() {
     assert_eq!(wifi_of(&elsewhere).unwrap().to_wpa_supplicant(), expected);
     assert_eq!(wifi_of(b"[wifi]\nssid = \"\xff\""), None);
     assert_eq!(wifi_of(example().as_bytes()), None);
+}
+
+#[test]
+fn a_name_on_the_network_is_one_label() {
+    let name = |name: &str| parse(&format!("[nas]\nhostname = \"{name}\"")).map(|c| c.nas.hostname);
+    let longest = "a".repeat(63);
+    for good in ["larder", "a", "7", "attic-2", "x--y", &longest] {
+        assert_eq!(name(good).as_deref(), Ok(good));
+    }
+    assert_eq!(name(" Attic ").as_deref(), Ok("attic"));
+    let longer = "a".repeat(64);
+    for bad in [
+        "",
+        " ",
+        "-a",
+        "a-",
+        "-",
+        "a_b",
+        "a b",
+        "a.",
+        "a.local",
+        "speisek\u{e4}mmer",
+        "LocalHost",
+        &longer,
+    ] {
+        assert_eq!(name(bad).unwrap_err()[0].line, 2, "{bad}");
+    }
+    assert_eq!(parse("").unwrap().nas.hostname, "larder");
+}
+
+#[test]
+fn the_name_on_the_network_stays_whatever_else_is_wrong() {
+    let name = |text: &str| hostname_of(text.as_bytes());
+    let good = "[nas]\nhostname = \"attic\"\n";
+    for text in [
+        good.to_owned(),
+        format!("\u{feff}{good}"),
+        format!("undo = soon\n[night\n{good}"),
+        format!("{good}[devices.HTCphone]\nquota = 8 GB\n[x"),
+        format!("{good}colour = \"blue\"\n"),
+    ] {
+        assert_eq!(name(&text).as_deref(), Some("attic"), "{text}");
+    }
+    for text in [example(), "# a remark", "[nas]\nname = \"Home\"\n[web]\nport = 0"] {
+        assert_eq!(name(text).as_deref(), Some("larder"), "{text}");
+    }
+    // It can't be told which name is wanted.
+    for text in
+        ["", " \n", "\0", "[web]\nport = 0", "[nas]\nhostname = attic", "[nas]\nhostname = \"a b\""]
+    {
+        assert_eq!(name(text), None, "{text}");
+    }
 }
 
 #[test]

@@ -26,6 +26,33 @@ pub(super) fn label(key: &str, value: &DeValue<'_>) -> Result<String, Wrong> {
     }
 }
 
+/// A name on the network: one label of RFC 1123 (2.1), in lower case. `localhost` would lead everybody to himself.
+pub(super) fn hostname(key: &str, value: &DeValue<'_>) -> Result<String, Wrong> {
+    let name = text(key, value)?.trim().to_ascii_lowercase();
+    if is_host_label(&name) && name != "localhost" {
+        return Ok(name);
+    }
+    // What may have been meant: without the domain, and what can't be in a name left out.
+    let first = name.split('.').next().unwrap_or_default();
+    let fit: Vec<&str> =
+        first.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()).collect();
+    let meant = fit.join("-");
+    let meant = if is_host_label(&meant) && meant != "localhost" { &meant } else { "attic" };
+    Err(Wrong::new(
+        format!("`{}` can't be a name on the network", clip(&name)),
+        format!(
+            "write {key} = \"{meant}\": 1 to 63 letters from a to z, digits and hyphens, with no hyphen at either end"
+        ),
+    ))
+}
+
+fn is_host_label(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
 /// A size; `None` is "none", no limit.
 pub(super) fn quota(key: &str, value: &DeValue<'_>) -> Result<Option<Bytes>, Wrong> {
     let example = format!("write {key} = \"8 GB\", or {key} = \"none\" for no limit");

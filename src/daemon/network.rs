@@ -15,6 +15,39 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 /// So many worklists may wait for the loop.
 const WAITING: usize = 16;
 
+/// The name under which browsers reach this machine: the kernel's host name. On the card that is the name which the
+/// responder really got on the network (`overlay/usr/lib/larder/mdns`), so it may change at any time.
+struct HostName(String);
+
+impl HostName {
+    fn of_kernel() -> Self {
+        Self::new(&rustix::system::uname().nodename().to_string_lossy())
+    }
+
+    fn new(node: &str) -> Self {
+        Self(node.to_lowercase())
+    }
+
+    /// As it stands in addresses. A name without a domain is announced as name.local.
+    fn in_full(&self) -> String {
+        let Self(name) = self;
+        if name.contains('.') || name == "localhost" {
+            name.clone()
+        } else {
+            format!("{name}.local")
+        }
+    }
+
+    /// Without a domain, as the Host list has it.
+    fn label(&self) -> &str {
+        self.0.split('.').next().unwrap_or_default()
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.label().to_owned()]
+    }
+}
+
 /// The loop's end of the web.
 pub(super) struct Network {
     settings: watch::Sender<Settings>,
@@ -32,7 +65,12 @@ impl Network {
     /// Begins to serve; off until [`Self::configure`] says otherwise.
     pub(super) fn begin(wake: &Arc<Notify>, reach: Reach, claim: ClaimWindow) -> Self {
         let address = (reach == Reach::Loopback).then_some(Ipv4Addr::LOCALHOST.into());
-        let off = Settings { enabled: false, address, names: host_names(), ..Settings::default() };
+        let off = Settings {
+            enabled: false,
+            address,
+            names: HostName::of_kernel().names(),
+            ..Settings::default()
+        };
         let (settings, settings_seen) = watch::channel(off);
         let (snapshot, house_seen) = watch::channel(Snapshot::default());
         let (to_loop, mut arriving) = mpsc::channel(WAITING);
@@ -64,6 +102,16 @@ impl Network {
         });
         let shown_access = false;
         Self { settings, snapshot, commands, claim, shown_access, state, reads, stop: Some(stop) }
+    }
+
+    /// Answers to the name that the machine has by now, and to none that it had before: that one may be another machine's.
+    pub(super) fn look_at_name(&self) {
+        let names = HostName::of_kernel().names();
+        self.settings.send_if_modified(|settings| {
+            let changed = settings.names != names;
+            settings.names = names;
+            changed
+        });
     }
 
     /// Puts the settings in force.
@@ -244,7 +292,9 @@ impl Network {
     /// Where the common page is, for people.
     pub(super) fn address(&self) -> Option<String> {
         match &*self.state.borrow() {
-            State::Listening(at) => Some(format!("http://{}:{}", host_name(), at.port())),
+            State::Listening(at) => {
+                Some(format!("http://{}:{}", HostName::of_kernel().in_full(), at.port()))
+            }
             _ => None,
         }
     }
@@ -271,13 +321,21 @@ fn answer<T>(reply: oneshot::Sender<Result<T, String>>, done: Result<T, String>)
     }
 }
 
-fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    // A name without a domain is announced as name.local.
-    if name.contains('.') || name == "localhost" { name } else { format!("{name}.local") }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn host_names() -> Vec<String> {
-    let name = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
-    vec![name.split('.').next().unwrap_or_default().to_owned()]
+    #[test]
+    fn addresses_and_the_host_list_have_the_name_of_the_machine() {
+        for (node, in_full, label) in [
+            ("larder", "larder.local", "larder"),
+            ("larder-2", "larder-2.local", "larder-2"),
+            ("Attic", "attic.local", "attic"),
+            ("nas.example.org", "nas.example.org", "nas"),
+            ("localhost", "localhost", "localhost"),
+        ] {
+            let name = HostName::new(node);
+            assert_eq!((&*name.in_full(), name.label()), (in_full, label));
+        }
+    }
 }

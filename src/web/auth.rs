@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Domains that home networks give to their machines, and that nobody can register on the
 /// internet (RFC 6762, RFC 8375, and those that ICANN reserved or refused).
 const DOMAINS: [&str; 4] = ["local", "lan", "home.arpa", "internal"];
-/// Names that are ours without being set.
-const NAMES: [&str; 2] = ["larder", "localhost"];
+/// The name that is everybody's own.
+const LOCALHOST: &str = "localhost";
 
 /// The request's host, as the client wrote it, when it is one of ours; `None` otherwise.
 ///
@@ -48,7 +48,7 @@ fn ours(name: &str, settings: &Settings) -> bool {
         return true;
     }
     let is_name = |short: &str| {
-        NAMES.iter().any(|ours| short.eq_ignore_ascii_case(ours))
+        short.eq_ignore_ascii_case(LOCALHOST)
             || settings
                 .names
                 .iter()
@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn only_our_own_names_are_answered() {
-        let settings =
-            Settings { names: vec!["pantry".into(), String::new()], ..Settings::default() };
+        let names = ["larder", "pantry", ""].map(String::from).into();
+        let settings = Settings { names, ..Settings::default() };
         for good in [
             "larder",
             "larder:8080",

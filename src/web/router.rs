@@ -81,10 +81,14 @@ async fn only_our_host(
 ) -> Response<Body> {
     let is_ours = auth::host(request.headers(), &state.settings.borrow()).is_some();
     if !is_ours {
+        let by_name = match state.settings.borrow().names.first() {
+            Some(name) if !name.is_empty() => format!("as http://{name}.local, or "),
+            _ => String::new(),
+        };
         return told(
             StatusCode::MISDIRECTED_REQUEST,
             "This is not the address of this Larder",
-            "Open it as http://larder.local, or by its number, with the port that is set.",
+            &format!("Open it {by_name}by its number, with the port that is set."),
         );
     }
     if request.uri().authority().is_some() {

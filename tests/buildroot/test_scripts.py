@@ -5,10 +5,12 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
 import threading
+import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -481,3 +483,120 @@ def test_a_mirror_out_of_reach_is_nobodys_fault(pool):
     code, said, there = fetch(pool, LARDER_DEBIAN="http://127.0.0.1:9/debian")
     assert (code, there) == (75, [])
     assert "can't be reached now" in said
+
+
+# --- mdns: the name on the network -----------------------------------------------------------------------------------
+
+
+class Responder:
+    """The card's mdns script with made-up programs: an avahi whose title a file says, and a kernel whose name is a file."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "bin").mkdir()
+        for name in ("proc", "etc"):
+            (folder / name).mkdir()
+        (folder / "etc/hostname").write_text("larder\n")
+        (folder / "etc/avahi-daemon.conf").write_text("[server]\nhost-name=larder\nuse-ipv4=yes\n")
+        (folder / "kernel").write_text("larder\n")
+        (folder / "larder.toml").write_text("larder\n")
+        self.program("larder", f'[ "$*" = "config hostname {folder}/larder.toml" ] && cat "$3"')
+        self.program("hostname", f'echo "$1" >{folder}/kernel')
+        self.program("logger", f'echo "$*" >>{folder}/log')
+        self.program("sleep", "exec /bin/sleep 0.05")
+        self.program("avahi-daemon", f"""case $* in *--kill*) exit 1 ;; esac
+cp "${{4:?}}" {folder}/conf.seen
+mkdir -p {folder}/proc/$$
+ln -sfn {folder}/title {folder}/proc/$$/cmdline
+exec /bin/sleep 60""")
+        script = (TOP / "overlay/usr/lib/larder/mdns").read_text()
+        for there, here in (
+            ("/usr/sbin:/usr/bin:/sbin:/bin", f"{folder}/bin:{PATH}"), ("/proc/sys/kernel/hostname", f"{folder}/kernel"),
+            ("/proc/$pid", f"{folder}/proc/$pid"), ("/boot/larder.toml", f"{folder}/larder.toml"),
+            ("/run/larder/", f"{folder}/"), ("/etc/avahi/avahi-daemon.conf", f"{folder}/etc/avahi-daemon.conf"),
+            ("/etc/hostname", f"{folder}/etc/hostname"),
+        ):
+            assert there in script
+            script = script.replace(there, here)
+        (folder / "mdns").write_text(script)
+        self.process = None
+
+    def program(self, name, text):
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def begin(self):
+        self.process = subprocess.Popen(["/bin/sh", self.folder / "mdns"], stderr=subprocess.DEVNULL)
+
+    def title(self, text):
+        # As the kernel shows it: the room of the former title is full of NUL.
+        (self.folder / "title.new").write_bytes(text.encode() + bytes(40))
+        (self.folder / "title.new").replace(self.folder / "title")
+
+    def wait(self, what, condition):
+        end = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < end, what
+            time.sleep(0.05)
+
+    def kernel(self):
+        return (self.folder / "kernel").read_text().strip()
+
+    def asked_for(self):
+        seen = self.folder / "conf.seen"
+        return re.findall("host-name=(.*)", seen.read_text()) if seen.exists() else []
+
+
+@pytest.fixture
+def responder(tmp_path):
+    made = Responder(tmp_path)
+    yield made
+    if made.process:
+        made.process.terminate()
+        made.process.wait(60)
+
+
+def test_the_kernel_has_the_name_that_the_responder_got(responder):
+    responder.title("avahi-daemon: registering [larder-9.local]")
+    responder.begin()
+    responder.wait("avahi", lambda: responder.asked_for() == ["larder"])
+    time.sleep(0.5)
+    assert responder.kernel() == "larder", "a name that is still asked for is nobody's"
+    for name in ("larder-2", "larder-3", "larder"):
+        responder.title(f"avahi-daemon: running [{name}.local]")
+        responder.wait(name, lambda: responder.kernel() == name)
+    assert "larder-2.local now, it was larder.local" in (responder.folder / "log").read_text()
+
+
+def test_the_responder_asks_for_the_name_of_the_settings(responder):
+    (responder.folder / "larder.toml").write_text("attic\n")
+    responder.title("avahi-daemon: running [attic-2.local]")
+    responder.begin()
+    responder.wait("avahi", lambda: responder.asked_for() == ["attic"])
+    responder.wait("its name", lambda: responder.kernel() == "attic-2")
+    # Broken settings say nothing: it goes on.
+    (responder.folder / "larder.toml").write_text("")
+    time.sleep(0.5)
+    assert responder.process.poll() is None
+    # Begun again by init under broken settings, it asks for what they said last.
+    responder.process.terminate()
+    responder.process.wait(60)
+    (responder.folder / "conf.seen").unlink()
+    responder.begin()
+    responder.wait("avahi", lambda: responder.asked_for() == ["attic"])
+    # Another name ends it, for init to begin it with that one.
+    (responder.folder / "larder.toml").write_text("cellar\n")
+    responder.process.wait(60)
+    responder.begin()
+    responder.wait("avahi", lambda: responder.asked_for() == ["cellar"])
+
+
+def test_the_responder_ends_with_its_script(responder):
+    responder.title("avahi-daemon: running [larder.local]")
+    responder.begin()
+    responder.wait("avahi", lambda: list((responder.folder / "proc").iterdir()))
+    pid = int(next((responder.folder / "proc").iterdir()).name)
+    responder.process.terminate()
+    responder.process.wait(60)
+    responder.wait("avahi ends", lambda: not pathlib.Path(f"/proc/{pid}").exists())

@@ -54,7 +54,7 @@ impl Answer {
 
 /// The origin of a page that a program serves at this port.
 pub fn origin(port: u16) -> String {
-    format!("http://larder.local:{port}")
+    format!("http://localhost:{port}")
 }
 
 /// Asks at one of this machine's addresses.
@@ -72,7 +72,7 @@ pub fn talk(mut stream: TcpStream, port: u16, request: Request<'_>) -> Answer {
     let Request { method, path, headers, body } = request;
     let host = match headers.contains("host: ") {
         true => String::new(),
-        false => format!("host: larder.local:{port}\r\n"),
+        false => format!("host: localhost:{port}\r\n"),
     };
     let length = body.len();
     let asked = format!(

@@ -43,7 +43,8 @@ pub(crate) struct Test {
 /// On this machine alone, and everybody may read: most tests are about what is read.
 pub(crate) fn local() -> Settings {
     let address = Some(Ipv4Addr::LOCALHOST.into());
-    Settings { port: 0, address, readers: true, ..Settings::default() }
+    let names = vec!["larder".into()];
+    Settings { port: 0, address, readers: true, names, ..Settings::default() }
 }
 
 /// The same, and nothing is shown without a password.
