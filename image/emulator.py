@@ -159,8 +159,8 @@ class Mute(AssertionError):
 
 
 class Wire:
-    """One network for two Pis with cards of their own. The router is at the first one's end and has to be there before
-    the second's cable is plugged in."""
+    """One network for two Pis with cards of their own. The router is at the first one's end, which has to be on before
+    the second is started with its network."""
 
     MACS = ("52:54:00:4c:00:01", "52:54:00:4c:00:02")
     # As that router gives them.
@@ -345,12 +345,9 @@ class Machine:
             forward = "".join(f",hostfwd={port}" for port in (*self._forwarded(), *others))
             netdevs += [f"user,id=router{forward}", "hubport,id=socket,hubid=0,netdev=router",
                         f"socket,id=wire,listen=127.0.0.1:{self.wire.port}", "hubport,id=far,hubid=0,netdev=wire"]
+        elif self.wire and network:
+            netdevs += [f"socket,id=wire,connect=127.0.0.1:{self.wire.port}", "hubport,id=far,hubid=0,netdev=wire"]
         return [word for netdev in netdevs for word in ("-netdev", netdev)] + ["-device", card]
-
-    def plug_cable(self):
-        """The second Pi of a wire was started without a network and is plugged into the first one's now."""
-        self.monitor.command("netdev_add", type="socket", id="wire", connect=f"127.0.0.1:{self.wire.port}")
-        self.monitor.command("netdev_add", type="hubport", id="far", hubid=0, netdev="wire")
 
     def router_comes(self):
         """A Pi that was started without a network has one from now on."""

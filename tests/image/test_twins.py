@@ -97,10 +97,12 @@ def test_alone_the_second_is_larder_too(second):
 
 
 def test_in_one_network_the_second_is_larder_2(first, second):
-    """Its cable is plugged in while it runs; the other one was there before."""
+    """Its cable is in when it is switched on again; the other one was there before."""
+    plugged = [drive for drive, _ in second.plugged.values()]
+    second.power_off()
+    second.start(plugged, "ready", 180)
     cards = [pi.sh("cat /sys/class/net/[eu]*/address", check=True) for pi in (first, second)]
     assert cards[0] != cards[1]
-    second.plug_cable()
     address = emulator.Wire.SECOND_ADDRESS
     second.wait("an address", lambda: f"inet {address}/" in second.sh("ip -4 addr"), 120)
     second.wait("the next free name", lambda: running(second, "larder-2"), 120)
@@ -146,9 +148,8 @@ def test_it_is_attic_from_the_start(first, second):
     """Nobody has that name, so it is the first one that it tries. The other one is never disturbed."""
     plugged = [drive for drive, _ in second.plugged.values()]
     second.power_off()
-    second.start(plugged, "ready", 180, network=False)
+    second.start(plugged, "ready", 180)
     assert second.sh("hostname").strip() == "attic"
-    second.plug_cable()
     second.wait("its name", lambda: running(second, "attic"), 90)
     second.wait("an address", lambda: "inet 10.0.2." in second.sh("ip -4 addr"), 120)
     assert running(second, "attic") and running(first, "larder")
