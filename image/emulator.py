@@ -18,7 +18,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 
@@ -26,6 +25,7 @@ import pexpect
 
 import loading
 import worklist
+from monitor import Monitor
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROMPT = "larder# "
@@ -44,18 +44,6 @@ MAGIC_KEYS, MAGIC = "9wl", "sysrq_always_enabled"
 HUB = "1"
 NETWORK_PORT = "1.1"
 DRIVE_PORTS = ("1.2", "1.3", "1.4")
-
-
-def layout():
-    """The card's layout, from layout.env."""
-    text = (HERE / "layout.env").read_text()
-    return dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.MULTILINE))
-
-
-LAYOUT = layout()
-BOOT_OFFSET = int(LAYOUT["BOOT_START_MIB"]) << 20
-BOOT_SIZE = int(LAYOUT["BOOT_MIB"]) << 20
-ROOT_OFFSET = BOOT_OFFSET + BOOT_SIZE
 
 
 def slow():
@@ -80,77 +68,6 @@ def free_port():
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-
-
-class Card:
-    """A copy of the image, and its boot partition seen as an owner's computer sees it."""
-
-    def __init__(self, image, path):
-        self.path = pathlib.Path(path)
-        self.original = pathlib.Path(image)
-        subprocess.run(["cp", "--sparse=always", str(image), str(path)], check=True)
-
-    def _mtools(self, tool, *args):
-        run = subprocess.run(
-            [tool, "-i", f"{self.path}@@{BOOT_OFFSET}", *args], check=True, capture_output=True,
-            env={**os.environ, "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"},
-        )
-        return run.stdout
-
-    def read(self, name):
-        """A file of the boot partition, as bytes."""
-        return self._mtools("mtype", f"::{name}")
-
-    def write(self, name, text):
-        """Puts a file on the boot partition."""
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(text.encode() if isinstance(text, str) else text)
-            file.flush()
-            self._mtools("mcopy", "-o", file.name, f"::{name}")
-
-    def changed_ranges(self, before):
-        """Byte ranges of 512 that differ between this card and an earlier copy of it."""
-        out = []
-        with open(before, "rb") as old, open(self.path, "rb") as new:
-            offset = 0
-            while True:
-                a, b = old.read(1 << 20), new.read(1 << 20)
-                if not a and not b:
-                    return out
-                if a != b:
-                    out += [offset + i for i in range(0, len(b), 512) if a[i : i + 512] != b[i : i + 512]]
-                offset += len(b)
-
-
-class Monitor:
-    """The emulator's monitor (QMP)."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(str(path))
-        self.stream = self.socket.makefile("rw")
-        self.stream.readline()
-        self.command("qmp_capabilities")
-
-    def command(self, execute, **arguments):
-        """One command and its answer."""
-        self.stream.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
-        self.stream.flush()
-        while True:
-            line = self.stream.readline()
-            if not line:
-                raise ConnectionError(f"the emulator ended during {execute}")
-            answer = json.loads(line)
-            if "error" in answer:
-                raise RuntimeError(f"{execute}: {answer['error']['desc']}")
-            if "return" in answer:
-                return answer["return"]
-
-    def close(self):
-        # Of an emulator that ended by itself, unsent words may be left.
-        with contextlib.suppress(OSError):
-            self.stream.close()
-        self.socket.close()
 
 
 class Mute(AssertionError):

@@ -13,6 +13,7 @@ import time
 
 import drives
 import emulator
+import sdcard
 
 SETTINGS = """
 [devices.HTCphone]
@@ -91,7 +92,7 @@ def main():
         if not drive.path.exists():
             drives.family_tree(folder / "tree")
             drive = drives.make_drive(drive.path, drive.serial, tree=folder / "tree")
-        card = emulator.Card(image, folder / "card.img")
+        card = sdcard.Card(image, folder / "card.img")
         card.write("larder.toml", SETTINGS)
         with emulator.Machine(card, image, folder, args.log) as machine:
             machine.power_on([drive])

@@ -14,6 +14,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "image"))
 
 import emulator  # noqa: E402
+import sdcard  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +40,7 @@ def machine(image, folder, request, bits):
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / (request.module.__name__ + ".console")
     log.unlink(missing_ok=True)
-    card = emulator.Card(image, folder / "card.img")
+    card = sdcard.Card(image, folder / "card.img")
     with emulator.Machine(card, image, folder, log, bits) as pi:
         yield pi
 

@@ -1,7 +1,7 @@
 """What the other image tests stand on: how a light is read, and what is done about a start that failed. Needs no Pi."""
 
 import emulator
-import loading  # noqa: E402
+import loading
 import pytest
 
 PATTERNS = {

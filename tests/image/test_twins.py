@@ -7,6 +7,7 @@ import pathlib
 import drives
 import emulator
 import pytest
+import sdcard
 import written
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -29,7 +30,7 @@ def pair(image, tmp_path_factory):
             folder = tmp_path_factory.mktemp(f"pi{number}")
             log = logs / f"test_twins-{number}.console"
             log.unlink(missing_ok=True)
-            card = emulator.Card(image, folder / "card.img")
+            card = sdcard.Card(image, folder / "card.img")
             card.write("larder.toml", SETTINGS)
             pis.append(emulator.Machine(card, image, folder, log, wire=wire))
         yield pis

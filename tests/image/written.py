@@ -1,6 +1,6 @@
 """What is on the card after some work, seen from outside: STATUS.txt as an owner's computer reads it, and nothing else."""
 
-import emulator
+import sdcard
 
 
 def status(machine, *words):
@@ -16,7 +16,7 @@ def only_the_status(machine, before):
     sectors = {part: int(machine.sh(f"cat /sys/block/mmcblk0/{part}/stat").split()[6]) for part in ("mmcblk0p1", "mmcblk0p2")}
     assert sectors["mmcblk0p2"] == 0, "sectors were written to the root"
     place = machine.card.path.read_bytes().find(b"\xef\xbb\xbfLARDER STATUS")
-    assert emulator.BOOT_OFFSET < place < emulator.ROOT_OFFSET
+    assert sdcard.BOOT_OFFSET < place < sdcard.ROOT_OFFSET
     length = len(machine.card.read("STATUS.txt"))
     changed = machine.card.changed_ranges(before)
     assert changed, "nothing was written at all: then STATUS.txt was not either"
